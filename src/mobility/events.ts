@@ -1,0 +1,299 @@
+import type { Ip, Mac, Prefix } from '../wire/addresses.js';
+
+/**
+ * The vocabulary between the brain and the rooms around it: what they tell it (Event) and what it asks of them
+ * (Action). Both are plain data. Times are milliseconds on one monotonic clock; `now` is always an argument.
+ */
+
+/** Kernel interface index; a re-created interface has a new one. */
+export type IfIndex = number;
+
+/** One network interface as the kernel shows it. */
+export interface Link {
+  readonly index: IfIndex;
+  readonly name: string;
+  readonly mac: Mac;
+  /** Administratively up (IFF_UP). */
+  readonly up: boolean;
+  /** IFF_LOWER_UP: the cable is in, the tap is open, a bridge has a running port. */
+  readonly carrier: boolean;
+  /** Index of the bridge or bond this interface is enslaved to. */
+  readonly master: IfIndex | undefined;
+  /** `info_kind` of the link: `bridge`, `veth`, `tun`, ... */
+  readonly type: string | undefined;
+  /** Addresses of the interface, host bits kept. */
+  readonly addresses: readonly Prefix[];
+  /** Effective `rp_filter` (the larger of `all` and the interface's own): 0 off, 1 strict, 2 loose. */
+  readonly rpFilter: 0 | 1 | 2;
+}
+
+/** One route of the kernel, from `ip route show` or `ip monitor route`. */
+export interface Route {
+  readonly prefix: Prefix;
+  readonly table: number;
+  readonly protocol: number;
+  readonly metric: number;
+  readonly type: 'unicast' | 'local' | 'broadcast' | 'blackhole' | 'unreachable' | 'prohibit' | 'other';
+  /** Outgoing interface, when there is exactly one. */
+  readonly iface: IfIndex | undefined;
+  /** First next hop, when there is one. */
+  readonly via: Ip | undefined;
+}
+
+/** An address behind one interface, with the MAC it answers from. */
+export interface Place {
+  readonly iface: IfIndex;
+  readonly mac: Mac;
+}
+
+/** A host that was here once: what the daemon writes at its stop and reads at its start. */
+export interface Memory {
+  readonly ip: Ip;
+  readonly mac: Mac;
+  /** Name and not index: indices do not survive a reboot. */
+  readonly interface: string;
+  readonly reason: string;
+}
+
+/** Opaque number by which a reply finds its request. */
+export type Token = number;
+
+export type Command =
+  | { readonly name: 'probe'; readonly ip: Ip }
+  | { readonly name: 'clear'; readonly ip: Ip }
+  | { readonly name: 'prepare'; readonly mac: Mac; readonly ips: readonly Ip[]; readonly interface: string }
+  | {
+      readonly name: 'attach';
+      readonly mac: Mac | undefined;
+      readonly ips: readonly Ip[];
+      readonly interface: string;
+    }
+  | {
+      readonly name: 'detach';
+      readonly mac: Mac | undefined;
+      readonly ips: readonly Ip[];
+      readonly interface: string;
+    };
+
+export type Event =
+  /** A captured frame, own ones possibly included. */
+  | { readonly kind: 'frame'; readonly iface: IfIndex; readonly bytes: Uint8Array }
+  /** An interface appeared or changed; the whole new state of it. */
+  | { readonly kind: 'link'; readonly link: Link }
+  | { readonly kind: 'link-gone'; readonly iface: IfIndex }
+  /** Capture on a mobility interface began or ended; probes are only worth sending while it hears the answers. */
+  | { readonly kind: 'capture'; readonly iface: IfIndex; readonly open: boolean }
+  /** `initial` marks the dump at start and after an overrun, `complete` (below) its end. */
+  | { readonly kind: 'route'; readonly change: 'add' | 'delete'; readonly route: Route; readonly initial: boolean }
+  /** All routes known before and not repeated since `routes-begin` are gone. */
+  | { readonly kind: 'routes-begin' }
+  | { readonly kind: 'routes-end' }
+  /** The kernel's neighbour table, only used to know the MAC of home hosts that were never heard. */
+  | { readonly kind: 'neighbour'; readonly iface: IfIndex; readonly ip: Ip; readonly mac: Mac | undefined }
+  /** A bridge learned a MAC behind a port, forgot it (`aged`), or lost it with its port. */
+  | { readonly kind: 'fdb'; readonly bridge: IfIndex; readonly mac: Mac; readonly port: IfIndex | undefined }
+  /** A claim of an earlier run, found in the kernel at start. */
+  | {
+      readonly kind: 'adopt';
+      readonly ip: Ip;
+      readonly iface: IfIndex;
+      readonly mac: Mac | undefined;
+      readonly age: ClaimAge;
+    }
+  | { readonly kind: 'remember'; readonly memories: readonly Memory[] }
+  /** The kernel did what a `claim` action asked. */
+  | { readonly kind: 'installed'; readonly ip: Ip; readonly age: ClaimAge }
+  /** The kernel refused it for good (a transient refusal is retried by the kernel room). */
+  | { readonly kind: 'refused'; readonly ip: Ip; readonly message: string }
+  /** ICMP echo reply that an `echo` action asked for. */
+  | { readonly kind: 'echo-reply'; readonly ip: Ip; readonly rttMs: number }
+  | { readonly kind: 'command'; readonly token: Token; readonly command: Command }
+  /** A deadline has come. */
+  | { readonly kind: 'tick' };
+
+export type ClaimAge = 'fresh' | 'settled';
+
+/**
+ * proving     evidence heard, question asked, nothing believed yet
+ * home        lives in the interface's own subnet: recorded, no route (learn rule `foreign`)
+ * fresh       our claim, so young that it beats every routing protocol
+ * settled     our claim, aged: any routing protocol's route for the host beats it
+ * away        a home host that is proven to be behind another router
+ * remembered  was here, is not any more; probed when its link returns
+ */
+export type HostState = 'unknown' | 'proving' | 'home' | 'fresh' | 'settled' | 'away' | 'remembered';
+
+export const HOST_STATES: readonly HostState[] = [
+  'unknown',
+  'proving',
+  'home',
+  'fresh',
+  'settled',
+  'away',
+  'remembered',
+];
+
+/** Why a host changed its state: one closed list, the log's `reason`, the metric's label, what tests assert. */
+export const CAUSES = [
+  'sighting', // a frame of the host, see its evidence kind
+  'probe-hint', // it sent an RFC 5227 probe a moment ago
+  'rarp', // RARP named its MAC
+  'sibling', // another address of its MAC was proven here
+  'link-up', // remembered on an interface that came up
+  'adopted', // its route was in the kernel when we started
+  'remembered', // read from hosts.json
+  'command', // marpctl or the API asked
+  'attach',
+  'prepared', // first sign of life of a prepared host
+  'proven', // it answered
+  'moved', // it answered at a new place
+  'aged', // settle is over
+  'returned', // home again and no other router says otherwise
+  'contested', // the incumbent is alive: it keeps the address
+  'no-answer', // nobody answered the proof
+  'keepalive-lost',
+  'hold-expired',
+  'link-down',
+  'link-gone',
+  'port-down',
+  'remote-claim', // another router's claim, proven right
+  'remote-claim-lost', // away no more: nobody announces it
+  'duplicate', // we were the challenger and the incumbent is alive
+  'detach',
+  'not-allowed', // policy or addresses changed
+  'clear',
+  'kernel-refused',
+  'forgotten', // ten minutes of silence, or memory is full
+  'no-mac', // adopted without a neighbour entry
+] as const;
+export type Cause = (typeof CAUSES)[number];
+
+/** Why a frame was not acted on: one closed list, the return value, the metric's label, what tests assert. */
+export const DROP_REASONS = [
+  // bytes that are no usable ARP (wire/)
+  'truncated',
+  'not-arp',
+  'bad-hardware-type',
+  'bad-protocol-type',
+  'bad-address-length',
+  'bad-opcode',
+  // frames that say nothing about a host
+  'own-frame',
+  'not-mobility-interface',
+  'interface-down',
+  'sender-mac-zero',
+  'sender-mac-group',
+  'sender-mac-mismatch', // differs from the Ethernet source
+  'sender-ip-unspecified',
+  'sender-ip-multicast',
+  'sender-ip-reserved',
+  'sender-ip-loopback',
+  'sender-ip-subnet-edge', // network or broadcast address of a known subnet
+  'sender-ip-local', // one of our own addresses
+  'sender-ip-gateway', // a configured gateway: see alarm other-router
+  'sender-ip-next-hop', // a router that we forward to
+  'sender-ip-other-lan', // belongs to a connected subnet that is no mobility interface
+  'other-router', // this MAC once claimed a gateway address
+  // policy
+  'not-allowed',
+  'denied',
+  'mac-not-bound',
+  // limits
+  'newcomer-budget',
+  'mac-limit',
+  'host-limit',
+  'probe-budget',
+  'inquiry-limit',
+  // timing and disputes
+  'detached', // stale frame of a guest that was just detached
+  'contested', // challenger, waiting for its next try
+  'frozen', // too many contested moves
+  'no-probe-source', // no address that a proof could be sent from
+  'stale-answer', // an answer to a question that is closed
+] as const;
+export type DropReason = (typeof DROP_REASONS)[number];
+
+/** What kind of frame a sighting was (DESIGN 3.1). */
+export type EvidenceKind = 'request' | 'reply' | 'gratuitous' | 'probe' | 'rarp' | 'answer';
+
+/** The one record of a change of state; log line, metric, `marpctl monitor` and `why` are views of it. */
+export interface Transition {
+  readonly ip: Ip;
+  readonly from: HostState;
+  readonly to: HostState;
+  readonly cause: Cause;
+  readonly iface: IfIndex | undefined;
+  readonly interface: string | undefined;
+  readonly mac: Mac | undefined;
+  /** When the new state ends by itself, ms on the monotonic clock. */
+  readonly deadline: number | undefined;
+  readonly at: number;
+}
+
+export const ALARMS = ['other-router', 'duplicate', 'frozen', 'proxy-arp', 'newcomer-storm', 'mac-limit'] as const;
+export type AlarmKind = (typeof ALARMS)[number];
+
+export interface Alarm {
+  readonly alarm: AlarmKind;
+  readonly ip: Ip | undefined;
+  readonly mac: Mac | undefined;
+  readonly interface: string | undefined;
+  readonly otherMac: Mac | undefined;
+  /** An interface name, or `remote` for another router. */
+  readonly otherInterface: string | undefined;
+  readonly message: string;
+  readonly at: number;
+}
+
+export type SendPurpose = 'probe' | 'answer' | 'announce';
+
+export type Action =
+  | { readonly kind: 'send'; readonly iface: IfIndex; readonly bytes: Uint8Array; readonly purpose: SendPurpose }
+  /** The kernel shall hold exactly this claim for `ip`, whatever it held for it before; neighbour and route. */
+  | {
+      readonly kind: 'claim';
+      readonly ip: Ip;
+      readonly iface: IfIndex;
+      readonly dev: string;
+      readonly mac: Mac;
+      readonly age: ClaimAge;
+    }
+  /** The kernel shall hold no claim of ours for `ip`; its neighbour entry on `dev` goes too. */
+  | { readonly kind: 'release'; readonly ip: Ip }
+  /** A home host left `dev` (no claim of ours was there): remove what the kernel learned about it. */
+  | { readonly kind: 'forget-neighbour'; readonly ip: Ip; readonly dev: string }
+  /** Blind repair of a routing daemon that may announce a ghost: add a route of ours, `present: false` deletes it. */
+  | { readonly kind: 'ghost'; readonly ip: Ip; readonly present: boolean }
+  /** ICMP echo bound to the interface of an installed claim. */
+  | { readonly kind: 'echo'; readonly ip: Ip; readonly dev: string }
+  | ({ readonly kind: 'transition' } & Transition)
+  | ({ readonly kind: 'alarm' } & Alarm)
+  /** A frame that was acted on and is not a mere refresh. */
+  | {
+      readonly kind: 'evidence';
+      readonly evidence: EvidenceKind;
+      readonly ip: Ip | undefined;
+      readonly mac: Mac;
+      readonly iface: IfIndex;
+      readonly interface: string;
+      readonly rttMs: number | undefined;
+      readonly at: number;
+    }
+  /** We answered an ARP request on behalf of `target`. */
+  | {
+      readonly kind: 'answered';
+      readonly asker: Ip;
+      readonly target: Ip;
+      readonly interface: string;
+      readonly at: number;
+    }
+  | {
+      readonly kind: 'drop';
+      readonly reason: DropReason;
+      readonly ip: Ip | undefined;
+      readonly mac: Mac | undefined;
+      readonly iface: IfIndex;
+      readonly at: number;
+    }
+  /** The verdict on a command; `details` is for people. */
+  | { readonly kind: 'reply'; readonly token: Token; readonly ok: boolean; readonly message: string };

@@ -1,0 +1,98 @@
+import { type Ip, type Mac, type Prefix, contains } from '../wire/addresses.js';
+import type { DropReason } from './events.js';
+
+export type LearnRule = 'foreign' | 'all';
+export type ProveRule = 'before' | 'after' | 'never';
+
+/** A mobility interface, or a glob that names many. The first rule that matches a name counts. */
+export interface InterfaceRule {
+  /** An interface name, or a glob with `*` and `?`. */
+  readonly pattern: string;
+  readonly learn: LearnRule;
+  readonly prove: ProveRule;
+  readonly keepaliveMs: number;
+  readonly holdMs: number;
+  readonly maxHosts: number;
+}
+
+/** A home subnet of the site and the gateway address its hosts are configured with. */
+export interface Subnet {
+  readonly prefix: Prefix;
+  readonly gateway: Ip | undefined;
+}
+
+/** What the brain needs of the configuration; made by config.ts, replaced whole at a reload. Durations in ms. */
+export interface Policy {
+  readonly interfaces: readonly InterfaceRule[];
+  readonly subnets: readonly Subnet[];
+  /** undefined: the `subnets` prefixes, else the connected subnets of the mobility interfaces. */
+  readonly allow: readonly Prefix[] | undefined;
+  readonly deny: readonly Prefix[];
+  /** Addresses that only these MACs may use. */
+  readonly bindings: ReadonlyMap<Ip, Mac>;
+  readonly limits: {
+    readonly hosts: number;
+    readonly addressesPerMac: number;
+    readonly newcomerBurst: number;
+    readonly newcomersPerSecond: number;
+    readonly probesPerSecond: number;
+    readonly remembered: number;
+    /** Candidate addresses asked of a MAC that RARP announced and nobody knows. */
+    readonly inquiryCandidates: number;
+  };
+  readonly timers: {
+    readonly settleMs: number;
+    readonly rememberMs: number;
+    readonly probeHintMs: number;
+    readonly freezeMs: number;
+  };
+  /** The routing tables in which other protocols' host routes are remote claims. */
+  readonly watchTables: readonly number[];
+  /** Our own route protocol number. */
+  readonly protocol: number;
+  /** ICMP echo after an installed claim. */
+  readonly confirmEcho: boolean;
+}
+
+const globs = new Map<string, RegExp>();
+
+/** Shell-style match of an interface name. Only `*` and `?` are special. */
+export function matchesPattern(pattern: string, name: string): boolean {
+  if (!/[*?]/.test(pattern)) return pattern === name;
+  let glob = globs.get(pattern);
+  if (glob === undefined) {
+    const source = pattern.replace(/[.+^${}()|[\]\\]/g, '\\$&').replace(/\*/g, '.*').replace(/\?/g, '.');
+    glob = new RegExp(`^${source}$`);
+    globs.set(pattern, glob);
+  }
+  return glob.test(name);
+}
+
+export function ruleFor(policy: Policy, name: string): InterfaceRule | undefined {
+  return policy.interfaces.find((rule) => matchesPattern(rule.pattern, name));
+}
+
+/** The configured home subnet of an address: the longest prefix that contains it. */
+export function subnetOf(policy: Policy, ip: Ip): Subnet | undefined {
+  let best: Subnet | undefined;
+  for (const subnet of policy.subnets) {
+    if (contains(subnet.prefix, ip) && (best === undefined || subnet.prefix.length > best.prefix.length)) {
+      best = subnet;
+    }
+  }
+  return best;
+}
+
+/** Whether policy lets this host have a claim: prefix lists first, then the binding of address to MAC. */
+export function refuses(
+  policy: Policy,
+  defaultAllow: readonly Prefix[],
+  ip: Ip,
+  mac: Mac | undefined,
+): DropReason | undefined {
+  if (policy.deny.some((prefix) => contains(prefix, ip))) return 'denied';
+  if (!(policy.allow ?? defaultAllow).some((prefix) => contains(prefix, ip))) return 'not-allowed';
+  const bound = policy.bindings.get(ip);
+  if (bound !== undefined && mac !== undefined && bound !== mac) return 'mac-not-bound';
+  return undefined;
+}

@@ -1,0 +1,205 @@
+/**
+ * Addresses as values that are cheap to compare and to use as map keys.
+ *
+ * An IPv4 address is a number (0 .. 2^32-1), an IPv6 address a string of 16 characters, one per byte, and a MAC
+ * address a number (0 .. 2^48-1). `===` compares them, a Map takes them as keys, and nothing above this file asks
+ * which family it holds unless the wire format itself differs.
+ */
+
+declare const family: unique symbol;
+
+/** IPv4 address as an unsigned 32-bit number, network order read as big-endian. */
+export type Ipv4 = number & { readonly [family]: 'ipv4' };
+/** IPv6 address as 16 characters with code points 0..255, in network order. */
+export type Ipv6 = string & { readonly [family]: 'ipv6' };
+export type Ip = Ipv4 | Ipv6;
+/** EUI-48 as an unsigned 48-bit number, first octet on the wire most significant. */
+export type Mac = number & { readonly [family]: 'mac' };
+
+/** An address with a prefix length in bits. `ip` keeps its host bits when it describes an interface address. */
+export interface Prefix {
+  readonly ip: Ip;
+  readonly length: number;
+}
+
+export const IPV4_UNSPECIFIED = 0 as Ipv4;
+export const MAC_ZERO = 0 as Mac;
+export const MAC_BROADCAST = 0xffff_ffff_ffff as Mac;
+
+export function isIpv4(ip: Ip): ip is Ipv4 {
+  return typeof ip === 'number';
+}
+
+/** Length in bits of a host route for this address: 32 or 128. */
+export function hostLength(ip: Ip): 32 | 128 {
+  return isIpv4(ip) ? 32 : 128;
+}
+
+export function readIpv4(bytes: Uint8Array, offset: number): Ipv4 {
+  return (((bytes[offset] as number) * 0x100_0000 +
+    (((bytes[offset + 1] as number) << 16) | ((bytes[offset + 2] as number) << 8) | (bytes[offset + 3] as number))) >>>
+    0) as Ipv4;
+}
+
+export function writeIpv4(bytes: Uint8Array, offset: number, ip: Ipv4): void {
+  bytes[offset] = ip >>> 24;
+  bytes[offset + 1] = ip >>> 16;
+  bytes[offset + 2] = ip >>> 8;
+  bytes[offset + 3] = ip;
+}
+
+export function readMac(bytes: Uint8Array, offset: number): Mac {
+  const high = ((bytes[offset] as number) << 8) | (bytes[offset + 1] as number);
+  return (high * 0x1_0000_0000 + readIpv4(bytes, offset + 2)) as Mac;
+}
+
+export function writeMac(bytes: Uint8Array, offset: number, mac: Mac): void {
+  const high = Math.floor(mac / 0x1_0000_0000);
+  bytes[offset] = high >>> 8;
+  bytes[offset + 1] = high;
+  writeIpv4(bytes, offset + 2, (mac % 0x1_0000_0000) as Ipv4);
+}
+
+/** Group addresses, the broadcast address included (IEEE 802: the least significant bit of the first octet). */
+export function isGroupMac(mac: Mac): boolean {
+  return (Math.floor(mac / 0x100_0000_0000) & 1) === 1;
+}
+
+/** Text of a MAC address: `02:00:0a:01:01:05`. */
+export function formatMac(mac: Mac): string {
+  const hex = mac.toString(16).padStart(12, '0');
+  return `${hex.slice(0, 2)}:${hex.slice(2, 4)}:${hex.slice(4, 6)}:${hex.slice(6, 8)}:${hex.slice(8, 10)}:${hex.slice(10)}`;
+}
+
+/** Six octets in hexadecimal, separated by colons or dashes. Anything else is undefined. */
+export function parseMac(text: string): Mac | undefined {
+  if (!/^[0-9a-f]{2}(?:(?::[0-9a-f]{2}){5}|(?:-[0-9a-f]{2}){5})$/i.test(text)) return undefined;
+  return Number.parseInt(text.replace(/[:-]/g, ''), 16) as Mac;
+}
+
+/** Canonical text: dotted quad, or RFC 5952 for IPv6. */
+export function formatIp(ip: Ip): string {
+  if (isIpv4(ip)) return `${ip >>> 24}.${(ip >>> 16) & 255}.${(ip >>> 8) & 255}.${ip & 255}`;
+  const groups: number[] = [];
+  for (let i = 0; i < 16; i += 2) groups.push((ip.charCodeAt(i) << 8) | ip.charCodeAt(i + 1));
+  let bestStart = -1;
+  let bestLength = 1; // RFC 5952 section 4.2.2: a single zero group is not shortened
+  for (let start = 0; start < 8; start++) {
+    let end = start;
+    while (end < 8 && groups[end] === 0) end++;
+    if (end - start > bestLength) {
+      bestStart = start;
+      bestLength = end - start;
+    }
+    if (end > start) start = end - 1;
+  }
+  const hex = groups.map((group) => group.toString(16));
+  if (bestStart < 0) return hex.join(':');
+  return `${hex.slice(0, bestStart).join(':')}::${hex.slice(bestStart + bestLength).join(':')}`;
+}
+
+/** A dotted quad or an IPv6 address without zone. Leading zeros, spaces and short forms of IPv4 are refused. */
+export function parseIp(text: string): Ip | undefined {
+  return text.includes(':') ? parseIpv6(text) : parseIpv4(text);
+}
+
+function parseIpv4(text: string): Ipv4 | undefined {
+  const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text);
+  if (match === null) return undefined;
+  let value = 0;
+  for (let i = 1; i <= 4; i++) {
+    const part = match[i] as string;
+    const octet = Number(part);
+    if (octet > 255 || (part.length > 1 && part.startsWith('0'))) return undefined;
+    value = value * 256 + octet;
+  }
+  return value as Ipv4;
+}
+
+function parseIpv6(text: string): Ipv6 | undefined {
+  let rest = text;
+  const tail: number[] = [];
+  const dotted = /^(.*:)(\d+\.\d+\.\d+\.\d+)$/.exec(text);
+  if (dotted !== null) {
+    const embedded = parseIpv4(dotted[2] as string);
+    if (embedded === undefined) return undefined;
+    tail.push(embedded >>> 16, embedded & 0xffff);
+    const head = dotted[1] as string;
+    rest = head.endsWith('::') ? head : head.slice(0, -1);
+  }
+  const halves = rest.split('::');
+  if (halves.length > 2) return undefined;
+  const parsed: number[][] = [];
+  for (const half of halves) {
+    const groups: number[] = [];
+    for (const group of half === '' ? [] : half.split(':')) {
+      if (!/^[0-9a-f]{1,4}$/i.test(group)) return undefined;
+      groups.push(Number.parseInt(group, 16));
+    }
+    parsed.push(groups);
+  }
+  const left = parsed[0] as number[];
+  const right = [...(parsed[1] ?? []), ...tail];
+  const missing = 8 - left.length - right.length;
+  if (halves.length === 2 ? missing < 1 : missing !== 0) return undefined;
+  const groups = [...left, ...new Array<number>(missing).fill(0), ...right];
+  return String.fromCharCode(...groups.flatMap((group) => [group >>> 8, group & 255])) as Ipv6;
+}
+
+/** `10.1.1.0/24`, host bits kept. An address alone is a host prefix. */
+export function parsePrefix(text: string): Prefix | undefined {
+  const slash = text.indexOf('/');
+  const ip = parseIp(slash < 0 ? text : text.slice(0, slash));
+  if (ip === undefined) return undefined;
+  if (slash < 0) return { ip, length: hostLength(ip) };
+  const lengthText = text.slice(slash + 1);
+  const length = Number(lengthText);
+  if (!/^\d{1,3}$/.test(lengthText) || length > hostLength(ip)) return undefined;
+  return { ip, length };
+}
+
+export function formatPrefix(prefix: Prefix): string {
+  return `${formatIp(prefix.ip)}/${prefix.length}`;
+}
+
+/** The address with all bits after `length` cleared. */
+export function networkOf(ip: Ip, length: number): Ip {
+  if (isIpv4(ip)) return (length === 0 ? 0 : (ip & (-1 << (32 - length))) >>> 0) as Ipv4;
+  const whole = length >>> 3;
+  if (whole >= 16) return ip;
+  const partial = String.fromCharCode(ip.charCodeAt(whole) & (0xff00 >>> (length & 7)) & 255);
+  return (ip.slice(0, whole) + partial + '\0'.repeat(15 - whole)) as Ipv6;
+}
+
+/** True when `ip` lies in `prefix`. Families never mix. */
+export function contains(prefix: Prefix, ip: Ip): boolean {
+  return (
+    isIpv4(prefix.ip) === isIpv4(ip) && networkOf(ip, prefix.length) === networkOf(prefix.ip, prefix.length)
+  );
+}
+
+/** Directed broadcast or network address of an IPv4 subnet; neither may be a host (RFC 1122 section 3.2.1.3). */
+export function isSubnetEdge(prefix: Prefix, ip: Ip): boolean {
+  if (!isIpv4(ip) || prefix.length >= 31 || !contains(prefix, ip)) return false;
+  const hostBits = ip & (0xffff_ffff >>> prefix.length);
+  return hostBits === 0 || hostBits >>> 0 === 0xffff_ffff >>> prefix.length;
+}
+
+export function isUnspecified(ip: Ip): boolean {
+  return isIpv4(ip) ? ip === 0 : ip === '\0'.repeat(16);
+}
+
+/** 127.0.0.0/8 or ::1. */
+export function isLoopback(ip: Ip): boolean {
+  return isIpv4(ip) ? ip >>> 24 === 127 : ip === `${'\0'.repeat(15)}\u0001`;
+}
+
+/** 224.0.0.0/4 or ff00::/8. */
+export function isMulticast(ip: Ip): boolean {
+  return isIpv4(ip) ? ip >>> 28 === 14 : ip.charCodeAt(0) === 0xff;
+}
+
+/** 255.255.255.255 and the rest of the reserved class E (240.0.0.0/4), which no host may use; none in IPv6. */
+export function isReserved(ip: Ip): boolean {
+  return isIpv4(ip) && ip >>> 28 === 15;
+}
