@@ -1,0 +1,38 @@
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+
+/** The compiled half of `cap`. Throws when the package is not installed at all. */
+export function capBinary(): string {
+  const manifest = createRequire(import.meta.url).resolve('cap/package.json');
+  return join(dirname(manifest), 'build', 'Release', 'cap.node');
+}
+
+/**
+ * Says whether `cap` can be trusted with an interface that may go down: built with assertions it aborts the process
+ * at that moment (scripts/build-native.mjs tells the whole story), and does so again in every child that replaces it.
+ *
+ * The binary itself is asked, without loading it. An assertion that is compiled in calls `__assert_fail`, which
+ * therefore stands in its dynamic string table, stripped or not; with NDEBUG nothing refers to it.
+ */
+export function checkCapBuild(binary?: string): { ok: true } | { ok: false; reason: string } {
+  let path = binary;
+  let image: Buffer;
+  try {
+    path ??= capBinary();
+    image = readFileSync(path);
+  } catch (error) {
+    const what = path === undefined ? 'the package cap is not installed' : `cannot read ${path}`;
+    return { ok: false, reason: `${what} (${(error as NodeJS.ErrnoException).code}): run npm ci` };
+  }
+  if (image.toString('latin1', 0, 4) !== '\x7fELF' || !image.includes('pcap_dispatch')) {
+    return { ok: false, reason: `${path} is not a compiled cap: run npm ci` };
+  }
+  if (image.includes('__assert_fail')) {
+    return {
+      ok: false,
+      reason: `${path} was built with assertions and would abort when an interface goes down: run npm run build:native`,
+    };
+  }
+  return { ok: true };
+}
