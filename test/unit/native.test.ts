@@ -20,7 +20,10 @@ describe('the build of cap (DESIGN 5.1: with assertions it aborts when an interf
   });
 
   it('refuses a binary that refers to __assert_fail', () => {
-    const path = plant('asserts.node', Buffer.concat([readFileSync(capBinary()), Buffer.from('__assert_fail\0')]));
+    const path = plant(
+      'asserts.node',
+      Buffer.concat([readFileSync(capBinary()), Buffer.from('__assert_fail\0')]),
+    );
     const verdict = checkCapBuild(path);
     assert.ok(!verdict.ok);
     assert.match(verdict.reason, /built with assertions.*npm run build:native/);
