@@ -84,7 +84,12 @@ export type Event =
   /** Capture on a mobility interface began or ended; probes are only worth sending while it hears the answers. */
   | { readonly kind: 'capture'; readonly iface: IfIndex; readonly open: boolean }
   /** `initial` marks the dump at start and after an overrun, `complete` (below) its end. */
-  | { readonly kind: 'route'; readonly change: 'add' | 'delete'; readonly route: Route; readonly initial: boolean }
+  | {
+      readonly kind: 'route';
+      readonly change: 'add' | 'delete';
+      readonly route: Route;
+      readonly initial: boolean;
+    }
   /** All routes known before and not repeated since `routes-begin` are gone. */
   | { readonly kind: 'routes-begin' }
   | { readonly kind: 'routes-end' }
@@ -164,7 +169,6 @@ export const CAUSES = [
   'clear',
   'kernel-refused',
   'forgotten', // ten minutes of silence, or memory is full
-  'no-mac', // adopted without a neighbour entry
 ] as const;
 export type Cause = (typeof CAUSES)[number];
 
@@ -202,14 +206,12 @@ export const DROP_REASONS = [
   'newcomer-budget',
   'mac-limit',
   'host-limit',
-  'probe-budget',
   'inquiry-limit',
   // timing and disputes
   'detached', // stale frame of a guest that was just detached
   'contested', // challenger, waiting for its next try
   'frozen', // too many contested moves
   'no-probe-source', // no address that a proof could be sent from
-  'stale-answer', // an answer to a question that is closed
 ] as const;
 export type DropReason = (typeof DROP_REASONS)[number];
 
@@ -230,7 +232,14 @@ export interface Transition {
   readonly at: number;
 }
 
-export const ALARMS = ['other-router', 'duplicate', 'frozen', 'proxy-arp', 'newcomer-storm', 'mac-limit'] as const;
+export const ALARMS = [
+  'other-router',
+  'duplicate',
+  'frozen',
+  'proxy-arp',
+  'newcomer-storm',
+  'mac-limit',
+] as const;
 export type AlarmKind = (typeof ALARMS)[number];
 
 export interface Alarm {
@@ -248,7 +257,12 @@ export interface Alarm {
 export type SendPurpose = 'probe' | 'answer' | 'announce';
 
 export type Action =
-  | { readonly kind: 'send'; readonly iface: IfIndex; readonly bytes: Uint8Array; readonly purpose: SendPurpose }
+  | {
+      readonly kind: 'send';
+      readonly iface: IfIndex;
+      readonly bytes: Uint8Array;
+      readonly purpose: SendPurpose;
+    }
   /** The kernel shall hold exactly this claim for `ip`, whatever it held for it before; neighbour and route. */
   | {
       readonly kind: 'claim';

@@ -37,7 +37,9 @@ export function hostLength(ip: Ip): 32 | 128 {
 
 export function readIpv4(bytes: Uint8Array, offset: number): Ipv4 {
   return (((bytes[offset] as number) * 0x100_0000 +
-    (((bytes[offset + 1] as number) << 16) | ((bytes[offset + 2] as number) << 8) | (bytes[offset + 3] as number))) >>>
+    (((bytes[offset + 1] as number) << 16) |
+      ((bytes[offset + 2] as number) << 8) |
+      (bytes[offset + 3] as number))) >>>
     0) as Ipv4;
 }
 

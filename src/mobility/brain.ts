@@ -1,0 +1,405 @@
+import { type Ip, MAC_BROADCAST, MAC_ZERO, type Mac, isIpv4 } from '../wire/addresses.js';
+import { ARP_REPLY, ARP_REQUEST, encodeArp } from '../wire/arp.js';
+import { Budget } from './budget.js';
+import { Deadlines } from './deadlines.js';
+import type {
+  Action,
+  AlarmKind,
+  Cause,
+  DropReason,
+  EvidenceKind,
+  HostState,
+  IfIndex,
+  Place,
+  SendPurpose,
+  Token,
+} from './events.js';
+import { Fib } from './fib.js';
+import type { Candidate, Host, Question, QuestionPurpose } from './host.js';
+import type { Inquiry } from './inquiry.js';
+import type { Policy } from './policy.js';
+import { HostTable } from './table.js';
+import { Topology } from './topology.js';
+
+/** A claim is not deleted earlier than this after a remote one appeared: FRR may then keep a ghost (DESIGN 3.3). */
+export const GHOST_WINDOW_MS = 20;
+const ALARM_QUIET_MS = 60_000;
+/** Five times a second while a displacing claim is fresh (DESIGN 3.3). */
+const DISPLACED_INTERVAL_MS = 200;
+
+/** What the brain knows, and the verbs in which its rules are written. The rules themselves are in the files beside. */
+export class Brain {
+  readonly topology: Topology;
+  readonly fib: Fib;
+  readonly table = new HostTable();
+  readonly deadlines = new Deadlines<Host>();
+  /** MACs that claimed a gateway address, with that address: never learned as hosts. */
+  readonly otherRouters = new Map<Mac, Ip>();
+  /** Behind which port of a bridge a MAC was last seen; kept when the entry ages out. */
+  readonly ports = new Map<IfIndex, Map<Mac, IfIndex>>();
+  /** What the kernel's neighbour table says of hosts that never spoke to us. */
+  readonly neighbours = new Map<IfIndex, Map<Ip, Mac>>();
+  inquiries: Inquiry[] = [];
+  readonly counts: Record<HostState, number> = {
+    unknown: 0,
+    proving: 0,
+    home: 0,
+    fresh: 0,
+    settled: 0,
+    away: 0,
+    remembered: 0,
+  };
+  now = 0;
+
+  private actions: Action[] = [];
+  private readonly newcomers = new Map<string, Budget>();
+  private readonly open = new Map<Mac, number>();
+  private readonly alarmed = new Map<string, number>();
+  private readonly remembered = new Set<Host>();
+  private urgent: Budget;
+  private routine: Budget;
+
+  constructor(public policy: Policy) {
+    this.topology = new Topology(policy);
+    this.fib = new Fib(policy.protocol, policy.watchTables);
+    this.urgent = urgentBudget(policy);
+    this.routine = routineBudget(policy);
+  }
+
+  setPolicy(policy: Policy): void {
+    this.policy = policy;
+    this.topology.setPolicy(policy);
+    this.newcomers.clear();
+    this.urgent = urgentBudget(policy);
+    this.routine = routineBudget(policy);
+  }
+
+  /** Hands over what was decided since the last call. */
+  takeActions(): Action[] {
+    const actions = this.actions;
+    this.actions = [];
+    return actions;
+  }
+
+  emit(action: Action): void {
+    this.actions.push(action);
+  }
+
+  /** Sets the host's one deadline from all that it waits for. */
+  touch(host: Host): void {
+    this.deadlines.schedule(host, host.nextDeadline());
+  }
+
+  // --- transitions -------------------------------------------------------------------------------------------------
+
+  /** Moves a host to a state (and a place). Claims and releases follow from here and from nowhere else. */
+  enter(host: Host, state: HostState, cause: Cause, place?: Place): void {
+    const oldPlace = host.place;
+    if (place !== undefined) this.table.place(host, place, this.topology.nameOf(place.iface));
+    const { settleMs, rememberMs } = this.policy.timers;
+    const timing =
+      state === 'fresh'
+        ? { ageAt: this.freshUntil(host, cause) }
+        : state === 'settled'
+          ? { ageAt: this.now + settleMs }
+          : state === 'remembered'
+            ? { forgetAt: this.now + rememberMs }
+            : {};
+    const wasClaimed = host.claimed;
+    const from = host.enter(state, cause, this.now, timing);
+    this.counts[from]--;
+    this.counts[state]++;
+    if (state === 'fresh' || state === 'settled') this.emitClaim(host, state);
+    else if (wasClaimed) this.emit({ kind: 'release', ip: host.ip });
+    if (from === 'home' && oldPlace !== undefined && host.place?.iface !== oldPlace.iface) {
+      const dev = this.topology.nameOf(oldPlace.iface);
+      if (dev !== undefined) this.emit({ kind: 'forget-neighbour', ip: host.ip, dev });
+    }
+    this.emit({
+      kind: 'transition',
+      ip: host.ip,
+      from,
+      to: state,
+      cause,
+      iface: host.place?.iface,
+      interface: host.interface,
+      mac: host.place?.mac,
+      deadline:
+        Math.min(host.ageAt, host.forgetAt) === Number.POSITIVE_INFINITY
+          ? undefined
+          : Math.min(host.ageAt, host.forgetAt),
+      at: this.now,
+    });
+    if (state === 'remembered') this.boundMemory(host);
+    else this.remembered.delete(host);
+    if (state === 'unknown') {
+      this.discard(host);
+    } else this.touch(host);
+  }
+
+  /** A host that nothing is known of yet. It has no state until a rule gives it one. */
+  create(ip: Ip): Host {
+    this.counts.unknown++;
+    return this.table.create(ip);
+  }
+
+  /** Takes a host away that never got beyond `unknown`. */
+  discard(host: Host): void {
+    this.setCandidate(host, undefined);
+    this.counts.unknown--;
+    this.table.remove(host);
+    host.due = Number.POSITIVE_INFINITY;
+  }
+
+  /**
+   * Withdraws what we hold for a host, and remembers it, or knows it `away` when another router proved right. The
+   * 20 ms rule outranks every "at once": then the withdrawal waits, and the state with it.
+   */
+  withdraw(host: Host, cause: Cause): void {
+    const remote = this.fib.remote(host.ip);
+    if (host.claimed && remote !== undefined && this.now - remote.since < GHOST_WINDOW_MS) {
+      host.withdrawal = { cause, at: remote.since + GHOST_WINDOW_MS };
+      this.touch(host);
+      return;
+    }
+    const home = this.topology.homeInterface(host.ip);
+    if (cause === 'remote-claim' && remote !== undefined && home !== undefined)
+      this.enter(host, 'away', cause);
+    else this.enter(host, 'remembered', cause);
+  }
+
+  private freshUntil(host: Host, cause: Cause): number {
+    const frozenUntil = host.contest?.frozenUntil ?? 0;
+    // The challenger must have seen our claim, aged and withdrawn before we age: twice its time.
+    const settleMs = this.policy.timers.settleMs * (cause === 'contested' ? 2 : 1);
+    return Math.max(this.now + settleMs, frozenUntil);
+  }
+
+  private emitClaim(host: Host, age: 'fresh' | 'settled'): void {
+    const place = host.place;
+    if (place === undefined || host.interface === undefined) throw new Error('a claim without a place');
+    if (place.mac === MAC_BROADCAST) throw new Error('a claim without a MAC');
+    this.emit({ kind: 'claim', ip: host.ip, iface: place.iface, dev: host.interface, mac: place.mac, age });
+  }
+
+  private boundMemory(host: Host): void {
+    this.remembered.delete(host);
+    this.remembered.add(host);
+    if (this.remembered.size <= this.policy.limits.remembered) return;
+    for (const oldest of this.remembered) {
+      this.remembered.delete(oldest);
+      this.enter(oldest, 'unknown', 'forgotten');
+      return;
+    }
+  }
+
+  /** When the host is asked next, if it stays quiet. */
+  scheduleKeepalive(host: Host): void {
+    if (!host.claimed || host.place === undefined) {
+      host.keepaliveAt = Number.POSITIVE_INFINITY;
+      return;
+    }
+    host.keepaliveAt = this.now + this.keepaliveMs(host);
+    host.keepaliveSetAt = this.now;
+  }
+
+  /** How long a claimed host may be quiet before it is asked. */
+  keepaliveMs(host: Host): number {
+    if (host.state === 'fresh' && host.displaced) return DISPLACED_INTERVAL_MS;
+    const rule = host.place && this.topology.rule(host.place.iface);
+    return rule?.keepaliveMs ?? DISPLACED_INTERVAL_MS;
+  }
+
+  /** Asks a held host at once, out of turn, whether it is still there. */
+  probeNow(host: Host): void {
+    if (host.check === undefined && host.place !== undefined) {
+      host.check = this.ask(host, 'keepalive', host.place);
+    }
+    this.touch(host);
+  }
+
+  /** Tells the neighbours on the home LAN of a host that is elsewhere to send to us (RFC 5944 section 4.6). */
+  announceAway(host: Host): void {
+    const home = this.topology.homeInterface(host.ip);
+    if (home === undefined || !this.topology.isUsable(home)) return;
+    if (host.held && host.place?.iface === home) return;
+    host.announce = { iface: home, left: 3, at: this.now };
+  }
+
+  // --- questions ---------------------------------------------------------------------------------------------------
+
+  /** V = clamp(10 x smoothed RTT, 20, 150) ms, 50 ms if unknown (DESIGN 3.3). */
+  verdictMs(host: Host): number {
+    return host.rttMs === undefined ? 50 : Math.min(150, Math.max(20, 10 * host.rttMs));
+  }
+
+  /**
+   * Asks by ARP whether the host is at `place`. Undefined when there is no address that the question could come from.
+   * The first try goes out now, or as soon as the probe budget allows; the verdict counts from then.
+   */
+  ask(host: Host, purpose: QuestionPurpose, place: Place): Question | undefined {
+    const sourceIp = this.topology.probeSource(place.iface, host.ip);
+    if (sourceIp === undefined || sourceIp === host.ip) return undefined;
+    const v = this.verdictMs(host);
+    const [tries, verdictMs] =
+      purpose === 'prove'
+        ? [[0, 50, 150], 500]
+        : purpose === 'keepalive'
+          ? [[0, 250, 500], 750]
+          : purpose === 'displaced'
+            ? [[0, 200, 400], 600]
+            : [[0, v / 3, (2 * v) / 3], v];
+    const question: Question = {
+      purpose,
+      place,
+      sourceIp,
+      tries,
+      verdictMs,
+      sent: 0,
+      firstSentAt: 0,
+      nextAt: (purpose === 'keepalive' ? this.routine : this.urgent).reserve(this.now),
+    };
+    if (question.nextAt <= this.now) this.sendTry(host.ip, question);
+    return question;
+  }
+
+  /** Sends the next try and sets the time of the one after it, or of the verdict. */
+  sendTry(ip: Ip, question: Question): void {
+    this.sendRequest(question.place, question.sourceIp, ip, 'probe');
+    if (question.sent === 0) question.firstSentAt = this.now;
+    question.sent++;
+    const next = question.tries[question.sent];
+    const last = question.tries[question.tries.length - 1] as number;
+    question.nextAt =
+      next !== undefined
+        ? Math.max(question.firstSentAt + next, this.now + 1)
+        : // A try that went out late still gets its time to be answered.
+          Math.max(question.firstSentAt + question.verdictMs, this.now + question.verdictMs - last);
+  }
+
+  /** Unicast ARP request with our MAC; broadcast when the MAC is not known (RFC 826, RFC 1122 section 2.3.2.1). */
+  sendRequest(place: Place, senderIp: Ip, targetIp: Ip, purpose: SendPurpose): void {
+    const link = this.topology.link(place.iface);
+    if (link === undefined || !isIpv4(senderIp) || !isIpv4(targetIp)) return;
+    const bytes = encodeArp({
+      destination: place.mac,
+      source: link.mac,
+      opcode: ARP_REQUEST,
+      senderMac: link.mac,
+      senderIp,
+      targetMac: MAC_ZERO,
+      targetIp,
+    });
+    this.emit({ kind: 'send', iface: place.iface, bytes, purpose });
+  }
+
+  /** Broadcast gratuitous ARP request that says that `ip` is at our MAC. */
+  sendAnnouncement(iface: IfIndex, ip: Ip): void {
+    this.sendRequest({ iface, mac: MAC_BROADCAST }, ip, ip, 'announce');
+  }
+
+  /** Unicast ARP reply: `senderIp` is at our MAC. */
+  sendReply(iface: IfIndex, senderIp: Ip, targetMac: Mac, targetIp: Ip): void {
+    const link = this.topology.link(iface);
+    if (link === undefined || !isIpv4(senderIp) || !isIpv4(targetIp)) return;
+    const bytes = encodeArp({
+      destination: targetMac,
+      source: link.mac,
+      opcode: ARP_REPLY,
+      senderMac: link.mac,
+      senderIp,
+      targetMac,
+      targetIp,
+    });
+    this.emit({ kind: 'send', iface, bytes, purpose: 'answer' });
+  }
+
+  /** Opens, replaces or closes the question to a new place of a host. */
+  setCandidate(host: Host, candidate: Candidate | undefined): void {
+    if (host.candidate !== undefined) this.countOpen(host.candidate.place.mac, -1);
+    host.candidate = candidate;
+    if (candidate !== undefined) this.countOpen(candidate.place.mac, 1);
+  }
+
+  private countOpen(mac: Mac, by: 1 | -1): void {
+    const count = (this.open.get(mac) ?? 0) + by;
+    if (count > 0) this.open.set(mac, count);
+    else this.open.delete(mac);
+  }
+
+  // --- limits and reports ------------------------------------------------------------------------------------------
+
+  /** Whether this interface may bring one more newcomer. The bucket goes with the name: a re-created tap is no new one. */
+  admitNewcomer(iface: IfIndex): boolean {
+    const name = this.topology.nameOf(iface) ?? '';
+    let budget = this.newcomers.get(name);
+    if (budget === undefined) {
+      const { newcomerBurst, newcomersPerSecond } = this.policy.limits;
+      budget = new Budget(newcomerBurst, newcomersPerSecond);
+      this.newcomers.set(name, budget);
+    }
+    return budget.take(this.now);
+  }
+
+  /** Whether this MAC already has all the addresses it may have, those being proven included. */
+  isMacFull(mac: Mac): boolean {
+    const limit = this.policy.limits.addressesPerMac;
+    let count = this.open.get(mac) ?? 0;
+    if (count >= limit) return true;
+    for (const host of this.table.withMac(mac)) {
+      if (host.held && ++count >= limit) return true;
+    }
+    return false;
+  }
+
+  drop(reason: DropReason, iface: IfIndex, ip: Ip | undefined, mac: Mac | undefined): void {
+    this.emit({ kind: 'drop', reason, iface, ip, mac, at: this.now });
+  }
+
+  note(evidence: EvidenceKind, iface: IfIndex, mac: Mac, ip: Ip | undefined, rttMs?: number): void {
+    const name = this.topology.nameOf(iface) ?? '';
+    this.emit({ kind: 'evidence', evidence, ip, mac, iface, interface: name, rttMs, at: this.now });
+  }
+
+  /** Reports a trouble once a minute per kind, address and MAC. */
+  alarm(
+    alarm: AlarmKind,
+    message: string,
+    what: { ip?: Ip; place?: Place | undefined; other?: Place | 'remote' | undefined },
+  ): void {
+    const { ip, place, other } = what;
+    const key = `${alarm} ${ip} ${place?.mac}`;
+    const last = this.alarmed.get(key);
+    if (last !== undefined && this.now - last < ALARM_QUIET_MS) return;
+    if (this.alarmed.size >= 1000) this.alarmed.clear();
+    this.alarmed.set(key, this.now);
+    const otherPlace = other === 'remote' ? undefined : other;
+    this.emit({
+      kind: 'alarm',
+      alarm,
+      message,
+      ip,
+      mac: place?.mac,
+      interface: place && this.topology.nameOf(place.iface),
+      otherMac: otherPlace?.mac,
+      otherInterface: other === 'remote' ? 'remote' : otherPlace && this.topology.nameOf(otherPlace.iface),
+      at: this.now,
+    });
+  }
+
+  reply(token: Token, ok: boolean, message: string): void {
+    this.emit({ kind: 'reply', token, ok, message });
+  }
+}
+
+/** Proofs of newcomers and checks: as deep as the burst of newcomers that the interfaces admit. */
+function urgentBudget(policy: Policy): Budget {
+  const { probesPerSecond, newcomerBurst } = policy.limits;
+  return new Budget(Math.max(newcomerBurst, probesPerSecond), probesPerSecond);
+}
+
+/** Keepalives: a bucket of their own, so that they can never delay a proof, and shallow, so that they spread. */
+function routineBudget(policy: Policy): Budget {
+  const { probesPerSecond } = policy.limits;
+  return new Budget(Math.max(1, probesPerSecond / 20), probesPerSecond);
+}

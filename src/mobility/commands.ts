@@ -1,0 +1,149 @@
+import { type Ip, type Mac, formatIp, isGroupMac } from '../wire/addresses.js';
+import type { Brain } from './brain.js';
+import { usable } from './classify.js';
+import type { Command, IfIndex, Memory, Place, Token } from './events.js';
+import { arrive, consider } from './evidence.js';
+import type { Host } from './host.js';
+
+/** After `detach` the dying guest's frames are stale; then it is asked once, in case the migration was cancelled. */
+const DETACHED_MS = 1000;
+
+/** Carries out what an operator or a hypervisor says, and answers whether it was accepted. */
+export function obey(brain: Brain, token: Token, command: Command): void {
+  const refusal =
+    command.name === 'probe' || command.name === 'clear'
+      ? obeyAddress(brain, command.name, command.ip)
+      : obeySignal(brain, command);
+  brain.reply(token, refusal === undefined, refusal ?? 'ok');
+}
+
+function obeyAddress(brain: Brain, name: 'probe' | 'clear', ip: Ip): string | undefined {
+  const host = brain.table.get(ip);
+  if (host === undefined) return `no such host: ${formatIp(ip)}`;
+  if (name === 'clear') {
+    host.contest = undefined;
+    host.detached = undefined;
+    if (host.candidate !== undefined) brain.setCandidate(host, undefined);
+    if (host.claimed) brain.withdraw(host, 'clear');
+    else if (host.state !== 'unknown') brain.enter(host, 'unknown', 'clear');
+    if (host.state === 'remembered' && !host.claimed) probeLastPlace(brain, host);
+    return undefined;
+  }
+  return probeLastPlace(brain, host) ? undefined : 'its last interface is not up';
+}
+
+/** Asks the host where it is held, or where it was last. */
+function probeLastPlace(brain: Brain, host: Host): boolean {
+  const link = host.interface === undefined ? undefined : brain.topology.linkNamed(host.interface);
+  if (host.place === undefined || link === undefined || !brain.topology.isListening(link.index)) return false;
+  if (host.held) {
+    brain.probeNow(host);
+  } else if (host.candidate === undefined) {
+    consider(brain, host, { iface: link.index, mac: host.place.mac }, 'command');
+  }
+  brain.touch(host);
+  return true;
+}
+
+type Signal = Exclude<Command, { name: 'probe' | 'clear' }>;
+
+/** Checks all addresses before it changes anything: a signal is carried out whole or not at all. */
+function obeySignal(brain: Brain, signal: Signal): string | undefined {
+  const link = brain.topology.linkNamed(signal.interface);
+  if (signal.mac !== undefined && (signal.mac === 0 || isGroupMac(signal.mac)))
+    return 'not the MAC of a host';
+  const ips = signal.ips.length > 0 ? signal.ips : addressesOf(brain, signal.mac);
+  if (ips.length === 0) return 'no address given, and none is known for this MAC';
+  if (signal.name === 'detach') {
+    for (const ip of ips) detach(brain, ip, signal.interface, signal.mac);
+    return undefined;
+  }
+  if (link === undefined) return `no such interface: ${signal.interface}`;
+  if (brain.topology.rule(link.index) === undefined) return `not a mobility interface: ${signal.interface}`;
+  if (signal.name === 'attach' && !brain.topology.isUsable(link.index)) return `not up: ${signal.interface}`;
+  const places = new Map<Ip, Place>();
+  for (const ip of ips) {
+    const mac = signal.mac ?? brain.table.get(ip)?.place?.mac;
+    if (mac === undefined) return `the MAC of ${formatIp(ip)} is not known: give it`;
+    const reason = usable(brain, ip, mac);
+    if (reason !== undefined) return `${formatIp(ip)} is refused: ${reason}`;
+    places.set(ip, { iface: link.index, mac });
+  }
+  if (brain.table.size + places.size > brain.policy.limits.hosts) return 'too many hosts';
+  for (const [ip, place] of places) {
+    if (signal.name === 'prepare') prepare(brain, ip, place, signal.interface);
+    else attach(brain, ip, place);
+  }
+  return undefined;
+}
+
+function addressesOf(brain: Brain, mac: Mac | undefined): Ip[] {
+  return mac === undefined ? [] : [...brain.table.withMac(mac)].map((host) => host.ip);
+}
+
+function prepare(brain: Brain, ip: Ip, place: Place, name: string): void {
+  const host = brain.table.get(ip) ?? brain.create(ip);
+  if (host.held && host.isAt(place.iface, place.mac)) return;
+  host.prepared = place;
+  // Known by its MAC, so that RARP finds it; an address held elsewhere keeps its place until the guest speaks here.
+  if (host.state === 'unknown' || host.state === 'remembered') {
+    brain.table.place(host, place, name);
+    brain.enter(host, 'remembered', 'command');
+  } else brain.touch(host);
+}
+
+function attach(brain: Brain, ip: Ip, place: Place): void {
+  const host = brain.table.get(ip) ?? brain.create(ip);
+  host.detached = undefined;
+  host.contest = undefined;
+  host.graceUntil = brain.now + (brain.topology.rule(place.iface)?.holdMs ?? 0);
+  if (host.held && host.isAt(place.iface, place.mac)) return brain.touch(host);
+  arrive(brain, host, place, 'attach', brain.ask(host, 'prove', place));
+}
+
+function detach(brain: Brain, ip: Ip, name: string, mac: Mac | undefined): void {
+  const host = brain.table.get(ip);
+  if (host?.place === undefined || host.interface !== name) return;
+  if (mac !== undefined && host.place.mac !== mac) return;
+  const { iface } = host.place;
+  brain.setCandidate(host, undefined);
+  host.graceUntil = Number.NEGATIVE_INFINITY;
+  if (host.held) brain.withdraw(host, 'detach');
+  host.detached = { iface, mac: host.place.mac, until: brain.now + DETACHED_MS };
+  brain.touch(host);
+}
+
+/** The second after `detach` is over. */
+export function detachOver(brain: Brain, host: Host): void {
+  host.detached = undefined;
+  if (host.state === 'remembered') probeLastPlace(brain, host);
+  brain.touch(host);
+}
+
+/** A claim of an earlier run, found in the kernel: kept as settled, and asked as soon as capture hears the answer. */
+export function adopt(brain: Brain, ip: Ip, iface: IfIndex, mac: Mac | undefined): void {
+  // Whatever is not taken over here is nobody's, and the kernel room's reconciliation deletes it.
+  if (mac === undefined || usable(brain, ip, mac) !== undefined || !brain.topology.isUsable(iface)) return;
+  const host = brain.table.get(ip) ?? brain.create(ip);
+  brain.enter(host, 'settled', 'adopted', { iface, mac });
+  host.lastHeard = brain.now;
+  host.role = 'incumbent';
+  brain.scheduleKeepalive(host);
+  host.returning = brain.topology.rule(iface)?.learn === 'foreign' && brain.topology.isHome(iface, host.ip);
+  brain.touch(host);
+}
+
+/** Hosts of an earlier run; they are asked when their interface is heard. */
+export function remember(brain: Brain, memories: readonly Memory[]): void {
+  for (const { ip, mac, interface: name } of memories) {
+    if (brain.table.get(ip) !== undefined || brain.table.size >= brain.policy.limits.hosts) continue;
+    const link = brain.topology.linkNamed(name);
+    const host = brain.create(ip);
+    brain.table.place(host, { iface: link?.index ?? 0, mac }, name);
+    brain.enter(host, 'remembered', 'remembered');
+    if (link !== undefined && brain.topology.isListening(link.index)) {
+      host.wake = { left: [0, 1000, 3000], start: brain.now };
+      brain.touch(host);
+    }
+  }
+}

@@ -1,0 +1,110 @@
+import type { Brain } from './brain.js';
+import type { DropReason, Place } from './events.js';
+import type { Contest, Host } from './host.js';
+
+/** RFC 7432 section 15.1: N = 5 moves within M = 180 s. */
+const CONTEST_WINDOW_MS = 180_000;
+const CONTEST_LIMIT = 5;
+const RETRY_MS = 10_000;
+const RETRY_MAX_MS = 540_000;
+
+/** Why evidence from this place is not listened to now. */
+export function barred(brain: Brain, host: Host, place: Place): DropReason | undefined {
+  const { contest } = host;
+  if (contest === undefined) return undefined;
+  if (brain.now < contest.frozenUntil) return host.isAt(place.iface, place.mac) ? undefined : 'frozen';
+  if (contest.retryAt === undefined || brain.now >= contest.retryAt) return undefined;
+  const { challenger } = contest;
+  return challenger?.iface === place.iface && challenger.mac === place.mac ? 'contested' : undefined;
+}
+
+/** Counts a contested move. Returns the dispute as it now stands. */
+function dispute(brain: Brain, host: Host, challenger: Place | undefined): Contest {
+  const old = host.contest;
+  const times = (old?.times ?? []).filter((time) => brain.now - time < CONTEST_WINDOW_MS);
+  times.push(brain.now);
+  const last = old?.times.at(-1);
+  const refusals = last !== undefined && brain.now - last < RETRY_MAX_MS ? (old?.refusals ?? 0) : 0;
+  const contest: Contest = {
+    times,
+    refusals: refusals + 1,
+    challenger,
+    retryAt: brain.now + Math.min(RETRY_MAX_MS, RETRY_MS * 2 ** refusals),
+    frozenUntil: old?.frozenUntil ?? 0,
+  };
+  host.contest = contest;
+  return contest;
+}
+
+function freezeIfRepeated(brain: Brain, host: Host, contest: Contest, incumbent: Place): void {
+  if (contest.times.length < CONTEST_LIMIT || brain.now < contest.frozenUntil) return;
+  contest.frozenUntil = brain.now + brain.policy.timers.freezeMs;
+  brain.alarm('frozen', 'the address was contested too often: frozen where it was', {
+    ip: host.ip,
+    place: incumbent,
+    other: contest.challenger ?? 'remote',
+  });
+}
+
+/** Two interfaces of this box: the place that held the host keeps it, the other has to wait. */
+export function contestHere(brain: Brain, host: Host, incumbent: Place, challenger: Place): void {
+  const contest = dispute(brain, host, challenger);
+  brain.alarm('duplicate', 'two living hosts use one address; the one that was first keeps it', {
+    ip: host.ip,
+    place: incumbent,
+    other: challenger,
+  });
+  freezeIfRepeated(brain, host, contest, incumbent);
+  brain.setCandidate(host, undefined);
+  host.lastHeard = brain.now;
+  if (!host.isAt(incumbent.iface, incumbent.mac)) reclaim(brain, host, incumbent);
+  else if (brain.now < contest.frozenUntil && host.claimed) reclaim(brain, host, incumbent);
+  else brain.touch(host);
+}
+
+/**
+ * Another router claims the host and yet it answers here. Whoever held it first keeps it: the incumbent re-claims
+ * fresh, the newcomer withdraws and tries again later.
+ */
+export function heldDespiteRemote(brain: Brain, host: Host, place: Place): void {
+  const yields = host.claimed && host.role === 'newcomer';
+  const contest = dispute(brain, host, yields ? place : undefined);
+  brain.alarm(
+    'duplicate',
+    yields
+      ? 'another router has this host and it is alive there'
+      : 'another router claims a host that is alive here',
+    {
+      ip: host.ip,
+      place,
+      other: 'remote',
+    },
+  );
+  if (yields) return brain.withdraw(host, 'duplicate');
+  contest.retryAt = undefined;
+  freezeIfRepeated(brain, host, contest, place);
+  brain.setCandidate(host, undefined);
+  reclaim(brain, host, place);
+}
+
+function reclaim(brain: Brain, host: Host, place: Place): void {
+  const rule = brain.topology.rule(place.iface);
+  if (rule === undefined) throw new Error('a host answered on an interface that is no mobility interface');
+  brain.enter(host, 'fresh', 'contested', place);
+  host.role = 'incumbent';
+  host.displaced = true;
+  host.returning = rule.learn === 'foreign' && brain.topology.isHome(place.iface, host.ip);
+  host.lastHeard = brain.now;
+  host.check = undefined;
+  host.previous = undefined;
+  host.announce = undefined;
+  brain.announceAway(host);
+  brain.scheduleKeepalive(host);
+  brain.touch(host);
+}
+
+/** Whether a dispute is recent enough to keep a claim that would otherwise be dropped. */
+export function disputedUntil(host: Host): number {
+  const last = host.contest?.times.at(-1);
+  return last === undefined ? Number.NEGATIVE_INFINITY : last + CONTEST_WINDOW_MS;
+}

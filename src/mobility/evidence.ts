@@ -1,0 +1,296 @@
+import type { Ip, Mac } from '../wire/addresses.js';
+import type { ArpFrame } from '../wire/arp.js';
+import { answer } from './answer.js';
+import type { Brain } from './brain.js';
+import { type Drop, classify } from './classify.js';
+import { barred, contestHere, heldDespiteRemote } from './contest.js';
+import type { Cause, IfIndex, Place } from './events.js';
+import type { Candidate, Host, Question } from './host.js';
+import { hearControlAnswer, hearInquiryAnswer, openInquiry } from './inquiry.js';
+
+/** A captured frame: evidence, a question to us, or a drop with its reason. */
+export function hearFrame(brain: Brain, iface: IfIndex, bytes: Uint8Array): void {
+  const seen = classify(brain, iface, bytes);
+  switch (seen.kind) {
+    case 'drop':
+      return hearUnusable(brain, iface, seen);
+    case 'rarp':
+      return hearRarp(brain, iface, seen.mac);
+    case 'probe':
+      return hearProbe(brain, iface, seen.ip, seen.mac);
+    default:
+      hearSighting(brain, iface, seen.ip, seen.mac, seen.kind, seen.frame);
+      answer(brain, iface, seen.frame);
+  }
+}
+
+function hearUnusable(brain: Brain, iface: IfIndex, seen: Drop): void {
+  brain.drop(seen.reason, iface, seen.ip, seen.mac);
+  if (seen.ip !== undefined && seen.mac !== undefined) hearControlAnswer(brain, iface, seen.ip, seen.mac);
+  if (seen.reason !== 'sender-ip-gateway' || seen.ip === undefined || seen.mac === undefined) return;
+  if (brain.otherRouters.size < 1000) brain.otherRouters.set(seen.mac, seen.ip);
+  brain.alarm('other-router', 'another machine uses a configured gateway address', {
+    ip: seen.ip,
+    place: { iface, mac: seen.mac },
+  });
+}
+
+/** RFC 5227 probe: never learned, never answered; the place is asked a moment later. */
+function hearProbe(brain: Brain, iface: IfIndex, ip: Ip, mac: Mac): void {
+  brain.note('probe', iface, mac, ip);
+  let host = brain.table.get(ip);
+  if (host !== undefined) {
+    cancelAnnouncement(host, iface);
+    if ((host.held && host.isAt(iface, mac)) || host.hint !== undefined) return brain.touch(host);
+  } else {
+    if (!admit(brain, iface, ip, mac)) return;
+    host = brain.create(ip);
+  }
+  host.hint = { place: { iface, mac }, at: brain.now + brain.policy.timers.probeHintMs };
+  brain.touch(host);
+}
+
+/** RARP (RFC 903) names a MAC and no address: its last known addresses are asked there, or the MAC is asked. */
+function hearRarp(brain: Brain, iface: IfIndex, mac: Mac): void {
+  brain.note('rarp', iface, mac, undefined);
+  const known = [...brain.table.withMac(mac)];
+  for (const host of known) {
+    if (host.held && host.isAt(iface, mac)) refresh(brain, host);
+    else if (host.detached?.iface === iface) brain.drop('detached', iface, host.ip, mac);
+    else if (host.candidate?.place.iface !== iface) considerUnlessBarred(brain, host, { iface, mac }, 'rarp');
+  }
+  if (known.length === 0) openInquiry(brain, iface, mac);
+}
+
+function hearSighting(
+  brain: Brain,
+  iface: IfIndex,
+  ip: Ip,
+  mac: Mac,
+  kind: 'request' | 'reply' | 'gratuitous',
+  frame: ArpFrame,
+): void {
+  let host = brain.table.get(ip);
+  if (kind === 'reply') {
+    const question = host && openQuestion(host, iface, mac, frame.targetIp);
+    if (host !== undefined && question !== undefined)
+      return hearAnswer(brain, host, question, { iface, mac });
+    if (hearInquiryAnswer(brain, iface, ip, mac)) return;
+  }
+  if (host !== undefined) {
+    if (host.held && host.isAt(iface, mac)) return refresh(brain, host);
+    if (host.detached?.iface === iface && host.detached.mac === mac)
+      return brain.drop('detached', iface, ip, mac);
+    cancelAnnouncement(host, iface);
+    const open = host.candidate?.place;
+    if (open?.iface === iface && open.mac === mac) return;
+    const reason = barred(brain, host, { iface, mac });
+    if (reason !== undefined) return brain.drop(reason, iface, ip, mac);
+  }
+  if (!admit(brain, iface, ip, mac)) return;
+  brain.note(kind, iface, mac, ip);
+  host ??= brain.create(ip);
+  consider(brain, host, { iface, mac }, 'sighting');
+}
+
+/** Whether limits let a newcomer, or a known host at a new place, take up our time. Says why not. */
+function admit(brain: Brain, iface: IfIndex, ip: Ip, mac: Mac): boolean {
+  const place = { iface, mac };
+  if (brain.isMacFull(mac)) {
+    brain.drop('mac-limit', iface, ip, mac);
+    brain.alarm('mac-limit', 'one MAC uses more addresses than it may', { place });
+    return false;
+  }
+  const maxHosts = brain.topology.rule(iface)?.maxHosts ?? 0;
+  if (brain.table.size >= brain.policy.limits.hosts || brain.table.on(iface).size >= maxHosts) {
+    if (brain.table.get(ip) === undefined) {
+      brain.drop('host-limit', iface, ip, mac);
+      return false;
+    }
+  }
+  if (!brain.admitNewcomer(iface)) {
+    brain.drop('newcomer-budget', iface, ip, mac);
+    brain.alarm('newcomer-storm', 'more newcomers than the budget of the interface', { place });
+    return false;
+  }
+  return true;
+}
+
+/** A frame of a host where we believe it to be. */
+function refresh(brain: Brain, host: Host): void {
+  host.lastHeard = brain.now;
+  const purpose = host.check?.purpose;
+  if (purpose === 'keepalive' || purpose === 'displaced') closeCheck(brain, host);
+}
+
+function cancelAnnouncement(host: Host, iface: IfIndex): void {
+  if (host.announce?.iface === iface) host.announce = undefined;
+}
+
+export function considerUnlessBarred(brain: Brain, host: Host, place: Place, cause: Cause): void {
+  const reason = barred(brain, host, place);
+  if (reason === undefined) consider(brain, host, place, cause);
+  else brain.drop(reason, place.iface, host.ip, place.mac);
+}
+
+/**
+ * There is evidence of the host at a place where we do not hold it. It is asked there and, in parallel, at the place
+ * where we do hold it.
+ */
+export function consider(brain: Brain, host: Host, place: Place, cause: Cause): void {
+  const rule = brain.topology.rule(place.iface);
+  if (rule === undefined) return discardUnknown(brain, host);
+  const { prepared } = host;
+  if (prepared?.iface === place.iface && prepared.mac === place.mac)
+    return arrive(brain, host, place, 'prepared');
+  if (rule.prove === 'never') return arrive(brain, host, place, cause);
+
+  const question = brain.ask(host, 'prove', place);
+  if (question === undefined) {
+    brain.drop('no-probe-source', place.iface, host.ip, place.mac);
+    return discardUnknown(brain, host);
+  }
+  brain.setCandidate(host, { place, cause, question });
+  if (host.held && host.place !== undefined && brain.topology.isUsable(host.place.iface)) {
+    host.check = brain.ask(host, 'old-place', host.place);
+  }
+  if (rule.prove === 'after') arrive(brain, host, place, cause, question);
+  else if (host.state === 'unknown' || host.state === 'remembered') brain.enter(host, 'proving', cause);
+  else brain.touch(host);
+}
+
+function discardUnknown(brain: Brain, host: Host): void {
+  if (host.state === 'unknown') brain.discard(host);
+  else brain.touch(host);
+}
+
+/**
+ * The host is at `place`: recorded when that is its home and nobody else has it, claimed otherwise. `unanswered` is
+ * the proof still to come when policy claims first and asks later.
+ */
+export function arrive(brain: Brain, host: Host, place: Place, cause: Cause, unanswered?: Question): void {
+  const { topology, now } = brain;
+  const rule = topology.rule(place.iface);
+  if (rule === undefined) throw new Error('a host arrived on an interface that is no mobility interface');
+  const moved = host.held && !host.isAt(place.iface, place.mac);
+  const oldCheck = host.check?.purpose === 'old-place' ? host.check : undefined;
+  const remote = brain.fib.remote(host.ip);
+  const atHome = rule.learn === 'foreign' && topology.isHome(place.iface, host.ip);
+  brain.setCandidate(host, undefined);
+  if (atHome && remote === undefined && !host.claimed && host.state !== 'away') {
+    brain.enter(host, 'home', cause, place);
+  } else {
+    brain.enter(host, 'fresh', cause, place);
+    host.returning = atHome;
+    host.displaced = moved || remote !== undefined;
+  }
+  host.role = 'newcomer';
+  host.lastHeard = now;
+  host.check = unanswered;
+  host.previous = moved ? oldCheck : undefined;
+  cancelAnnouncement(host, place.iface);
+  brain.scheduleKeepalive(host);
+  if (host.previous === undefined) brain.announceAway(host);
+  brain.touch(host);
+  probeSiblings(brain, host, place);
+}
+
+/** All addresses of a guest move together: one proven address gets the others asked at once. */
+function probeSiblings(brain: Brain, host: Host, place: Place): void {
+  const siblings = brain.table.withMac(place.mac);
+  if (siblings.size < 2) return;
+  for (const sibling of [...siblings]) {
+    const elsewhere = !(sibling.held && sibling.isAt(place.iface, place.mac));
+    if (sibling === host || !elsewhere || sibling.candidate !== undefined || sibling.detached !== undefined)
+      continue;
+    if (barred(brain, sibling, place) === undefined) consider(brain, sibling, place, 'sibling');
+  }
+}
+
+function openQuestion(host: Host, iface: IfIndex, mac: Mac, targetIp: Ip): Question | undefined {
+  const matches = (question: Question | undefined) =>
+    question !== undefined &&
+    question.sent > 0 &&
+    question.sourceIp === targetIp &&
+    question.place.iface === iface &&
+    (question.place.mac === mac || isAnyone(question));
+  if (matches(host.candidate?.question)) return host.candidate?.question;
+  if (matches(host.check)) return host.check;
+  if (matches(host.previous)) return host.previous;
+  return undefined;
+}
+
+/** Asked by broadcast because the MAC was not known. */
+function isAnyone(question: Question): boolean {
+  return question.place.mac === 0xffff_ffff_ffff;
+}
+
+/** The host answered: the strongest thing a frame can say. */
+function hearAnswer(brain: Brain, host: Host, question: Question, place: Place): void {
+  const rttMs = brain.now - question.firstSentAt;
+  if (question.sent === 1)
+    host.rttMs = host.rttMs === undefined ? rttMs : host.rttMs + (rttMs - host.rttMs) / 8;
+  brain.note('answer', place.iface, place.mac, host.ip, rttMs);
+
+  const candidate = host.candidate;
+  if (candidate?.question === question) {
+    if (question.purpose === 'remote-claim') return heldDespiteRemote(brain, host, place);
+    return arrive(brain, host, place, host.held ? 'moved' : 'proven');
+  }
+  if (host.previous === question) {
+    const challenger = host.place as Place;
+    host.previous = undefined;
+    return contestHere(brain, host, place, challenger);
+  }
+  host.lastHeard = brain.now;
+  closeCheck(brain, host);
+  if (candidate !== undefined) contestHere(brain, host, place, candidate.place);
+  else if (question.purpose === 'remote-claim' && brain.fib.remote(host.ip) !== undefined) {
+    heldDespiteRemote(brain, host, place);
+  }
+}
+
+function closeCheck(brain: Brain, host: Host): void {
+  host.check = undefined;
+  brain.scheduleKeepalive(host);
+  brain.touch(host);
+}
+
+/** A question's verdict came without an answer. */
+export function hearSilence(brain: Brain, host: Host, question: Question): void {
+  const candidate = host.candidate;
+  if (candidate?.question === question) {
+    brain.setCandidate(host, undefined);
+    return candidateSilent(brain, host, candidate);
+  }
+  if (host.previous === question) {
+    host.previous = undefined;
+    brain.announceAway(host);
+    return brain.touch(host);
+  }
+  host.check = undefined;
+  switch (question.purpose) {
+    case 'old-place':
+      // Silent at the old place and not yet proven at the new one: asked again before it is given up.
+      return host.claimed ? brain.probeNow(host) : brain.touch(host);
+    case 'remote-claim':
+      return brain.withdraw(host, 'remote-claim');
+    default:
+      if (brain.now < host.graceUntil) {
+        brain.scheduleKeepalive(host);
+        return brain.touch(host);
+      }
+      return brain.withdraw(host, question.purpose === 'prove' ? 'no-answer' : 'keepalive-lost');
+  }
+}
+
+function candidateSilent(brain: Brain, host: Host, candidate: Candidate): void {
+  if (host.state !== 'proving') return brain.touch(host);
+  if (candidate.question.purpose === 'remote-claim' && brain.fib.remote(host.ip) !== undefined) {
+    brain.enter(host, 'away', 'remote-claim');
+    // Found in the dump at start: the neighbours were told by the run before.
+    if (candidate.cause !== 'adopted') brain.announceAway(host);
+    return brain.touch(host);
+  }
+  brain.enter(host, host.place === undefined ? 'unknown' : 'remembered', 'no-answer');
+}

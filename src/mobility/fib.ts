@@ -1,0 +1,125 @@
+import { type Ip, contains, hostLength, isIpv4, isUnspecified, networkOf } from '../wire/addresses.js';
+import type { Route } from './events.js';
+
+/** Protocols below this are the kernel's and the administrator's (rtnetlink: redirect 1, kernel 2, boot 3, static 4). */
+const FIRST_DAEMON_PROTOCOL = 5;
+
+/** A host route that a routing protocol installed: another router says that it has the host. */
+export interface RemoteClaim {
+  readonly ip: Ip;
+  /** When it appeared here, ms on the monotonic clock. A mere change of metric or next hop does not renew it. */
+  readonly since: number;
+  readonly route: Route;
+}
+
+/**
+ * What others have in the kernel's routing tables: remote claims, next hops in use, and the longest-prefix match that
+ * the answering rule asks. Our own claims are not in here. Only the watched tables are known; policy rules that send
+ * some packets elsewhere are not modelled.
+ */
+export class Fib {
+  private readonly routes = {
+    4: new Map<number, Map<Ip, Route[]>>(),
+    6: new Map<number, Map<Ip, Route[]>>(),
+  };
+  private readonly remotes = new Map<Ip, RemoteClaim>();
+  private readonly nextHops = new Map<Ip, number>();
+  private repeated: Set<Route> | undefined;
+
+  constructor(
+    private readonly protocol: number,
+    private watchTables: readonly number[],
+  ) {}
+
+  /** Notes one change. Returns what became of the remote claim for that address, if that is what changed. */
+  apply(change: 'add' | 'delete', route: Route, now: number): 'appeared' | 'vanished' | undefined {
+    if (route.protocol === this.protocol || !this.watchTables.includes(route.table)) return undefined;
+    const { ip, length } = route.prefix;
+    const network = networkOf(ip, length);
+    const sameLength = this.routes[isIpv4(ip) ? 4 : 6];
+    let networks = sameLength.get(length);
+    if (networks === undefined) sameLength.set(length, (networks = new Map()));
+    const known = networks.get(network) ?? [];
+    const at = known.findIndex((other) => other.table === route.table && other.metric === route.metric);
+    if (at >= 0) this.countNextHop(known[at] as Route, -1);
+    if (change === 'add') {
+      this.countNextHop(route, 1);
+      this.repeated?.add(route);
+      if (at >= 0) known[at] = route;
+      else known.push(route);
+      networks.set(network, known);
+    } else if (at >= 0) {
+      known.splice(at, 1);
+      if (known.length === 0) networks.delete(network);
+    }
+    return length === hostLength(ip) ? this.refreshRemote(network, now) : undefined;
+  }
+
+  /** Starts a complete dump: what it does not repeat until `endDump` is gone. */
+  beginDump(): void {
+    this.repeated = new Set();
+  }
+
+  /** Addresses whose remote claim the dump did not repeat. */
+  endDump(now: number): Ip[] {
+    const repeated = this.repeated ?? new Set();
+    this.repeated = undefined;
+    const vanished: Ip[] = [];
+    const stale: Route[] = [];
+    for (const lengths of Object.values(this.routes)) {
+      for (const networks of lengths.values()) {
+        for (const routes of networks.values()) stale.push(...routes.filter((route) => !repeated.has(route)));
+      }
+    }
+    for (const route of stale) {
+      if (this.apply('delete', route, now) === 'vanished') vanished.push(route.prefix.ip);
+    }
+    return vanished;
+  }
+
+  remote(ip: Ip): RemoteClaim | undefined {
+    return this.remotes.get(ip);
+  }
+
+  /** All remote claims, oldest first. */
+  allRemotes(): IterableIterator<RemoteClaim> {
+    return this.remotes.values();
+  }
+
+  /** Whether some route forwards to this address. */
+  isNextHop(ip: Ip): boolean {
+    return this.nextHops.has(ip);
+  }
+
+  /** The route of others that the kernel would use: longest prefix, then lowest metric. */
+  bestRoute(ip: Ip): Route | undefined {
+    const lengths = this.routes[isIpv4(ip) ? 4 : 6];
+    for (let length: number = hostLength(ip); length >= 0; length--) {
+      const candidates = lengths.get(length)?.get(networkOf(ip, length));
+      if (candidates === undefined) continue;
+      let best = candidates[0];
+      for (const route of candidates) if (best === undefined || route.metric < best.metric) best = route;
+      if (best !== undefined && contains(best.prefix, ip)) return best;
+    }
+    return undefined;
+  }
+
+  private refreshRemote(ip: Ip, now: number): 'appeared' | 'vanished' | undefined {
+    const routes = this.routes[isIpv4(ip) ? 4 : 6].get(hostLength(ip))?.get(ip);
+    const claim = routes?.find(
+      (route) =>
+        route.protocol >= FIRST_DAEMON_PROTOCOL && (route.type === 'unicast' || route.via !== undefined),
+    );
+    const known = this.remotes.get(ip);
+    if (claim === undefined) return this.remotes.delete(ip) ? 'vanished' : undefined;
+    this.remotes.set(ip, { ip, since: known?.since ?? now, route: claim });
+    return known === undefined ? 'appeared' : undefined;
+  }
+
+  private countNextHop(route: Route, by: 1 | -1): void {
+    if (route.via === undefined || isUnspecified(route.via)) return;
+    const count = (this.nextHops.get(route.via) ?? 0) + by;
+    if (count > 0) this.nextHops.set(route.via, count);
+    else this.nextHops.delete(route.via);
+  }
+}

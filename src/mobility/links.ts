@@ -1,0 +1,137 @@
+import type { Mac } from '../wire/addresses.js';
+import { GHOST_WINDOW_MS, type Brain } from './brain.js';
+import { usable } from './classify.js';
+import type { Cause, IfIndex, Link } from './events.js';
+import { considerUnlessBarred } from './evidence.js';
+import type { Host } from './host.js';
+
+/** A host that is remembered here is asked when its link returns, and again: a guest needs a moment to boot. */
+const WAKE_MS = [0, 1000, 3000];
+
+export function hearLink(brain: Brain, link: Link): void {
+  const { topology } = brain;
+  const old = topology.link(link.index);
+  const wasUsable = topology.isUsable(link.index);
+  const wasListening = topology.isListening(link.index);
+  topology.setLink(link);
+  const renamed = old !== undefined && old.name !== link.name;
+  if (wasUsable && (!topology.isUsable(link.index) || renamed)) {
+    loseInterface(brain, link.index, 'link-down', !link.up);
+  }
+  if (!wasListening && topology.isListening(link.index)) wakeInterface(brain, link);
+  if (old?.master !== undefined) hearPort(brain, link.index, old.master, link);
+  if (old === undefined || old.addresses !== link.addresses) reviewHosts(brain);
+}
+
+export function hearLinkGone(brain: Brain, iface: IfIndex): void {
+  const old = brain.topology.link(iface);
+  if (brain.topology.rule(iface) !== undefined) loseInterface(brain, iface, 'link-gone', true);
+  brain.topology.removeLink(iface);
+  brain.ports.delete(iface);
+  brain.neighbours.delete(iface);
+  if (old?.master !== undefined) hearPort(brain, iface, old.master, undefined);
+  if (old !== undefined && old.addresses.length > 0) reviewHosts(brain);
+}
+
+export function hearCapture(brain: Brain, iface: IfIndex, open: boolean): void {
+  const wasListening = brain.topology.isListening(iface);
+  brain.topology.setCapturing(iface, open);
+  const link = brain.topology.link(iface);
+  if (link !== undefined && !wasListening && brain.topology.isListening(iface)) wakeInterface(brain, link);
+}
+
+/** Where a bridge has a MAC; a forgotten one is kept for the day its port goes, and its hosts are asked soon. */
+export function hearFdb(brain: Brain, bridge: IfIndex, mac: Mac, port: IfIndex | undefined): void {
+  let ports = brain.ports.get(bridge);
+  if (port !== undefined) {
+    if (ports === undefined) brain.ports.set(bridge, (ports = new Map()));
+    ports.set(mac, port);
+    return;
+  }
+  for (const host of brain.table.withMac(mac)) {
+    if (host.claimed && host.place?.iface === bridge) brain.probeNow(host);
+  }
+}
+
+/** All that we held on an interface is gone with it. `routesDeleted`: the kernel took the routes itself. */
+function loseInterface(brain: Brain, iface: IfIndex, cause: Cause, routesDeleted: boolean): void {
+  for (const host of [...brain.table.on(iface)]) {
+    if (host.candidate?.place.iface === iface) brain.setCandidate(host, undefined);
+    if (!host.held) continue;
+    const remote = brain.fib.remote(host.ip);
+    const tooSoon = remote !== undefined && brain.now - remote.since < GHOST_WINDOW_MS;
+    if (routesDeleted && host.claimed && tooSoon) {
+      brain.enter(host, 'remembered', cause);
+      host.ghost = 'waiting';
+    } else brain.withdraw(host, cause);
+  }
+}
+
+function wakeInterface(brain: Brain, link: Link): void {
+  const hosts = [...brain.table.onNamed(link.name)];
+  const keepaliveMs = brain.topology.rule(link.index)?.keepaliveMs ?? 0;
+  let order = 0;
+  for (const host of hosts) {
+    if (host.state === 'remembered') {
+      host.wake = { left: [...WAKE_MS], start: brain.now };
+      brain.touch(host);
+    } else if (host.claimed && host.lastHeard < brain.now) {
+      // Adopted, or unheard while capture was closed: asked soon, spread so that 100,000 do not speak at once.
+      host.keepaliveAt = Math.min(host.keepaliveAt, brain.now + Math.min(keepaliveMs, order++ / 10));
+      host.keepaliveSetAt = brain.now;
+      brain.touch(host);
+    }
+  }
+}
+
+/** The next probe of a host that is remembered on an interface that came back. */
+export function wakeHost(brain: Brain, host: Host): void {
+  const wake = host.wake;
+  const link = host.interface === undefined ? undefined : brain.topology.linkNamed(host.interface);
+  if (wake === undefined || link === undefined || host.place === undefined) {
+    host.wake = undefined;
+    return brain.touch(host);
+  }
+  wake.left.shift();
+  if (wake.left.length === 0) host.wake = undefined;
+  if (host.candidate === undefined && brain.topology.isListening(link.index)) {
+    considerUnlessBarred(brain, host, { iface: link.index, mac: host.place.mac }, 'link-up');
+  }
+  brain.touch(host);
+}
+
+/** A port of a bridge changed: hosts behind it are gone when it is down or no port of that bridge any more. */
+function hearPort(brain: Brain, port: IfIndex, bridge: IfIndex, now: Link | undefined): void {
+  if (now?.up && now.carrier && now.master === bridge) return;
+  const ports = brain.ports.get(bridge);
+  if (ports === undefined) return;
+  for (const [mac, at] of ports) {
+    if (at !== port) continue;
+    ports.delete(mac);
+    for (const host of [...brain.table.withMac(mac)]) {
+      if (host.held && host.place?.iface === bridge) brain.withdraw(host, 'port-down');
+    }
+  }
+}
+
+/** Addresses or policy changed: what may no longer be held is withdrawn, and home is looked at anew. */
+export function reviewHosts(brain: Brain): void {
+  const { topology } = brain;
+  for (const host of [...brain.table.all()]) {
+    if (!host.held || host.place === undefined) continue;
+    const rule = topology.rule(host.place.iface);
+    if (rule === undefined || usable(brain, host.ip, host.place.mac) !== undefined) {
+      brain.withdraw(host, 'not-allowed');
+      continue;
+    }
+    const atHome = rule.learn === 'foreign' && topology.isHome(host.place.iface, host.ip);
+    if (host.state === 'home' && !atHome) {
+      brain.enter(host, 'fresh', 'not-allowed', host.place);
+      brain.scheduleKeepalive(host);
+    } else if (host.claimed && atHome !== host.returning) {
+      host.returning = atHome;
+      if (host.state === 'settled') host.ageAt = brain.now + brain.policy.timers.settleMs;
+    }
+    brain.touch(host);
+  }
+}

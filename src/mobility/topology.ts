@@ -1,0 +1,204 @@
+import {
+  type Ip,
+  type Mac,
+  type Prefix,
+  contains,
+  hostLength,
+  isIpv4,
+  isLoopback,
+  isSubnetEdge,
+} from '../wire/addresses.js';
+import type { IfIndex, Link } from './events.js';
+import { type InterfaceRule, type Policy, ruleFor, subnetOf } from './policy.js';
+
+/** IPv6 link-local addresses (fe80::/10) are no subnet that a host could be away from. */
+function isSubnetAddress(address: Prefix): boolean {
+  if (isIpv4(address.ip)) return !isLoopback(address.ip);
+  return (
+    !(address.ip.charCodeAt(0) === 0xfe && (address.ip.charCodeAt(1) & 0xc0) === 0x80) &&
+    !isLoopback(address.ip)
+  );
+}
+
+/**
+ * The box itself: its interfaces, which of them are mobility interfaces, its addresses, and what follows from them
+ * for an address: where it is at home, who it may be proven by.
+ */
+export class Topology {
+  private readonly links = new Map<IfIndex, Link>();
+  private readonly rules = new Map<IfIndex, InterfaceRule>();
+  private readonly capturing = new Set<IfIndex>();
+  private readonly local = new Map<Ip, IfIndex[]>();
+  private readonly ownMacs = new Set<Mac>();
+  private gateways = new Set<Ip>();
+  private subnets: { iface: IfIndex; address: Prefix; mobility: boolean }[] = [];
+  private allowed: readonly Prefix[] = [];
+
+  constructor(private policy: Policy) {
+    this.derive();
+  }
+
+  setPolicy(policy: Policy): void {
+    this.policy = policy;
+    this.derive();
+  }
+
+  setLink(link: Link): void {
+    this.links.set(link.index, link);
+    this.derive();
+  }
+
+  removeLink(iface: IfIndex): void {
+    this.links.delete(iface);
+    this.capturing.delete(iface);
+    this.derive();
+  }
+
+  setCapturing(iface: IfIndex, open: boolean): void {
+    if (open) this.capturing.add(iface);
+    else this.capturing.delete(iface);
+  }
+
+  link(iface: IfIndex): Link | undefined {
+    return this.links.get(iface);
+  }
+
+  allLinks(): IterableIterator<Link> {
+    return this.links.values();
+  }
+
+  linkNamed(name: string): Link | undefined {
+    for (const link of this.links.values()) if (link.name === name) return link;
+    return undefined;
+  }
+
+  nameOf(iface: IfIndex): string | undefined {
+    return this.links.get(iface)?.name;
+  }
+
+  /** The rule of a mobility interface; undefined for every other one. */
+  rule(iface: IfIndex): InterfaceRule | undefined {
+    return this.rules.get(iface);
+  }
+
+  /** A mobility interface over which a host could be reached now. */
+  isUsable(iface: IfIndex): boolean {
+    const link = this.links.get(iface);
+    return link?.up === true && link.carrier && this.rules.has(iface);
+  }
+
+  /** Usable, and its answers are heard. */
+  isListening(iface: IfIndex): boolean {
+    return this.capturing.has(iface) && this.isUsable(iface);
+  }
+
+  isCapturing(iface: IfIndex): boolean {
+    return this.capturing.has(iface);
+  }
+
+  isOwnMac(mac: Mac): boolean {
+    return this.ownMacs.has(mac);
+  }
+
+  isLocal(ip: Ip): boolean {
+    return this.local.has(ip);
+  }
+
+  isLocalOn(ip: Ip, iface: IfIndex): boolean {
+    return this.local.get(ip)?.includes(iface) === true;
+  }
+
+  /** A gateway address of the configuration. */
+  isGateway(ip: Ip): boolean {
+    return this.gateways.has(ip);
+  }
+
+  /** Prefixes allowed when the policy names none: the configured subnets, else those of the mobility interfaces. */
+  get defaultAllow(): readonly Prefix[] {
+    return this.allowed;
+  }
+
+  /** Whether `ip` belongs to a subnet of this interface. */
+  isHome(iface: IfIndex, ip: Ip): boolean {
+    for (const subnet of this.subnets)
+      if (subnet.iface === iface && contains(subnet.address, ip)) return true;
+    return false;
+  }
+
+  /** The mobility interface whose subnet contains `ip`, the longest prefix first. */
+  homeInterface(ip: Ip): IfIndex | undefined {
+    return this.connected(ip, true)?.iface;
+  }
+
+  /** Whether `ip` belongs to a LAN of ours on which hosts do not move. */
+  isOnOtherLan(ip: Ip): boolean {
+    const found = this.connected(ip, undefined);
+    return found !== undefined && !found.mobility;
+  }
+
+  /** Network or broadcast address of a connected or configured subnet. */
+  isEdge(ip: Ip): boolean {
+    for (const subnet of this.subnets) if (isSubnetEdge(subnet.address, ip)) return true;
+    return this.policy.subnets.some((subnet) => isSubnetEdge(subnet.prefix, ip));
+  }
+
+  /**
+   * Sender IP of a proof (DESIGN 3.2 "Prove"): on the host's own LAN our address there; towards a visitor the gateway
+   * it is configured with, so that RFC 826's merge rule repairs its stale entry; else our address in its subnet; else
+   * our address on the receiving interface, else any. Never 0.0.0.0.
+   */
+  probeSource(iface: IfIndex, ip: Ip): Ip | undefined {
+    let onInterface: Ip | undefined;
+    let inSubnet: Ip | undefined;
+    let any: Ip | undefined;
+    for (const { iface: index, address } of this.subnets) {
+      if (isIpv4(address.ip) !== isIpv4(ip)) continue;
+      const inside = contains(address, ip);
+      if (index === iface && inside) return address.ip;
+      if (inside) inSubnet ??= address.ip;
+      if (index === iface) onInterface ??= address.ip;
+      any ??= address.ip;
+    }
+    const gateway = subnetOf(this.policy, ip)?.gateway;
+    return gateway ?? inSubnet ?? onInterface ?? any;
+  }
+
+  private connected(
+    ip: Ip,
+    mobility: boolean | undefined,
+  ): { iface: IfIndex; mobility: boolean } | undefined {
+    let best: { iface: IfIndex; address: Prefix; mobility: boolean } | undefined;
+    for (const subnet of this.subnets) {
+      if (mobility !== undefined && subnet.mobility !== mobility) continue;
+      if (!contains(subnet.address, ip)) continue;
+      if (best === undefined || subnet.address.length > best.address.length) best = subnet;
+    }
+    return best;
+  }
+
+  private derive(): void {
+    this.rules.clear();
+    this.local.clear();
+    this.ownMacs.clear();
+    this.subnets = [];
+    for (const link of this.links.values()) {
+      // An interface with a master is never a mobility interface: its bridge is (DESIGN 3.2).
+      const rule = link.master === undefined ? ruleFor(this.policy, link.name) : undefined;
+      if (rule !== undefined) this.rules.set(link.index, rule);
+      if (link.mac !== 0) this.ownMacs.add(link.mac);
+      for (const address of link.addresses) {
+        this.local.set(address.ip, [...(this.local.get(address.ip) ?? []), link.index]);
+        if (isSubnetAddress(address)) {
+          this.subnets.push({ iface: link.index, address, mobility: rule !== undefined });
+        }
+      }
+    }
+    this.gateways = new Set(this.policy.subnets.flatMap((subnet) => subnet.gateway ?? []));
+    this.allowed =
+      this.policy.subnets.length > 0
+        ? this.policy.subnets.map((subnet) => subnet.prefix)
+        : this.subnets
+            .filter(({ mobility, address }) => mobility && address.length < hostLength(address.ip))
+            .map(({ address }) => address);
+  }
+}
