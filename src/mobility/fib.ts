@@ -38,7 +38,10 @@ export class Fib {
     const network = networkOf(ip, length);
     const sameLength = this.routes[isIpv4(ip) ? 4 : 6];
     let networks = sameLength.get(length);
-    if (networks === undefined) sameLength.set(length, (networks = new Map()));
+    if (networks === undefined) {
+      networks = new Map();
+      sameLength.set(length, networks);
+    }
     const known = networks.get(network) ?? [];
     const at = known.findIndex((other) => other.table === route.table && other.metric === route.metric);
     if (at >= 0) this.countNextHop(known[at] as Route, -1);

@@ -44,7 +44,10 @@ export function hearCapture(brain: Brain, iface: IfIndex, open: boolean): void {
 export function hearFdb(brain: Brain, bridge: IfIndex, mac: Mac, port: IfIndex | undefined): void {
   let ports = brain.ports.get(bridge);
   if (port !== undefined) {
-    if (ports === undefined) brain.ports.set(bridge, (ports = new Map()));
+    if (ports === undefined) {
+      ports = new Map();
+      brain.ports.set(bridge, ports);
+    }
     ports.set(mac, port);
     return;
   }

@@ -137,7 +137,10 @@ export class Router {
     const { neighbours, topology } = this.brain;
     if (topology.rule(iface) === undefined) return;
     let known = neighbours.get(iface);
-    if (known === undefined) neighbours.set(iface, (known = new Map()));
+    if (known === undefined) {
+      known = new Map();
+      neighbours.set(iface, known);
+    }
     if (mac === undefined) known.delete(ip);
     else known.set(ip, mac);
   }
