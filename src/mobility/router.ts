@@ -1,7 +1,7 @@
 import type { Ip, Mac } from '../wire/addresses.js';
 import { Brain } from './brain.js';
 import { adopt, obey, remember } from './commands.js';
-import type { Action, Event, HostState, IfIndex, Memory } from './events.js';
+import type { Action, Event, HostState, IfIndex, Link, Memory } from './events.js';
 import { hearFrame } from './evidence.js';
 import type { RemoteClaim } from './fib.js';
 import type { Host } from './host.js';
@@ -109,8 +109,21 @@ export class Router {
     return this.brain.table.get(ip);
   }
 
-  hosts(): IterableIterator<Readonly<Host>> {
-    return this.brain.table.all();
+  hosts(): IterableIterator<[Ip, Readonly<Host>]> {
+    return this.brain.table.entries();
+  }
+
+  /** Hosts held or remembered on an interface. */
+  countOn(iface: IfIndex): number {
+    return this.brain.table.on(iface).size;
+  }
+
+  links(): IterableIterator<Link> {
+    return this.brain.topology.allLinks();
+  }
+
+  link(iface: IfIndex): Link | undefined {
+    return this.brain.topology.link(iface);
   }
 
   remote(ip: Ip): RemoteClaim | undefined {

@@ -34,6 +34,10 @@ export class HostTable {
     return this.byIp.values();
   }
 
+  entries(): IterableIterator<[Ip, Host]> {
+    return this.byIp.entries();
+  }
+
   create(ip: Ip): Host {
     const host = new Host(ip);
     this.byIp.set(ip, host);

@@ -1,0 +1,145 @@
+import { pageOf } from './control/paging.js';
+import { ipOrNull, macOrNull } from './control/records.js';
+import type { HostQuery, HostView, InterfaceView } from './control/schemas.js';
+import type { Host } from './mobility/host.js';
+import { type Policy, matchesPattern, ruleFor } from './mobility/policy.js';
+import type { Router } from './mobility/router.js';
+import { type Ip, contains, formatIp, formatMac, formatPrefix } from './wire/addresses.js';
+
+/** What the control API shows of the brain: text and milliseconds, nothing that could be written through. */
+
+export function viewHost(router: Router, host: Readonly<Host>, now: number): HostView {
+  const remote = router.remote(host.ip);
+  const nameOf = (iface: number | undefined) =>
+    (iface === undefined ? undefined : router.link(iface)?.name) ?? null;
+  return {
+    ip: formatIp(host.ip),
+    mac: macOrNull(host.place?.mac ?? host.candidate?.place.mac),
+    interface: host.interface ?? nameOf(host.candidate?.place.iface),
+    state: host.state,
+    cause: host.cause,
+    sinceMs: now - host.since,
+    lastHeardMs: Number.isFinite(host.lastHeard) ? now - host.lastHeard : null,
+    rttMs: host.rttMs ?? null,
+    deadlineMs: until(Math.min(host.ageAt, host.forgetAt), now),
+    remote:
+      remote === undefined
+        ? null
+        : {
+            table: remote.route.table,
+            protocol: remote.route.protocol,
+            metric: remote.route.metric,
+            via: ipOrNull(remote.route.via),
+            interface: nameOf(remote.route.iface),
+            sinceMs: now - remote.since,
+          },
+    contest: viewContest(router, host, now),
+  };
+}
+
+function until(deadline: number, now: number): number | null {
+  return Number.isFinite(deadline) ? Math.max(0, deadline - now) : null;
+}
+
+/** The incumbent's side and the other's; behind another router only the interface `remote` is known of it. */
+function viewContest(router: Router, host: Readonly<Host>, now: number): HostView['contest'] {
+  const { contest, place } = host;
+  if (contest === undefined) return null;
+  const nameOf = (iface: number) => router.link(iface)?.name ?? null;
+  const { challenger } = contest;
+  const here = { mac: macOrNull(place?.mac), interface: host.interface ?? null };
+  const there =
+    challenger === undefined
+      ? { mac: null, interface: 'remote' }
+      : { mac: formatMac(challenger.mac), interface: nameOf(challenger.iface) };
+  const remote = { mac: null, interface: 'remote' };
+  const [incumbent, other] = host.held ? [here, there] : [remote, here];
+  return {
+    count: contest.times.length,
+    frozenForMs: contest.frozenUntil > now ? contest.frozenUntil - now : null,
+    mac: incumbent.mac,
+    interface: incumbent.interface,
+    otherMac: other.mac,
+    otherInterface: other.interface,
+  };
+}
+
+export function pageHosts(
+  router: Router,
+  query: HostQuery,
+  now: number,
+): { hosts: HostView[]; next: Ip | undefined; total: number } {
+  const { state, prefix, mac } = query;
+  const accepts = (host: Readonly<Host>) =>
+    (state === undefined || host.state === state) &&
+    (prefix === undefined || contains(prefix, host.ip)) &&
+    (query.interface === undefined || host.interface === query.interface) &&
+    (mac === undefined || host.place?.mac === mac);
+  const { items, next, total } = pageOf(router.hosts(), accepts, query);
+  return { hosts: items.map((host) => viewHost(router, host, now)), next, total };
+}
+
+/** What the capture room knows of one interface. */
+export interface CaptureView {
+  readonly capturing: boolean;
+  readonly reason: string | undefined;
+  readonly frames: number;
+}
+
+/** Interfaces that a rule names, enslaved ones too, and configured names that do not exist. */
+export function viewInterfaces(
+  router: Router,
+  policy: Policy,
+  captureOf: (iface: number) => CaptureView,
+): InterfaceView[] {
+  const views: InterfaceView[] = [];
+  for (const link of router.links()) {
+    const rule = ruleFor(policy, link.name);
+    if (rule === undefined) continue;
+    const { capturing, reason, frames } = captureOf(link.index);
+    views.push({
+      name: link.name,
+      ...viewRule(rule),
+      present: true,
+      index: link.index,
+      mac: formatMac(link.mac),
+      type: link.type ?? null,
+      up: link.up,
+      carrier: link.carrier,
+      master: link.master === undefined ? null : (router.link(link.master)?.name ?? String(link.master)),
+      addresses: link.addresses.map(formatPrefix),
+      rpFilter: link.rpFilter,
+      capturing,
+      reason: reason ?? null,
+      hosts: router.countOn(link.index),
+      frames,
+    });
+  }
+  for (const rule of policy.interfaces) {
+    const glob = /[*?]/.test(rule.pattern);
+    if (glob || views.some((view) => matchesPattern(rule.pattern, view.name))) continue;
+    views.push({
+      name: rule.pattern,
+      ...viewRule(rule),
+      present: false,
+      index: null,
+      mac: null,
+      type: null,
+      up: false,
+      carrier: false,
+      master: null,
+      addresses: [],
+      rpFilter: null,
+      capturing: false,
+      reason: 'no such interface',
+      hosts: 0,
+      frames: 0,
+    });
+  }
+  return views.sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+function viewRule(rule: Policy['interfaces'][number]) {
+  const { pattern, learn, prove, keepaliveMs, holdMs, maxHosts } = rule;
+  return { pattern, learn, prove, keepaliveMs, holdMs, maxHosts };
+}
