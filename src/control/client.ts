@@ -1,0 +1,204 @@
+import { type ClientRequest, type IncomingMessage, request as httpRequest } from 'node:http';
+import * as z from 'zod';
+import { type Ip, formatIp } from '../wire/addresses.js';
+import {
+  type CommandName,
+  type CommandResult,
+  type DropView,
+  type EventKind,
+  type EventRecord,
+  type HostView,
+  type HostsPage,
+  type InterfaceView,
+  type StatusView,
+  type WhyView,
+  commandResult,
+  dropView,
+  errorBody,
+  hostView,
+  hostsPage,
+  interfaceView,
+  statusView,
+  whyView,
+} from './schemas.js';
+
+/** No daemon answers at the socket; `message` says why and what to do. */
+export class Unreachable extends Error {
+  override readonly name = 'Unreachable';
+}
+
+/** The daemon answered, but not with what was asked for. */
+export class Refused extends Error {
+  override readonly name = 'Refused';
+  readonly status: number;
+  readonly code: string;
+
+  constructor(status: number, code: string, message: string) {
+    super(message);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+export interface HostFilter {
+  readonly state?: string | undefined;
+  readonly interface?: string | undefined;
+  readonly mac?: string | undefined;
+  readonly prefix?: string | undefined;
+  readonly limit?: number | undefined;
+  readonly after?: string | undefined;
+}
+
+/** Body of prepare, attach, detach, probe, clear; addresses are text. */
+export interface CommandBody {
+  readonly mac?: string | undefined;
+  readonly ip?: string | readonly string[] | undefined;
+  readonly interface?: string | undefined;
+}
+
+/** One connection per request to the daemon's Unix socket. All methods throw Unreachable or Refused. */
+export class ControlClient {
+  readonly #socketPath: string;
+  readonly #timeoutMs: number;
+
+  constructor(socketPath: string, timeoutMs = 15_000) {
+    this.#socketPath = socketPath;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  status(): Promise<StatusView> {
+    return this.#get('/v1/status', statusView);
+  }
+
+  /** All hosts that match, or one page when `limit` is given. */
+  hosts(filter: HostFilter = {}): Promise<HostsPage> {
+    const query = new URLSearchParams();
+    for (const [key, value] of Object.entries(filter)) if (value !== undefined) query.set(key, String(value));
+    return this.#get(query.size === 0 ? '/v1/hosts' : `/v1/hosts?${query}`, hostsPage);
+  }
+
+  /** Undefined when the daemon does not know it. */
+  async host(ip: Ip): Promise<HostView | undefined> {
+    try {
+      return await this.#get(`/v1/hosts/${formatIp(ip)}`, hostView);
+    } catch (error) {
+      if (error instanceof Refused && error.code === 'no-such-host') return undefined;
+      throw error;
+    }
+  }
+
+  async interfaces(): Promise<InterfaceView[]> {
+    return (await this.#get('/v1/interfaces', z.object({ interfaces: z.array(interfaceView) }))).interfaces;
+  }
+
+  why(ip: Ip): Promise<WhyView> {
+    return this.#get(`/v1/why/${formatIp(ip)}`, whyView);
+  }
+
+  async drops(): Promise<DropView[]> {
+    return (await this.#get('/v1/drops', z.object({ drops: z.array(dropView) }))).drops;
+  }
+
+  async metrics(): Promise<string> {
+    return readAll(await this.#request('GET', '/metrics'));
+  }
+
+  /** A command that the daemon refuses is `ok: false` with its reason; a malformed one throws Refused. */
+  async command(name: CommandName, body: CommandBody): Promise<CommandResult> {
+    try {
+      const text = await readAll(await this.#request('POST', `/v1/${name}`, JSON.stringify(body)));
+      return parse(text, commandResult);
+    } catch (error) {
+      if (error instanceof Refused && error.status === 409) return { ok: false, message: error.message };
+      throw error;
+    }
+  }
+
+  /** Calls `onRecord` for each record until the daemon ends the stream or `signal` aborts. */
+  async events(
+    onRecord: (record: EventRecord, line: string) => void,
+    options: { kinds?: readonly EventKind[]; ip?: Ip | undefined; signal?: AbortSignal } = {},
+  ): Promise<void> {
+    const query = new URLSearchParams();
+    if (options.kinds !== undefined) query.set('kinds', options.kinds.join(','));
+    if (options.ip !== undefined) query.set('ip', formatIp(options.ip));
+    const response = await this.#request('GET', `/v1/events?${query}`, undefined, options.signal);
+    response.setEncoding('utf8');
+    let rest = '';
+    try {
+      for await (const chunk of response as AsyncIterable<string>) {
+        const lines = (rest + chunk).split('\n');
+        rest = lines.pop() ?? '';
+        for (const line of lines) onRecord(JSON.parse(line) as EventRecord, line);
+      }
+    } catch (error) {
+      if (options.signal?.aborted === true) return;
+      throw unreachable(this.#socketPath, error);
+    }
+  }
+
+  async #get<T>(path: string, schema: z.ZodType<T>): Promise<T> {
+    return parse(await readAll(await this.#request('GET', path)), schema);
+  }
+
+  async #request(method: string, path: string, body?: string, signal?: AbortSignal): Promise<IncomingMessage> {
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+      const request: ClientRequest = httpRequest({
+        socketPath: this.#socketPath,
+        method,
+        path,
+        agent: false,
+        ...(signal === undefined ? {} : { signal }),
+        headers: body === undefined ? {} : { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(body) },
+      });
+      request.setTimeout(this.#timeoutMs, () => request.destroy(new Error(`no answer within ${this.#timeoutMs} ms`)));
+      request.once('response', (message) => {
+        // A stream may be silent for hours.
+        request.setTimeout(0);
+        resolve(message);
+      });
+      request.once('error', (error) => reject(unreachable(this.#socketPath, error)));
+      request.end(body);
+    });
+    if (response.statusCode === 200) return response;
+    const text = await readAll(response);
+    const status = response.statusCode ?? 0;
+    let refusal: z.infer<typeof errorBody>['error'] = { code: 'unknown', message: `HTTP ${status}` };
+    try {
+      refusal = errorBody.parse(JSON.parse(text)).error;
+    } catch {
+      // Not marpd's words; the status says enough.
+    }
+    throw new Refused(status, refusal.code, refusal.message);
+  }
+}
+
+function parse<T>(text: string, schema: z.ZodType<T>): T {
+  let result: { success: boolean; data?: T; error?: z.ZodError };
+  try {
+    result = schema.safeParse(JSON.parse(text));
+  } catch {
+    throw new Refused(200, 'unknown', 'the answer is cut short or no JSON');
+  }
+  if (!result.success) {
+    const issue = result.error?.issues[0];
+    throw new Refused(200, 'unknown', `the answer is of another version of marpd (${issue?.path.join('.')}: ${issue?.message})`);
+  }
+  return result.data as T;
+}
+
+async function readAll(response: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of response as AsyncIterable<Buffer>) chunks.push(chunk);
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+function unreachable(socketPath: string, error: unknown): Unreachable {
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (code === 'ENOENT') return new Unreachable(`marpd is not running: there is no ${socketPath} (see --socket)`);
+  if (code === 'ECONNREFUSED') return new Unreachable(`marpd is not running: nobody listens at ${socketPath}`);
+  if (code === 'EACCES' || code === 'EPERM') {
+    return new Unreachable(`no permission to open ${socketPath}: be root, or a member of its group (control.group)`);
+  }
+  return new Unreachable(`no answer from marpd at ${socketPath}: ${message}`);
+}

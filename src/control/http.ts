@@ -1,0 +1,93 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { BadRequest } from './schemas.js';
+
+/** What the server needs of HTTP, hostile clients included. */
+
+export const BODY_BYTES = 64 << 10;
+/** A client that sends more than it may is read so far, so that it gets to see the refusal. */
+const DISCARD_BYTES = 16 << 20;
+
+/** An answer other than 200: `{error: {code, message}}`. */
+export class Refusal extends Error {
+  readonly status: number;
+  readonly code: string;
+  readonly headers: Readonly<Record<string, string>>;
+
+  constructor(status: number, code: string, message: string, headers: Readonly<Record<string, string>> = {}) {
+    super(message);
+    this.status = status;
+    this.code = code;
+    this.headers = headers;
+  }
+}
+
+export function sendJson(response: ServerResponse, status: number, body: object, headers: Readonly<Record<string, string>> = {}): void {
+  const text = `${JSON.stringify(body)}\n`;
+  response.writeHead(status, { ...headers, 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(text) });
+  response.end(text);
+}
+
+export function splitUrl(url: string): [path: string, search: string] {
+  const mark = url.indexOf('?');
+  try {
+    return [decodeURIComponent(mark < 0 ? url : url.slice(0, mark)), mark < 0 ? '' : url.slice(mark + 1)];
+  } catch {
+    throw new BadRequest('the path is not properly percent-encoded');
+  }
+}
+
+/** The whole body as text. @throws Refusal 413 above BODY_BYTES */
+export async function readBody(request: IncomingMessage): Promise<string> {
+  const tooLarge = () => new Refusal(413, 'body-too-large', `the body is larger than ${BODY_BYTES} bytes`);
+  if (Number(request.headers['content-length']) > BODY_BYTES) throw tooLarge();
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  return new Promise((resolve, reject) => {
+    request.on('data', (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (bytes > BODY_BYTES) reject(tooLarge());
+      else chunks.push(chunk);
+    });
+    request.once('end', () => resolve(Buffer.concat(chunks).toString('utf8')));
+    request.once('close', () => reject(new BadRequest('the body ended early')));
+  });
+}
+
+/** Reads on for a while after a refusal: a client that still writes when we close never sees the answer. */
+export function discardRest(request: IncomingMessage): void {
+  if (request.complete) return;
+  let bytes = 0;
+  request.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes > DISCARD_BYTES) request.destroy();
+  });
+  request.resume();
+}
+
+export function onceDrained(response: ServerResponse, resume: () => void): void {
+  const done = () => {
+    response.removeListener('drain', done);
+    response.removeListener('close', done);
+    resume();
+  };
+  response.once('drain', done);
+  response.once('close', done);
+}
+
+/** What arrived is no HTTP. The client may be a person with netcat: tell, then hang up. */
+export function refuseGarbage(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const [status, text] =
+    error.code === 'HPE_HEADER_OVERFLOW'
+      ? ['431 Request Header Fields Too Large', 'the headers are too large']
+      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? ['408 Request Timeout', 'the request took too long']
+        : ['400 Bad Request', 'this is no HTTP request'];
+  const body = `${JSON.stringify({ error: { code: 'bad-request', message: text } })}\n`;
+  const head = `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`;
+  socket.end(head + body, () => socket.destroy());
+}
