@@ -1,10 +1,10 @@
-import { pageOf } from './control/paging.js';
-import { ipOrNull, macOrNull } from './control/records.js';
-import type { HostQuery, HostView, InterfaceView } from './control/schemas.js';
-import type { Host } from './mobility/host.js';
-import { type Policy, matchesPattern, ruleFor } from './mobility/policy.js';
-import type { Router } from './mobility/router.js';
-import { type Ip, contains, formatIp, formatMac, formatPrefix } from './wire/addresses.js';
+import { pageOf } from './paging.js';
+import { ipOrNull, macOrNull } from './records.js';
+import type { HostQuery, HostView, InterfaceView } from './schemas.js';
+import type { Host } from '../mobility/host.js';
+import { type Policy, matchesPattern, ruleFor } from '../mobility/policy.js';
+import type { Router } from '../mobility/router.js';
+import { type Ip, contains, formatIp, formatMac, formatPrefix } from '../wire/addresses.js';
 
 /** What the control API shows of the brain: text and milliseconds, nothing that could be written through. */
 
