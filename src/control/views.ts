@@ -2,7 +2,7 @@ import { pageOf } from './paging.js';
 import { ipOrNull, macOrNull } from './records.js';
 import type { HostQuery, HostView, InterfaceView } from './schemas.js';
 import type { Host } from '../mobility/host.js';
-import { type Policy, matchesPattern, ruleFor } from '../mobility/policy.js';
+import type { InterfaceRule, Policy } from '../mobility/policy.js';
 import type { Router } from '../mobility/router.js';
 import { type Ip, contains, formatIp, formatMac, formatPrefix } from '../wire/addresses.js';
 
@@ -94,7 +94,7 @@ export function viewInterfaces(
 ): InterfaceView[] {
   const views: InterfaceView[] = [];
   for (const link of router.links()) {
-    const rule = ruleFor(policy, link.name);
+    const rule = router.ruleFor(link.name);
     if (rule === undefined) continue;
     const { capturing, reason, frames } = captureOf(link.index);
     views.push({
@@ -117,7 +117,7 @@ export function viewInterfaces(
   }
   for (const rule of policy.interfaces) {
     const glob = /[*?]/.test(rule.pattern);
-    if (glob || views.some((view) => matchesPattern(rule.pattern, view.name))) continue;
+    if (glob || views.some((view) => view.pattern === rule.pattern)) continue;
     views.push({
       name: rule.pattern,
       ...viewRule(rule),
@@ -139,7 +139,7 @@ export function viewInterfaces(
   return views.sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-function viewRule(rule: Policy['interfaces'][number]) {
+function viewRule(rule: InterfaceRule) {
   const { pattern, learn, prove, keepaliveMs, holdMs, maxHosts } = rule;
   return { pattern, learn, prove, keepaliveMs, holdMs, maxHosts };
 }

@@ -7,7 +7,7 @@ import type { RemoteClaim } from './fib.js';
 import type { Host } from './host.js';
 import { nextInquiryDeadline } from './inquiry.js';
 import { hearCapture, hearFdb, hearLink, hearLinkGone, reviewHosts } from './links.js';
-import type { Policy } from './policy.js';
+import { type InterfaceRule, type Policy, ruleFor } from './policy.js';
 import { hearRoute, remoteVanished } from './remote.js';
 import { tick } from './ticks.js';
 
@@ -111,6 +111,11 @@ export class Router {
 
   hosts(): IterableIterator<[Ip, Readonly<Host>]> {
     return this.brain.table.entries();
+  }
+
+  /** The rule that an interface of this name has, or would have if it were not enslaved. */
+  ruleFor(name: string): InterfaceRule | undefined {
+    return ruleFor(this.brain.policy, name);
   }
 
   /** Hosts held or remembered on an interface. */
