@@ -78,30 +78,59 @@ const routerSection = z
   .superRefine((router, context) => {
     const protocol = router.protocol;
     if (protocol < 5 || protocol > 255) {
-      refuse(context, ['protocol'], `${protocol} is out of range: 5 to 255 (0 to 4 are the kernel's and the administrator's)`);
+      refuse(
+        context,
+        ['protocol'],
+        `${protocol} is out of range: 5 to 255 (0 to 4 are the kernel's and the administrator's)`,
+      );
     } else if (TAKEN_PROTOCOLS[protocol] !== undefined) {
-      refuse(context, ['protocol'], `${protocol} belongs to ${TAKEN_PROTOCOLS[protocol]}; take a number nobody uses, such as 44`);
+      refuse(
+        context,
+        ['protocol'],
+        `${protocol} belongs to ${TAKEN_PROTOCOLS[protocol]}; take a number nobody uses, such as 44`,
+      );
     }
     const fresh = router.fresh_metric;
     const settled = router.settled_metric;
     if (fresh >= LOW_24_BITS) {
-      refuse(context, ['fresh_metric'], `${fresh} has a non-zero top byte; zebra reads it as the distance, and a fresh claim needs distance 0`);
+      refuse(
+        context,
+        ['fresh_metric'],
+        `${fresh} has a non-zero top byte; zebra reads it as the distance, and a fresh claim needs distance 0`,
+      );
     }
     if (fresh % LOW_24_BITS === settled % LOW_24_BITS) {
-      refuse(context, ['settled_metric'], `its low 24 bits (${settled % LOW_24_BITS}) must differ from those of fresh_metric, or zebra loses the host when a claim settles`);
+      refuse(
+        context,
+        ['settled_metric'],
+        `its low 24 bits (${settled % LOW_24_BITS}) must differ from those of fresh_metric, or zebra loses the host when a claim settles`,
+      );
     }
     // The kernel must look up fresh, remote, settled in this order; in one table only the metrics say so.
     if (router.watch_tables.includes(router.table) && fresh >= ROUTING_DAEMON_METRIC) {
-      refuse(context, ['fresh_metric'], `must be below ${ROUTING_DAEMON_METRIC}, the metric of routes from FRR in the same table`);
+      refuse(
+        context,
+        ['fresh_metric'],
+        `must be below ${ROUTING_DAEMON_METRIC}, the metric of routes from FRR in the same table`,
+      );
     }
     const distance = Math.floor(settled / LOW_24_BITS);
-    if (router.watch_tables.includes(router.settled_table ?? router.table) && (distance < 201 || distance > 254)) {
-      refuse(context, ['settled_metric'], `its top byte, the distance that zebra reads, is ${distance}; it must be 201 to 254, so that any routing protocol's route beats a settled claim (default: (210 << 24) + 2 = ${SETTLED_METRIC})`);
+    if (
+      router.watch_tables.includes(router.settled_table ?? router.table) &&
+      (distance < 201 || distance > 254)
+    ) {
+      refuse(
+        context,
+        ['settled_metric'],
+        `its top byte, the distance that zebra reads, is ${distance}; it must be 201 to 254, so that any routing protocol's route beats a settled claim (default: (210 << 24) + 2 = ${SETTLED_METRIC})`,
+      );
     }
   });
 
 const interfaceSection = z.strictObject({
-  name: z.string().regex(/^[^\s/"'\\]{1,32}$/, { error: 'must be an interface name, or a glob such as "tap*"' }),
+  name: z
+    .string()
+    .regex(/^[^\s/"'\\]{1,32}$/, { error: 'must be an interface name, or a glob such as "tap*"' }),
   learn: z.enum(['foreign', 'all']).default('foreign'),
   prove: proveRule.optional(),
   keepalive: keepalive.optional(),
@@ -116,7 +145,11 @@ const subnetSection = z
     if (!contains(prefix, gateway)) {
       refuse(context, ['gateway'], `${formatIp(gateway)} is not in ${formatPrefix(prefix)}`);
     } else if (isSubnetEdge(prefix, gateway)) {
-      refuse(context, ['gateway'], `${formatIp(gateway)} is the network or broadcast address of ${formatPrefix(prefix)}`);
+      refuse(
+        context,
+        ['gateway'],
+        `${formatIp(gateway)} is the network or broadcast address of ${formatPrefix(prefix)}`,
+      );
     }
   });
 
@@ -135,12 +168,18 @@ export const fileSchema = z.strictObject({
   router: routerSection.prefault({}),
   kernel: z.strictObject({ settings: z.enum(['apply', 'check']).default('apply') }).prefault({}),
   interface: z.array(interfaceSection).min(1).superRefine(refuseShadowed),
-  subnet: z.array(subnetSection).default([]).superRefine((subnets, context) => {
-    subnets.forEach(({ prefix }, index) => {
-      const first = subnets.findIndex((other) => other.prefix.ip === prefix.ip && other.prefix.length === prefix.length);
-      if (first < index) refuse(context, [index, 'prefix'], `${formatPrefix(prefix)} is already subnet[${first}]`);
-    });
-  }),
+  subnet: z
+    .array(subnetSection)
+    .default([])
+    .superRefine((subnets, context) => {
+      subnets.forEach(({ prefix }, index) => {
+        const first = subnets.findIndex(
+          (other) => other.prefix.ip === prefix.ip && other.prefix.length === prefix.length,
+        );
+        if (first < index)
+          refuse(context, [index, 'prefix'], `${formatPrefix(prefix)} is already subnet[${first}]`);
+      });
+    }),
   policy: z
     .strictObject({
       allow: z.array(prefixText).optional(),
@@ -151,7 +190,8 @@ export const fileSchema = z.strictObject({
         .superRefine((bindings, context) => {
           bindings.forEach(({ ip }, index) => {
             const first = bindings.findIndex((other) => other.ip === ip);
-            if (first < index) refuse(context, [index, 'ip'], `${formatIp(ip)} is already bound by bind[${first}]`);
+            if (first < index)
+              refuse(context, [index, 'ip'], `${formatIp(ip)} is already bound by bind[${first}]`);
           });
         }),
       prove: proveRule.default('before'),
@@ -170,7 +210,9 @@ export const fileSchema = z.strictObject({
     .prefault({}),
   control: z
     .strictObject({
-      socket: filePath.max(107, { error: 'longer than a Unix socket address may be (107 bytes)' }).default('/run/marpd/marpd.sock'),
+      socket: filePath
+        .max(107, { error: 'longer than a Unix socket address may be (107 bytes)' })
+        .default('/run/marpd/marpd.sock'),
       mode: modeText.default(0o660),
       group: z.string().min(1).optional(),
       tcp: z.strictObject({ listen: listenText, ca: filePath, cert: filePath, key: filePath }).optional(),
@@ -194,10 +236,15 @@ export const fileSchema = z.strictObject({
 /** The first rule that matches a name counts, so a rule behind a glob that covers it would never be used. */
 function refuseShadowed(rules: readonly { readonly name: string }[], context: Refinement): void {
   rules.forEach(({ name }, index) => {
-    const first = rules.findIndex((other) => other.name === name || (!/[*?]/.test(name) && matchesPattern(other.name, name)));
+    const first = rules.findIndex(
+      (other) => other.name === name || (!/[*?]/.test(name) && matchesPattern(other.name, name)),
+    );
     if (first < 0 || first >= index) return;
     const other = rules[first]?.name ?? '';
-    const how = other === name ? 'named twice' : `never used: interface[${first}] "${other}" matches it first; put the exact name before the glob`;
+    const how =
+      other === name
+        ? 'named twice'
+        : `never used: interface[${first}] "${other}" matches it first; put the exact name before the glob`;
     refuse(context, [index, 'name'], `"${name}" is ${how}`);
   });
 }
@@ -208,7 +255,8 @@ export type ConfigFile = z.output<typeof fileSchema>;
 export function keysAt(schema: z.core.$ZodType, path: readonly PropertyKey[]): string[] {
   let at = schema;
   for (const part of [...path, undefined]) {
-    while (at instanceof z.ZodPrefault || at instanceof z.ZodDefault || at instanceof z.ZodOptional) at = at.def.innerType;
+    while (at instanceof z.ZodPrefault || at instanceof z.ZodDefault || at instanceof z.ZodOptional)
+      at = at.def.innerType;
     if (part === undefined) break;
     if (at instanceof z.ZodArray) at = at.element;
     else if (at instanceof z.ZodObject) at = at.shape[String(part)] ?? z.never();

@@ -84,7 +84,9 @@ function text<T>(read: (text: string) => { value: T } | { problem: string }) {
 
 export const ipText = text((input): { value: Ip } | { problem: string } => {
   const ip = parseIp(input);
-  return ip === undefined ? { problem: `"${input}" is no IP address: ${explainAddress(input)}` } : { value: ip };
+  return ip === undefined
+    ? { problem: `"${input}" is no IP address: ${explainAddress(input)}` }
+    : { value: ip };
 });
 
 /** An address that one host can have. */
@@ -110,7 +112,9 @@ export const prefixText = text((input): { value: Prefix } | { problem: string } 
   const network = networkOf(prefix.ip, prefix.length);
   if (network !== prefix.ip) {
     const meant = formatPrefix({ ip: network, length: prefix.length });
-    return { problem: `${input} has bits behind the prefix length; did you mean ${meant} or ${formatIp(prefix.ip)}?` };
+    return {
+      problem: `${input} has bits behind the prefix length; did you mean ${meant} or ${formatIp(prefix.ip)}?`,
+    };
   }
   return { value: prefix };
 });
@@ -159,7 +163,11 @@ export const listenText = text((input): { value: { host: string; port: number } 
   const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(input);
   const host = match?.[1] ?? match?.[2];
   const port = Number(match?.[3]);
-  if (host === undefined || parseIp(host) === undefined || (match?.[1] !== undefined) !== host.includes(':')) {
+  if (
+    host === undefined ||
+    parseIp(host) === undefined ||
+    (match?.[1] !== undefined) !== host.includes(':')
+  ) {
     return { problem: `"${input}" is no listening address such as "127.0.0.1:9444" or "[::1]:9444"` };
   }
   if (port < 1 || port > 65_535) return { problem: `port ${port} is out of range (1 to 65535)` };
@@ -212,8 +220,13 @@ function editDistance(a: string, b: string): number {
     const row = [i];
     for (let j = 1; j <= b.length; j++) {
       const same = a[i - 1] === b[j - 1];
-      let cost = Math.min((previous[j] ?? 0) + 1, (row[j - 1] ?? 0) + 1, (previous[j - 1] ?? 0) + (same ? 0 : 1));
-      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) cost = Math.min(cost, (before[j - 2] ?? 0) + 1);
+      let cost = Math.min(
+        (previous[j] ?? 0) + 1,
+        (row[j - 1] ?? 0) + 1,
+        (previous[j - 1] ?? 0) + (same ? 0 : 1),
+      );
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
+        cost = Math.min(cost, (before[j - 2] ?? 0) + 1);
       row.push(cost);
     }
     before = previous;

@@ -67,7 +67,9 @@ export function parseConfig(text: string): Config {
   } catch (error) {
     if (!(error instanceof TomlError)) throw error;
     const reason = error.message.split('\n', 1)[0] ?? '';
-    throw new ConfigError([`line ${error.line}, column ${error.column}: ${reason.replace('Invalid TOML document: ', '')}`]);
+    throw new ConfigError([
+      `line ${error.line}, column ${error.column}: ${reason.replace('Invalid TOML document: ', '')}`,
+    ]);
   }
   const parsed = fileSchema.safeParse(raw, { reportInput: true });
   if (!parsed.success) throw new ConfigError(parsed.error.issues.flatMap((issue) => describe(issue)));
@@ -118,7 +120,8 @@ function build(file: ConfigFile): Config {
     // LAM's proportion (keepalive 5 min, hold 15 min) for whoever names only the keepalive.
     const holdMs = rule.hold ?? (rule.keepalive === undefined ? timers.hold : undefined) ?? 3 * keepaliveMs;
     if (holdMs <= keepaliveMs) {
-      const key = rule.hold === undefined && rule.keepalive === undefined ? 'timers.hold' : `interface[${index}].hold`;
+      const key =
+        rule.hold === undefined && rule.keepalive === undefined ? 'timers.hold' : `interface[${index}].hold`;
       const problem = `${key}: ${formatDurationMs(holdMs)} must be longer than the keepalive (${formatDurationMs(keepaliveMs)})`;
       if (!problems.includes(problem)) problems.push(problem);
     }
@@ -189,9 +192,14 @@ function describe(issue: z.core.$ZodIssue): string[] {
       });
     case 'invalid_type':
       if (issue.input === undefined) {
-        return [path === 'interface' ? 'interface: at least one [[interface]] with a name is needed' : `${at}is missing`];
+        return [
+          path === 'interface'
+            ? 'interface: at least one [[interface]] with a name is needed'
+            : `${at}is missing`,
+        ];
       }
-      if (issue.expected === 'array' && issue.path.length === 1) return [`${at}write [[${path}]], with two brackets: it is a list`];
+      if (issue.expected === 'array' && issue.path.length === 1)
+        return [`${at}write [[${path}]], with two brackets: it is a list`];
       return [`${at}must be ${withArticle(issue.expected)}, not ${JSON.stringify(issue.input)}`];
     case 'invalid_value': {
       const choices = issue.values.map((value) => JSON.stringify(value)).join(' or ');
@@ -200,12 +208,21 @@ function describe(issue: z.core.$ZodIssue): string[] {
     case 'invalid_union':
       return [`${at}must be a table number, "main" or "default", not ${JSON.stringify(issue.input)}`];
     case 'too_small':
-      if (issue.origin === 'array') return [`${at}needs at least ${issue.minimum} ${issue.minimum === 1 ? 'entry' : 'entries'}`];
+      if (issue.origin === 'array')
+        return [`${at}needs at least ${issue.minimum} ${issue.minimum === 1 ? 'entry' : 'entries'}`];
       return [`${at}${JSON.stringify(issue.input)} is too small, the least is ${issue.minimum}`];
     case 'too_big':
-      return [issue.origin === 'string' ? `${at}${issue.message}` : `${at}${JSON.stringify(issue.input)} is too large, the most is ${issue.maximum}`];
+      return [
+        issue.origin === 'string'
+          ? `${at}${issue.message}`
+          : `${at}${JSON.stringify(issue.input)} is too large, the most is ${issue.maximum}`,
+      ];
     case 'invalid_format':
-      return [issue.format === 'starts_with' ? `${at}must be an absolute path, not ${JSON.stringify(issue.input)}` : `${at}${issue.message}`];
+      return [
+        issue.format === 'starts_with'
+          ? `${at}must be an absolute path, not ${JSON.stringify(issue.input)}`
+          : `${at}${issue.message}`,
+      ];
     default:
       return [`${at}${issue.message}`];
   }
@@ -220,6 +237,7 @@ function withArticle(type: string): string {
 
 /** `interface[0].name` */
 function formatPath(path: readonly PropertyKey[]): string {
-  return path.map((part, index) => (typeof part === 'number' ? `[${part}]` : `${index > 0 ? '.' : ''}${String(part)}`)).join('');
+  return path
+    .map((part, index) => (typeof part === 'number' ? `[${part}]` : `${index > 0 ? '.' : ''}${String(part)}`))
+    .join('');
 }
-

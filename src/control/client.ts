@@ -141,7 +141,12 @@ export class ControlClient {
     return parse(await readAll(await this.#request('GET', path)), schema);
   }
 
-  async #request(method: string, path: string, body?: string, signal?: AbortSignal): Promise<IncomingMessage> {
+  async #request(
+    method: string,
+    path: string,
+    body?: string,
+    signal?: AbortSignal,
+  ): Promise<IncomingMessage> {
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
       const request: ClientRequest = httpRequest({
         socketPath: this.#socketPath,
@@ -149,9 +154,14 @@ export class ControlClient {
         path,
         agent: false,
         ...(signal === undefined ? {} : { signal }),
-        headers: body === undefined ? {} : { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(body) },
+        headers:
+          body === undefined
+            ? {}
+            : { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(body) },
       });
-      request.setTimeout(this.#timeoutMs, () => request.destroy(new Error(`no answer within ${this.#timeoutMs} ms`)));
+      request.setTimeout(this.#timeoutMs, () =>
+        request.destroy(new Error(`no answer within ${this.#timeoutMs} ms`)),
+      );
       request.once('response', (message) => {
         // A stream may be silent for hours.
         request.setTimeout(0);
@@ -182,7 +192,11 @@ function parse<T>(text: string, schema: z.ZodType<T>): T {
   }
   if (!result.success) {
     const issue = result.error?.issues[0];
-    throw new Refused(200, 'unknown', `the answer is of another version of marpd (${issue?.path.join('.')}: ${issue?.message})`);
+    throw new Refused(
+      200,
+      'unknown',
+      `the answer is of another version of marpd (${issue?.path.join('.')}: ${issue?.message})`,
+    );
   }
   return result.data as T;
 }
@@ -195,10 +209,14 @@ async function readAll(response: IncomingMessage): Promise<string> {
 
 function unreachable(socketPath: string, error: unknown): Unreachable {
   const { code, message } = error as NodeJS.ErrnoException;
-  if (code === 'ENOENT') return new Unreachable(`marpd is not running: there is no ${socketPath} (see --socket)`);
-  if (code === 'ECONNREFUSED') return new Unreachable(`marpd is not running: nobody listens at ${socketPath}`);
+  if (code === 'ENOENT')
+    return new Unreachable(`marpd is not running: there is no ${socketPath} (see --socket)`);
+  if (code === 'ECONNREFUSED')
+    return new Unreachable(`marpd is not running: nobody listens at ${socketPath}`);
   if (code === 'EACCES' || code === 'EPERM') {
-    return new Unreachable(`no permission to open ${socketPath}: be root, or a member of its group (control.group)`);
+    return new Unreachable(
+      `no permission to open ${socketPath}: be root, or a member of its group (control.group)`,
+    );
   }
   return new Unreachable(`no answer from marpd at ${socketPath}: ${message}`);
 }

@@ -137,7 +137,9 @@ export const statusView = z.object({
   hosts: z.record(hostState, count),
   interfaces: z.object({ present: count, capturing: count }),
   capture: z.object({
-    children: z.array(z.object({ pid: z.int(), interfaces: z.array(z.string()), rssBytes: count.nullable() })),
+    children: z.array(
+      z.object({ pid: z.int(), interfaces: z.array(z.string()), rssBytes: count.nullable() }),
+    ),
     restarts: count,
     frames: count,
   }),
@@ -186,7 +188,15 @@ export type CommandResult = z.infer<typeof commandResult>;
 export const errorBody = z.object({ error: z.object({ code: z.string(), message: z.string() }) });
 export type ErrorBody = z.infer<typeof errorBody>;
 
-export const EVENT_KINDS = ['transition', 'alarm', 'answered', 'evidence', 'drop', 'installed', 'lost'] as const;
+export const EVENT_KINDS = [
+  'transition',
+  'alarm',
+  'answered',
+  'evidence',
+  'drop',
+  'installed',
+  'lost',
+] as const;
 export type EventKind = (typeof EVENT_KINDS)[number];
 
 /** One line of /v1/events, as records.ts makes it. */
@@ -218,10 +228,13 @@ export class BadRequest extends Error {
 }
 
 /** Query of /v1/hosts. `limit` undefined: all of them. @throws BadRequest */
-export function parseHostQuery(query: URLSearchParams): Omit<HostQuery, 'limit'> & { limit: number | undefined } {
+export function parseHostQuery(
+  query: URLSearchParams,
+): Omit<HostQuery, 'limit'> & { limit: number | undefined } {
   const known = ['state', 'interface', 'mac', 'prefix', 'limit', 'after'];
   for (const key of new Set(query.keys())) {
-    if (!known.includes(key)) throw new BadRequest(`unknown query parameter "${key}"; there are ${known.join(', ')}`);
+    if (!known.includes(key))
+      throw new BadRequest(`unknown query parameter "${key}"; there are ${known.join(', ')}`);
     if (query.getAll(key).length > 1) throw new BadRequest(`query parameter "${key}" is given twice`);
   }
   const read = <T>(key: string, parse: (text: string) => T | undefined, expected: string): T | undefined => {
@@ -232,11 +245,19 @@ export function parseHostQuery(query: URLSearchParams): Omit<HostQuery, 'limit'>
     return value;
   };
   return {
-    state: read('state', (text) => HOST_STATES.find((state) => state === text), `one of ${HOST_STATES.join(', ')}`),
+    state: read(
+      'state',
+      (text) => HOST_STATES.find((state) => state === text),
+      `one of ${HOST_STATES.join(', ')}`,
+    ),
     interface: read('interface', (text) => (isInterfaceName(text) ? text : undefined), 'an interface name'),
     mac: read('mac', parseMac, 'a MAC address'),
     prefix: read('prefix', parsePrefix, 'a prefix such as 10.1.1.0/24'),
-    limit: read('limit', (text) => (/^[1-9]\d{0,4}$/.test(text) && Number(text) <= MAX_PAGE ? Number(text) : undefined), `a number from 1 to ${MAX_PAGE}`),
+    limit: read(
+      'limit',
+      (text) => (/^[1-9]\d{0,4}$/.test(text) && Number(text) <= MAX_PAGE ? Number(text) : undefined),
+      `a number from 1 to ${MAX_PAGE}`,
+    ),
     after: read('after', parseIp, 'an address (take `next` of the page before)'),
   };
 }
@@ -255,11 +276,13 @@ export type CommandName = Command['name'];
 
 /** A command from the body of a POST. @throws BadRequest naming the field */
 export function parseCommand(name: CommandName, body: unknown): Command {
-  if (typeof body !== 'object' || body === null || Array.isArray(body)) throw new BadRequest('the body must be a JSON object');
+  if (typeof body !== 'object' || body === null || Array.isArray(body))
+    throw new BadRequest('the body must be a JSON object');
   const fields = body as Readonly<Record<string, unknown>>;
   const known = name === 'probe' || name === 'clear' ? ['ip'] : ['mac', 'ip', 'interface'];
   for (const key of Object.keys(fields)) {
-    if (!known.includes(key)) throw new BadRequest(`${JSON.stringify(key)}: unknown field; ${name} takes ${known.join(', ')}`);
+    if (!known.includes(key))
+      throw new BadRequest(`${JSON.stringify(key)}: unknown field; ${name} takes ${known.join(', ')}`);
   }
   if (name === 'probe' || name === 'clear') return { name, ip: parseHostIp(fields.ip) };
   const mac = fields.mac === undefined || fields.mac === null ? undefined : parseHostMac(fields.mac);
@@ -273,21 +296,24 @@ export function parseCommand(name: CommandName, body: unknown): Command {
     if (ips.length === 0) throw new BadRequest('ip: prepare needs the addresses of the guest');
     return { name, mac, ips, interface: target };
   }
-  if (mac === undefined && ips.length === 0) throw new BadRequest(`mac, ip: ${name} needs at least one of them`);
+  if (mac === undefined && ips.length === 0)
+    throw new BadRequest(`mac, ip: ${name} needs at least one of them`);
   return { name, mac, ips, interface: target };
 }
 
 function parseHostMac(text: unknown): Mac {
   const mac = typeof text === 'string' ? parseMac(text) : undefined;
   if (mac === undefined) throw new BadRequest(`mac: ${JSON.stringify(text)} is not a MAC address`);
-  if (mac === 0 || isGroupMac(mac)) throw new BadRequest(`mac: ${text} is zero or a group address, no host has it`);
+  if (mac === 0 || isGroupMac(mac))
+    throw new BadRequest(`mac: ${text} is zero or a group address, no host has it`);
   return mac;
 }
 
 function parseHostIps(value: unknown): Ip[] {
   if (value === undefined || value === null) return [];
   const texts: readonly unknown[] = Array.isArray(value) ? value : [value];
-  if (texts.length > MAX_ADDRESSES) throw new BadRequest(`ip: ${texts.length} addresses, at most ${MAX_ADDRESSES} at once`);
+  if (texts.length > MAX_ADDRESSES)
+    throw new BadRequest(`ip: ${texts.length} addresses, at most ${MAX_ADDRESSES} at once`);
   return [...new Set(texts.map(parseHostIp))];
 }
 

@@ -20,7 +20,16 @@ import {
   parseHostIp,
   parseHostQuery,
 } from './schemas.js';
-import { Refusal, BODY_BYTES, discardRest, onceDrained, readBody, refuseGarbage, sendJson, splitUrl } from './http.js';
+import {
+  Refusal,
+  BODY_BYTES,
+  discardRest,
+  onceDrained,
+  readBody,
+  refuseGarbage,
+  sendJson,
+  splitUrl,
+} from './http.js';
 import { ControlError, type SocketOptions, explain, listen, listenOnSocket } from './socket.js';
 import { EventReaders } from './stream.js';
 
@@ -47,7 +56,9 @@ interface Listen {
 export interface ControlOptions {
   readonly socket: SocketOptions;
   /** Mutual TLS: no client without a certificate of `ca`. File names. */
-  readonly tcp: { readonly listen: Listen; readonly ca: string; readonly cert: string; readonly key: string } | undefined;
+  readonly tcp:
+    | { readonly listen: Listen; readonly ca: string; readonly cert: string; readonly key: string }
+    | undefined;
   /** Plain TCP for GET /metrics and nothing else. */
   readonly prometheus: Listen | undefined;
   /** What the operator should know: our own faults, refused TLS clients. */
@@ -121,7 +132,8 @@ export class ControlServer {
       response.setTimeout(IDLE_TIMEOUT_MS, () => response.destroy());
       response.on('error', () => response.destroy());
       const path = request.url?.split('?', 1)[0];
-      const work = metricsOnly && path !== '/metrics' ? Promise.reject(notFound(path)) : this.#route(request, response);
+      const work =
+        metricsOnly && path !== '/metrics' ? Promise.reject(notFound(path)) : this.#route(request, response);
       work.catch((error) => this.#refuse(request, response, error));
     };
     server.on('request', answer);
@@ -146,7 +158,12 @@ export class ControlServer {
     const files = { ca: read('ca'), cert: read('cert'), key: read('key') };
     let server: Server;
     try {
-      server = createTlsServer({ ...files, requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.2' });
+      server = createTlsServer({
+        ...files,
+        requestCert: true,
+        rejectUnauthorized: true,
+        minVersion: 'TLSv1.2',
+      });
     } catch (error) {
       throw new ControlError(`control.tcp: the certificate or key cannot be used: ${explain(error)}`);
     }
@@ -179,12 +196,18 @@ export class ControlServer {
     const view = known ? VIEWS.find((name) => name === what) : undefined;
     const command = known && argument === undefined ? COMMANDS.find((name) => name === what) : undefined;
     const withArgument = view === 'hosts' || view === 'why';
-    if (path !== '/metrics' && command === undefined && (view === undefined || (argument !== undefined && !withArgument))) {
+    if (
+      path !== '/metrics' &&
+      command === undefined &&
+      (view === undefined || (argument !== undefined && !withArgument))
+    ) {
       throw notFound(path);
     }
     const method = command === undefined ? 'GET' : 'POST';
     if (request.method !== method) {
-      throw new Refusal(405, 'method-not-allowed', `${path} takes ${method}, not ${request.method}`, { Allow: method });
+      throw new Refusal(405, 'method-not-allowed', `${path} takes ${method}, not ${request.method}`, {
+        Allow: method,
+      });
     }
     if (command !== undefined) return this.#command(command, request, response);
     if (path === '/metrics') return this.#metrics(response);
@@ -199,7 +222,8 @@ export class ControlServer {
     if (view === 'drops') return sendJson(response, 200, { drops: api.drops() });
     const ip = parseHostIp(argument);
     const host = api.host(ip);
-    if (host === undefined) throw new Refusal(404, 'no-such-host', `${formatIp(ip)} is not known; see /v1/why/${formatIp(ip)}`);
+    if (host === undefined)
+      throw new Refusal(404, 'no-such-host', `${formatIp(ip)} is not known; see /v1/why/${formatIp(ip)}`);
     sendJson(response, 200, host);
   }
 
@@ -214,7 +238,10 @@ export class ControlServer {
     const command = parseCommand(name, body);
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Refusal(504, 'timeout', `${name}: no verdict within ${COMMAND_TIMEOUT_MS} ms`)), COMMAND_TIMEOUT_MS);
+      timer = setTimeout(
+        () => reject(new Refusal(504, 'timeout', `${name}: no verdict within ${COMMAND_TIMEOUT_MS} ms`)),
+        COMMAND_TIMEOUT_MS,
+      );
     });
     try {
       const result = await Promise.race([this.#api.command(command), late]);
@@ -233,7 +260,8 @@ export class ControlServer {
 
   #events(query: URLSearchParams, response: ServerResponse): void {
     for (const key of query.keys()) {
-      if (key !== 'kinds' && key !== 'ip') throw new BadRequest(`unknown query parameter "${key}"; there are kinds, ip`);
+      if (key !== 'kinds' && key !== 'ip')
+        throw new BadRequest(`unknown query parameter "${key}"; there are kinds, ip`);
     }
     const kinds = query.get('kinds')?.split(',');
     for (const kind of kinds ?? []) {
@@ -283,17 +311,28 @@ export class ControlServer {
           ? new Refusal(400, 'bad-request', error.message)
           : new Refusal(500, 'internal', 'an error of marpd itself; its log has the details');
     if (refusal.status === 500) {
-      this.#warn(`${request.method} ${request.url}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+      this.#warn(
+        `${request.method} ${request.url}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
+      );
     }
     if (response.headersSent) {
       response.destroy();
       return;
     }
-    sendJson(response, refusal.status, { error: { code: refusal.code, message: refusal.message } }, refusal.headers);
+    sendJson(
+      response,
+      refusal.status,
+      { error: { code: refusal.code, message: refusal.message } },
+      refusal.headers,
+    );
     discardRest(request);
   }
 }
 
 function notFound(path: string | undefined): Refusal {
-  return new Refusal(404, 'not-found', `there is no ${path ?? ''}; there are /metrics, GET /v1/{${VIEWS.join(',')}}, POST /v1/{${COMMANDS.join(',')}}`);
+  return new Refusal(
+    404,
+    'not-found',
+    `there is no ${path ?? ''}; there are /metrics, GET /v1/{${VIEWS.join(',')}}, POST /v1/{${COMMANDS.join(',')}}`,
+  );
 }

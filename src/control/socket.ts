@@ -31,12 +31,17 @@ export async function listenOnSocket(server: Server, options: SocketOptions): Pr
     chmodSync(path, mode);
   } catch (error) {
     server.close();
-    throw error instanceof ControlError ? error : new ControlError(`control.socket ${path}: ${explain(error)}`);
+    throw error instanceof ControlError
+      ? error
+      : new ControlError(`control.socket ${path}: ${explain(error)}`);
   }
 }
 
 /** Resolves when the server listens. `listen` binds before it returns, errors come as an event. */
-export function listen(server: Server, where: { path: string } | { host: string; port: number }): Promise<void> {
+export function listen(
+  server: Server,
+  where: { path: string } | { host: string; port: number },
+): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen(where, () => {
@@ -49,12 +54,16 @@ export function listen(server: Server, where: { path: string } | { host: string;
 async function removeStale(path: string): Promise<void> {
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (found === undefined) return;
-  if (!found.isSocket()) throw new ControlError(`control.socket ${path}: exists and is no socket; move it away`);
+  if (!found.isSocket())
+    throw new ControlError(`control.socket ${path}: exists and is no socket; move it away`);
   const error = await connectError(path);
   if (error === undefined) {
-    throw new ControlError(`marpd is already running: ${path} answers. Stop it first, or give this one another control.socket`);
+    throw new ControlError(
+      `marpd is already running: ${path} answers. Stop it first, or give this one another control.socket`,
+    );
   }
-  if (error !== 'ECONNREFUSED' && error !== 'ENOENT') throw new ControlError(`control.socket ${path}: ${error}`);
+  if (error !== 'ECONNREFUSED' && error !== 'ENOENT')
+    throw new ControlError(`control.socket ${path}: ${error}`);
   try {
     unlinkSync(path);
   } catch (unlinkError) {
@@ -78,7 +87,9 @@ function groupIdOf(name: string): number {
     const [group, , id] = line.split(':');
     if (group === name && id !== undefined) return Number(id);
   }
-  throw new ControlError(`control.group: there is no group "${name}"; add it with: groupadd --system ${name}`);
+  throw new ControlError(
+    `control.group: there is no group "${name}"; add it with: groupadd --system ${name}`,
+  );
 }
 
 export function explain(error: unknown): string {

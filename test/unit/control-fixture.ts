@@ -64,7 +64,11 @@ export const status: StatusView = {
   settledMetric: 210 * 2 ** 24 + 2,
   hosts: { unknown: 0, proving: 1, home: 5, fresh: 0, settled: 2, away: 1, remembered: 3 },
   interfaces: { present: 2, capturing: 2 },
-  capture: { children: [{ pid: 4243, interfaces: ['lan0', 'lan1'], rssBytes: 45_000_000 }], restarts: 0, frames: 99 },
+  capture: {
+    children: [{ pid: 4243, interfaces: ['lan0', 'lan1'], rssBytes: 45_000_000 }],
+    restarts: 0,
+    frames: 99,
+  },
   kernel: { pending: 0, commands: 17, refused: 0, restarts: 0 },
   eventLoopLagMs: 0.2,
   rssBytes: 70_000_000,
@@ -109,12 +113,29 @@ export class FakeDaemon implements Api {
   }
 
   why(ip: Ip): ReturnType<Api['why']> {
-    const records = [{ agoMs: 1234, kind: 'drop' as const, times: 3, text: 'frame on lan0 ignored: MAC is not the bound one' }];
+    const records = [
+      {
+        agoMs: 1234,
+        kind: 'drop' as const,
+        times: 3,
+        text: 'frame on lan0 ignored: MAC is not the bound one',
+      },
+    ];
     return { ip: formatIp(ip), conclusion: 'not learned: MAC is not the bound one', host: null, records };
   }
 
   drops(): ReturnType<Api['drops']> {
-    return [{ reason: 'not-allowed', count: 7, agoMs: 10, ip: '192.0.2.1', mac: null, interface: 'lan0', meaning: 'not allowed by policy' }];
+    return [
+      {
+        reason: 'not-allowed',
+        count: 7,
+        agoMs: 10,
+        ip: '192.0.2.1',
+        mac: null,
+        interface: 'lan0',
+        meaning: 'not allowed by policy',
+      },
+    ];
   }
 
   async command(command: Command): Promise<{ ok: boolean; message: string }> {
@@ -174,7 +195,12 @@ export interface Answer {
 }
 
 /** One HTTP request; `where` is a socket path or options of node:http. */
-export function ask(where: string | RequestOptions, method: string, path: string, body?: string): Promise<Answer> {
+export function ask(
+  where: string | RequestOptions,
+  method: string,
+  path: string,
+  body?: string,
+): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const target = typeof where === 'string' ? { socketPath: where } : where;
     const sent = request({ ...target, method, path, agent: false }, (response) => {
@@ -183,7 +209,9 @@ export function ask(where: string | RequestOptions, method: string, path: string
       response.on('data', (chunk: string) => {
         text += chunk;
       });
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers, text }));
+      response.on('end', () =>
+        resolve({ status: response.statusCode ?? 0, headers: response.headers, text }),
+      );
       response.on('error', reject);
     });
     sent.on('error', reject);
