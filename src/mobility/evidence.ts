@@ -1,4 +1,4 @@
-import type { Ip, Mac } from '../wire/addresses.js';
+import { type Ip, MAC_BROADCAST, type Mac } from '../wire/addresses.js';
 import type { ArpFrame } from '../wire/arp.js';
 import { answer } from './answer.js';
 import type { Brain } from './brain.js';
@@ -154,9 +154,20 @@ export function consider(brain: Brain, host: Host, place: Place, cause: Cause): 
   if (host.held && host.place !== undefined && brain.topology.isUsable(host.place.iface)) {
     host.check = brain.ask(host, 'old-place', host.place);
   }
+  if (host.state === 'unknown' || host.state === 'remembered') {
+    brain.enter(host, 'proving', cause);
+    host.previous = askOwner(brain, host, place);
+  }
   if (rule.prove === 'after') arrive(brain, host, place, cause, question);
-  else if (host.state === 'unknown' || host.state === 'remembered') brain.enter(host, 'proving', cause);
   else brain.touch(host);
+}
+
+/** A visitor that we know nothing of: its address may have an owner who is alive at home, on another LAN of ours. */
+function askOwner(brain: Brain, host: Host, place: Place): Question | undefined {
+  const home = brain.topology.homeInterface(host.ip);
+  if (home === undefined || home === place.iface || !brain.topology.isUsable(home)) return undefined;
+  const mac = brain.neighbours.get(home)?.get(host.ip) ?? MAC_BROADCAST;
+  return brain.ask(host, 'old-place', { iface: home, mac });
 }
 
 function discardUnknown(brain: Brain, host: Host): void {
@@ -187,7 +198,7 @@ export function arrive(brain: Brain, host: Host, place: Place, cause: Cause, una
   host.role = 'newcomer';
   host.lastHeard = now;
   host.check = unanswered;
-  host.previous = moved ? oldCheck : undefined;
+  if (moved) host.previous = oldCheck;
   cancelAnnouncement(host, place.iface);
   brain.scheduleKeepalive(host);
   if (host.previous === undefined) brain.announceAway(host);
@@ -213,16 +224,11 @@ function openQuestion(host: Host, iface: IfIndex, mac: Mac, targetIp: Ip): Quest
     question.sent > 0 &&
     question.sourceIp === targetIp &&
     question.place.iface === iface &&
-    (question.place.mac === mac || isAnyone(question));
+    (question.place.mac === mac || question.place.mac === MAC_BROADCAST);
   if (matches(host.candidate?.question)) return host.candidate?.question;
   if (matches(host.check)) return host.check;
   if (matches(host.previous)) return host.previous;
   return undefined;
-}
-
-/** Asked by broadcast because the MAC was not known. */
-function isAnyone(question: Question): boolean {
-  return question.place.mac === 0xffff_ffff_ffff;
 }
 
 /** The host answered: the strongest thing a frame can say. */
@@ -238,9 +244,10 @@ function hearAnswer(brain: Brain, host: Host, question: Question, place: Place):
     return arrive(brain, host, place, host.held ? 'moved' : 'proven');
   }
   if (host.previous === question) {
-    const challenger = host.place as Place;
+    const challenger = candidate?.place ?? host.place;
     host.previous = undefined;
-    return contestHere(brain, host, place, challenger);
+    if (challenger !== undefined) contestHere(brain, host, place, challenger);
+    return;
   }
   host.lastHeard = brain.now;
   closeCheck(brain, host);
