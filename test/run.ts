@@ -1,0 +1,195 @@
+// Runs the checks and the tests behind scripts/test, and counts them. Results are taken from the events of node:test,
+// not from what its reporters print.
+
+import { spawn } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { relative, resolve } from 'node:path';
+import { finished } from 'node:stream/promises';
+import { run } from 'node:test';
+import { spec } from 'node:test/reporters';
+
+interface Check {
+  readonly name: string;
+  readonly command: readonly [string, ...string[]];
+}
+
+interface Group {
+  readonly name: string;
+  readonly about: string;
+  /** Files run at the same time. */
+  readonly concurrency: number;
+  /** For one file as a whole; then it is killed and counts as failed. */
+  readonly timeoutMs: number;
+}
+
+const soak = process.env.MARPD_SOAK === '1';
+
+const checks: readonly Check[] = [
+  { name: 'build', command: ['npm', 'run', '--silent', 'build'] },
+  { name: 'lint', command: ['npm', 'run', '--silent', 'lint'] },
+  { name: 'format', command: ['npm', 'run', '--silent', 'format:check'] },
+  { name: 'typecheck', command: ['npm', 'run', '--silent', 'typecheck'] },
+];
+
+const groups: readonly Group[] = [
+  { name: 'unit', about: 'units and properties', concurrency: availableParallelism(), timeoutMs: 120_000 },
+  {
+    name: 'scenario',
+    about: 'stories in virtual time',
+    concurrency: availableParallelism(),
+    timeoutMs: soak ? 1_800_000 : 300_000,
+  },
+  // These measure milliseconds, so they have the machine for themselves.
+  { name: 'lab', about: 'real frames in namespaces', concurrency: 1, timeoutMs: soak ? 7_200_000 : 600_000 },
+];
+
+const root = resolve(import.meta.dirname, '..');
+const passed: string[] = [];
+const failed: string[] = [];
+const skipped: string[] = [];
+
+function testFiles(group: Group): string[] {
+  return readdirSync(resolve(root, 'test', group.name), { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.test.ts'))
+    .map((path) => `test/${group.name}/${path}`)
+    .sort();
+}
+
+function runCheck(check: Check): Promise<void> {
+  const [program, ...args] = check.command;
+  return new Promise((done) => {
+    const started = performance.now();
+    const child = spawn(program, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+    let output = '';
+    child.stdout.on('data', (text) => {
+      output += text;
+    });
+    child.stderr.on('data', (text) => {
+      output += text;
+    });
+    const settle = (problem?: string) => {
+      const seconds = ((performance.now() - started) / 1000).toFixed(1);
+      if (problem === undefined) {
+        passed.push(check.name);
+        console.log(`✔ ${check.name} (${seconds} s)`);
+      } else {
+        failed.push(check.name);
+        console.log(`✖ ${check.name} (${seconds} s): ${problem}\n${output.trimEnd()}`);
+      }
+      done();
+    };
+    child.on('error', (error) => settle(error.message));
+    child.on('close', (code, signal) => settle(code === 0 ? undefined : `ended with ${signal ?? code}`));
+  });
+}
+
+/** What node:test says at the end of every run; we say it once, for all runs. */
+const TOTAL = /^(tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) /;
+
+interface Outcome {
+  readonly name: string;
+  readonly file?: string;
+  readonly nesting: number;
+  readonly skip?: string | boolean;
+  readonly todo?: string | boolean;
+  readonly details: { readonly type?: string; readonly error?: Error & { failureType?: string } };
+}
+
+function count(type: string, outcome: Outcome): void {
+  const file = outcome.file === undefined ? '' : relative(root, outcome.file);
+  // node:test reports a file itself when it holds no test, or when its process ended badly.
+  const wholeFile = outcome.nesting === 0 && resolve(root, outcome.name) === outcome.file;
+  const title = wholeFile ? file : `${file} › ${outcome.name}`;
+  if (type === 'test:pass') {
+    if (outcome.details.type === 'suite') return;
+    if (outcome.nesting === 0 && resolve(root, outcome.name) === outcome.file)
+      failed.push(`${file}: holds no test`);
+    else if (outcome.skip !== undefined || outcome.todo !== undefined) skipped.push(title);
+    else passed.push(title);
+  } else if (outcome.todo !== undefined) {
+    skipped.push(title);
+  } else if (outcome.details.error?.failureType !== 'subtestsFailed') {
+    // (What failed below a suite or a test has been counted there.)
+    const reason = outcome.details.error?.cause ?? outcome.details.error;
+    failed.push(`${title}: ${String(reason).split('\n')[0]}`);
+  }
+}
+
+async function runGroup(group: Group, files: readonly string[]): Promise<void> {
+  console.log(`\n${group.name}: ${group.about}`);
+  const events = run({
+    files: files.map((file) => resolve(root, file)),
+    concurrency: group.concurrency,
+    timeout: group.timeoutMs,
+  });
+  const reporter = new spec();
+  reporter.pipe(process.stdout, { end: false });
+  for await (const event of events as AsyncIterable<{ type: string; data: unknown }>) {
+    if (event.type === 'test:pass' || event.type === 'test:fail') count(event.type, event.data as Outcome);
+    const total = event.type === 'test:diagnostic' && TOTAL.test((event.data as { message: string }).message);
+    if (!total && event.type !== 'test:summary') reporter.write(event);
+  }
+  reporter.end();
+  await finished(reporter);
+}
+
+/** The files an argument names: a group, `group/name`, or a path. */
+function select(argument: string): { group: Group; files: string[] } {
+  const path = argument.replace(/^(\.\/)?test\//, '').replace(/\.test\.ts$/, '');
+  for (const group of groups) {
+    const all = testFiles(group);
+    const files =
+      path === group.name ? all : all.filter((file) => file.startsWith(`test/${path}.`) || file === argument);
+    if (files.length > 0 || path === group.name) return { group, files };
+  }
+  console.error(`no such test: ${argument} (scripts/test --list shows them)`);
+  process.exit(2);
+}
+
+function list(): void {
+  console.log(`checks\n${checks.map(({ name }) => `  ${name}`).join('\n')}`);
+  for (const group of groups) {
+    console.log(`${group.name}: ${group.about}`);
+    for (const file of testFiles(group)) console.log(`  ${file.slice('test/'.length, -'.test.ts'.length)}`);
+  }
+}
+
+const wanted = process.argv.slice(2);
+if (wanted.includes('--list')) {
+  list();
+  process.exit(0);
+}
+
+// The test files are killed by the same signal and take their namespaces with them; say how far it went and end.
+let interrupted = false;
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.on(signal, () => {
+    interrupted = true;
+  });
+}
+
+if (wanted.length === 0 || wanted.includes('checks')) {
+  console.log('checks');
+  for (const check of checks) {
+    if (!interrupted) await runCheck(check);
+  }
+}
+const chosen = new Map<Group, Set<string>>();
+for (const argument of wanted.length === 0 ? groups.map(({ name }) => name) : wanted) {
+  if (argument === 'checks') continue;
+  const { group, files } = select(argument);
+  chosen.set(group, new Set([...(chosen.get(group) ?? []), ...files]));
+}
+for (const group of groups) {
+  const files = chosen.get(group);
+  if (files !== undefined && files.size > 0 && !interrupted) await runGroup(group, [...files]);
+}
+
+if (interrupted) failed.push('interrupted');
+if (passed.length + failed.length === 0) failed.push('no test ran');
+if (failed.length > 0) console.log(`\nfailed:\n${failed.map((line) => `  ✖ ${line}`).join('\n')}`);
+console.log(
+  `\n${passed.length} passed, ${failed.length} failed${skipped.length > 0 ? `, ${skipped.length} skipped` : ''}`,
+);
+process.exit(failed.length > 0 ? 1 : 0);
