@@ -1,0 +1,41 @@
+import { demo } from './demo.js';
+import { sweep } from './namespace.js';
+
+/** `sudo ./scripts/lab NAME [options]`: laboratories for people. Each registers here and resolves to an exit status. */
+
+interface Scenario {
+  readonly summary: string;
+  readonly run: (args: readonly string[]) => Promise<number>;
+}
+
+const SCENARIOS: Readonly<Record<string, Scenario>> = {
+  'single-router': {
+    summary: 'one router, three LANs: a host boots in the wrong subnet, moves, returns home, is switched off',
+    run: demo,
+  },
+  sweep: {
+    summary: 'remove what killed runs left behind (labs that still run are left alone)',
+    run: async () => {
+      const removed = sweep();
+      console.log(removed.length === 0 ? 'nothing to remove' : `removed ${removed.join(', ')}`);
+      return 0;
+    },
+  },
+};
+
+function usage(): string {
+  const width = Math.max(...Object.keys(SCENARIOS).map((name) => name.length));
+  const rows = Object.entries(SCENARIOS).map(([name, { summary }]) => `  ${name.padEnd(width)}  ${summary}`);
+  return `usage: lab NAME [options]\n\n${rows.join('\n')}\n\n'lab NAME --help' tells the options of one.`;
+}
+
+const [name, ...args] = process.argv.slice(2);
+const scenario = name === undefined || !Object.hasOwn(SCENARIOS, name) ? undefined : SCENARIOS[name];
+if (scenario !== undefined) {
+  process.exit(await scenario.run(args));
+} else {
+  const asked = name === undefined || name === '--help' || name === '-h';
+  if (!asked) console.error(`no laboratory is called ${name}\n`);
+  console.log(usage());
+  process.exit(name === undefined || !asked ? 2 : 0);
+}
