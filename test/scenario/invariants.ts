@@ -1,0 +1,165 @@
+import { formatIp, type Ip, type Mac } from '../../src/wire/addresses.js';
+import { ARP_REPLY, decodeArp } from '../../src/wire/arp.js';
+import type { Action, Event, HostState, IfIndex } from '../../src/mobility/events.js';
+import { type Policy, ruleFor } from '../../src/mobility/policy.js';
+
+/** DESIGN 3.3: a claim is not deleted earlier than this after the remote one appeared. */
+const GHOST_WINDOW_MS = 20;
+/** More calls of the brain than this without time going on are a busy loop. */
+const MAX_TICKS_AT_ONCE = 1000;
+/** An answer older than this proves nothing. */
+const PROOF_LASTS_MS = 1000;
+
+/**
+ * What must hold for every brain, whatever happens to it: looked at from outside, by its events and actions alone.
+ * Throws at the first action that breaks a rule.
+ */
+export class Invariants {
+  private readonly states = new Map<Ip, HostState>();
+  private readonly claims = new Map<Ip, { readonly iface: IfIndex; readonly mac: Mac }>();
+  private readonly remoteSince = new Map<Ip, number>();
+  /** When this MAC last answered for this address on this interface. */
+  private readonly proofs = new Map<string, number>();
+  private readonly trusted = new Set<Ip>();
+  private readonly downSince = new Map<IfIndex, number>();
+  private readonly names = new Map<IfIndex, string>();
+  private ticksAt = { time: -1, count: 0 };
+  /** Whether `claim` needs an answer first: prove = "before" on every interface. */
+  private readonly proofFirst: boolean;
+
+  constructor(
+    private readonly who: string,
+    private readonly policy: Policy,
+  ) {
+    this.proofFirst = policy.interfaces.every((rule) => rule.prove === 'before');
+  }
+
+  restart(): void {
+    this.states.clear();
+    this.claims.clear();
+    this.remoteSince.clear();
+    this.proofs.clear();
+    this.trusted.clear();
+    this.downSince.clear();
+  }
+
+  get claimCount(): number {
+    return this.claims.size;
+  }
+
+  before(event: Event, now: number): void {
+    switch (event.kind) {
+      case 'frame':
+        this.noteAnswer(event.iface, event.bytes, now);
+        return;
+      case 'route':
+        this.noteRemote(event, now);
+        return;
+      case 'link':
+        this.names.set(event.link.index, event.link.name);
+        if (event.link.up && event.link.carrier) this.downSince.delete(event.link.index);
+        else this.downSince.set(event.link.index, now);
+        return;
+      case 'link-gone':
+        this.downSince.set(event.iface, now);
+        return;
+      case 'adopt':
+        this.trusted.add(event.ip);
+        this.claims.set(event.ip, { iface: event.iface, mac: event.mac ?? (0 as Mac) });
+        return;
+      case 'command':
+        if (event.command.name === 'attach' || event.command.name === 'prepare') {
+          for (const ip of event.command.ips) this.trusted.add(ip);
+        }
+        return;
+      case 'tick':
+        if (this.ticksAt.time !== now) this.ticksAt = { time: now, count: 0 };
+        if (++this.ticksAt.count > MAX_TICKS_AT_ONCE) this.broken('busy loop: ticks without time going on');
+        return;
+      default:
+        return;
+    }
+  }
+
+  after(event: Event, actions: readonly Action[], deadline: number | undefined, now: number): void {
+    const changed = new Set<Ip>();
+    for (const action of actions) {
+      if (action.kind !== 'transition') continue;
+      changed.add(action.ip);
+      const known = this.states.get(action.ip) ?? 'unknown';
+      if (known !== action.from) {
+        this.broken(`${formatIp(action.ip)}: transition from ${action.from} to ${action.to}, but it was ${known}`);
+      }
+      if (action.to === 'unknown') this.states.delete(action.ip);
+      else this.states.set(action.ip, action.to);
+      if (action.at !== now) this.broken('a transition at another time than now');
+    }
+    for (const action of actions) {
+      if (action.kind === 'claim') this.claimed(action, changed, event, now);
+      else if (action.kind === 'release') this.released(action.ip, changed, event, now);
+      else if (action.kind === 'send') this.sent(action);
+    }
+    for (const ip of changed) {
+      const state = this.states.get(ip);
+      const claimed = state === 'fresh' || state === 'settled';
+      if (claimed !== this.claims.has(ip)) {
+        this.broken(`${formatIp(ip)}: ${state ?? 'unknown'} and ${claimed ? 'no claim' : 'a claim'}`);
+      }
+    }
+    if (deadline !== undefined && !(deadline > now)) {
+      if (event.kind === 'tick') this.broken(`after a tick at ${now} the next one is due at ${deadline}`);
+      if (Number.isNaN(deadline)) this.broken('the next deadline is no number');
+    }
+  }
+
+  private claimed(action: Extract<Action, { kind: 'claim' }>, changed: Set<Ip>, event: Event, now: number): void {
+    const { ip, iface, mac } = action;
+    if (!changed.has(ip)) this.broken(`${formatIp(ip)}: a claim without a transition`);
+    if (this.names.get(iface) !== action.dev) this.broken(`${formatIp(ip)}: dev ${action.dev} is not interface ${iface}`);
+    const old = this.claims.get(ip);
+    const moved = old === undefined || old.iface !== iface || old.mac !== mac;
+    const provenAt = this.proofs.get(`${ip} ${mac} ${iface}`) ?? Number.NEGATIVE_INFINITY;
+    if (moved && this.proofFirst && !this.trusted.has(ip) && now - provenAt > PROOF_LASTS_MS) {
+      this.broken(`${formatIp(ip)}: claimed on ${event.kind} without an answer from that MAC on that interface`);
+    }
+    if (ruleFor(this.policy, action.dev) === undefined) this.broken(`${action.dev} is no mobility interface`);
+    this.claims.set(ip, { iface, mac });
+  }
+
+  private released(ip: Ip, changed: Set<Ip>, event: Event, now: number): void {
+    if (!changed.has(ip) && event.kind !== 'adopt') this.broken(`${formatIp(ip)}: a release without a transition`);
+    const claim = this.claims.get(ip);
+    const since = this.remoteSince.get(ip);
+    // A route that the kernel itself deleted with its interface is repaired blindly instead.
+    const kernelWas = claim !== undefined && this.downSince.has(claim.iface);
+    if (since !== undefined && now - since < GHOST_WINDOW_MS && !kernelWas) {
+      this.broken(`${formatIp(ip)}: withdrawn ${(now - since).toFixed(2)} ms after a remote claim appeared`);
+    }
+    this.claims.delete(ip);
+  }
+
+  private sent(action: Extract<Action, { kind: 'send' }>): void {
+    const frame = decodeArp(action.bytes);
+    if (typeof frame === 'string') return this.broken(`sent a frame that is no ARP: ${frame}`);
+    if (frame.senderIp === 0) this.broken('sent a probe with sender 0.0.0.0: Windows reports a conflict');
+    if (frame.senderMac !== frame.source) this.broken('sent a frame whose sender MAC is not its source');
+  }
+
+  private noteAnswer(iface: IfIndex, bytes: Uint8Array, now: number): void {
+    const frame = decodeArp(bytes);
+    if (typeof frame === 'string' || frame.source !== frame.senderMac) return;
+    const answer = frame.opcode === ARP_REPLY && frame.senderIp !== frame.targetIp;
+    if (answer) this.proofs.set(`${frame.senderIp} ${frame.senderMac} ${iface}`, now);
+  }
+
+  private noteRemote(event: Extract<Event, { kind: 'route' }>, now: number): void {
+    const { route, change } = event;
+    if (route.protocol === this.policy.protocol || route.protocol < 5 || route.prefix.length !== 32) return;
+    if (change === 'delete') this.remoteSince.delete(route.prefix.ip);
+    else if (!this.remoteSince.has(route.prefix.ip)) this.remoteSince.set(route.prefix.ip, now);
+  }
+
+  private broken(what: string): never {
+    throw new Error(`${this.who}: ${what}`);
+  }
+}

@@ -1,0 +1,178 @@
+import { type Ip, type Ipv4, type Mac, parseIp, parseMac } from '../../src/wire/addresses.js';
+import type { Alarm, ClaimAge, DropReason, Transition } from '../../src/mobility/events.js';
+
+/**
+ * The world a roaming story is told in. A story runs in two of them: the simulator in virtual time, and real
+ * namespaces with the real daemon. Everything is asked for and observed as a person with a shell could; what only one
+ * of the worlds can do is not in here. Times are ms on the world's own clock.
+ */
+
+export type LanName = 'a' | 'b' | 'c';
+export type RouterName = 'r1' | 'r2' | 'r3';
+/** Where the remote host `far` lives; it runs the routing engine and no marpd. */
+export type NodeName = RouterName | 'core';
+
+/**
+ * `one`: r1 has lans a and b. `two`: r1 has a, r2 has b. `three`: r1 a, r2 b, r3 c. In all of them the routers have one
+ * link each to the core, with `far` behind it.
+ */
+export type Layout = 'one' | 'two' | 'three';
+
+export const ROUTERS: Readonly<Record<Layout, Readonly<Partial<Record<RouterName, readonly LanName[]>>>>> = {
+  one: { r1: ['a', 'b'] },
+  two: { r1: ['a'], r2: ['b'] },
+  three: { r1: ['a'], r2: ['b'], r3: ['c'] },
+};
+
+export interface LanSpec {
+  readonly network: Ipv4;
+  readonly gateway: Ipv4;
+  readonly prefixLength: number;
+}
+
+function ipv4(text: string): Ipv4 {
+  return parseIp(text) as Ipv4;
+}
+
+export const LANS: Readonly<Record<LanName, LanSpec>> = {
+  a: { network: ipv4('10.1.1.0'), gateway: ipv4('10.1.1.1'), prefixLength: 24 },
+  b: { network: ipv4('10.2.2.0'), gateway: ipv4('10.2.2.1'), prefixLength: 24 },
+  c: { network: ipv4('10.3.3.0'), gateway: ipv4('10.3.3.1'), prefixLength: 24 },
+};
+/** A home subnet of the site that no router in the world has connected. */
+export const ORPHAN: LanSpec = { network: ipv4('10.9.9.0'), gateway: ipv4('10.9.9.1'), prefixLength: 24 };
+
+/** Home of the crowd: as many hosts as a story wants, at home nowhere. */
+export const CROWD: LanSpec = { network: ipv4('10.8.0.0'), gateway: ipv4('10.8.0.1'), prefixLength: 16 };
+
+export interface HostSpec {
+  readonly ip: Ipv4;
+  readonly mac: Mac;
+  readonly gateway: Ipv4;
+  readonly prefixLength: number;
+}
+
+export function hostSpec(ip: string, mac: string, lan: LanSpec): HostSpec {
+  return { ip: ipv4(ip), mac: parseMac(mac) as Mac, gateway: lan.gateway, prefixLength: lan.prefixLength };
+}
+
+/** The cast. `far` and the neighbours are in their places from the beginning; the others are plugged by the story. */
+export const CAST = {
+  /** At home on lan a; the one who moves. */
+  h: hostSpec('10.1.1.5', '02:00:0a:01:01:05', LANS.a),
+  /** At home on lan b. */
+  g: hostSpec('10.2.2.5', '02:00:0a:02:02:05', LANS.b),
+  /** Its home is nowhere. */
+  v: hostSpec('10.9.9.5', '02:00:0a:09:09:05', ORPHAN),
+  neighbourA: hostSpec('10.1.1.9', '02:00:0a:01:01:09', LANS.a),
+  neighbourB: hostSpec('10.2.2.9', '02:00:0a:02:02:09', LANS.b),
+  far: hostSpec('10.99.0.9', '02:00:0a:63:00:09', { network: 0 as Ipv4, gateway: ipv4('10.99.0.1'), prefixLength: 24 }),
+} as const;
+export type Role = keyof typeof CAST;
+/** A role of the cast, or a name that the world gave: duplicates, forgers, members of a crowd. */
+export type HostName = Role | (string & {});
+
+export type Announce =
+  | 'gratuitous-request'
+  | 'gratuitous-reply'
+  /** Forgets its gateway and asks for it. */
+  | 'arp-gateway'
+  /** Address conflict detection, RFC 5227 section 2.1: probes, then announcements. */
+  | 'probe'
+  /** One RFC 5227 probe, then the address is used without a word. */
+  | 'probe-once'
+  /** The hypervisor's five RARP frames after a migration. */
+  | 'rarp'
+  | 'silent';
+
+export interface PlugOptions {
+  /** Default `gratuitous-request`. */
+  readonly announce?: Announce;
+  /** Whether the host notices that its cable moved; a live-migrated guest does not. Default true. */
+  readonly carrierDrop?: boolean;
+}
+
+export interface ForgeOptions {
+  readonly ip: Ip;
+  readonly announce: 'gratuitous-request' | 'gratuitous-reply' | 'request';
+  /** The forger also answers ARP requests for the address from then on. */
+  readonly answers: boolean;
+  /** Forged sender MAC; default a MAC of the forger's own. */
+  readonly mac?: Mac;
+}
+
+export interface ClaimView {
+  readonly ip: Ip;
+  readonly lan: LanName;
+  readonly age: ClaimAge;
+}
+
+/** A stream of one echo per ms between two hosts; an echo counts when it and its answer would arrive. */
+export interface Stream {
+  stop(): Promise<{ readonly sent: number; readonly lost: number; readonly longestOutageMs: number }>;
+}
+
+export interface Verdict {
+  readonly ok: boolean;
+  readonly message: string;
+}
+
+export interface World {
+  readonly layout: Layout;
+  readonly settleMs: number;
+  readonly keepaliveMs: number;
+
+  now(): number;
+  advance(ms: number): Promise<void>;
+  /** Lets the world go on until the condition holds and returns how long that took; fails after `withinMs`. */
+  until(what: string, withinMs: number, condition: () => boolean | Promise<boolean>): Promise<number>;
+  /** Fails as soon as the condition does not hold within the next `forMs`. */
+  always(what: string, forMs: number, condition: () => boolean | Promise<boolean>): Promise<void>;
+
+  /** Plugs a host in, out of where it was. */
+  plug(host: HostName, lan: LanName, options?: PlugOptions): Promise<void>;
+  unplug(host: HostName): Promise<void>;
+  announce(host: HostName, how: Announce): Promise<void>;
+  /** Off: the host is silent and deaf while its port stays up. */
+  power(host: HostName, on: boolean): Promise<void>;
+  /** Another machine with the same address and its own MAC. */
+  duplicate(host: HostName, lan: LanName, options?: PlugOptions): Promise<HostName>;
+  forge(lan: LanName, options: ForgeOptions): Promise<HostName>;
+  /** Hosts 10.8.1.0 and up, at home nowhere; not plugged in yet. */
+  crowd(count: number): Promise<readonly HostName[]>;
+
+  /** Planned stop of marpd: it withdraws (default) or keeps its routes, and writes its memory. */
+  stop(router: RouterName, routes?: 'withdraw' | 'keep'): Promise<void>;
+  /** kill -9 of marpd. Kernel and routing engine live on. */
+  kill(router: RouterName): Promise<void>;
+  start(router: RouterName): Promise<void>;
+  /** The router's interface on a LAN: the cable, or the administrator. */
+  carrier(router: RouterName, lan: LanName, up: boolean): Promise<void>;
+  admin(router: RouterName, lan: LanName, up: boolean): Promise<void>;
+  coreLink(router: RouterName, up: boolean): Promise<void>;
+  command(
+    router: RouterName,
+    name: 'prepare' | 'attach' | 'detach' | 'probe' | 'clear',
+    subject: { readonly host: HostName; readonly lan: LanName },
+  ): Promise<Verdict>;
+
+  /** Where the kernel of a node would send a packet for `ip`: `lan a`, `via core`, or `nowhere`. */
+  route(node: NodeName, ip: Ip): Promise<string>;
+  claims(router: RouterName): Promise<readonly ClaimView[]>;
+  /** Routers that the routing engine believes to have `ip`, as the engine's database says, ghosts included. */
+  announcers(ip: Ip): Promise<readonly RouterName[]>;
+  /** Whether an echo from one host to another is answered now; what is missing in a neighbour table gets asked for. */
+  echo(from: HostName, to: HostName): Promise<boolean>;
+  stream(from: HostName, to: HostName): Promise<Stream>;
+  /** Who a host's neighbour table names for an address: a host, a router, or undefined. */
+  neighbour(host: HostName, ip: Ip): Promise<string | undefined>;
+  conflicts(host: HostName): Promise<number>;
+  alarms(router: RouterName): Promise<readonly Alarm[]>;
+  transitions(router: RouterName, ip: Ip): Promise<readonly Transition[]>;
+  drops(router: RouterName): Promise<ReadonlyMap<DropReason, number>>;
+  /**
+   * What does not agree after everything went quiet: ghosts, two announcers, claims that daemon and kernel do not
+   * share, neighbour entries left behind. Empty when all is well.
+   */
+  disagreements(): Promise<readonly string[]>;
+}
