@@ -1,0 +1,184 @@
+import { type ConnectOpts, Socket, type SocketConstructorOpts } from 'node:net';
+import cap from 'cap';
+import { formatMac } from '../wire/addresses.js';
+import { ETHERNET_HEADER_BYTES, ETHER_TYPE_ARP, ETHER_TYPE_RARP } from '../wire/ethernet.js';
+import { Lane, Outbox } from './outbox.js';
+import {
+  CLOSE,
+  CLOSED,
+  FAILED,
+  FRAME,
+  INJECT,
+  OPEN,
+  OPENED,
+  type OpenRequest,
+  READY,
+  RecordReader,
+  SEND_FAILED,
+  SNAP_BYTES,
+  UNUSABLE,
+  decodeOpen,
+  encodeCounters,
+  encodeRecord,
+  encodeText,
+  encodeVerdict,
+} from './protocol.js';
+
+/**
+ * The capture child: reads frames from interfaces and writes frames to them, for a parent at the other end of file
+ * descriptor 3, and knows nothing else. It is a process of its own because libpcap may take it along when an
+ * interface disappears. It lives as long as that descriptor does.
+ *
+ * It relies on cap as scripts/cap-build.h compiles it: the read loop returns to the event loop every 64 frames, so
+ * commands are heard within a fraction of a millisecond during any flood.
+ */
+
+const PARENT_FD = 3;
+const COUNTERS_INTERVAL_MS = 1000;
+/** After close() libuv still needs the handle's memory, which belongs to the Cap, until the next turn. */
+const KEEP_CLOSED_MS = 1000;
+
+const ETHER_TYPE_VLAN = 0x8100;
+const VLAN_TAG_BYTES = 4;
+const VLAN_ID_MASK = 0x0fff;
+
+interface Tap {
+  readonly handle: InstanceType<typeof cap.Cap>;
+  readonly lane: Lane;
+  frames: number;
+  reportedFrames: number;
+  sendFailed: number;
+  reportedSendFailed: number;
+}
+
+// EAGAIN is an everyday answer, and V8 would collect a stack for each.
+Error.stackTraceLimit = 0;
+
+const taps = new Map<number, Tap>();
+/** Every handle copies its frame here before it calls us; cap itself holds no reference to it. */
+const captured = Buffer.alloc(SNAP_BYTES);
+
+const die = () => process.exit(0);
+const reader = new RecordReader(obey);
+const channel: SocketConstructorOpts & ConnectOpts = {
+  fd: PARENT_FD,
+  readable: true,
+  writable: true,
+  onread: {
+    buffer: new Uint8Array(65_536),
+    callback: (length, chunk) => {
+      reader.feed(chunk.subarray(0, length));
+      return true;
+    },
+  },
+};
+const parent = new Socket(channel);
+parent.on('end', die).on('close', die).on('error', die);
+const outbox = new Outbox(parent, PARENT_FD, die);
+/** For records that belong to no open interface. */
+const ownLane = new Lane();
+outbox.record(ownLane, encodeRecord(READY, 0));
+setInterval(reportCounters, COUNTERS_INTERVAL_MS);
+
+function obey(kind: number, iface: number, payload: Uint8Array): void {
+  if (kind === INJECT) inject(iface, payload);
+  else if (kind === OPEN) open(decodeOpen(iface, payload));
+  else if (kind === CLOSE) close(iface);
+  else throw new RangeError(`unknown command ${kind}`);
+}
+
+function open(request: OpenRequest): void {
+  close(request.iface);
+  const handle = new cap.Cap();
+  const lane = new Lane();
+  const tap = { handle, lane, frames: 0, reportedFrames: 0, sendFailed: 0, reportedSendFailed: 0 };
+  handle.on('packet', (length) => {
+    tap.frames++;
+    const bytes = untag(length);
+    if (bytes > 0) outbox.frame(lane, FRAME, request.iface, captured, bytes);
+  });
+  // A VLAN tag that the network card took off is invisible to this filter and put back by libpcap: see untag().
+  const filter = `(arp or rarp) and not ether src ${formatMac(request.mac)}`;
+  try {
+    const type = handle.open(request.name, filter, request.ringBytes, captured);
+    taps.set(request.iface, tap);
+    if (type !== 'ETHERNET') throw new Error(`not an Ethernet interface (${type})`);
+  } catch (error) {
+    close(request.iface);
+    const text = error instanceof Error ? error.message : String(error);
+    outbox.record(ownLane, encodeVerdict(FAILED, request.iface, request.serial, text));
+    return;
+  }
+  if (kernelCounts(tap) === undefined) {
+    const text = 'node_modules/cap was not compiled with scripts/cap-build.h: run npm run build:native';
+    outbox.record(ownLane, encodeRecord(UNUSABLE, 0, encodeText(text)));
+  }
+  outbox.record(lane, encodeVerdict(OPENED, request.iface, request.serial, ''));
+}
+
+function close(iface: number): void {
+  const tap = taps.get(iface);
+  if (tap === undefined) return;
+  taps.delete(iface);
+  tap.handle.close();
+  setTimeout(() => tap.handle, KEEP_CLOSED_MS);
+  outbox.record(tap.lane, encodeRecord(CLOSED, iface));
+}
+
+/** The kernel's refusal is counted and told once per interval; the frame is lost, as on any busy wire. */
+function inject(iface: number, frame: Uint8Array): void {
+  const tap = taps.get(iface);
+  if (tap === undefined) return;
+  try {
+    tap.handle.send(frame as Buffer, frame.length);
+  } catch (error) {
+    if (tap.sendFailed++ === tap.reportedSendFailed) {
+      outbox.record(tap.lane, encodeRecord(SEND_FAILED, iface, encodeText((error as Error).message)));
+    }
+  }
+}
+
+/**
+ * Length of the ARP or RARP frame in `captured`, or 0 when there is none that is ours. Tagged frames belong to the
+ * VLAN's own interface, except the tag with VLAN 0, which only carries a priority (IEEE 802.1Q section 6.9.1) and
+ * which the kernel delivers here: it is taken out.
+ */
+function untag(length: number): number {
+  if (length < ETHERNET_HEADER_BYTES) return length;
+  const etherType = captured.readUInt16BE(12);
+  if (etherType === ETHER_TYPE_ARP || etherType === ETHER_TYPE_RARP) return length;
+  if (etherType !== ETHER_TYPE_VLAN || length < ETHERNET_HEADER_BYTES + VLAN_TAG_BYTES) return 0;
+  if ((captured.readUInt16BE(14) & VLAN_ID_MASK) !== 0) return 0;
+  captured.copy(captured, 12, 16, length);
+  return length - VLAN_TAG_BYTES;
+}
+
+/** What libpcap counted on this handle (PACKET_STATISTICS), or undefined when cap cannot tell. */
+function kernelCounts(tap: Tap): { received: number; dropped: number } | undefined {
+  const counts = Buffer.alloc(8);
+  try {
+    tap.handle.send(counts, 0);
+  } catch {
+    return undefined;
+  }
+  const [received, dropped] = new Uint32Array(counts.buffer, counts.byteOffset, 2);
+  return { received: received as number, dropped: dropped as number };
+}
+
+function reportCounters(): void {
+  for (const [iface, tap] of taps) {
+    if (tap.frames === tap.reportedFrames && tap.sendFailed === tap.reportedSendFailed) continue;
+    tap.reportedFrames = tap.frames;
+    tap.reportedSendFailed = tap.sendFailed;
+    const counts = kernelCounts(tap);
+    outbox.record(
+      tap.lane,
+      encodeCounters(iface, {
+        kernelReceived: counts?.received ?? 0,
+        kernelDropped: counts?.dropped ?? 0,
+        shed: tap.lane.shed,
+        sendFailed: tap.sendFailed,
+      }),
+    );
+  }
+}

@@ -1,0 +1,158 @@
+import { writeSync } from 'node:fs';
+import type { Socket } from 'node:net';
+import { HEADER_BYTES, MAX_PAYLOAD_BYTES, writeHeader } from './protocol.js';
+
+/**
+ * The child's way to its parent.
+ *
+ * While the parent keeps up, records are gathered in one buffer and written synchronously, at the latest at the end
+ * of the turn of the event loop: a lone frame is on its way within microseconds, a flood costs one system call per
+ * batch. When the socket is full, every interface queues in a lane of its own and the lanes take turns, so that a
+ * frame from a quiet interface overtakes whatever a flooded one has piled up. Within a lane order is kept.
+ */
+
+const BATCH_BYTES = 16_384;
+/** A lane begins with a small piece: one late frame must not cost 16 KB on each of hundreds of interfaces. */
+const FIRST_PIECE_BYTES = 1024;
+/** 100,000 newcomers in one burst must fit, whatever the parent is doing. Interfaces in trouble share it equally. */
+const BACKLOG_BYTES = 8 * 1024 * 1024;
+
+/** The queue of one interface; empty as long as the parent keeps up. */
+export class Lane {
+  /** Frames thrown away because the parent does not keep up and the lane has had its share of memory. */
+  shed = 0;
+  readonly pieces: Piece[] = [];
+  bytes = 0;
+}
+
+interface Piece {
+  readonly buffer: Uint8Array;
+  used: number;
+}
+
+export class Outbox {
+  readonly #socket: Socket;
+  readonly #fd: number;
+  readonly #onLost: () => void;
+  readonly #batch = new Uint8Array(BATCH_BYTES);
+  #used = 0;
+  #turnScheduled = false;
+  /** A piece is with libuv: everything else waits in the lanes. */
+  #congested = false;
+  /** Lanes that hold pieces, in the order in which their turn comes. */
+  readonly #waiting: Lane[] = [];
+
+  /** `fd` is the socket's; `onLost` is called when the parent is gone. */
+  constructor(socket: Socket, fd: number, onLost: () => void) {
+    this.#socket = socket;
+    this.#fd = fd;
+    this.#onLost = onLost;
+  }
+
+  /** A record whose payload are the first `payloadBytes` of `payload`. It may be shed. */
+  frame(lane: Lane, kind: number, iface: number, payload: Uint8Array, payloadBytes: number): void {
+    if (this.#congested && lane.bytes * this.#waiting.length > BACKLOG_BYTES) {
+      lane.shed++;
+      return;
+    }
+    const size = HEADER_BYTES + payloadBytes;
+    const piece = this.#congested ? room(lane, size) : undefined;
+    if (piece === undefined) {
+      if (this.#used + size > BATCH_BYTES) {
+        this.flush();
+        if (this.#congested) return this.frame(lane, kind, iface, payload, payloadBytes);
+      }
+      write(this.#batch, this.#used, kind, iface, payload, payloadBytes);
+      this.#used += size;
+      this.#scheduleTurn();
+      return;
+    }
+    if (lane.bytes === 0) this.#waiting.push(lane);
+    write(piece.buffer, piece.used, kind, iface, payload, payloadBytes);
+    piece.used += size;
+    lane.bytes += size;
+  }
+
+  /** A record about an interface, in order with its frames; never shed. */
+  record(lane: Lane, bytes: Uint8Array): void {
+    if (!this.#congested && this.#used + bytes.length > BATCH_BYTES) this.flush();
+    if (this.#congested) {
+      if (lane.bytes === 0) this.#waiting.push(lane);
+      lane.pieces.push({ buffer: bytes, used: bytes.length });
+      lane.bytes += bytes.length;
+      return;
+    }
+    this.#batch.set(bytes, this.#used);
+    this.#used += bytes.length;
+    this.#scheduleTurn();
+  }
+
+  flush(): void {
+    if (this.#used === 0) return;
+    const end = this.#used;
+    this.#used = 0;
+    const written = this.#writeSync(this.#batch, end);
+    if (written < end) this.#queue(this.#batch.slice(written, end));
+  }
+
+  #scheduleTurn(): void {
+    if (this.#turnScheduled) return;
+    this.#turnScheduled = true;
+    setImmediate(() => {
+      this.#turnScheduled = false;
+      this.flush();
+    });
+  }
+
+  #writeSync(bytes: Uint8Array, length: number): number {
+    try {
+      return writeSync(this.#fd, bytes, 0, length);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') this.#onLost();
+      return 0;
+    }
+  }
+
+  /** Hands bytes to libuv, which writes them when there is room again. */
+  #queue(bytes: Uint8Array): void {
+    this.#congested = true;
+    this.#socket.write(bytes, (error) => {
+      if (error) return this.#onLost();
+      const next = this.#nextPiece();
+      if (next === undefined) this.#congested = false;
+      else this.#queue(next);
+    });
+  }
+
+  #nextPiece(): Uint8Array | undefined {
+    const lane = this.#waiting.shift();
+    const piece = lane?.pieces.shift();
+    if (lane === undefined || piece === undefined) return undefined;
+    lane.bytes -= piece.used;
+    if (lane.bytes > 0) this.#waiting.push(lane);
+    return piece.buffer.subarray(0, piece.used);
+  }
+}
+
+/** The piece of the lane to which `size` more bytes may be added. */
+function room(lane: Lane, size: number): Piece {
+  const last = lane.pieces.at(-1);
+  if (last !== undefined && last.used + size <= last.buffer.length) return last;
+  const capacity = last === undefined ? Math.max(FIRST_PIECE_BYTES, size) : BATCH_BYTES;
+  const piece = { buffer: new Uint8Array(capacity), used: 0 };
+  lane.pieces.push(piece);
+  return piece;
+}
+
+function write(
+  bytes: Uint8Array,
+  at: number,
+  kind: number,
+  iface: number,
+  payload: Uint8Array,
+  payloadBytes: number,
+): void {
+  if (payloadBytes > MAX_PAYLOAD_BYTES) throw new RangeError(`capture record of ${payloadBytes} bytes`);
+  writeHeader(bytes, at, kind, payloadBytes, iface);
+  for (let i = 0, to = at + HEADER_BYTES; i < payloadBytes; i++) bytes[to + i] = payload[i] as number;
+}

@@ -1,0 +1,408 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import type { Socket } from 'node:net';
+import { createInterface } from 'node:readline';
+import type { IfIndex } from '../mobility/events.js';
+import { childEnvironment, childLaunches } from './launch.js';
+import { Lifeline } from './lifeline.js';
+import {
+  CLOSE,
+  CLOSED,
+  COUNTERS,
+  FAILED,
+  FRAME,
+  INJECT,
+  OPENED,
+  READY,
+  SEND_FAILED,
+  UNUSABLE,
+  decodeCounters,
+  decodeText,
+  decodeVerdict,
+  encodeOpen,
+  encodeRecord,
+} from './protocol.js';
+import { type CaptureStats, residentBytes } from './stats.js';
+import {
+  type CaptureLink,
+  RETRY_FIRST_MS,
+  type Watched,
+  nextRetryMs,
+  retireCounters,
+  ringBytesFor,
+  statsOf,
+  watch,
+} from './watched.js';
+
+export interface CaptureOptions {
+  /** One frame, cut to 128 bytes; `bytes` is valid only during the call. Own frames are filtered by source MAC. */
+  onFrame(iface: IfIndex, bytes: Uint8Array): void;
+  /** A batch of frames has been delivered. */
+  onBatchEnd(): void;
+  /** `open`: frames are captured from now on. Otherwise `reason` says why not; it is retried until close(). */
+  onState(iface: IfIndex, open: boolean, reason: string): void;
+  /** Capture cannot work on this machine as it is; `message` says what to do. Called once. */
+  onFatal(message: string): void;
+  onWarning(message: string): void;
+  /** Kernel memory, resident, for an interface's frames that wait to be read. Default: 4 MB, less if there are many. */
+  bufferBytes?: number;
+  /** Frames per second, over half a second, from which an interface gets a child of its own. Default 20,000. */
+  floodFramesPerSecond?: number;
+  /** How long such an interface must stay below a tenth of that before it comes back. Default 60,000. */
+  quietMs?: number;
+}
+
+const FLOOD_FRAMES_PER_SECOND = 20_000;
+const FLOOD_WINDOW_MS = 500;
+/** There are not more processors to win than this, and each child costs some 50 MB. */
+const FLOOD_CHILDREN = 3;
+const QUIET_MS = 60_000;
+/** What was in the old child's ring when the new one took over is read by then. */
+const HANDOVER_MS = 100;
+/** A child that lived longer than this died of something new. */
+const STEADY_MS = 1000;
+const RESPAWN_FIRST_MS = 100;
+const RESPAWN_MOST_MS = 5000;
+/** Children in a row that die before they can do anything: the installation is broken. */
+const STILLBIRTHS = 5;
+const STOP_MS = 1000;
+
+/** One capture child; `interfaces` are those it has been told to open and has not closed. */
+interface Child {
+  readonly process: ChildProcess;
+  readonly lifeline: Lifeline;
+  readonly interfaces: Set<IfIndex>;
+  readonly startedAt: number;
+  readonly flood: boolean;
+  ready: boolean;
+  lastWords: string;
+}
+
+/**
+ * The daemon's door to the wire: captures ARP and RARP frames on many interfaces and injects frames there, by way of
+ * child processes that may die at any moment.
+ *
+ * All interfaces share one child. One that is flooded moves to a child of its own, so that the others do not wait for
+ * the same process; it is opened there before it is closed here, so that some frames come twice rather than not at
+ * all. A child that dies is replaced at once and its interfaces are opened again.
+ */
+export class Capture {
+  readonly #options: CaptureOptions;
+  readonly #launches = childLaunches();
+  #launch = 0;
+  readonly #watched = new Map<IfIndex, Watched<Child>>();
+  readonly #children = new Set<Child>();
+  #shared: Child | undefined;
+  #respawn: NodeJS.Timeout | undefined;
+  #earlyDeaths = 0;
+  #stillbirths = 0;
+  #serial = 0;
+  #ended = false;
+  #fatalTold = false;
+  readonly #floodTimer: NodeJS.Timeout;
+  readonly #totals = { frames: 0, batches: 0, sent: 0, sendRefused: 0, restarts: 0 };
+
+  /** Nothing happens before the first open(). No callback is called from within a method, except by close(). */
+  constructor(options: CaptureOptions) {
+    this.#options = options;
+    this.#floodTimer = setInterval(() => this.#judgeFloods(), FLOOD_WINDOW_MS).unref();
+  }
+
+  /**
+   * Captures on the interface from now until close(), through failures and deaths. The same link again is no change
+   * but hastens a retry; another name or MAC opens it anew.
+   */
+  open(link: CaptureLink): void {
+    const known = this.#watched.get(link.index);
+    if (known === undefined) {
+      const ringBytes = this.#options.bufferBytes ?? ringBytesFor(this.#watched.values());
+      const watched = watch<Child>(link, ringBytes);
+      this.#watched.set(link.index, watched);
+      this.#openIn(this.#home(), watched);
+      return;
+    }
+    const changed = known.link.name !== link.name || known.link.mac !== link.mac;
+    known.link = link;
+    if (changed && known.next !== undefined) {
+      this.#closeIn(known.next.child, link.index);
+      known.next = undefined;
+    }
+    if (changed || known.retry !== undefined) this.#openIn(known.child ?? this.#home(), known);
+  }
+
+  /** Ends it; when it was open, onState says so before this returns. */
+  close(index: IfIndex): void {
+    const watched = this.#watched.get(index);
+    if (watched === undefined) return;
+    clearTimeout(watched.retry);
+    this.#watched.delete(index);
+    for (const child of this.#children) this.#closeIn(child, index);
+    if (watched.open) this.#options.onState(index, false, 'closed');
+  }
+
+  /**
+   * Sends one whole Ethernet frame, after all that were sent before it on this interface; it leaves at the end of the
+   * current callback or at flush(). False: it cannot leave, counted as `sendRefused`.
+   */
+  send(iface: IfIndex, bytes: Uint8Array): boolean {
+    const watched = this.#watched.get(iface);
+    if (watched?.open !== true || watched.child?.lifeline.inject(INJECT, iface, bytes) !== true) {
+      this.#totals.sendRefused++;
+      return false;
+    }
+    this.#totals.sent++;
+    return true;
+  }
+
+  flush(): void {
+    for (const child of this.#children) child.lifeline.flush();
+  }
+
+  stats(): CaptureStats {
+    const children = [...this.#children].flatMap(({ process: { pid }, interfaces, flood }) =>
+      pid === undefined ? [] : [{ pid, interfaces: interfaces.size, flood, rssBytes: residentBytes(pid) }],
+    );
+    return { ...this.#totals, children, interfaces: [...this.#watched.values()].map(statsOf) };
+  }
+
+  /** Sends what is waiting, ends all children and resolves when they are gone. No callback follows the call. */
+  async stop(): Promise<void> {
+    this.#ended = true;
+    clearInterval(this.#floodTimer);
+    clearTimeout(this.#respawn);
+    for (const watched of this.#watched.values()) clearTimeout(watched.retry);
+    this.#watched.clear();
+    const gone = [...this.#children].map(
+      (child) => new Promise<void>((resolve) => child.process.once('close', () => resolve())),
+    );
+    for (const child of this.#children) child.lifeline.end();
+    const impatience = setTimeout(() => {
+      for (const child of this.#children) child.process.kill('SIGKILL');
+    }, STOP_MS);
+    await Promise.all(gone);
+    clearTimeout(impatience);
+  }
+
+  /** The child that all quiet interfaces share; undefined while a dead one's replacement has to wait. */
+  #home(): Child | undefined {
+    if (this.#shared === undefined && this.#respawn === undefined) this.#shared = this.#spawn(false);
+    return this.#shared;
+  }
+
+  #spawn(flood: boolean): Child | undefined {
+    const launch = this.#launches[this.#launch];
+    if (launch === undefined || this.#ended) return undefined;
+    const process = spawn(launch.file, launch.args, {
+      cwd: '/',
+      env: childEnvironment(),
+      stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
+    });
+    const lifeline = new Lifeline(
+      process.stdio[3] as Socket,
+      (kind, iface, payload) => this.#onRecord(child, kind, iface, payload),
+      () => this.#onBatchEnd(),
+      (reason) => {
+        child.lastWords = reason;
+        process.kill('SIGKILL');
+      },
+    );
+    const startedAt = performance.now();
+    const child: Child = {
+      process,
+      lifeline,
+      interfaces: new Set(),
+      startedAt,
+      flood,
+      ready: false,
+      lastWords: '',
+    };
+    this.#children.add(child);
+    process.on('error', (error) => {
+      child.lastWords = error.message;
+    });
+    // Not `exit`: what the child wrote before it died is still to be read.
+    process.on('close', (code, signal) => this.#onDeath(child, signal ?? `exit ${code}`));
+    createInterface({ input: process.stderr as Socket }).on('line', (line) => {
+      // libpcap would like to know the netmask; a filter for ARP has no use for it.
+      if (line.trim() === '' || line.includes('no IPv4 address assigned')) return;
+      child.lastWords = line;
+      if (child.ready && !this.#ended) this.#options.onWarning(`capture child ${process.pid}: ${line}`);
+    });
+    return child;
+  }
+
+  #onDeath(child: Child, cause: string): void {
+    this.#children.delete(child);
+    if (child === this.#shared) this.#shared = undefined;
+    if (this.#ended || (child.flood && child.interfaces.size === 0)) return;
+    this.#totals.restarts++;
+    const reason = `capture child died (${cause}${child.lastWords === '' ? '' : `: ${child.lastWords}`})`;
+    if (!child.ready && !this.#wouldLaunchOtherwise(reason)) return;
+    const early = performance.now() - child.startedAt < STEADY_MS;
+    this.#earlyDeaths = child.ready && early ? this.#earlyDeaths + 1 : 0;
+    if (this.#earlyDeaths > 1 && this.#respawn === undefined) {
+      const waitMs = Math.min(RESPAWN_MOST_MS, RESPAWN_FIRST_MS * 2 ** (this.#earlyDeaths - 2));
+      this.#respawn = setTimeout(() => this.#reopenOrphans(), waitMs);
+    }
+    for (const iface of child.interfaces) {
+      const watched = this.#watched.get(iface);
+      if (watched === undefined) continue;
+      if (watched.next?.child === child) watched.next = undefined;
+      if (watched.child !== child) continue;
+      retireCounters(watched);
+      watched.child = watched.next?.child;
+      watched.serial = watched.next?.serial ?? 0;
+      watched.next = undefined;
+      this.#notOpen(watched, reason);
+    }
+    if (this.#respawn === undefined) this.#reopenOrphans();
+  }
+
+  /** A child never came to life: try the next way to start one. False when there is none left. */
+  #wouldLaunchOtherwise(reason: string): boolean {
+    if (this.#launch < this.#launches.length - 1) {
+      this.#launch++;
+      this.#options.onWarning(`${reason}; starting it with more privileges than it needs`);
+      return true;
+    }
+    this.#stillbirths++;
+    if (this.#stillbirths < STILLBIRTHS) return true;
+    this.#fatal(reason);
+    return false;
+  }
+
+  #reopenOrphans(): void {
+    this.#respawn = undefined;
+    for (const watched of this.#watched.values()) {
+      if (watched.child === undefined && watched.retry === undefined) this.#openIn(this.#home(), watched);
+    }
+  }
+
+  #fatal(message: string): void {
+    if (this.#ended || this.#fatalTold) return;
+    this.#fatalTold = true;
+    this.#options.onFatal(message);
+  }
+
+  #openIn(child: Child | undefined, watched: Watched<Child>): void {
+    clearTimeout(watched.retry);
+    watched.retry = undefined;
+    watched.child = child;
+    if (child === undefined) return;
+    watched.serial = this.#command(child, watched);
+  }
+
+  #command(child: Child, watched: Watched<Child>): number {
+    const { link, ringBytes } = watched;
+    this.#serial = (this.#serial + 1) >>> 0;
+    child.interfaces.add(link.index);
+    child.lifeline.command(
+      encodeOpen({ iface: link.index, serial: this.#serial, mac: link.mac, ringBytes, name: link.name }),
+    );
+    return this.#serial;
+  }
+
+  #closeIn(child: Child, iface: IfIndex): void {
+    if (!child.interfaces.delete(iface)) return;
+    child.lifeline.command(encodeRecord(CLOSE, iface));
+    // What it has still to say is read before it is gone.
+    if (child.flood && child.interfaces.size === 0) child.lifeline.end();
+  }
+
+  #notOpen(watched: Watched<Child>, reason: string): void {
+    const news = watched.open || watched.reason !== reason;
+    watched.open = false;
+    watched.reason = reason;
+    if (news) this.#options.onState(watched.link.index, false, reason);
+  }
+
+  #onBatchEnd(): void {
+    this.#totals.batches++;
+    if (!this.#ended) this.#options.onBatchEnd();
+  }
+
+  #onRecord(child: Child, kind: number, iface: IfIndex, payload: Uint8Array): void {
+    if (this.#ended) return;
+    const watched = this.#watched.get(iface);
+    if (kind === FRAME) {
+      if (watched?.open !== true) return;
+      watched.frames++;
+      this.#totals.frames++;
+      this.#options.onFrame(iface, payload);
+    } else if (kind === READY) {
+      child.ready = true;
+      this.#stillbirths = 0;
+    } else if (kind === UNUSABLE) {
+      this.#fatal(decodeText(payload));
+    } else if (watched === undefined || kind === CLOSED) {
+      return;
+    } else if (kind === OPENED) {
+      this.#onOpened(child, watched, decodeVerdict(payload).serial);
+    } else if (kind === FAILED) {
+      const { serial, text } = decodeVerdict(payload);
+      this.#onFailed(watched, serial, text);
+    } else if (kind === COUNTERS) {
+      if (watched.child === child) watched.counters = decodeCounters(payload);
+    } else if (kind === SEND_FAILED) {
+      this.#options.onWarning(`${watched.link.name}: ${decodeText(payload)}`);
+    }
+  }
+
+  #onOpened(child: Child, watched: Watched<Child>, serial: number): void {
+    if (serial === watched.next?.serial) {
+      const former = watched.child;
+      retireCounters(watched);
+      watched.child = child;
+      watched.serial = serial;
+      watched.next = undefined;
+      setTimeout(() => {
+        if (former !== undefined && this.#watched.get(watched.link.index)?.child !== former) {
+          this.#closeIn(former, watched.link.index);
+        }
+      }, HANDOVER_MS);
+    } else if (serial === watched.serial && child === watched.child) {
+      watched.retryMs = RETRY_FIRST_MS;
+      watched.open = true;
+      watched.reason = '';
+      this.#options.onState(watched.link.index, true, '');
+    }
+  }
+
+  #onFailed(watched: Watched<Child>, serial: number, text: string): void {
+    if (serial === watched.next?.serial) {
+      watched.next = undefined;
+      return;
+    }
+    if (serial !== watched.serial) return;
+    if (/permission|not permitted/i.test(text)) {
+      this.#fatal(
+        `cannot capture on ${watched.link.name}: ${text}. Run marpd as root or grant it CAP_NET_RAW`,
+      );
+    }
+    this.#notOpen(watched, text);
+    watched.retry = setTimeout(
+      () => this.#openIn(watched.child ?? this.#home(), watched),
+      nextRetryMs(watched),
+    );
+  }
+
+  /** Twice a second: who is flooded gets a child of its own, who has long been quiet comes back. */
+  #judgeFloods(): void {
+    const limit = ((this.#options.floodFramesPerSecond ?? FLOOD_FRAMES_PER_SECOND) * FLOOD_WINDOW_MS) / 1000;
+    const now = performance.now();
+    for (const watched of this.#watched.values()) {
+      const frames = watched.frames - watched.framesBefore;
+      watched.framesBefore = watched.frames;
+      const { child } = watched;
+      if (child === undefined || !watched.open || watched.next !== undefined) continue;
+      if (frames > limit / 10) watched.quietSince = now;
+      let target: Child | undefined;
+      if (!child.flood && frames > limit && child.interfaces.size > 1) {
+        const others = [...this.#children].filter(({ flood }) => flood);
+        if (others.length < FLOOD_CHILDREN) target = this.#spawn(true);
+      } else if (child.flood && now - watched.quietSince > (this.#options.quietMs ?? QUIET_MS)) {
+        target = this.#home();
+      }
+      if (target !== undefined) watched.next = { child: target, serial: this.#command(target, watched) };
+    }
+  }
+}

@@ -1,0 +1,230 @@
+import { type Mac, readMac, writeMac } from '../wire/addresses.js';
+
+/**
+ * What daemon and capture child tell each other over one socket pair: records in host memory order of a single
+ * machine, each a header of 8 bytes and a payload.
+ *
+ *   0     kind
+ *   1     0
+ *   2..3  payload bytes, little-endian
+ *   4..7  interface index, little-endian; 0 when the record is about the child itself
+ *
+ * Captured frames make up nearly all of the traffic, so there is nothing in the header that a frame does not need.
+ */
+
+export const HEADER_BYTES = 8;
+/** Longest payload either side may send: an Ethernet frame, or a sentence. */
+export const MAX_PAYLOAD_BYTES = 2048;
+/** Longest captured frame that is passed on. ARP needs 42 bytes, neighbour discovery (RFC 4861) 86. */
+export const SNAP_BYTES = 128;
+
+/** Child to parent. */
+export const FRAME = 1;
+/** Text: the child's libraries are loaded. */
+export const READY = 2;
+/** Serial of the open: frames of the interface are captured from here on. */
+export const OPENED = 3;
+/** Serial of the open and libpcap's words. */
+export const FAILED = 4;
+/** No frame of the interface follows. */
+export const CLOSED = 5;
+/** Counters of one open interface. */
+export const COUNTERS = 6;
+/** Text: a frame could not be injected. */
+export const SEND_FAILED = 7;
+/** Text: the child cannot do its work on this machine, and no other child could. */
+export const UNUSABLE = 8;
+/** Parent to child. */
+export const OPEN = 16;
+export const CLOSE = 17;
+export const INJECT = 18;
+
+export interface OpenRequest {
+  readonly iface: number;
+  /** Comes back in OPENED and FAILED, so that the answer to an earlier open is not taken for this one's. */
+  readonly serial: number;
+  readonly mac: Mac;
+  /** Kernel memory for frames that wait to be read. */
+  readonly ringBytes: number;
+  readonly name: string;
+}
+
+/** Totals since the interface was opened in this child; each wraps at 2^32. */
+export interface Counters {
+  /** Frames that passed the filter, and those of them that found no free slot in the ring (PACKET_STATISTICS). */
+  readonly kernelReceived: number;
+  readonly kernelDropped: number;
+  /** Frames the child threw away because the daemon did not read them. */
+  readonly shed: number;
+  /** Frames the kernel refused to send. */
+  readonly sendFailed: number;
+}
+
+/** Writes a header at `at`; the payload follows it. */
+export function writeHeader(
+  bytes: Uint8Array,
+  at: number,
+  kind: number,
+  payloadBytes: number,
+  iface: number,
+): void {
+  bytes[at] = kind;
+  bytes[at + 1] = 0;
+  bytes[at + 2] = payloadBytes;
+  bytes[at + 3] = payloadBytes >>> 8;
+  writeUint32(bytes, at + 4, iface);
+}
+
+/** A whole record. Throws a RangeError when the payload is too long. */
+export function encodeRecord(
+  kind: number,
+  iface: number,
+  payload: Uint8Array = new Uint8Array(0),
+): Uint8Array {
+  if (payload.length > MAX_PAYLOAD_BYTES) throw new RangeError(`capture record of ${payload.length} bytes`);
+  const bytes = new Uint8Array(HEADER_BYTES + payload.length);
+  writeHeader(bytes, 0, kind, payload.length, iface);
+  bytes.set(payload, HEADER_BYTES);
+  return bytes;
+}
+
+export function encodeOpen(request: OpenRequest): Uint8Array {
+  const name = Buffer.from(request.name);
+  const payload = new Uint8Array(14 + name.length);
+  writeUint32(payload, 0, request.serial);
+  writeMac(payload, 4, request.mac);
+  writeUint32(payload, 10, request.ringBytes);
+  payload.set(name, 14);
+  return encodeRecord(OPEN, request.iface, payload);
+}
+
+export function decodeOpen(iface: number, payload: Uint8Array): OpenRequest {
+  return {
+    iface,
+    serial: readUint32(payload, 0),
+    mac: readMac(payload, 4),
+    ringBytes: readUint32(payload, 10),
+    name: decodeText(payload.subarray(14)),
+  };
+}
+
+/** OPENED and FAILED; the text of the latter is cut to what a record holds. */
+export function encodeVerdict(kind: number, iface: number, serial: number, text: string): Uint8Array {
+  const words = encodeText(text);
+  const payload = new Uint8Array(4 + words.length);
+  writeUint32(payload, 0, serial);
+  payload.set(words, 4);
+  return encodeRecord(kind, iface, payload);
+}
+
+export function decodeVerdict(payload: Uint8Array): { serial: number; text: string } {
+  return { serial: readUint32(payload, 0), text: decodeText(payload.subarray(4)) };
+}
+
+export function encodeCounters(iface: number, counters: Counters): Uint8Array {
+  const payload = new Uint8Array(16);
+  writeUint32(payload, 0, counters.kernelReceived);
+  writeUint32(payload, 4, counters.kernelDropped);
+  writeUint32(payload, 8, counters.shed);
+  writeUint32(payload, 12, counters.sendFailed);
+  return encodeRecord(COUNTERS, iface, payload);
+}
+
+export function decodeCounters(payload: Uint8Array): Counters {
+  return {
+    kernelReceived: readUint32(payload, 0),
+    kernelDropped: readUint32(payload, 4),
+    shed: readUint32(payload, 8),
+    sendFailed: readUint32(payload, 12),
+  };
+}
+
+export function encodeText(text: string): Uint8Array {
+  return Buffer.from(text.slice(0, 500));
+}
+
+export function decodeText(payload: Uint8Array): string {
+  return Buffer.from(payload.buffer, payload.byteOffset, payload.length).toString();
+}
+
+/** The other side is broken: what it sends are no records. */
+export class OutOfStep extends Error {}
+
+/** Takes whole records out of a stream that arrives in arbitrary pieces. */
+export class RecordReader {
+  readonly #onRecord: (kind: number, iface: number, payload: Uint8Array) => void;
+  /** The beginning of a record whose end has not arrived. */
+  readonly #held = new Uint8Array(HEADER_BYTES + MAX_PAYLOAD_BYTES);
+  #heldBytes = 0;
+
+  /** `payload` is a view that is valid only during the call. */
+  constructor(onRecord: (kind: number, iface: number, payload: Uint8Array) => void) {
+    this.#onRecord = onRecord;
+  }
+
+  /** Throws OutOfStep when the stream holds something else than records. */
+  feed(chunk: Uint8Array): void {
+    let at = this.#heldBytes > 0 ? this.#complete(chunk) : 0;
+    while (chunk.length - at >= HEADER_BYTES) {
+      const end = at + HEADER_BYTES + payloadLength(chunk, at);
+      if (end > chunk.length) break;
+      this.#deliver(chunk, at, end);
+      at = end;
+    }
+    if (at < chunk.length) this.#hold(chunk, at, chunk.length);
+  }
+
+  /** Adds to the held record what it lacks, delivers it, and returns how much of the chunk that took. */
+  #complete(chunk: Uint8Array): number {
+    let at = 0;
+    if (this.#heldBytes < HEADER_BYTES) {
+      at = Math.min(HEADER_BYTES - this.#heldBytes, chunk.length);
+      this.#hold(chunk, 0, at);
+      if (this.#heldBytes < HEADER_BYTES) return at;
+    }
+    const size = HEADER_BYTES + payloadLength(this.#held, 0);
+    const end = Math.min(at + size - this.#heldBytes, chunk.length);
+    this.#hold(chunk, at, end);
+    if (this.#heldBytes === size) {
+      this.#heldBytes = 0;
+      this.#deliver(this.#held, 0, size);
+    }
+    return end;
+  }
+
+  #hold(chunk: Uint8Array, start: number, end: number): void {
+    for (let i = start; i < end; i++) this.#held[this.#heldBytes++] = chunk[i] as number;
+  }
+
+  #deliver(bytes: Uint8Array, at: number, end: number): void {
+    const payload = new Uint8Array(
+      bytes.buffer,
+      bytes.byteOffset + at + HEADER_BYTES,
+      end - at - HEADER_BYTES,
+    );
+    this.#onRecord(bytes[at] as number, readUint32(bytes, at + 4), payload);
+  }
+}
+
+function payloadLength(bytes: Uint8Array, at: number): number {
+  const length = (bytes[at + 2] as number) | ((bytes[at + 3] as number) << 8);
+  if (length > MAX_PAYLOAD_BYTES || bytes[at + 1] !== 0) throw new OutOfStep('capture stream out of step');
+  return length;
+}
+
+function writeUint32(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value;
+  bytes[at + 1] = value >>> 8;
+  bytes[at + 2] = value >>> 16;
+  bytes[at + 3] = value >>> 24;
+}
+
+function readUint32(bytes: Uint8Array, at: number): number {
+  return (
+    ((bytes[at] as number) |
+      ((bytes[at + 1] as number) << 8) |
+      ((bytes[at + 2] as number) << 16) |
+      ((bytes[at + 3] as number) << 24)) >>>
+    0
+  );
+}

@@ -1,0 +1,108 @@
+import type { IfIndex } from '../mobility/events.js';
+import type { Mac } from '../wire/addresses.js';
+import type { Counters } from './protocol.js';
+import type { InterfaceStats } from './stats.js';
+
+export interface CaptureLink {
+  readonly index: IfIndex;
+  readonly name: string;
+  readonly mac: Mac;
+}
+
+export const RETRY_FIRST_MS = 50;
+const RETRY_MOST_MS = 5000;
+
+const RING_BUDGET_BYTES = 48 << 20;
+const RING_MOST_BYTES = 4 << 20;
+const RING_LEAST_BYTES = 128 << 10;
+
+const NO_COUNTERS: Counters = { kernelReceived: 0, kernelDropped: 0, shed: 0, sendFailed: 0 };
+
+/** One interface that the daemon wants captured, in children of the type C. */
+export interface Watched<C> {
+  link: CaptureLink;
+  readonly ringBytes: number;
+  /** Where it is open, or is being opened with `serial`. */
+  child: C | undefined;
+  serial: number;
+  open: boolean;
+  /** Where it is moving to. */
+  next: { readonly child: C; readonly serial: number } | undefined;
+  retry: NodeJS.Timeout | undefined;
+  retryMs: number;
+  /** The last reason told to the daemon, so that it is told once. */
+  reason: string;
+  frames: number;
+  /** `frames` when the present window began. */
+  framesBefore: number;
+  quietSince: number;
+  /** Counters of the present child, and of all former ones. */
+  counters: Counters;
+  former: Counters;
+}
+
+export function watch<C>(link: CaptureLink, ringBytes: number): Watched<C> {
+  return {
+    link,
+    ringBytes,
+    child: undefined,
+    serial: 0,
+    open: false,
+    next: undefined,
+    retry: undefined,
+    retryMs: RETRY_FIRST_MS,
+    reason: '',
+    frames: 0,
+    framesBefore: 0,
+    quietSince: 0,
+    counters: NO_COUNTERS,
+    former: NO_COUNTERS,
+  };
+}
+
+/**
+ * Bytes of ring for one more interface. Rings are resident memory, so that hundreds of interfaces get small ones:
+ * 4 MB hold 20,000 frames, 128 KB hold 600. The rings together stay below 48 MB + 128 KB each.
+ */
+export function ringBytesFor(rings: Iterable<{ readonly ringBytes: number }>): number {
+  let left = RING_BUDGET_BYTES;
+  for (const { ringBytes } of rings) left -= ringBytes;
+  return Math.max(RING_LEAST_BYTES, Math.min(RING_MOST_BYTES, Math.floor(left / 12)));
+}
+
+/** Milliseconds until the next try to open it; each is later than the one before. */
+export function nextRetryMs(watched: Watched<unknown>): number {
+  const { retryMs } = watched;
+  watched.retryMs = Math.min(RETRY_MOST_MS, retryMs * 2);
+  return retryMs;
+}
+
+/** It has left its child, whose counters begin anew in the next one. */
+export function retireCounters(watched: Watched<unknown>): void {
+  watched.former = sum(watched.former, watched.counters);
+  watched.counters = NO_COUNTERS;
+}
+
+export function statsOf(watched: Watched<{ readonly flood: boolean }>): InterfaceStats {
+  const { kernelReceived, kernelDropped, shed, sendFailed } = sum(watched.former, watched.counters);
+  return {
+    iface: watched.link.index,
+    name: watched.link.name,
+    open: watched.open,
+    frames: watched.frames,
+    flooded: watched.child?.flood === true,
+    kernelReceived,
+    kernelDrops: kernelDropped,
+    shed,
+    sendFailed,
+  };
+}
+
+function sum(a: Counters, b: Counters): Counters {
+  return {
+    kernelReceived: a.kernelReceived + b.kernelReceived,
+    kernelDropped: a.kernelDropped + b.kernelDropped,
+    shed: a.shed + b.shed,
+    sendFailed: a.sendFailed + b.sendFailed,
+  };
+}
