@@ -1,5 +1,8 @@
 // frames: raw Ethernet frames in and out of one interface, driven by lines on standard input.
 //
+//   frames INTERFACE            speaks on a card that exists
+//   frames --tap NAME           makes the tap NAME and is the guest behind it; the tap goes with the program
+//
 //   send HEX                    one frame, as given
 //   repeat COUNT PPS HEX        the same frame COUNT times; PPS 0 is as fast as the socket takes them
 //   burst IP COUNT PPS          gratuitous ARP requests of IP, IP+1, ... each from its own MAC 02:00:<ip>
@@ -12,7 +15,9 @@
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/if_packet.h>
+#include <linux/if_tun.h>
 #include <net/ethernet.h>
 #include <net/if.h>
 #include <poll.h>
@@ -20,6 +25,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -32,7 +38,7 @@ struct range {
   uint8_t mac[6];
 };
 
-static int out;
+static int out, is_tap;
 static struct range ranges[RANGES];
 static int used;
 static unsigned long sent;
@@ -51,7 +57,7 @@ static void fail(const char *what) {
 // The interface may be down or gone for a while: such a frame is lost, as on a real cable.
 static void emit(const uint8_t *frame, size_t length) {
   for (;;) {
-    if (send(out, frame, length, 0) >= 0) {
+    if (write(out, frame, length) >= 0) {
       sent++;
       return;
     }
@@ -88,11 +94,13 @@ static const uint8_t broadcast[6] = {255, 255, 255, 255, 255, 255}, zero[6];
 static void answer_pending(int in) {
   uint8_t frame[2048], reply[60], mac[6];
   for (;;) {
-    struct sockaddr_ll from;
+    struct sockaddr_ll from = {.sll_pkttype = PACKET_HOST};
     socklen_t from_length = sizeof from;
-    ssize_t length = recvfrom(in, frame, sizeof frame, MSG_DONTWAIT, (void *)&from, &from_length);
-    if (length < 0) return;
-    if (length < 42 || from.sll_pkttype == PACKET_OUTGOING || frame[20] != 0 || frame[21] != 1) continue;
+    ssize_t length = is_tap ? read(in, frame, sizeof frame)
+                            : recvfrom(in, frame, sizeof frame, MSG_DONTWAIT, (void *)&from, &from_length);
+    if (length <= 0) return;
+    if (length < 42 || from.sll_pkttype == PACKET_OUTGOING) continue;
+    if (frame[12] != 8 || frame[13] != 6 || frame[20] != 0 || frame[21] != 1) continue;
     uint32_t target, sender;
     memcpy(&sender, frame + 28, 4);
     memcpy(&target, frame + 38, 4);
@@ -225,18 +233,34 @@ static int packet_socket(int protocol, unsigned index) {
   return fd;
 }
 
+static int tap(const char *name) {
+  struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI};
+  int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK);
+  if (fd < 0) fail("/dev/net/tun");
+  strncpy(request.ifr_name, name, sizeof request.ifr_name - 1);
+  if (ioctl(fd, TUNSETIFF, &request) < 0) fail("TUNSETIFF");
+  return fd;
+}
+
 int main(int argc, char **argv) {
+  is_tap = argc == 3 && strcmp(argv[1], "--tap") == 0;
   unsigned index = argc == 2 ? if_nametoindex(argv[1]) : 0;
-  if (index == 0) {
-    fprintf(stderr, "usage: frames INTERFACE\n");
+  if (index == 0 && !is_tap) {
+    fprintf(stderr, "usage: frames INTERFACE | frames --tap NAME\n");
     return 2;
   }
-  int in = packet_socket(ETH_P_ARP, index), megabytes = 64 << 20;
-  setsockopt(in, SOL_SOCKET, SO_RCVBUFFORCE, &megabytes, sizeof megabytes);
-  out = packet_socket(0, index);
-  // The MAC of somebody else must reach us too: promiscuous for as long as the socket lives.
-  struct packet_mreq promiscuous = {.mr_ifindex = index, .mr_type = PACKET_MR_PROMISC};
-  setsockopt(in, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &promiscuous, sizeof promiscuous);
+  int in;
+  if (is_tap) {
+    in = out = tap(argv[2]);
+  } else {
+    int megabytes = 64 << 20;
+    in = packet_socket(ETH_P_ARP, index);
+    setsockopt(in, SOL_SOCKET, SO_RCVBUFFORCE, &megabytes, sizeof megabytes);
+    out = packet_socket(0, index);
+    // The MAC of somebody else must reach us too: promiscuous for as long as the socket lives.
+    struct packet_mreq promiscuous = {.mr_ifindex = index, .mr_type = PACKET_MR_PROMISC};
+    setsockopt(in, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &promiscuous, sizeof promiscuous);
+  }
   setvbuf(stdout, NULL, _IOLBF, 0);
   printf("ready\n");
   static char buffer[LINE * 2];

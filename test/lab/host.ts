@@ -214,6 +214,14 @@ export class Frames {
     return frames;
   }
 
+  /** A guest behind a tap of its own in `namespace`; the tap is up, and vanishes with the guest. */
+  static async guest(namespace: Namespace, tap: string): Promise<Frames> {
+    const frames = new Frames(new Program(namespace, [compileFrames(), '--tap', tap], { quiet: true }));
+    await frames.program.line(/^ready$/);
+    namespace.ip(`link set ${tap} up`);
+    return frames;
+  }
+
   /** Frames that were handed over by now. */
   get sent(): number {
     return this.#sent;

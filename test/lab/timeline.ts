@@ -3,7 +3,8 @@ import type { EventRecord } from '../../src/control/schemas.js';
 import type { Marpd } from './marpd.js';
 import type { Namespace } from './namespace.js';
 import { type Captured, type Capture, asArp, asEcho } from './pcap.js';
-import { Program, clock } from './program.js';
+import { clock } from './program.js';
+import { type RouteChange, RouteLog, parseStamp } from './route-log.js';
 
 /**
  * What a person watches: frames, the daemon's transitions, the kernel's routes and the pings, merged into one column
@@ -78,19 +79,7 @@ export class Timeline {
 
   /** Routes of the kernel in a namespace. */
   async watchRoutes(namespace: Namespace): Promise<void> {
-    const program = new Program(namespace, ['ip', '-ts', '-o', 'monitor', 'route'], { quiet: true });
-    program.onLine(({ text }) => this.#takeRoute(text));
-    // It prints no "ready": it is when a change of ours shows up.
-    const marker = '203.0.113.255';
-    const seen = program.line(new RegExp(`blackhole ${marker}`));
-    const nudge = setInterval(() => {
-      namespace.ipQuietly(`route replace blackhole ${marker}`, `route del blackhole ${marker}`);
-    }, 50);
-    try {
-      await seen;
-    } finally {
-      clearInterval(nudge);
-    }
+    (await RouteLog.start(namespace)).onChange((change) => this.#takeRoute(change));
   }
 
   start(): void {
@@ -186,7 +175,7 @@ export class Timeline {
   }
 
   #takeRecord(record: EventRecord): void {
-    const at = stamp(record.time);
+    const at = parseStamp(record.time);
     if (at === undefined || (record.ip !== undefined && record.ip !== null && record.ip !== this.cast.hostIp))
       return;
     if (record.event === 'transition') {
@@ -211,19 +200,10 @@ export class Timeline {
     }
   }
 
-  // [2026-11-23T09:00:00.123456] Deleted 10.1.1.5 dev lan1 proto 44 scope link metric 1
-  #takeRoute(text: string): void {
-    const match = /^\[([^\]]+)\] (Deleted )?(.*)$/.exec(text);
-    const at = stamp(match?.[1]);
-    const route = match?.[3]?.replace('(0)', '').replace(/\s+/g, ' ').trim();
-    if (at === undefined || route === undefined || !route.startsWith(`${this.cast.hostIp} `)) return;
-    const gone = match?.[2] !== undefined;
-    this.#add({
-      at,
-      where: 'kernel',
-      what: `${gone ? '-' : '+'} ${route}`,
-      note: gone ? 'route withdrawn' : 'route',
-    });
+  #takeRoute({ at, deleted, text }: RouteChange): void {
+    if (!text.startsWith(`${this.cast.hostIp} `)) return;
+    const note = deleted ? 'route withdrawn' : 'route';
+    this.#add({ at, where: 'kernel', what: `${deleted ? '-' : '+'} ${text}`, note });
   }
 
   // A thing that repeats (keepalives, echoes) is told once per chapter.
@@ -276,12 +256,4 @@ function formatEntry(entry: Entry, cause: number): string {
 
 function padded(text: string): string {
   return text + ' '.repeat(Math.max(0, COLUMNS.what - stripVTControlCharacters(text).length));
-}
-
-/** ISO time with microseconds, local when it names no zone, to ms since 1970; undefined when it is none. */
-function stamp(text: string | undefined): number | undefined {
-  const match = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.(\d{3})(\d*)(Z?)$/.exec(text ?? '');
-  if (match === null) return undefined;
-  const whole = Date.parse(`${match[1]}.${match[2]}${match[4]}`);
-  return whole + Number(`0.${match[3] === '' ? '0' : match[3]}`);
 }
