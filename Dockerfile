@@ -1,0 +1,43 @@
+# marpd in a container, on the host's network:
+#
+#   docker build -t marpd .
+#   docker run --network host --cap-drop ALL --cap-add NET_ADMIN --cap-add NET_RAW \
+#     -v /etc/marpd:/etc/marpd:ro -v /run/marpd:/run/marpd marpd
+#
+# /run/marpd holds the control socket and the memory of withdrawn hosts; shared with the host, both outlive the
+# container. Docker mounts /proc/sys read-only: set the kernel settings on the host (`marpctl doctor` names them), or
+# add --security-opt systempaths=unconfined.
+
+FROM node:20-bookworm AS build
+RUN apt-get update \
+  && apt-get install -y --no-install-recommends libpcap-dev \
+  && rm -rf /var/lib/apt/lists/*
+WORKDIR /opt/marpd
+# Packages first: they change less often than the sources, and compiling the native ones takes longest.
+COPY package.json package-lock.json ./
+COPY scripts/build-native.mjs scripts/*.h scripts/
+RUN npm ci
+COPY tsconfig.json ./
+COPY src src
+RUN npm run build \
+  && npm prune --omit=dev --ignore-scripts \
+  # Of a compiled module only the .node file is needed.
+  && find node_modules/*/build -depth ! -name '*.node' \( -type f -o -type l -o -type d -empty \) -delete \
+  && node -e "require('cap'); require('raw-socket')"
+
+FROM node:20-bookworm-slim
+RUN apt-get update \
+  && apt-get install -y --no-install-recommends iproute2 libpcap0.8 util-linux \
+  && rm -rf /var/lib/apt/lists/*
+WORKDIR /opt/marpd
+COPY package.json LICENSE ./
+COPY config config
+COPY --from=build /opt/marpd/node_modules node_modules
+COPY --from=build /opt/marpd/dist dist
+RUN ln -s /opt/marpd/dist/main.js /usr/local/bin/marpd \
+  && ln -s /opt/marpd/dist/ctl.js /usr/local/bin/marpctl \
+  && mkdir -p /run/marpd
+# marpd runs as root in the container with the two capabilities that docker run leaves it: Docker gives added
+# capabilities to no other user.
+ENTRYPOINT ["marpd"]
+CMD ["--config", "/etc/marpd/marpd.toml"]
