@@ -1,5 +1,4 @@
-import { type Ip, type Mac, readMac } from '../../src/wire/addresses.js';
-import { isGroupMac } from '../../src/wire/addresses.js';
+import { type Ip, isGroupMac, type Mac, readMac } from '../../src/wire/addresses.js';
 import type { Clock } from './clock.js';
 
 /** Whatever is plugged into a LAN. */
@@ -27,7 +26,9 @@ export interface Wire {
 
 /** One broadcast domain that carries real bytes. */
 export class Segment {
-  readonly stations = new Set<Station>();
+  private readonly stations = new Set<Station>();
+  private readonly byMac = new Map<Mac, Set<Station>>();
+  private readonly listeners = new Set<Station>();
   /** Everything that was sent, for assertions about what was on the wire. */
   readonly log: { readonly at: number; readonly bytes: Uint8Array; readonly from: Station }[] = [];
 
@@ -37,12 +38,28 @@ export class Segment {
     private readonly wire: Wire,
   ) {}
 
+  add(station: Station): void {
+    this.stations.add(station);
+    if (station.promiscuous) this.listeners.add(station);
+    const same = this.byMac.get(station.mac);
+    if (same === undefined) this.byMac.set(station.mac, new Set([station]));
+    else same.add(station);
+  }
+
+  remove(station: Station): void {
+    this.stations.delete(station);
+    this.listeners.delete(station);
+    this.byMac.get(station.mac)?.delete(station);
+  }
+
   transmit(from: Station, bytes: Uint8Array): void {
     this.log.push({ at: this.clock.now(), bytes, from });
     const destination = readMac(bytes, 0);
-    for (const station of this.stations) {
+    const receivers = isGroupMac(destination)
+      ? this.stations
+      : new Set([...(this.byMac.get(destination) ?? []), ...this.listeners]);
+    for (const station of receivers) {
       if (station === from) continue;
-      if (!station.promiscuous && !isGroupMac(destination) && destination !== station.mac) continue;
       if (this.wire.loss > 0 && this.clock.random() < this.wire.loss) continue;
       this.clock.after(this.clock.between(...this.wire.delayMs), () => {
         if (this.stations.has(station) && station.listening()) station.receive(bytes);
@@ -52,8 +69,8 @@ export class Segment {
 
   /** Puts an IP packet on the wire for the owner of `mac`; whether somebody delivers it. */
   carry(from: Station, mac: Mac, packet: Packet, hops: number): boolean {
-    for (const station of this.stations) {
-      if (station !== from && station.mac === mac && station.listening()) return station.forward(packet, hops);
+    for (const station of this.byMac.get(mac) ?? []) {
+      if (station !== from && station.listening()) return station.forward(packet, hops);
     }
     return false;
   }

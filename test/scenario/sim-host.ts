@@ -50,12 +50,12 @@ export class SimHost implements Station {
     this.unplug();
     if (carrierDrop) this.neighbours.flush(false);
     this.segment = segment;
-    segment.stations.add(this);
+    segment.add(this);
   }
 
   unplug(): void {
     this.epoch++;
-    this.segment?.stations.delete(this);
+    this.segment?.remove(this);
     this.segment = undefined;
   }
 

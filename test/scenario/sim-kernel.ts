@@ -61,7 +61,7 @@ export class SimKernel {
         receive: (bytes) => this.receive(link.index, bytes),
         forward: (packet, hops) => this.forwardFrom(link.index, packet, hops),
       };
-      segment.stations.add(port);
+      segment.add(port);
       this.ports.set(link.index, { port, segment });
       const ask = (ip: Ip, mac: Mac | undefined): void => this.ask(link.index, ip as Ipv4, mac);
       this.neighbours.set(

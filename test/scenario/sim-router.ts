@@ -21,6 +21,8 @@ import { type KernelListener, PROTOCOL_MARPD, type SimKernel, TABLE_MAIN } from 
 export const FRESH_METRIC = 1;
 export const SETTLED_METRIC = 210 * 2 ** 24 + 2;
 
+const GHOST_WINDOW_MS = 20;
+
 export interface RoomTimes {
   /** From the wire to the brain. */
   readonly captureMs: readonly [number, number];
@@ -109,10 +111,16 @@ export class SimRouter implements KernelListener {
     this.timerAt = Number.POSITIVE_INFINITY;
   }
 
+  /** A planned stop. It obeys the 20 ms rule of DESIGN 3.3 as well: it waits for what it may not delete yet. */
   stop(routes: 'withdraw' | 'keep'): void {
-    this.memories = this.brain?.memories() ?? [];
+    const { brain } = this;
+    this.memories = brain?.memories() ?? [];
+    const waits = [...this.desired.keys()].map((ip) => ({
+      ip,
+      until: (brain?.remote(ip)?.since ?? Number.NEGATIVE_INFINITY) + GHOST_WINDOW_MS + 1,
+    }));
     this.kill();
-    if (routes === 'withdraw') for (const ip of [...this.desired.keys()]) this.release(ip);
+    if (routes === 'withdraw') for (const { ip, until } of waits) this.clock.at(until, () => this.release(ip));
   }
 
   command(command: Command): Promise<{ ok: boolean; message: string }> {

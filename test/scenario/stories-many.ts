@@ -66,18 +66,20 @@ export const STORIES_MANY: readonly Story[] = [
     story('two', `a host leaves home and returns, carrier drop ${carrierDrop}: no /32 is left anywhere`, async (world) => {
       await world.plug('h', 'a');
       await untilEcho(world, 'far', 'h', 50);
+      await untilEcho(world, 'neighbourA', 'h', 50);
       await world.advance(3000);
       await moves(world, 'h', 'b', carrierDrop);
       await untilRouted(world, 'r1', H, 'via core', 10);
       await world.until('r1 knows it away', 200, async () => {
         return (await world.transitions('r1', H)).at(-1)?.to === 'away';
       });
-      await world.until('the neighbour knows', 100, async () => (await world.neighbour('neighbourA', H)) !== 'h');
+      await world.until('the neighbour knows', 100, async () => (await world.neighbour('neighbourA', H)) === 'r1');
       await world.advance(4000);
       await announcedBy(world, 'h', ['r2']);
       await moves(world, 'h', 'a', carrierDrop);
       await untilUnclaimed(world, 'r2', H, 200);
       await untilUnclaimed(world, 'r1', H, 2 * world.settleMs + 500);
+      await world.advance(20);
       await announcedBy(world, 'h', []);
       await untilEcho(world, 'far', 'h', 50);
       assert.equal(await world.conflicts('h'), 0, 'RFC 5227');
