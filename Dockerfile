@@ -22,6 +22,7 @@ COPY src src
 RUN npm run build \
   && npm prune --omit=dev --ignore-scripts \
   # Of a compiled module only the .node file is needed.
+  && rm -rf node_modules/*/build/Release/obj.target \
   && find node_modules/*/build -depth ! -name '*.node' \( -type f -o -type l -o -type d -empty \) -delete \
   && node -e "require('cap'); require('raw-socket')"
 
