@@ -1,6 +1,5 @@
 import { type Ip, MAC_BROADCAST, MAC_ZERO, type Mac, isIpv4 } from '../wire/addresses.js';
 import { ARP_REPLY, ARP_REQUEST, encodeArp } from '../wire/arp.js';
-import { Budget } from './budget.js';
 import { Deadlines } from './deadlines.js';
 import type {
   Action,
@@ -17,13 +16,13 @@ import type {
 import { Fib } from './fib.js';
 import type { Candidate, Host, Question, QuestionPurpose } from './host.js';
 import type { Inquiry } from './inquiry.js';
+import { Limits } from './limits.js';
 import type { Policy } from './policy.js';
 import { HostTable } from './table.js';
 import { Topology } from './topology.js';
 
 /** A claim is not deleted earlier than this after a remote one appeared: FRR may then keep a ghost (DESIGN 3.3). */
 export const GHOST_WINDOW_MS = 20;
-const ALARM_QUIET_MS = 60_000;
 /** Five times a second while a displacing claim is fresh (DESIGN 3.3). */
 const DISPLACED_INTERVAL_MS = 200;
 
@@ -52,26 +51,20 @@ export class Brain {
   now = 0;
 
   private actions: Action[] = [];
-  private readonly newcomers = new Map<string, Budget>();
+  private limits: Limits;
   private readonly open = new Map<Mac, number>();
-  private readonly alarmed = new Map<string, number>();
   private readonly remembered = new Set<Host>();
-  private urgent: Budget;
-  private routine: Budget;
 
   constructor(public policy: Policy) {
     this.topology = new Topology(policy);
     this.fib = new Fib(policy.protocol, policy.watchTables);
-    this.urgent = urgentBudget(policy);
-    this.routine = routineBudget(policy);
+    this.limits = new Limits(policy.limits);
   }
 
   setPolicy(policy: Policy): void {
     this.policy = policy;
     this.topology.setPolicy(policy);
-    this.newcomers.clear();
-    this.urgent = urgentBudget(policy);
-    this.routine = routineBudget(policy);
+    this.limits = new Limits(policy.limits);
   }
 
   /** Hands over what was decided since the last call. */
@@ -163,11 +156,16 @@ export class Brain {
       return;
     }
     const home = this.topology.homeInterface(host.ip);
-    if (cause === 'remote-claim' && remote !== undefined && home !== undefined)
-      this.enter(host, 'away', cause);
+    if (cause === 'remote-claim' && remote !== undefined && home !== undefined) this.goAway(host, cause);
     else this.enter(host, 'remembered', cause);
   }
 
+  /** A home host is proven to be behind another router. `adopted`: it was so before this run, the LAN was told. */
+  goAway(host: Host, cause: Cause): void {
+    this.enter(host, 'away', cause);
+    if (cause !== 'adopted') this.announceAway(host);
+    this.touch(host);
+  }
   private freshUntil(host: Host, cause: Cause): number {
     const frozenUntil = host.contest?.frozenUntil ?? 0;
     // The challenger must have seen our claim, aged and withdrawn before we age: twice its time.
@@ -257,7 +255,7 @@ export class Brain {
       verdictMs,
       sent: 0,
       firstSentAt: 0,
-      nextAt: (purpose === 'keepalive' ? this.routine : this.urgent).reserve(this.now),
+      nextAt: this.limits.reserveProbe(purpose !== 'keepalive', this.now),
     };
     if (question.nextAt <= this.now) this.sendTry(host.ip, question);
     return question;
@@ -329,16 +327,9 @@ export class Brain {
 
   // --- limits and reports ------------------------------------------------------------------------------------------
 
-  /** Whether this interface may bring one more newcomer. The bucket goes with the name: a re-created tap is no new one. */
+  /** Whether this interface may bring one more newcomer. */
   admitNewcomer(iface: IfIndex): boolean {
-    const name = this.topology.nameOf(iface) ?? '';
-    let budget = this.newcomers.get(name);
-    if (budget === undefined) {
-      const { newcomerBurst, newcomersPerSecond } = this.policy.limits;
-      budget = new Budget(newcomerBurst, newcomersPerSecond);
-      this.newcomers.set(name, budget);
-    }
-    return budget.take(this.now);
+    return this.limits.admitNewcomer(this.topology.nameOf(iface) ?? '', this.now);
   }
 
   /** Whether this MAC already has all the addresses it may have, those being proven included. */
@@ -368,11 +359,7 @@ export class Brain {
     what: { ip?: Ip; place?: Place | undefined; other?: Place | 'remote' | undefined },
   ): void {
     const { ip, place, other } = what;
-    const key = `${alarm} ${ip} ${place?.mac}`;
-    const last = this.alarmed.get(key);
-    if (last !== undefined && this.now - last < ALARM_QUIET_MS) return;
-    if (this.alarmed.size >= 1000) this.alarmed.clear();
-    this.alarmed.set(key, this.now);
+    if (!this.limits.isNews(`${alarm} ${ip} ${place?.mac}`, this.now)) return;
     const otherPlace = other === 'remote' ? undefined : other;
     this.emit({
       kind: 'alarm',
@@ -390,16 +377,4 @@ export class Brain {
   reply(token: Token, ok: boolean, message: string): void {
     this.emit({ kind: 'reply', token, ok, message });
   }
-}
-
-/** Proofs of newcomers and checks: as deep as the burst of newcomers that the interfaces admit. */
-function urgentBudget(policy: Policy): Budget {
-  const { probesPerSecond, newcomerBurst } = policy.limits;
-  return new Budget(Math.max(newcomerBurst, probesPerSecond), probesPerSecond);
-}
-
-/** Keepalives: a bucket of their own, so that they can never delay a proof, and shallow, so that they spread. */
-function routineBudget(policy: Policy): Budget {
-  const { probesPerSecond } = policy.limits;
-  return new Budget(Math.max(1, probesPerSecond / 20), probesPerSecond);
 }

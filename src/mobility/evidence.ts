@@ -141,8 +141,11 @@ export function consider(brain: Brain, host: Host, place: Place, cause: Cause): 
   const rule = brain.topology.rule(place.iface);
   if (rule === undefined) return discardUnknown(brain, host);
   const { prepared } = host;
-  if (prepared?.iface === place.iface && prepared.mac === place.mac)
-    return arrive(brain, host, place, 'prepared');
+  if (prepared?.iface === place.iface && prepared.mac === place.mac) {
+    // Believed, and asked all the same: the question repairs its gateway entry.
+    host.graceUntil = brain.now + rule.holdMs;
+    return arrive(brain, host, place, 'prepared', brain.ask(host, 'prove', place));
+  }
   if (rule.prove === 'never') return arrive(brain, host, place, cause);
 
   const question = brain.ask(host, 'prove', place);
@@ -258,6 +261,11 @@ function hearAnswer(brain: Brain, host: Host, question: Question, place: Place):
 }
 
 function closeCheck(brain: Brain, host: Host): void {
+  const check = host.check;
+  if (check?.purpose === 'displaced' && brain.now - check.firstSentAt > brain.verdictMs(host)) {
+    // It was silent and is back: it may have been elsewhere meanwhile, so this is the newest claim again.
+    host.ageAt = Math.max(host.ageAt, brain.now + brain.policy.timers.settleMs);
+  }
   host.check = undefined;
   brain.scheduleKeepalive(host);
   brain.touch(host);
@@ -294,10 +302,7 @@ export function hearSilence(brain: Brain, host: Host, question: Question): void 
 function candidateSilent(brain: Brain, host: Host, candidate: Candidate): void {
   if (host.state !== 'proving') return brain.touch(host);
   if (candidate.question.purpose === 'remote-claim' && brain.fib.remote(host.ip) !== undefined) {
-    brain.enter(host, 'away', 'remote-claim');
-    // Found in the dump at start: the neighbours were told by the run before.
-    if (candidate.cause !== 'adopted') brain.announceAway(host);
-    return brain.touch(host);
+    return brain.goAway(host, candidate.cause);
   }
   brain.enter(host, host.place === undefined ? 'unknown' : 'remembered', 'no-answer');
 }

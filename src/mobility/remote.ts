@@ -76,8 +76,7 @@ function askAtHome(brain: Brain, ip: Ip, known: Host | undefined, initial: boole
   const place = { iface: home, mac: mac ?? MAC_BROADCAST };
   const question = brain.topology.isUsable(home) ? brain.ask(host, 'remote-claim', place) : undefined;
   if (question === undefined) {
-    brain.enter(host, 'away', 'remote-claim');
-    return;
+    return brain.goAway(host, initial ? 'adopted' : 'remote-claim');
   }
   brain.setCandidate(host, { place, cause: initial ? 'adopted' : 'remote-claim', question });
   brain.enter(host, 'proving', 'remote-claim');

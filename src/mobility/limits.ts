@@ -1,0 +1,45 @@
+import { Budget } from './budget.js';
+import type { Policy } from './policy.js';
+
+const ALARM_QUIET_MS = 60_000;
+const MAX_ALARMED = 1000;
+
+/** What keeps a storm from taking up all our time: budgets of newcomers and probes, and the patience of whoever reads. */
+export class Limits {
+  private readonly newcomers = new Map<string, Budget>();
+  private readonly alarmed = new Map<string, number>();
+  private readonly urgent: Budget;
+  private readonly routine: Budget;
+
+  constructor(private readonly limits: Policy['limits']) {
+    const { probesPerSecond, newcomerBurst } = limits;
+    // Proofs of newcomers and checks: as deep as the burst of newcomers that an interface admits.
+    this.urgent = new Budget(Math.max(newcomerBurst, probesPerSecond), probesPerSecond);
+    // Keepalives: a bucket of their own, so that they can never delay a proof, and shallow, so that they spread.
+    this.routine = new Budget(Math.max(1, probesPerSecond / 20), probesPerSecond);
+  }
+
+  /** Takes one newcomer from the budget of an interface. It goes by name: a re-created tap gets no new one. */
+  admitNewcomer(name: string, now: number): boolean {
+    let budget = this.newcomers.get(name);
+    if (budget === undefined) {
+      budget = new Budget(this.limits.newcomerBurst, this.limits.newcomersPerSecond);
+      this.newcomers.set(name, budget);
+    }
+    return budget.take(now);
+  }
+
+  /** When the first try of a question may go out. */
+  reserveProbe(urgent: boolean, now: number): number {
+    return (urgent ? this.urgent : this.routine).reserve(now);
+  }
+
+  /** Whether an alarm of this kind is still news. */
+  isNews(key: string, now: number): boolean {
+    const last = this.alarmed.get(key);
+    if (last !== undefined && now - last < ALARM_QUIET_MS) return false;
+    if (this.alarmed.size >= MAX_ALARMED) this.alarmed.clear();
+    this.alarmed.set(key, now);
+    return true;
+  }
+}
