@@ -138,7 +138,7 @@ story('a station that claims a configured gateway raises other-router and is nev
 });
 
 for (const [reason, sender, mac] of [
-  ['sender-ip-local', '10.2.2.1', FORGER_MAC],
+  ['sender-ip-local', '10.3.3.1', FORGER_MAC],
   ['sender-ip-other-lan', '192.0.2.77', FORGER_MAC],
   ['sender-ip-multicast', '224.0.0.5', FORGER_MAC],
   ['sender-ip-reserved', '255.255.255.255', FORGER_MAC],
