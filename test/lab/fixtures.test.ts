@@ -5,10 +5,11 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { Switch } from './host.js';
+import { Frames, Switch } from './host.js';
 import { CommandFailed, type Namespace, sweep } from './namespace.js';
 import { Capture } from './pcap.js';
 import { Program, waitFor } from './program.js';
+import { RouteLog } from './route-log.js';
 import { Site } from './site.js';
 import { story } from './story.js';
 
@@ -184,4 +185,24 @@ story('a switch can be extended and a segment is a broadcast domain of its own',
   assert.equal(a.status('arping', '-q', '-c', '1', '-w', '1', '-U', '-I', 'eth0', '10.0.0.1'), 0, 'sent');
   await same.arp({ senderIp: '10.0.0.1' }, 2000);
   assert.equal(other.arps({ senderIp: '10.0.0.1' }).length, 0);
+});
+
+story('a guest behind a tap answers, and its tap vanishes with it', async (lab) => {
+  const [router] = lab.create('router') as [Namespace];
+  const guest = await Frames.guest(router, 'tap0');
+  guest.answer('10.1.1.5');
+  router.ip('addr add 10.1.1.1/24 dev tap0');
+  assert.equal(router.status('arping', '-q', '-c', '1', '-w', '2', '-I', 'tap0', '10.1.1.5'), 0);
+  await guest.program.stop('SIGKILL');
+  await waitFor(() => router.json('link', 'show').length === 1, 2000, 'the end of the tap');
+});
+
+story('route-log: additions and deletions carry time stamps', async (lab) => {
+  const [router] = lab.create('router') as [Namespace];
+  const log = await RouteLog.start(router);
+  const before = Date.now();
+  router.ip('route add 10.1.1.5/32 dev lo scope link proto 44 metric 1', 'route del 10.1.1.5/32 metric 1');
+  const added = await log.added('10.1.1.5', 'lo', before);
+  const deleted = await log.deleted('10.1.1.5', 'lo', before);
+  assert.ok(before <= added.at && added.at <= deleted.at && deleted.at <= Date.now() + 1);
 });
