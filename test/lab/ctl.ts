@@ -5,7 +5,6 @@ import type {
   DropView,
   EventRecord,
   HostView,
-  HostsPage,
   InterfaceView,
   StatusView,
   WhyView,
@@ -44,11 +43,6 @@ export class Ctl {
     return JSON.parse(result.stdout) as T;
   }
 
-  /** The whole table as `marpctl --json hosts` gives it. */
-  hosts(): HostView[] {
-    return this.json<HostsPage | HostView[]>('hosts') as HostView[];
-  }
-
   /** GET over the socket. undefined when there is no such thing. @throws when nobody listens */
   async get<T>(path: string): Promise<T | undefined> {
     const { status, body } = await this.exchange('GET', path);
@@ -70,13 +64,11 @@ export class Ctl {
   }
 
   async interfaces(): Promise<InterfaceView[]> {
-    const answer = await this.get<InterfaceView[] | { interfaces: InterfaceView[] }>('/v1/interfaces');
-    return Array.isArray(answer) ? answer : (answer?.interfaces ?? []);
+    return (await this.get<{ interfaces: InterfaceView[] }>('/v1/interfaces'))?.interfaces ?? [];
   }
 
   async drops(): Promise<DropView[]> {
-    const answer = await this.get<DropView[] | { drops: DropView[] }>('/v1/drops');
-    return Array.isArray(answer) ? answer : (answer?.drops ?? []);
+    return (await this.get<{ drops: DropView[] }>('/v1/drops'))?.drops ?? [];
   }
 
   /** How many frames were dropped for this reason. */
