@@ -9,6 +9,7 @@ import type {
   StatusView,
   WhyView,
 } from '../../src/control/schemas.js';
+import type { Namespace } from './namespace.js';
 
 export const CTL = fileURLToPath(new URL('../../dist/ctl.js', import.meta.url));
 
@@ -24,13 +25,17 @@ export interface CtlResult {
  * socket where it polls (a process per question would cost a tenth of a second).
  */
 export class Ctl {
-  constructor(readonly socket: string) {}
+  constructor(
+    readonly socket: string,
+    /** Where marpctl runs: `doctor` looks at the kernel around it. */
+    readonly namespace: Namespace,
+  ) {}
 
   /** Runs marpctl to its end. */
   run(...args: readonly string[]): CtlResult {
-    const argv = [CTL, '--socket', this.socket, ...args];
-    const options = { encoding: 'utf8', timeout: 15_000, detached: true } as const;
-    const result = spawnSync(process.execPath, argv, options);
+    const ctl = [process.execPath, CTL, '--socket', this.socket, ...args];
+    const [command, ...rest] = this.namespace.argv(...ctl) as [string, ...string[]];
+    const result = spawnSync(command, rest, { encoding: 'utf8', timeout: 15_000, detached: true } as const);
     return { status: result.status ?? -1, stdout: result.stdout, stderr: result.stderr };
   }
 

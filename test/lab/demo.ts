@@ -153,7 +153,7 @@ class Demo {
       ['the hosts', `${ctl} hosts`],
       ['why it was learned', `${ctl} why ${host.ip}`],
       ['every transition', `${ctl} monitor`],
-      ['is all well', `${ctl} doctor`],
+      ['is all well', `${sudo}ip netns exec ${router} node ${CTL} --socket ${site.marpd.socket} doctor`],
       ['the host routes', `${sudo}ip -n ${router} route show proto 44`],
       ['its neighbour entry', `${sudo}ip -n ${router} neigh show ${host.ip}`],
       ['ping from the remote', `${sudo}ip netns exec ${site.remote.name} ping ${host.ip}`],

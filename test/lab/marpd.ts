@@ -49,7 +49,7 @@ export class Marpd {
     this.socket = join(lab.directory, `${role}.sock`);
     this.configPath = join(lab.directory, `${role}.toml`);
     mkdirSync(this.stateDirectory, { recursive: true });
-    this.ctl = new Ctl(this.socket);
+    this.ctl = new Ctl(this.socket, namespace);
     this.configure(config);
   }
 
