@@ -35,7 +35,8 @@ export class Ctl {
   run(...args: readonly string[]): CtlResult {
     const ctl = [process.execPath, CTL, '--socket', this.socket, ...args];
     const [command, ...rest] = this.namespace.argv(...ctl) as [string, ...string[]];
-    const result = spawnSync(command, rest, { encoding: 'utf8', timeout: 15_000, detached: true } as const);
+    const options = { encoding: 'utf8', timeout: 15_000, detached: true } as const;
+    const result = spawnSync(command, rest, options);
     return { status: result.status ?? -1, stdout: result.stdout, stderr: result.stderr };
   }
 
