@@ -110,7 +110,7 @@ static void route_event(const char *role, struct nlmsghdr *message, int64_t at) 
          message->nlmsg_type == RTM_NEWROUTE ? "add" : "del", dst, table, route->rtm_protocol, metric, via, dev);
 }
 
-static int watch(int count, char **places) {
+_Noreturn static void watch(int count, char **places) {
   struct pollfd sockets[32];
   const char *roles[32];
   static char bytes[1 << 16];
@@ -143,7 +143,7 @@ static int watch(int count, char **places) {
 
 // ---- echo and stream -----------------------------------------------------------------------------------------------
 
-static int echo(int port) {
+_Noreturn static void echo(int port) {
   int fd = socket(AF_INET, SOCK_DGRAM, 0);
   struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)}, from;
   if (bind(fd, (void *)&address, sizeof address) < 0) fail("bind");
@@ -442,8 +442,8 @@ int main(int count, char **words) {
   setvbuf(stdout, NULL, _IOLBF, 0);
   printf("clock %lld %lld\n", (long long)now(), (long long)clock_of(CLOCK_REALTIME));
   const char *what = count > 1 ? words[1] : "";
-  if (strcmp(what, "watch") == 0 && count > 2) return watch(count - 2, words + 2);
-  if (strcmp(what, "echo") == 0 && count == 3) return echo(atoi(words[2]));
+  if (strcmp(what, "watch") == 0 && count > 2) watch(count - 2, words + 2);
+  if (strcmp(what, "echo") == 0 && count == 3) echo(atoi(words[2]));
   if (strcmp(what, "stream") == 0 && count == 5) return stream(words[2], atoi(words[3]), atol(words[4]));
   if (strcmp(what, "replug") == 0 && count == 3) return replug(words[2]);
   if (strcmp(what, "hosts") == 0 && count == 5) return hosts(words[2], words[3], atoi(words[4]));
