@@ -1,0 +1,326 @@
+import type { ChildProcess } from 'node:child_process';
+import type { Readable, Writable } from 'node:stream';
+import { LineSplitter, launch } from './launch.js';
+
+/**
+ * The long-lived `ip -force -batch -`: commands go in line by line, and only failures come out.
+ *
+ * Facts of iproute2 6.1 that shape this file:
+ * - A refused command says why and then `Command failed -:N`, N being its line. Success is silent. So a barrier is
+ *   written behind every flush: a command that `ip` does not know. It fails without a word to the kernel, and its
+ *   `Command failed -:N` on stderr (unbuffered) says that all lines before N were carried out.
+ * - A syntax error, and a refused `neigh` command (`exit(2)` in ipneigh.c), end the process even with -force, and the
+ *   lines behind it are lost. Nothing says which of the lines since the last sign of life it was, except that a
+ *   fenced job has a barrier behind each of its commands.
+ * - The name of a device is looked up once and remembered with its index, so an instance must not outlive the
+ *   meaning of a name: `renew()`.
+ */
+
+/** The outcome of one command: undefined when the kernel did it, its refusal, or LOST. */
+export type Outcome = string | undefined;
+/** By position of the command; a shorter or empty array means that the others succeeded. */
+export type Outcomes = readonly Outcome[];
+
+/** The process ended before it said anything about the command: it may or may not have been carried out. */
+export const LOST = 'lost: the ip process ended';
+
+interface Job {
+  readonly commands: readonly string[];
+  readonly done: ((outcomes: Outcomes) => void) | undefined;
+  readonly fenced: boolean;
+  /** Line of the first command, counted from 1 in the life of a process. */
+  firstLine: number;
+  outcomes: Outcome[] | undefined;
+}
+
+interface Process {
+  readonly child: ChildProcess;
+  readonly input: Writable;
+  /** Lines written so far. */
+  lines: number;
+  /** Every line up to this one was carried out. */
+  reached: number;
+  complaint: string;
+}
+
+export interface BatchOptions {
+  readonly onWarning: (message: string) => void;
+  /** A line sent to every new process at once, so that its tables of names are read before they are needed. */
+  readonly warmUp?: string | undefined;
+}
+
+const BARRIER = 'marpd-barrier';
+const NO_FAILURES: Outcomes = [];
+/** Commands between two barriers of one flush: how far behind an acknowledgement may be. */
+const BARRIER_EVERY = 64;
+const BACK_OFF_MS = [0, 0, 0, 50, 200, 1000, 5000];
+
+export class IpBatch {
+  readonly #options: BatchOptions;
+  #process: Process | undefined;
+  /** Started ahead, with no names remembered yet. */
+  #spare: Process | undefined;
+  #unsent: Job[] = [];
+  #unsentCommands = 0;
+  /** Written and not acknowledged, oldest first from `#head` on. */
+  #sent: Job[] = [];
+  #head = 0;
+  #sentCommands = 0;
+  #turnScheduled = false;
+  #renewing = false;
+  #closing = false;
+  #deathsInARow = 0;
+  #restart: NodeJS.Timeout | undefined;
+  #idle: (() => void)[] = [];
+  /** Times a process ended by itself. */
+  deaths = 0;
+
+  constructor(options: BatchOptions) {
+    this.#options = options;
+    this.#process = this.#spawn();
+    this.#spare = this.#spawn();
+  }
+
+  /** Commands submitted and not yet acknowledged. */
+  get outstanding(): number {
+    return this.#unsentCommands + this.#sentCommands;
+  }
+
+  /** Process ids, for tests and the memory account. */
+  get pids(): number[] {
+    return [this.#process, this.#spare].flatMap((process) => process?.child.pid ?? []);
+  }
+
+  /**
+   * Queues commands; they go out together with the others of this turn of the event loop. `done` is called once,
+   * after all of them, in the order of submission.
+   */
+  submit(commands: readonly string[], done?: (outcomes: Outcomes) => void): void {
+    this.#enqueue({ commands, done, fenced: false, firstLine: 0, outcomes: undefined });
+  }
+
+  /** The same with a barrier behind each command, so that the one that ends the process is known. */
+  submitFenced(commands: readonly string[], done?: (outcomes: Outcomes) => void): void {
+    this.#enqueue({ commands, done, fenced: true, firstLine: 0, outcomes: undefined });
+  }
+
+  #enqueue(job: Job): void {
+    this.#unsent.push(job);
+    this.#unsentCommands += job.commands.length;
+    if (this.#turnScheduled) return;
+    this.#turnScheduled = true;
+    setImmediate(() => {
+      this.#turnScheduled = false;
+      this.flush();
+    });
+  }
+
+  /** Writes what was submitted, now. */
+  flush(): void {
+    const process = this.#process;
+    if (process === undefined || this.#renewing || this.#unsent.length === 0) return;
+    let text = '';
+    let sinceBarrier = 0;
+    const barrier = () => {
+      text += `${BARRIER}\n`;
+      process.lines++;
+      sinceBarrier = 0;
+    };
+    for (const job of this.#unsent) {
+      job.firstLine = process.lines + 1;
+      for (const line of job.commands) {
+        text += `${line}\n`;
+        process.lines++;
+        sinceBarrier++;
+        if (job.fenced) barrier();
+      }
+      if (sinceBarrier >= BARRIER_EVERY) barrier();
+      this.#sent.push(job);
+    }
+    if (sinceBarrier > 0) barrier();
+    this.#sentCommands += this.#unsentCommands;
+    this.#unsentCommands = 0;
+    this.#unsent = [];
+    process.input.write(text, 'latin1');
+  }
+
+  /** From here on the names of devices mean what they mean now. Commands already submitted are carried out before. */
+  renew(): void {
+    this.flush();
+    this.#renewing = true;
+    this.#renewIfQuiet();
+  }
+
+  #renewIfQuiet(): void {
+    if (!this.#renewing || this.#sentCommands > 0 || this.#process === undefined) return;
+    this.#renewing = false;
+    const old = this.#process;
+    this.#process = undefined;
+    old.input.end();
+    // The spare may have been started before the name changed, but it has not looked up any.
+    this.#replace();
+  }
+
+  /** Resolves when everything submitted so far was carried out or refused. */
+  idle(): Promise<void> {
+    this.flush();
+    if (this.outstanding === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#idle.push(resolve));
+  }
+
+  /** Carries out what was submitted and ends the processes. */
+  async close(): Promise<void> {
+    await this.idle();
+    this.#closing = true;
+    clearTimeout(this.#restart);
+    const ended = [this.#process, this.#spare].map(
+      (process) =>
+        new Promise<void>((resolve) => {
+          if (process === undefined || process.child.pid === undefined) return resolve();
+          process.child.on('close', () => resolve());
+          process.input.end();
+        }),
+    );
+    this.#process = undefined;
+    this.#spare = undefined;
+    await Promise.all(ended);
+  }
+
+  #spawn(): Process {
+    const child = launch('ip', ['-force', '-batch', '-'], 'net_admin', ['pipe', 'ignore', 'pipe']);
+    const process: Process = { child, input: child.stdin as Writable, lines: 0, reached: 0, complaint: '' };
+    const splitter = new LineSplitter();
+    // EPIPE of a process that died: its end is told by `close`.
+    process.input.on('error', () => undefined);
+    (child.stderr as Readable).setEncoding('utf8').on('data', (text: string) => {
+      splitter.push(text, (line) => this.#hear(process, line));
+      this.#complete(process);
+    });
+    child.on('error', (error) => this.#options.onWarning(`ip cannot be started: ${error.message}`));
+    child.on('close', (status) => this.#mourn(process, status));
+    if (this.#options.warmUp !== undefined) {
+      process.input.write(`${this.#options.warmUp}\n`);
+      process.lines++;
+    }
+    return process;
+  }
+
+  /** One line of stderr. */
+  #hear(process: Process, line: string): void {
+    if (!line.startsWith('Command failed -:')) {
+      if (!line.startsWith('Object "marpd-barrier"')) {
+        process.complaint = process.complaint === '' ? line : `${process.complaint}; ${line}`;
+      }
+      return;
+    }
+    const at = Number(line.slice('Command failed -:'.length));
+    process.reached = at;
+    if (process.complaint !== '' && process === this.#process) this.#blame(at, process.complaint);
+    process.complaint = '';
+  }
+
+  #blame(line: number, complaint: string): void {
+    for (let i = this.#head; i < this.#sent.length; i++) {
+      const job = this.#sent[i] as Job;
+      if (job.firstLine > line) return; // a barrier, or the warm-up
+      const index = job.fenced ? (line - job.firstLine) / 2 : line - job.firstLine;
+      if (index >= job.commands.length) continue;
+      job.outcomes ??= [];
+      job.outcomes[index] = complaint;
+      return;
+    }
+  }
+
+  #lastLine(job: Job): number {
+    return job.firstLine + (job.fenced ? 2 : 1) * (job.commands.length - 1);
+  }
+
+  /** Hands over the outcome of every job whose last line was reached. */
+  #complete(process: Process): void {
+    if (process !== this.#process) return;
+    let job = this.#sent[this.#head];
+    while (job !== undefined && this.#lastLine(job) <= process.reached) {
+      this.#deathsInARow = 0;
+      this.#finish(job, job.outcomes ?? NO_FAILURES);
+      job = this.#sent[this.#head];
+    }
+    this.#settle();
+  }
+
+  #finish(job: Job, outcomes: Outcomes): void {
+    this.#sent[this.#head++] = undefined as never;
+    this.#sentCommands -= job.commands.length;
+    if (this.#head === this.#sent.length) {
+      this.#sent = [];
+      this.#head = 0;
+    } else if (this.#head >= 4096) {
+      this.#sent = this.#sent.slice(this.#head);
+      this.#head = 0;
+    }
+    job.done?.(outcomes);
+  }
+
+  #settle(): void {
+    this.#renewIfQuiet();
+    if (this.#idle.length === 0) return;
+    this.flush();
+    if (this.outstanding > 0) return;
+    const waiting = this.#idle;
+    this.#idle = [];
+    for (const resolve of waiting) resolve();
+  }
+
+  #mourn(process: Process, status: number | null): void {
+    if (process === this.#spare) {
+      this.#spare = undefined;
+      if (!this.#closing) this.#options.onWarning(`the spare ip process ended (status ${status})`);
+    }
+    if (process !== this.#process) return;
+    this.#process = undefined;
+    this.deaths++;
+    this.#deathsInARow++;
+    if (process.complaint === '' && status !== 2) {
+      this.#options.onWarning(`the ip process ended (status ${status}); it is restarted`);
+    }
+    this.#replace();
+    this.#bury(process);
+  }
+
+  /** What the dead process did not acknowledge is lost, but for the command that it died of, if that is known. */
+  #bury(process: Process): void {
+    const orphans = this.#sent.slice(this.#head);
+    let first = true;
+    for (const job of orphans) {
+      const stride = job.fenced ? 2 : 1;
+      const outcomes = job.commands.map((_, index): Outcome => {
+        const line = job.firstLine + stride * index;
+        if (line <= process.reached) return job.outcomes?.[index];
+        // Fenced: the line behind the last barrier is the one that ended the process.
+        if (first && job.fenced && process.complaint !== '') {
+          first = false;
+          return process.complaint;
+        }
+        first = false;
+        return LOST;
+      });
+      this.#finish(job, outcomes);
+    }
+    this.#settle();
+  }
+
+  #replace(): void {
+    if (this.#closing) return;
+    const delay = BACK_OFF_MS[Math.min(this.#deathsInARow, BACK_OFF_MS.length - 1)] as number;
+    const take = () => {
+      this.#process = this.#spare ?? this.#spawn();
+      this.#spare = undefined;
+      // Not in the same turn: what waits for the process goes first.
+      setImmediate(() => {
+        if (!this.#closing && this.#deathsInARow < 3) this.#spare ??= this.#spawn();
+      });
+      this.flush();
+    };
+    if (delay === 0) take();
+    else this.#restart = setTimeout(take, delay);
+  }
+}

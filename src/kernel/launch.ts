@@ -1,0 +1,128 @@
+import { type ChildProcess, type StdioOptions, spawn, spawnSync } from 'node:child_process';
+
+/** What a tool needs to be allowed: `net_admin` to change the kernel's tables, `none` to read them. */
+export type Privilege = 'net_admin' | 'none';
+
+let confinement: 'full' | 'mortal' | 'none' | undefined;
+
+function setprivArguments(privilege: Privilege): string[] {
+  const kept = privilege === 'none' ? '-all' : `-all,+${privilege}`;
+  return [
+    '--pdeathsig=KILL',
+    '--no-new-privs',
+    `--inh-caps=${kept}`,
+    `--ambient-caps=${kept}`,
+    `--bounding-set=${kept}`,
+  ];
+}
+
+/** The strictest way that works here: setpriv may be missing, and the bounding set needs CAP_SETPCAP. */
+function probeConfinement(): 'full' | 'mortal' | 'none' {
+  const works = (args: readonly string[]) =>
+    spawnSync('setpriv', [...args, 'true'], { stdio: 'ignore' }).status === 0;
+  if (works(setprivArguments('net_admin'))) return 'full';
+  return works(['--pdeathsig=KILL']) ? 'mortal' : 'none';
+}
+
+function command(tool: string, args: readonly string[], privilege: Privilege): [string, string[]] {
+  confinement ??= probeConfinement();
+  switch (confinement) {
+    case 'full':
+      return ['setpriv', [...setprivArguments(privilege), tool, ...args]];
+    case 'mortal':
+      return ['setpriv', ['--pdeathsig=KILL', tool, ...args]];
+    case 'none':
+      return [tool, [...args]];
+  }
+}
+
+/**
+ * Starts a tool of iproute2 that cannot outlive the daemon: a monitor would otherwise linger until it next writes.
+ * It gets a session of its own, so that Ctrl-C on a terminal reaches only the daemon, which still needs it to
+ * withdraw its routes.
+ */
+export function launch(
+  tool: 'ip' | 'bridge',
+  args: readonly string[],
+  privilege: Privilege,
+  stdio: StdioOptions,
+): ChildProcess {
+  const [file, argv] = command(tool, args, privilege);
+  return spawn(file, argv, { stdio, detached: true });
+}
+
+export interface Finished {
+  /** Exit status; undefined when the tool could not be started or was killed. */
+  readonly status: number | undefined;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a tool to its end, for the rare one-shot at start and stop. Blocks; never throws. */
+export function runTool(tool: 'ip' | 'bridge', args: readonly string[]): Finished {
+  const [file, argv] = command(tool, args, 'net_admin');
+  const { status, stdout, stderr, error } = spawnSync(file, argv, { encoding: 'utf8', maxBuffer: 1 << 26 });
+  return { status: status ?? undefined, stdout: stdout ?? '', stderr: error?.message ?? stderr ?? '' };
+}
+
+const SLICE_MS = 4;
+
+/**
+ * Runs a tool that only reads and hands over its output line by line, in slices short enough for the event loop to
+ * stay responsive through a dump of 100,000 routes. Rejects with what the tool said when it failed.
+ */
+export function readLines(
+  tool: 'ip' | 'bridge',
+  args: readonly string[],
+  onLine: (line: string) => void,
+): Promise<void> {
+  const child = launch(tool, args, 'none', ['ignore', 'pipe', 'pipe']);
+  const { stdout, stderr } = child;
+  if (stdout === null || stderr === null) throw new Error('unreachable: the streams were asked for');
+  const lines = new LineSplitter();
+  let complaint = '';
+  stderr.setEncoding('utf8').on('data', (text: string) => {
+    complaint += text;
+  });
+  let sliceStart = performance.now();
+  return new Promise((resolve, reject) => {
+    stdout.setEncoding('latin1').on('data', (text: string) => {
+      lines.push(text, onLine);
+      const now = performance.now();
+      if (now - sliceStart < SLICE_MS) return;
+      // A fast writer would keep libuv in its read loop: let everybody else have a turn.
+      stdout.pause();
+      setImmediate(() => {
+        sliceStart = performance.now();
+        stdout.resume();
+      });
+    });
+    child.on('error', reject);
+    child.on('close', (status) => {
+      if (status === 0 && !complaint.includes('interrupted')) resolve();
+      else reject(new Error(`${tool} ${args.join(' ')}: ${complaint.trim() || `exit status ${status}`}`));
+    });
+  });
+}
+
+/** Cuts a stream of text into lines. */
+export class LineSplitter {
+  #rest = '';
+
+  push(text: string, onLine: (line: string) => void): void {
+    let start = 0;
+    let end = text.indexOf('\n');
+    if (end >= 0 && this.#rest !== '') {
+      onLine(this.#rest + text.slice(0, end));
+      this.#rest = '';
+      start = end + 1;
+      end = text.indexOf('\n', start);
+    }
+    while (end >= 0) {
+      onLine(text.slice(start, end));
+      start = end + 1;
+      end = text.indexOf('\n', start);
+    }
+    if (start < text.length) this.#rest += text.slice(start);
+  }
+}

@@ -1,0 +1,46 @@
+#!/usr/bin/env node
+import { readArguments } from './arguments.js';
+import { checkCapBuild } from './capture/native.js';
+import { ConfigError, configForInterfaces, loadConfig } from './config.js';
+import { Daemon, StartError } from './daemon.js';
+import { createLogger } from './log.js';
+import { notify } from './notify.js';
+
+/** marpd: arguments, config, construct, run, stop. */
+async function main(): Promise<void> {
+  const { configPath, interfaces, checkOnly } = readArguments(process.argv.slice(2));
+  const read = () => (configPath === undefined ? configForInterfaces(interfaces) : loadConfig(configPath));
+  const config = read();
+  if (checkOnly) {
+    console.log(`${configPath ?? 'arguments'}: ok`);
+    return;
+  }
+  const capBuild = checkCapBuild();
+  if (!capBuild.ok) throw new StartError(capBuild.reason);
+
+  const logger = createLogger(config.log);
+  const daemon = await Daemon.start({ config, configPath, logger, onFatal: (message) => fail(message) });
+  notify('READY=1');
+
+  process.on('SIGHUP', () => {
+    notify('RELOADING=1');
+    daemon.reload(read);
+    notify('READY=1');
+  });
+  const stop = () => {
+    notify('STOPPING=1');
+    daemon.stop().then(() => process.exit(0), fail);
+  };
+  process.once('SIGTERM', stop);
+  process.once('SIGINT', stop);
+}
+
+/** What the outside world has wrong is said in a sentence; a broken invariant of ours with its stack. */
+function fail(error: unknown): never {
+  const expected = error instanceof ConfigError || error instanceof StartError || typeof error === 'string';
+  const text = error instanceof Error ? (expected ? error.message : error.stack) : String(error);
+  console.error(`marpd: ${text}`);
+  process.exit(expected ? 1 : 70);
+}
+
+main().catch(fail);
