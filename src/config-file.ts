@@ -227,8 +227,8 @@ export const fileSchema = z.strictObject({
     .prefault({}),
   capture: z
     .strictObject({
-      buffer: sizeText(1 << 20, 1 << 30).default(32 << 20),
-      busy_frames_per_second: count(100, 10_000_000).default(20_000),
+      buffer: sizeText(64 << 10, 1 << 30).prefault('auto'),
+      flood_frames_per_second: count(100, 10_000_000).default(20_000),
     })
     .prefault({}),
 });

@@ -147,12 +147,15 @@ export function durationText(bounds: DurationBounds) {
   });
 }
 
+/** A size, or "auto", which is undefined: the program decides. */
 export function sizeText(minBytes: number, maxBytes: number) {
-  return text((input): { value: number } | { problem: string } => {
+  return text((input): { value: number | undefined } | { problem: string } => {
+    if (input === 'auto') return { value: undefined };
     const bytes = parseSizeBytes(input);
-    if (bytes === undefined) return { problem: `"${input}" is no size such as "512KiB", "32MiB"` };
+    if (bytes === undefined)
+      return { problem: `"${input}" is no size such as "512KiB", "32MiB", nor "auto"` };
     if (bytes < minBytes || bytes > maxBytes) {
-      return { problem: `"${input}" is out of range (${minBytes / 1024} KiB to ${maxBytes / 1024} KiB)` };
+      return { problem: `"${input}" is out of range (${minBytes / 1024}KiB to ${maxBytes / 1024}KiB)` };
     }
     return { value: bytes };
   });

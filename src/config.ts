@@ -41,10 +41,10 @@ export interface Config {
     readonly format: 'auto' | 'json' | 'pretty';
   };
   readonly capture: {
-    /** libpcap ring of one interface. */
-    readonly bufferBytes: number;
+    /** libpcap's ring of one interface; absent: as the number of interfaces allows. */
+    readonly bufferBytes?: number;
     /** An interface above this rate gets a capture process of its own. */
-    readonly busyFramesPerSecond: number;
+    readonly floodFramesPerSecond: number;
   };
 }
 
@@ -177,7 +177,10 @@ function build(file: ConfigFile): Config {
     control: { socket: control.socket, mode: control.mode, group: control.group, tcp: control.tcp },
     prometheus: { listen: file.prometheus.listen },
     log: file.log,
-    capture: { bufferBytes: file.capture.buffer, busyFramesPerSecond: file.capture.busy_frames_per_second },
+    capture: {
+      ...(file.capture.buffer === undefined ? {} : { bufferBytes: file.capture.buffer }),
+      floodFramesPerSecond: file.capture.flood_frames_per_second,
+    },
   };
 }
 
