@@ -33,7 +33,13 @@ const checks: readonly Check[] = [
 ];
 
 const groups: readonly Group[] = [
-  { name: 'unit', about: 'units and properties', concurrency: availableParallelism(), timeoutMs: 120_000 },
+  { name: 'unit', about: 'one piece at a time', concurrency: availableParallelism(), timeoutMs: 120_000 },
+  {
+    name: 'property',
+    about: 'what holds for every input',
+    concurrency: availableParallelism(),
+    timeoutMs: soak ? 1_800_000 : 300_000,
+  },
   {
     name: 'scenario',
     about: 'stories in virtual time',
@@ -49,11 +55,13 @@ const passed: string[] = [];
 const failed: string[] = [];
 const skipped: string[] = [];
 
+const allFiles = readdirSync(resolve(root, 'test'), { recursive: true, encoding: 'utf8' })
+  .filter((path) => path.endsWith('.test.ts'))
+  .map((path) => `test/${path}`)
+  .sort();
+
 function testFiles(group: Group): string[] {
-  return readdirSync(resolve(root, 'test', group.name), { recursive: true, encoding: 'utf8' })
-    .filter((path) => path.endsWith('.test.ts'))
-    .map((path) => `test/${group.name}/${path}`)
-    .sort();
+  return allFiles.filter((path) => path.startsWith(`test/${group.name}/`));
 }
 
 function runCheck(check: Check): Promise<void> {
@@ -186,6 +194,12 @@ for (const group of groups) {
   if (files !== undefined && files.size > 0 && !interrupted) await runGroup(group, [...files]);
 }
 
+if (wanted.length === 0) {
+  // Otherwise a new folder of tests would never run and nobody would notice.
+  const grouped = new Set(groups.flatMap(testFiles));
+  for (const file of allFiles)
+    if (!grouped.has(file)) failed.push(`${file}: belongs to no group of test/run.ts`);
+}
 if (interrupted) failed.push('interrupted');
 if (passed.length + failed.length === 0) failed.push('no test ran');
 if (failed.length > 0) console.log(`\nfailed:\n${failed.map((line) => `  ✖ ${line}`).join('\n')}`);
