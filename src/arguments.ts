@@ -25,7 +25,8 @@ Options:
 Signals: SIGHUP reads the configuration again (a bad file keeps the old one), SIGTERM and SIGINT stop.
 Needs CAP_NET_RAW (capture, probes) and CAP_NET_ADMIN (routes, neighbours, kernel settings).
 See it work: marpctl status, marpctl hosts, marpctl monitor, marpctl doctor.
-Exit status: 0 stopped, 1 wrong configuration or missing privilege, 2 usage, 70 an error of marpd itself.
+Exit status: 0 stopped, 1 something missing (privilege, socket in use ...), 2 usage, 70 an error of marpd itself,
+78 wrong configuration.
 
 Examples:
   marpd --interface lan0 --interface lan1

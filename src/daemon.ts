@@ -1,25 +1,346 @@
 import type { Logger } from 'pino';
 import { readVersion } from './arguments.js';
-import { Capture } from './capture/port.js';
+import { Capture, type CaptureStats } from './capture/port.js';
 import { type Config, ConfigError, needsRestart } from './config.js';
-import { formatTime, installedRecord, recordOf } from './control/records.js';
+import { installedRecord, recordOf } from './control/records.js';
 import type { CommandResult, StatusView } from './control/schemas.js';
 import { type Api, ControlServer } from './control/server.js';
 import { pageHosts, viewHost, viewInterfaces } from './control/views.js';
-import { Journal } from './journal.js';
-import { Echo } from './kernel/echo.js';
-import { KernelWatch } from './kernel/monitor.js';
-import { Claims } from './kernel/routes.js';
-import { Rules } from './kernel/rules.js';
-import { Settings } from './kernel/settings.js';
-import { ActionLog } from './log.js';
+import { Kernel } from './kernel/kernel.js';
 import { readMemories, writeMemories } from './memory.js';
-import { Metrics } from './metrics.js';
 import type { Action, Command, Event, IfIndex, Link, Token } from './mobility/events.js';
 import { Router } from './mobility/router.js';
-import { type Ip, formatIp } from './wire/addresses.js';
+import { Views } from './views.js';
 
 /** The machine is not as the daemon needs it; the message says what to do. */
 export class StartError extends Error {
   override readonly name = 'StartError';
+}
+
+export interface DaemonOptions {
+  readonly config: Config;
+  /** For people; undefined when there is no file. */
+  readonly configPath: string | undefined;
+  readonly logger: Logger;
+  /** Called when the daemon cannot go on. */
+  readonly onFatal: (message: string) => void;
+}
+
+/**
+ * The hall: every input becomes an Event, every Action goes to its room. It owns the one clock (milliseconds of
+ * `performance.now()`) and the one timer.
+ */
+export class Daemon {
+  private readonly router: Router;
+  private readonly kernel: Kernel;
+  private readonly capture: Capture;
+  private readonly views: Views;
+  private readonly commands = new Map<Token, (result: CommandResult) => void>();
+  private readonly captureReasons = new Map<number, string>();
+  private readonly nameOf = (iface: IfIndex) => this.router.link(iface)?.name;
+  private readonly startedAt = Date.now();
+  private control: ControlServer | undefined;
+  private config: Config;
+  private lastReload: { at: number; ok: boolean; message: string } | undefined;
+  private nextToken: Token = 1;
+  private timer: NodeJS.Timeout | undefined;
+  private timerAt = Number.POSITIVE_INFINITY;
+  private flushing = false;
+  private stopping: Promise<void> | undefined;
+
+  /** @throws StartError, ControlError */
+  static async start(options: DaemonOptions): Promise<Daemon> {
+    const daemon = new Daemon(options);
+    try {
+      await daemon.open();
+    } catch (error) {
+      await daemon.close();
+      throw error;
+    }
+    return daemon;
+  }
+
+  private constructor(private readonly options: DaemonOptions) {
+    const { config, logger } = options;
+    this.config = config;
+    this.router = new Router(config.policy);
+    this.views = new Views(logger, this.nameOf, () => this.gauges());
+    const onWarning = (message: string) => logger.warn(message);
+    this.capture = new Capture({
+      onFrame: (iface, bytes) => this.handle({ kind: 'frame', iface, bytes }),
+      onBatchEnd: () => this.flush(),
+      onState: (iface, open, reason) => this.captureChanged(iface, open, reason),
+      onFatal: options.onFatal,
+      onWarning,
+      ...config.capture,
+    });
+    this.kernel = new Kernel({
+      ...config.router,
+      settings: config.kernel.settings,
+      isMobility: (iface) => this.router.isMobility(iface),
+      onEvent: (event) => this.hear(event),
+      onInstalled: (ip, age, dev) => this.views.installed(ip, age, dev, performance.now()),
+      onWarning,
+      onInfo: (message) => logger.info(message),
+      onFatal: options.onFatal,
+    });
+  }
+
+  /** The control socket first: a second daemon must find it taken before it touches the first one's routes. */
+  private async open(): Promise<void> {
+    const { config, logger } = this.options;
+    this.control = await ControlServer.start(this.api(), {
+      socket: { path: config.control.socket, mode: config.control.mode, group: config.control.group },
+      tcp: config.control.tcp,
+      prometheus: config.prometheus.listen,
+      warn: (message) => logger.warn(message),
+    });
+    await this.kernel.start();
+    for (const claim of await this.kernel.adopt()) this.hear({ kind: 'adopt', ...claim });
+    const memories = readMemories(config.router.stateDirectory, (message) => logger.warn(message));
+    this.hear({ kind: 'remember', memories });
+    this.flush();
+    await this.kernel.reconcile('start');
+    logger.info({ version: readVersion(), config: this.options.configPath }, 'marpd runs');
+  }
+
+  /** Reads the configuration again. A bad one is refused whole and the old one stays. */
+  reload(read: () => Config): void {
+    const at = performance.now();
+    try {
+      const config = read();
+      const fixed = needsRestart(this.config, config);
+      this.config = {
+        ...this.config,
+        policy: config.policy,
+        router: { ...this.config.router, onExit: config.router.onExit },
+      };
+      this.carryOut(this.router.setPolicy(config.policy, at));
+      for (const link of this.router.links()) this.watchLink(link);
+      const rest = fixed.length === 0 ? '' : `; these wait for a restart: ${fixed.join(', ')}`;
+      this.lastReload = { at, ok: true, message: `configuration reloaded${rest}` };
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      this.lastReload = {
+        at,
+        ok: false,
+        message: `configuration refused, the old one stays: ${error.message}`,
+      };
+    }
+    this.options.logger[this.lastReload.ok ? 'info' : 'error'](this.lastReload.message);
+    this.flush();
+  }
+
+  /** Writes the memory, withdraws or keeps the routes as configured, and leaves nothing running. */
+  stop(): Promise<void> {
+    this.stopping ??= this.close();
+    return this.stopping;
+  }
+
+  private async close(): Promise<void> {
+    const { logger } = this.options;
+    clearTimeout(this.timer);
+    this.timerAt = Number.NEGATIVE_INFINITY;
+    if (this.control !== undefined) {
+      try {
+        writeMemories(this.config.router.stateDirectory, this.router.memories(), new Date());
+      } catch (error) {
+        logger.warn(`hosts.json cannot be written, remembered hosts are forgotten: ${String(error)}`);
+      }
+    }
+    await this.capture.stop();
+    await this.kernel.stop(this.control === undefined ? 'keep' : this.config.router.onExit);
+    await this.control?.stop();
+    this.views.stop();
+    if (this.control !== undefined) logger.info('marpd stopped');
+  }
+
+  // --- the walk of an event ----------------------------------------------------------------------------------------
+
+  /** An event from a room that does not tell when its batch ends: handled now, flushed at the end of the turn. */
+  private hear(event: Event): void {
+    this.handle(event);
+    if (event.kind === 'link') this.watchLink(event.link);
+    if (event.kind === 'link-gone') this.capture.close(event.iface);
+    if (this.flushing) return;
+    this.flushing = true;
+    setImmediate(() => {
+      this.flushing = false;
+      this.flush();
+    });
+  }
+
+  private handle(event: Event): void {
+    this.carryOut(this.router.handle(event, performance.now()));
+  }
+
+  private carryOut(actions: readonly Action[]): void {
+    for (const action of actions) {
+      switch (action.kind) {
+        case 'send':
+          this.capture.send(action.iface, action.bytes);
+          this.views.metrics.record(action);
+          break;
+        case 'claim':
+        case 'release':
+        case 'forget-neighbour':
+        case 'ghost':
+        case 'echo':
+          this.kernel.carryOut(action);
+          break;
+        case 'reply':
+          this.commands.get(action.token)?.({ ok: action.ok, message: action.message });
+          this.commands.delete(action.token);
+          break;
+        default:
+          this.views.record(action);
+      }
+    }
+  }
+
+  /** The end of a batch of events: everything that was decided leaves, and the timer is set for what was not. */
+  private flush(): void {
+    this.capture.flush();
+    this.kernel.flush();
+    const next = this.router.nextDeadline();
+    if (next === undefined || next >= this.timerAt) return;
+    clearTimeout(this.timer);
+    this.timerAt = next;
+    this.timer = setTimeout(() => this.tick(), Math.max(0, next - performance.now()));
+  }
+
+  /**
+   * Answers that wait in a pipe are read before silence is declared: timers run before I/O, immediates after it, so a
+   * loop that was held up does not take its own delay for a dead host.
+   */
+  private tick(): void {
+    setImmediate(() => {
+      if (this.stopping !== undefined) return;
+      this.timerAt = Number.POSITIVE_INFINITY;
+      this.handle({ kind: 'tick' });
+      this.flush();
+    });
+  }
+
+  // --- interfaces --------------------------------------------------------------------------------------------------
+
+  /** Capture follows the link: open while it is up, whatever its carrier; a capture that saw it down is deaf. */
+  private watchLink(link: Link): void {
+    if (this.router.isMobility(link.index) && link.up) this.capture.open(link);
+    else this.capture.close(link.index);
+  }
+
+  private captureChanged(iface: number, open: boolean, reason: string): void {
+    if (open) this.captureReasons.delete(iface);
+    else this.captureReasons.set(iface, reason);
+    this.hear({ kind: 'capture', iface, open });
+  }
+
+  // --- what the side door sees and asks ----------------------------------------------------------------------------
+
+  private api(): Api {
+    const { router, views } = this;
+    return {
+      status: () => this.status(),
+      hosts: (query) => pageHosts(router, query, performance.now()),
+      host: (ip) => {
+        const host = router.host(ip);
+        return host === undefined ? undefined : viewHost(router, host, performance.now());
+      },
+      interfaces: () => this.interfaces(),
+      why: (ip) => {
+        const host = router.host(ip);
+        const now = performance.now();
+        return {
+          ...views.journal.why(ip, now),
+          host: host === undefined ? null : viewHost(router, host, now),
+        };
+      },
+      drops: () => views.journal.drops(performance.now()),
+      command: (command) => this.command(command),
+      subscribe: (listener) => this.subscribe(listener),
+      metrics: () => views.metrics.text(),
+    };
+  }
+
+  private subscribe(listener: (record: object) => void): () => void {
+    const origin = Date.now() - performance.now();
+    return this.views.subscribe({
+      saw: (action) => {
+        const record = recordOf(action, origin, this.nameOf);
+        if (record !== undefined) listener(record);
+      },
+      sawInstalled: (ip, age, dev, latencyMs, now) =>
+        listener(installedRecord(ip, age, dev, latencyMs, origin, now)),
+    });
+  }
+
+  private command(command: Command): Promise<CommandResult> {
+    const token = this.nextToken++;
+    return new Promise((resolve) => {
+      this.commands.set(token, resolve);
+      this.hear({ kind: 'command', token, command });
+    });
+  }
+
+  private interfaces() {
+    const known = new Map(this.capture.stats().interfaces.map((stats) => [stats.iface, stats]));
+    return viewInterfaces(this.router, this.config.policy, (iface) => ({
+      capturing: known.get(iface)?.open ?? false,
+      reason: this.captureReasons.get(iface),
+      frames: known.get(iface)?.frames ?? 0,
+    }));
+  }
+
+  private gauges() {
+    const capture = this.capture.stats();
+    return {
+      hosts: this.router.counts,
+      interfaces: capture.interfaces.map(({ name, frames, open }) => ({ name, frames, capturing: open })),
+      capture: { children: capture.children.length, restarts: capture.restarts },
+      kernel: this.kernel.stats(),
+      eventReaders: this.control?.readers ?? 0,
+    };
+  }
+
+  private status(): StatusView {
+    const now = performance.now();
+    const capture = this.capture.stats();
+    const { router } = this.config;
+    return {
+      version: readVersion(),
+      pid: process.pid,
+      startedAt: new Date(this.startedAt).toISOString(),
+      uptimeMs: process.uptime() * 1000,
+      configPath: this.options.configPath ?? null,
+      lastReload:
+        this.lastReload === undefined
+          ? null
+          : { agoMs: now - this.lastReload.at, ok: this.lastReload.ok, message: this.lastReload.message },
+      protocol: router.protocol,
+      freshTable: router.freshTable,
+      settledTable: router.settledTable,
+      watchTables: [...router.watchTables],
+      freshMetric: router.freshMetric,
+      settledMetric: router.settledMetric,
+      hosts: { ...this.router.counts },
+      interfaces: {
+        present: this.interfaces().filter((view) => view.present && view.master === null).length,
+        capturing: capture.interfaces.filter((view) => view.open).length,
+      },
+      capture: { children: childViews(capture), restarts: capture.restarts, frames: capture.frames },
+      kernel: this.kernel.stats(),
+      eventLoopLagMs: this.views.metrics.eventLoopLagMs(),
+      rssBytes: process.memoryUsage.rss(),
+      alarms: this.views.journal.alarms(now),
+    };
+  }
+}
+
+function childViews(capture: CaptureStats): StatusView['capture']['children'] {
+  return capture.children.map(({ pid, rssBytes, interfaces }) => ({
+    pid,
+    rssBytes: rssBytes ?? null,
+    interfaces: [],
+  }));
 }

@@ -2,9 +2,10 @@
 import { readArguments } from './arguments.js';
 import { checkCapBuild } from './capture/native.js';
 import { ConfigError, configForInterfaces, loadConfig } from './config.js';
+import { ControlError } from './control/socket.js';
 import { Daemon, StartError } from './daemon.js';
 import { createLogger } from './log.js';
-import { notify } from './notify.js';
+import { notify } from './kernel/notify.js';
 
 /** marpd: arguments, config, construct, run, stop. */
 async function main(): Promise<void> {
@@ -37,10 +38,13 @@ async function main(): Promise<void> {
 
 /** What the outside world has wrong is said in a sentence; a broken invariant of ours with its stack. */
 function fail(error: unknown): never {
-  const expected = error instanceof ConfigError || error instanceof StartError || typeof error === 'string';
+  const badConfig = error instanceof ConfigError;
+  const expected =
+    badConfig || error instanceof StartError || error instanceof ControlError || typeof error === 'string';
   const text = error instanceof Error ? (expected ? error.message : error.stack) : String(error);
   console.error(`marpd: ${text}`);
-  process.exit(expected ? 1 : 70);
+  // sysexits.h: EX_CONFIG, which the systemd unit does not restart for, and EX_SOFTWARE.
+  process.exit(badConfig ? 78 : expected ? 1 : 70);
 }
 
 main().catch(fail);
