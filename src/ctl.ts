@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util';
 import { readVersion } from './arguments.js';
 import type { Config } from './config.js';
 import { ControlClient, Refused, Unreachable } from './control/client.js';
-import { type CommandName, EVENT_KINDS, type EventKind, isInterfaceName } from './control/schemas.js';
+import { type CommandName, EVENT_KINDS, type EventKind, isInterfaceName } from './control/requests.js';
 import {
   formatDrops,
   formatHost,

@@ -1,26 +1,21 @@
 import { type ClientRequest, type IncomingMessage, request as httpRequest } from 'node:http';
-import * as z from 'zod';
+import type * as z from 'zod';
 import { type Ip, formatIp } from '../wire/addresses.js';
-import {
-  type CommandName,
-  type CommandResult,
-  type DropView,
-  type EventKind,
-  type EventRecord,
-  type HostView,
-  type HostsPage,
-  type InterfaceView,
-  type StatusView,
-  type WhyView,
-  commandResult,
-  dropView,
-  errorBody,
-  hostView,
-  hostsPage,
-  interfaceView,
-  statusView,
-  whyView,
+import type { CommandName, EventKind } from './requests.js';
+import type {
+  CommandResult,
+  DropView,
+  ErrorBody,
+  EventRecord,
+  HostView,
+  HostsPage,
+  InterfaceView,
+  StatusView,
+  WhyView,
 } from './schemas.js';
+import type * as schemasModule from './schemas.js';
+
+type Schemas = typeof schemasModule;
 
 /** No daemon answers at the socket; `message` says why and what to do. */
 export class Unreachable extends Error {
@@ -67,20 +62,20 @@ export class ControlClient {
   }
 
   status(): Promise<StatusView> {
-    return this.#get('/v1/status', statusView);
+    return this.#get('/v1/status', (schemas) => schemas.statusView);
   }
 
   /** All hosts that match, or one page when `limit` is given. */
   hosts(filter: HostFilter = {}): Promise<HostsPage> {
     const query = new URLSearchParams();
     for (const [key, value] of Object.entries(filter)) if (value !== undefined) query.set(key, String(value));
-    return this.#get(query.size === 0 ? '/v1/hosts' : `/v1/hosts?${query}`, hostsPage);
+    return this.#get(query.size === 0 ? '/v1/hosts' : `/v1/hosts?${query}`, (schemas) => schemas.hostsPage);
   }
 
   /** Undefined when the daemon does not know it. */
   async host(ip: Ip): Promise<HostView | undefined> {
     try {
-      return await this.#get(`/v1/hosts/${formatIp(ip)}`, hostView);
+      return await this.#get(`/v1/hosts/${formatIp(ip)}`, (schemas) => schemas.hostView);
     } catch (error) {
       if (error instanceof Refused && error.code === 'no-such-host') return undefined;
       throw error;
@@ -88,15 +83,15 @@ export class ControlClient {
   }
 
   async interfaces(): Promise<InterfaceView[]> {
-    return (await this.#get('/v1/interfaces', z.object({ interfaces: z.array(interfaceView) }))).interfaces;
+    return (await this.#get('/v1/interfaces', (schemas) => schemas.interfacesAnswer)).interfaces;
   }
 
   why(ip: Ip): Promise<WhyView> {
-    return this.#get(`/v1/why/${formatIp(ip)}`, whyView);
+    return this.#get(`/v1/why/${formatIp(ip)}`, (schemas) => schemas.whyView);
   }
 
   async drops(): Promise<DropView[]> {
-    return (await this.#get('/v1/drops', z.object({ drops: z.array(dropView) }))).drops;
+    return (await this.#get('/v1/drops', (schemas) => schemas.dropsAnswer)).drops;
   }
 
   async metrics(): Promise<string> {
@@ -107,7 +102,9 @@ export class ControlClient {
   async command(name: CommandName, body: CommandBody): Promise<CommandResult> {
     try {
       const text = await readAll(await this.#request('POST', `/v1/${name}`, JSON.stringify(body)));
-      return parse(text, commandResult);
+      const { ok, message } = parseJson(text) as Partial<CommandResult>;
+      if (typeof ok !== 'boolean' || typeof message !== 'string') throw strange('no ok, no message');
+      return { ok, message };
     } catch (error) {
       if (error instanceof Refused && error.status === 409) return { ok: false, message: error.message };
       throw error;
@@ -137,8 +134,16 @@ export class ControlClient {
     }
   }
 
-  async #get<T>(path: string, schema: z.ZodType<T>): Promise<T> {
-    return parse(await readAll(await this.#request('GET', path)), schema);
+  /** Schemas are loaded where an answer has to be checked; commands do without. */
+  async #get<T>(path: string, pick: (schemas: Schemas) => z.ZodType<T>): Promise<T> {
+    const [text, schemas] = await Promise.all([
+      this.#request('GET', path).then(readAll),
+      import('./schemas.js'),
+    ]);
+    const result = pick(schemas).safeParse(parseJson(text));
+    if (result.success) return result.data;
+    const issue = result.error.issues[0];
+    throw strange(`${issue?.path.join('.')}: ${issue?.message}`);
   }
 
   async #request(
@@ -173,32 +178,31 @@ export class ControlClient {
     if (response.statusCode === 200) return response;
     const text = await readAll(response);
     const status = response.statusCode ?? 0;
-    let refusal: z.infer<typeof errorBody>['error'] = { code: 'unknown', message: `HTTP ${status}` };
-    try {
-      refusal = errorBody.parse(JSON.parse(text)).error;
-    } catch {
-      // Not marpd's words; the status says enough.
-    }
-    throw new Refused(status, refusal.code, refusal.message);
+    const { code, message } = refusalIn(text) ?? { code: 'unknown', message: `HTTP ${status}` };
+    throw new Refused(status, code, message);
   }
 }
 
-function parse<T>(text: string, schema: z.ZodType<T>): T {
-  let result: { success: boolean; data?: T; error?: z.ZodError };
+function parseJson(text: string): unknown {
   try {
-    result = schema.safeParse(JSON.parse(text));
+    return JSON.parse(text);
   } catch {
     throw new Refused(200, 'unknown', 'the answer is cut short or no JSON');
   }
-  if (!result.success) {
-    const issue = result.error?.issues[0];
-    throw new Refused(
-      200,
-      'unknown',
-      `the answer is of another version of marpd (${issue?.path.join('.')}: ${issue?.message})`,
-    );
+}
+
+function strange(detail: string): Refused {
+  return new Refused(200, 'unknown', `the answer is of another version of marpd (${detail})`);
+}
+
+/** The error in an answer, when the words are marpd's. */
+function refusalIn(text: string): { code: string; message: string } | undefined {
+  try {
+    const { error } = JSON.parse(text) as Partial<ErrorBody>;
+    return typeof error?.code === 'string' && typeof error.message === 'string' ? error : undefined;
+  } catch {
+    return undefined;
   }
-  return result.data as T;
 }
 
 async function readAll(response: IncomingMessage): Promise<string> {

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { BadRequest } from './schemas.js';
+import { BadRequest } from './requests.js';
 
 /** What the server needs of HTTP, hostile clients included. */
 

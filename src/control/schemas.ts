@@ -1,18 +1,7 @@
 import * as z from 'zod';
-import { ALARMS, CAUSES, type Command, DROP_REASONS, HOST_STATES } from '../mobility/events.js';
-import {
-  type Ip,
-  type Mac,
-  type Prefix,
-  isGroupMac,
-  isLoopback,
-  isMulticast,
-  isReserved,
-  isUnspecified,
-  parseIp,
-  parseMac,
-  parsePrefix,
-} from '../wire/addresses.js';
+import { ALARMS, CAUSES, DROP_REASONS, HOST_STATES } from '../mobility/events.js';
+import type { Ip, Mac, Prefix } from '../wire/addresses.js';
+import type { EventKind } from './requests.js';
 
 /**
  * Bodies and answers of the control API. Addresses are text, times are milliseconds, what is not known is null: the
@@ -182,22 +171,18 @@ export const dropView = z.object({
 });
 export type DropView = z.infer<typeof dropView>;
 
-export const commandResult = z.object({ ok: z.boolean(), message: z.string() });
-export type CommandResult = z.infer<typeof commandResult>;
+export const interfacesAnswer = z.object({ interfaces: z.array(interfaceView) });
+export const dropsAnswer = z.object({ drops: z.array(dropView) });
 
-export const errorBody = z.object({ error: z.object({ code: z.string(), message: z.string() }) });
-export type ErrorBody = z.infer<typeof errorBody>;
+export interface CommandResult {
+  readonly ok: boolean;
+  /** For people: what was done, or why not. */
+  readonly message: string;
+}
 
-export const EVENT_KINDS = [
-  'transition',
-  'alarm',
-  'answered',
-  'evidence',
-  'drop',
-  'installed',
-  'lost',
-] as const;
-export type EventKind = (typeof EVENT_KINDS)[number];
+export interface ErrorBody {
+  readonly error: { readonly code: string; readonly message: string };
+}
 
 /** One line of /v1/events, as records.ts makes it. */
 export interface EventRecord {
@@ -217,107 +202,4 @@ export interface HostQuery {
   readonly limit: number;
   /** Where the page before ended: its `next`. */
   readonly after: Ip | undefined;
-}
-
-export const MAX_PAGE = 10_000;
-export const MAX_ADDRESSES = 256;
-
-/** What a request asks for cannot be done as it is written; `message` says why. */
-export class BadRequest extends Error {
-  override readonly name = 'BadRequest';
-}
-
-/** Query of /v1/hosts. `limit` undefined: all of them. @throws BadRequest */
-export function parseHostQuery(
-  query: URLSearchParams,
-): Omit<HostQuery, 'limit'> & { limit: number | undefined } {
-  const known = ['state', 'interface', 'mac', 'prefix', 'limit', 'after'];
-  for (const key of new Set(query.keys())) {
-    if (!known.includes(key))
-      throw new BadRequest(`unknown query parameter "${key}"; there are ${known.join(', ')}`);
-    if (query.getAll(key).length > 1) throw new BadRequest(`query parameter "${key}" is given twice`);
-  }
-  const read = <T>(key: string, parse: (text: string) => T | undefined, expected: string): T | undefined => {
-    const text = query.get(key);
-    if (text === null) return undefined;
-    const value = parse(text);
-    if (value === undefined) throw new BadRequest(`${key}: ${JSON.stringify(text)} is not ${expected}`);
-    return value;
-  };
-  return {
-    state: read(
-      'state',
-      (text) => HOST_STATES.find((state) => state === text),
-      `one of ${HOST_STATES.join(', ')}`,
-    ),
-    interface: read('interface', (text) => (isInterfaceName(text) ? text : undefined), 'an interface name'),
-    mac: read('mac', parseMac, 'a MAC address'),
-    prefix: read('prefix', parsePrefix, 'a prefix such as 10.1.1.0/24'),
-    limit: read(
-      'limit',
-      (text) => (/^[1-9]\d{0,4}$/.test(text) && Number(text) <= MAX_PAGE ? Number(text) : undefined),
-      `a number from 1 to ${MAX_PAGE}`,
-    ),
-    after: read('after', parseIp, 'an address (take `next` of the page before)'),
-  };
-}
-
-/** Address in a path or a body that one host can have. @throws BadRequest */
-export function parseHostIp(text: unknown): Ip {
-  const ip = typeof text === 'string' ? parseIp(text) : undefined;
-  if (ip === undefined) throw new BadRequest(`ip: ${JSON.stringify(text)} is not an IP address`);
-  if (isUnspecified(ip) || isLoopback(ip) || isMulticast(ip) || isReserved(ip)) {
-    throw new BadRequest(`ip: ${text} is an address that no host can have`);
-  }
-  return ip;
-}
-
-export type CommandName = Command['name'];
-
-/** A command from the body of a POST. @throws BadRequest naming the field */
-export function parseCommand(name: CommandName, body: unknown): Command {
-  if (typeof body !== 'object' || body === null || Array.isArray(body))
-    throw new BadRequest('the body must be a JSON object');
-  const fields = body as Readonly<Record<string, unknown>>;
-  const known = name === 'probe' || name === 'clear' ? ['ip'] : ['mac', 'ip', 'interface'];
-  for (const key of Object.keys(fields)) {
-    if (!known.includes(key))
-      throw new BadRequest(`${JSON.stringify(key)}: unknown field; ${name} takes ${known.join(', ')}`);
-  }
-  if (name === 'probe' || name === 'clear') return { name, ip: parseHostIp(fields.ip) };
-  const mac = fields.mac === undefined || fields.mac === null ? undefined : parseHostMac(fields.mac);
-  const ips = parseHostIps(fields.ip);
-  const target = fields.interface;
-  if (typeof target !== 'string' || !isInterfaceName(target)) {
-    throw new BadRequest(`interface: ${JSON.stringify(target)} is not an interface name`);
-  }
-  if (name === 'prepare') {
-    if (mac === undefined) throw new BadRequest('mac: prepare needs the MAC address of the guest');
-    if (ips.length === 0) throw new BadRequest('ip: prepare needs the addresses of the guest');
-    return { name, mac, ips, interface: target };
-  }
-  if (mac === undefined && ips.length === 0)
-    throw new BadRequest(`mac, ip: ${name} needs at least one of them`);
-  return { name, mac, ips, interface: target };
-}
-
-function parseHostMac(text: unknown): Mac {
-  const mac = typeof text === 'string' ? parseMac(text) : undefined;
-  if (mac === undefined) throw new BadRequest(`mac: ${JSON.stringify(text)} is not a MAC address`);
-  if (mac === 0 || isGroupMac(mac))
-    throw new BadRequest(`mac: ${text} is zero or a group address, no host has it`);
-  return mac;
-}
-
-function parseHostIps(value: unknown): Ip[] {
-  if (value === undefined || value === null) return [];
-  const texts: readonly unknown[] = Array.isArray(value) ? value : [value];
-  if (texts.length > MAX_ADDRESSES)
-    throw new BadRequest(`ip: ${texts.length} addresses, at most ${MAX_ADDRESSES} at once`);
-  return [...new Set(texts.map(parseHostIp))];
-}
-
-/** What the kernel takes as a name (IFNAMSIZ 16, no slash, no space). */
-export function isInterfaceName(text: string): boolean {
-  return /^[^\s/:]{1,15}$/.test(text) && text !== '.' && text !== '..' && Buffer.byteLength(text) <= 15;
 }

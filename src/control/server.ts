@@ -7,18 +7,20 @@ import { type Ip, formatIp } from '../wire/addresses.js';
 import {
   BadRequest,
   type CommandName,
-  type CommandResult,
-  type DropView,
   EVENT_KINDS,
   type EventKind,
-  type HostQuery,
-  type HostView,
-  type InterfaceView,
-  type StatusView,
-  type WhyView,
   parseCommand,
   parseHostIp,
   parseHostQuery,
+} from './requests.js';
+import type {
+  CommandResult,
+  DropView,
+  HostQuery,
+  HostView,
+  InterfaceView,
+  StatusView,
+  WhyView,
 } from './schemas.js';
 import {
   Refusal,

@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http';
-import { EVENT_KINDS, type EventKind, type EventRecord } from './schemas.js';
+import { EVENT_KINDS, type EventKind } from './requests.js';
+import type { EventRecord } from './schemas.js';
 
 /** What a slow reader may leave unread before it loses records. */
 const QUEUE_BYTES = 1 << 20;
