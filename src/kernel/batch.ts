@@ -47,6 +47,8 @@ export interface BatchOptions {
   readonly onWarning: (message: string) => void;
   /** A line sent to every new process at once, so that its tables of names are read before they are needed. */
   readonly warmUp?: string | undefined;
+  /** Some commands were acknowledged: there is room for more. */
+  readonly onProgress?: (() => void) | undefined;
 }
 
 const BARRIER = 'marpd-barrier';
@@ -105,6 +107,7 @@ export class IpBatch {
   }
 
   #enqueue(job: Job): void {
+    if (job.commands.length === 0) throw new Error('a job without commands');
     this.#unsent.push(job);
     this.#unsentCommands += job.commands.length;
     if (this.#turnScheduled) return;
@@ -168,9 +171,14 @@ export class IpBatch {
     return new Promise((resolve) => this.#idle.push(resolve));
   }
 
-  /** Carries out what was submitted and ends the processes. */
-  async close(): Promise<void> {
-    await this.idle();
+  /** Carries out what was submitted, if that is possible within `timeoutMs`, and ends the processes. */
+  async close(timeoutMs = 5000): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, timeoutMs);
+    });
+    await Promise.race([this.idle(), late]);
+    clearTimeout(timer);
     this.#closing = true;
     clearTimeout(this.#restart);
     const ended = [this.#process, this.#spare].map(
@@ -216,6 +224,9 @@ export class IpBatch {
     const at = Number(line.slice('Command failed -:'.length));
     process.reached = at;
     if (process.complaint !== '' && process === this.#process) this.#blame(at, process.complaint);
+    if (at === 1 && this.#options.warmUp !== undefined && process.complaint.includes('not permitted')) {
+      this.#options.onWarning('the kernel refuses to change routes: marpd needs CAP_NET_ADMIN');
+    }
     process.complaint = '';
   }
 
@@ -262,6 +273,7 @@ export class IpBatch {
 
   #settle(): void {
     this.#renewIfQuiet();
+    this.#options.onProgress?.();
     if (this.#idle.length === 0) return;
     this.flush();
     if (this.outstanding > 0) return;
@@ -277,13 +289,16 @@ export class IpBatch {
     }
     if (process !== this.#process) return;
     this.#process = undefined;
+    this.#renewing = false;
     this.deaths++;
     this.#deathsInARow++;
-    if (process.complaint === '' && status !== 2) {
-      this.#options.onWarning(`the ip process ended (status ${status}); it is restarted`);
+    // Status 2 is a refused `neigh` command: its job is told.
+    if (status !== 2) {
+      const why = process.complaint === '' ? '' : `: ${process.complaint}`;
+      this.#options.onWarning(`the ip process ended (status ${status})${why}; it is restarted`);
     }
-    this.#replace();
     this.#bury(process);
+    this.#replace();
   }
 
   /** What the dead process did not acknowledge is lost, but for the command that it died of, if that is known. */

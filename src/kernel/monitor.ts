@@ -1,0 +1,420 @@
+import type { ChildProcess } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import type { Readable } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Event, IfIndex, Link, Route } from '../mobility/events.js';
+import type { Ip } from '../wire/addresses.js';
+import { CarrierPoll } from './carrier.js';
+import { LineSplitter, launch, readLines } from './launch.js';
+import { LinkTable } from './links.js';
+import { parseMonitorLine } from './parse-line.js';
+import { type AddressLine, type LinkLine, parseLinkOrAddress } from './parse-link.js';
+import { type FdbLine, type NeighbourLine, parseBridgeFdb, parseNeighbour } from './parse-neighbour.js';
+import { MAIN_TABLE, type RouteLine, parseRoute } from './parse-route.js';
+import { PrintedNames } from './printed-names.js';
+
+export interface WatchOptions {
+  /** Our own route protocol number. */
+  readonly protocol: number;
+  /** Tables whose routes are told; main always is. */
+  readonly watchTables: readonly number[];
+  readonly onEvent: (event: Event) => void;
+  /** All events of one piece of news were given. */
+  readonly onBatchEnd?: (() => void) | undefined;
+  /** A host route of ours was deleted, possibly because we asked for it. */
+  readonly onOwnRouteDeleted: (route: Route) => void;
+  /** A neighbour entry of ours was deleted, possibly because we asked for it. */
+  readonly onOwnNeighbourDeleted: (ip: Ip, iface: IfIndex) => void;
+  /** The complete state was read again: changes may have been missed before. */
+  readonly onResync?: ((reason: string) => void) | undefined;
+  readonly onWarning: (message: string) => void;
+  /** Whether neighbour entries on an interface are wanted; all of them when left out. */
+  readonly wantsNeighbours?: ((link: Link) => boolean) | undefined;
+  /** How often carriers are looked at, ms; 0 for never. */
+  readonly carrierPollMs?: number | undefined;
+}
+
+const CARRIER_POLL_MS = 40;
+const SUBSCRIBE_TIMEOUT_MS = 1000;
+/** After an overrun the dump waits for the burst to end: it would only be overrun again. */
+const OVERRUN_QUIET_MS = 100;
+const OVERRUN_WAIT_MS = 1000;
+/** A line that is not understood may mean a missed change, but not more than one dump in this time. */
+const MISTRUST_MS = 5000;
+const RETRY_MS = [0, 20, 100, 500, 2000];
+const SUPERSEDED = 'superseded by a newer dump';
+
+/**
+ * Tells what happens in the kernel's tables, as Events. One `ip monitor` for links, addresses, neighbours (bridge
+ * forwarding entries are among them) and routes; dumps at the start, and again whenever the monitor died or missed
+ * something.
+ *
+ * A dump and the monitor overlap: the monitor is connected first. What it tells while a dump of routes runs is passed
+ * on at once, and the dump's own line for the same route is skipped, since it may be older.
+ */
+export class KernelWatch {
+  readonly links = new LinkTable();
+  readonly #options: WatchOptions;
+  readonly #tables: ReadonlySet<number>;
+  readonly #ownMark: string;
+  readonly #names = new PrintedNames();
+  readonly #carrier: CarrierPoll;
+  /** Permanent neighbour entries that somebody else made. */
+  #foreign = new Map<IfIndex, Set<Ip>>();
+  #child: ChildProcess | undefined;
+  /** Lines that came before the links were known. */
+  #held: string[] | undefined;
+  /** Routes that changed while a dump runs. */
+  #touched: Set<string> | undefined;
+  #generation = 0;
+  #failures = 0;
+  #resyncTimer: NodeJS.Timeout | undefined;
+  #overrunSince: number | undefined;
+  #mistrustedAt = Number.NEGATIVE_INFINITY;
+  #started = false;
+  #stopped = false;
+  /** Complete dumps after the first, and lines not understood. */
+  readonly stats = { resyncs: 0, overruns: 0, deaths: 0, lines: 0, notUnderstood: 0 };
+
+  constructor(options: WatchOptions) {
+    this.#options = options;
+    this.#tables = new Set([MAIN_TABLE, ...options.watchTables]);
+    this.#ownMark = ` proto ${options.protocol} `;
+    this.#carrier = new CarrierPoll((index, carrier) => {
+      this.#tell(this.links.setCarrier(index, carrier));
+      this.#endBatch();
+    });
+  }
+
+  /** The pid of the monitor, for tests and the memory account. */
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
+  /** Resolves when the complete state was told. Rejects when `ip` does not work here. */
+  async start(): Promise<void> {
+    for (;;) {
+      try {
+        await this.#connect();
+        break;
+      } catch (error) {
+        this.#drop();
+        if (++this.#failures >= RETRY_MS.length) throw error;
+        await delay(RETRY_MS[this.#failures] ?? 0);
+      }
+    }
+    this.#started = true;
+    if (this.#overrunSince !== undefined) this.#resync('the monitor missed events', OVERRUN_QUIET_MS);
+    const pollMs = this.#options.carrierPollMs ?? CARRIER_POLL_MS;
+    if (pollMs > 0) this.#carrier.start(pollMs, () => this.links.all());
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    clearTimeout(this.#resyncTimer);
+    this.#carrier.stop();
+    this.#drop();
+  }
+
+  /** Whether somebody else made a permanent neighbour entry for the address there; it is not ours to touch. */
+  hasForeignNeighbour(ip: Ip, iface: IfIndex): boolean {
+    return this.#foreign.get(iface)?.has(ip) ?? false;
+  }
+
+  /** Ends the monitor; nothing it may still say counts. */
+  #drop(): void {
+    this.#generation++;
+    this.#child?.kill('SIGKILL');
+    this.#child = undefined;
+    this.#held = undefined;
+    this.#touched = undefined;
+  }
+
+  async #connect(): Promise<void> {
+    const generation = ++this.#generation;
+    const stale = () => generation !== this.#generation;
+    const check = () => {
+      if (stale()) throw new Error(SUPERSEDED);
+    };
+    this.#held = [];
+    this.#child = this.#spawn(generation);
+    await subscribed(this.#child);
+    check();
+    const { linkLines, addressLines } = await dumpLinks();
+    check();
+    const events = this.links.replace(linkLines, addressLines);
+    for (const event of events) if (event.kind === 'link-gone') this.#carrier.forget(event.iface);
+    for (const event of events) this.#options.onEvent(event);
+    this.#names.reset(this.links.all());
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    for (const line of held) this.#hear(line);
+    this.#endBatch();
+    await this.#dumpNeighbours(stale);
+    check();
+    await this.#dumpFdb(stale);
+    check();
+    await this.#dumpRoutes(stale);
+    check();
+    this.#touched = undefined;
+    this.#tell({ kind: 'routes-end' });
+    this.#failures = 0;
+    this.#endBatch();
+  }
+
+  #spawn(generation: number): ChildProcess {
+    const objects = ['link', 'address', 'neigh', 'route', 'netconf'];
+    // The kernel bounds the buffer by net.core.rmem_max.
+    const args = ['-o', '-d', '-N', '-rcvbuf', String(32 << 20), 'monitor', ...objects];
+    const child = launch('ip', args, 'none', ['ignore', 'pipe', 'pipe']);
+    const lines = new LineSplitter();
+    const current = () => generation === this.#generation && !this.#stopped;
+    (child.stdout as Readable).setEncoding('latin1').on('data', (text: string) => {
+      lines.push(text, (line) => {
+        if (!current()) return;
+        if (this.#held !== undefined) this.#held.push(line);
+        else this.#hear(line);
+      });
+      if (current() && this.#held === undefined) this.#endBatch();
+    });
+    (child.stderr as Readable).setEncoding('utf8').on('data', (text: string) => {
+      if (!current()) return;
+      if (text.includes('No buffer space')) this.#overrun();
+      else this.#options.onWarning(`ip monitor: ${text.trim()}`);
+    });
+    child.on('error', (error) => this.#options.onWarning(`ip monitor cannot be started: ${error.message}`));
+    child.on('close', () => {
+      if (!current()) return;
+      this.stats.deaths++;
+      this.#child = undefined;
+      this.#generation++; // whatever dump is under way counts no more
+      this.#resync('the monitor ended', RETRY_MS[Math.min(this.#failures, RETRY_MS.length - 1)] ?? 0);
+    });
+    return child;
+  }
+
+  #overrun(): void {
+    this.stats.overruns++;
+    const now = performance.now();
+    this.#overrunSince ??= now;
+    const patience = this.#overrunSince + OVERRUN_WAIT_MS - now;
+    this.#resync('the monitor missed events', Math.max(0, Math.min(OVERRUN_QUIET_MS, patience)));
+  }
+
+  #mistrust(what: string): void {
+    this.stats.notUnderstood++;
+    const now = performance.now();
+    if (now - this.#mistrustedAt < MISTRUST_MS) return;
+    this.#mistrustedAt = now;
+    this.#options.onWarning(`ip monitor said what marpd does not understand: ${what}`);
+    this.#resync('not understood', OVERRUN_QUIET_MS);
+  }
+
+  #resync(reason: string, afterMs: number): void {
+    clearTimeout(this.#resyncTimer);
+    if (!this.#started) return; // start() tries again by itself
+    this.#resyncTimer = setTimeout(() => {
+      this.#drop();
+      this.#overrunSince = undefined;
+      this.#connect().then(
+        () => {
+          this.stats.resyncs++;
+          this.#options.onResync?.(reason);
+        },
+        (error: Error) => {
+          if (this.#stopped || error.message === SUPERSEDED) return;
+          this.#failures++;
+          this.#options.onWarning(`the kernel's tables cannot be read: ${error.message}`);
+          this.#resync(reason, RETRY_MS[Math.min(this.#failures, RETRY_MS.length - 1)] ?? 0);
+        },
+      );
+    }, afterMs);
+  }
+
+  #tell(event: Event | undefined): void {
+    if (event === undefined || this.#stopped) return;
+    if (event.kind === 'link-gone') {
+      this.#carrier.forget(event.iface);
+      this.#foreign.delete(event.iface);
+    }
+    this.#options.onEvent(event);
+  }
+
+  #endBatch(): void {
+    if (!this.#stopped) this.#options.onBatchEnd?.();
+  }
+
+  #hear(line: string): void {
+    this.stats.lines++;
+    // The echo of our own routes and neighbours, tens of thousands in a burst.
+    if (line.includes(this.#ownMark) && !line.startsWith('Deleted ')) return;
+    const parsed = parseMonitorLine(line);
+    if (parsed === 'ignored') return;
+    if (parsed === undefined) {
+      if (line !== '') this.#mistrust(line);
+      return;
+    }
+    switch (parsed.kind) {
+      case 'link':
+        if (!this.#names.note(parsed)) return this.#mistrust(line);
+        return this.#tell(this.links.apply(parsed, this.#resolve));
+      case 'address':
+        return this.#tell(this.links.apply(parsed, this.#resolve));
+      case 'netconf':
+        for (const event of this.links.refreshRpFilter()) this.#tell(event);
+        return;
+      case 'route':
+        return this.#hearRoute(parsed);
+      case 'neighbour':
+        return this.#hearNeighbour(parsed, this.#resolve);
+      case 'fdb':
+        return this.#hearFdb(parsed, this.#resolve);
+    }
+  }
+
+  readonly #resolve = (name: string): IfIndex | undefined => this.#names.resolve(name);
+  /** Dumps are made by fresh processes, which know the interfaces by their present names. */
+  #resolveNow(): (name: string) => IfIndex | undefined {
+    const names = new Map([...this.links.all()].map((link) => [link.name, link.index]));
+    return (name) => names.get(name);
+  }
+
+  #hearRoute(line: RouteLine): void {
+    const own = line.protocol === this.#options.protocol;
+    if (!own && !this.#tables.has(line.table)) return;
+    const iface = line.dev === undefined ? undefined : this.#resolve(line.dev);
+    if (line.dev !== undefined && iface === undefined && !line.deleted) return this.#mistrust(line.dev);
+    const route = toRoute(line, iface);
+    if (own) {
+      if (line.deleted) this.#options.onOwnRouteDeleted(route);
+      return;
+    }
+    this.#touched?.add(routeKey(line));
+    this.#tell({ kind: 'route', change: line.deleted ? 'delete' : 'add', route, initial: false });
+  }
+
+  #hearNeighbour(line: NeighbourLine, resolve: (name: string) => IfIndex | undefined): void {
+    const iface = resolve(line.dev);
+    const link = iface === undefined ? undefined : this.links.get(iface);
+    if (iface === undefined || link === undefined) return;
+    if (line.protocol === this.#options.protocol && line.externLearn) {
+      if (line.deleted) this.#options.onOwnNeighbourDeleted(line.ip, iface);
+      return;
+    }
+    const permanent = line.state === 'PERMANENT' && !line.deleted;
+    if (permanent || this.#foreign.has(iface)) this.#noteForeign(line.ip, iface, permanent);
+    if (line.state === 'NOARP' || this.#options.wantsNeighbours?.(link) === false) return;
+    const lost = line.deleted || line.state === 'FAILED' || line.state === 'INCOMPLETE';
+    this.#tell({ kind: 'neighbour', iface, ip: line.ip, mac: lost ? undefined : line.mac });
+  }
+
+  #noteForeign(ip: Ip, iface: IfIndex, present: boolean): void {
+    const there = this.#foreign.get(iface) ?? new Set();
+    if (present) there.add(ip);
+    else there.delete(ip);
+    if (there.size > 0) this.#foreign.set(iface, there);
+    else this.#foreign.delete(iface);
+  }
+
+  #hearFdb(line: FdbLine, resolve: (name: string) => IfIndex | undefined): void {
+    if (line.permanent) return;
+    const port = resolve(line.dev);
+    const bridge = line.bridge === undefined ? this.links.get(port ?? -1)?.master : resolve(line.bridge);
+    // Without a bridge: an entry of a tunnel's own, or the last words of a port that just left.
+    if (port === undefined || bridge === undefined) return;
+    this.#tell({ kind: 'fdb', bridge, mac: line.mac, port: line.deleted ? undefined : port });
+  }
+
+  async #dumpNeighbours(stale: () => boolean): Promise<void> {
+    const resolve = this.#resolveNow();
+    this.#foreign = new Map();
+    await readLines('ip', ['-o', '-d', '-N', 'neigh', 'show'], (text) => {
+      if (stale() || text.includes(this.#ownMark)) return;
+      const line = parseNeighbour(text, false);
+      if (line !== undefined) this.#hearNeighbour(line, resolve);
+    });
+  }
+
+  async #dumpFdb(stale: () => boolean): Promise<void> {
+    if (![...this.links.all()].some((link) => link.master !== undefined)) return;
+    const resolve = this.#resolveNow();
+    await readLines('bridge', ['fdb', 'show'], (text) => {
+      if (stale()) return;
+      const line = parseBridgeFdb(text);
+      if (line !== undefined) this.#hearFdb(line, resolve);
+    });
+  }
+
+  async #dumpRoutes(stale: () => boolean): Promise<void> {
+    const resolve = this.#resolveNow();
+    const touched = new Set<string>();
+    this.#touched = touched;
+    this.#tell({ kind: 'routes-begin' });
+    for (const family of ['-4', '-6']) {
+      for (const table of this.#tables) {
+        const args = ['-o', '-d', '-N', family, 'route', 'show', 'table', String(table)];
+        const read = readLines('ip', args, (text) => {
+          if (stale()) return;
+          const line = parseRoute(text, false, { table });
+          if (line === undefined) return text.startsWith('\t') ? undefined : this.#mistrust(text);
+          if (line.protocol === this.#options.protocol || touched.has(routeKey(line))) return;
+          const iface = line.dev === undefined ? undefined : resolve(line.dev);
+          this.#tell({ kind: 'route', change: 'add', route: toRoute(line, iface), initial: true });
+        });
+        await read.catch((error: Error) => {
+          // A table that nobody has used yet; a kernel without IPv6.
+          if (!/does not exist|not supported/.test(error.message)) throw error;
+        });
+        if (stale()) return;
+      }
+    }
+  }
+}
+
+function toRoute(line: RouteLine, iface: IfIndex | undefined): Route {
+  const { prefix, table, protocol, metric, type, via } = line;
+  return { prefix, table, protocol, metric, type, iface, via };
+}
+
+function routeKey({ prefix, table, metric }: RouteLine): string {
+  return `${table} ${metric} ${prefix.length} ${prefix.ip}`;
+}
+
+/** Resolves when the monitor is a member of its groups: what happens from now on, it will tell. */
+async function subscribed(child: ChildProcess): Promise<void> {
+  const deadline = performance.now() + SUBSCRIBE_TIMEOUT_MS;
+  while (performance.now() < deadline) {
+    if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) {
+      throw new Error('ip monitor ended');
+    }
+    // sk Eth Pid Groups ...: protocol 0 is NETLINK_ROUTE.
+    for (const row of readFileSync('/proc/net/netlink', 'latin1').split('\n')) {
+      const [, protocol, pid, groups] = row.split(/\s+/);
+      if (protocol === '0' && Number(pid) === child.pid && groups !== '00000000') return;
+    }
+    await delay(1);
+  }
+}
+
+async function dumpLinks(): Promise<{ linkLines: LinkLine[]; addressLines: AddressLine[] }> {
+  const linkLines: LinkLine[] = [];
+  const addressLines: AddressLine[] = [];
+  const take = (text: string) => {
+    const line = parseLinkOrAddress(text, false);
+    if (line === undefined || line === 'ignored') return;
+    if (line.kind === 'link') linkLines.push(line);
+    else addressLines.push(line);
+  };
+  for (let tries = 0; ; tries++) {
+    linkLines.length = 0;
+    addressLines.length = 0;
+    try {
+      await readLines('ip', ['-o', '-d', '-N', 'link', 'show'], take);
+      await readLines('ip', ['-o', '-d', '-N', 'address', 'show'], take);
+      return { linkLines, addressLines };
+    } catch (error) {
+      // Interfaces came and went during the dump: take another.
+      if (tries >= 5) throw error;
+    }
+  }
+}
