@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import { readVersion } from './arguments.js';
-import { Capture, type CaptureStats } from './capture/port.js';
+import { Capture } from './capture/port.js';
+import type { CaptureStats } from './capture/stats.js';
 import { type Config, ConfigError, needsRestart } from './config.js';
 import { installedRecord, recordOf } from './control/records.js';
 import type { CommandResult, StatusView } from './control/schemas.js';
@@ -296,7 +297,7 @@ export class Daemon {
     const capture = this.capture.stats();
     return {
       hosts: this.router.counts,
-      interfaces: capture.interfaces.map(({ name, frames, open }) => ({ name, frames, capturing: open })),
+      interfaces: capture.interfaces.map(({ open, ...counts }) => ({ ...counts, capturing: open })),
       capture: { children: capture.children.length, restarts: capture.restarts },
       kernel: this.kernel.stats(),
       eventReaders: this.control?.readers ?? 0,
@@ -338,9 +339,10 @@ export class Daemon {
 }
 
 function childViews(capture: CaptureStats): StatusView['capture']['children'] {
-  return capture.children.map(({ pid, rssBytes, interfaces }) => ({
+  return capture.children.map(({ pid, interfaces, flood, rssBytes }) => ({
     pid,
+    interfaces,
+    flood,
     rssBytes: rssBytes ?? null,
-    interfaces: [],
   }));
 }

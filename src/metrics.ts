@@ -19,6 +19,12 @@ export interface Gauges {
     readonly name: string;
     readonly frames: number;
     readonly capturing: boolean;
+    /** Frames that found the kernel's ring full. */
+    readonly kernelDrops?: number;
+    /** Frames that the capture process dropped because the daemon did not keep up. */
+    readonly shed?: number;
+    /** Frames that the kernel refused to send. */
+    readonly sendFailed?: number;
   }>;
   readonly capture: { readonly children: number; readonly restarts: number };
   readonly kernel: {
@@ -164,6 +170,25 @@ export class Metrics {
     this.#counter('marpd_frames_received_total', 'Frames captured.', ['interface'], (add) => {
       for (const { name, frames } of this.#read().interfaces) add({ interface: name }, frames);
     });
+    this.#counter(
+      'marpd_frames_lost_total',
+      'Frames that never reached us.',
+      ['interface', 'where'],
+      (add) => {
+        for (const { name, kernelDrops = 0, shed = 0 } of this.#read().interfaces) {
+          add({ interface: name, where: 'ring' }, kernelDrops);
+          add({ interface: name, where: 'capture' }, shed);
+        }
+      },
+    );
+    this.#counter(
+      'marpd_send_failures_total',
+      'Frames that the kernel refused to send.',
+      ['interface'],
+      (add) => {
+        for (const { name, sendFailed = 0 } of this.#read().interfaces) add({ interface: name }, sendFailed);
+      },
+    );
     this.#counter(
       'marpd_capture_restarts_total',
       'Capture processes that died and were replaced.',

@@ -127,7 +127,8 @@ export const statusView = z.object({
   interfaces: z.object({ present: count, capturing: count }),
   capture: z.object({
     children: z.array(
-      z.object({ pid: z.int(), interfaces: z.array(z.string()), rssBytes: count.nullable() }),
+      // `flood`: it serves one busy interface alone.
+      z.object({ pid: z.int(), interfaces: count, flood: z.boolean(), rssBytes: count.nullable() }),
     ),
     restarts: count,
     frames: count,

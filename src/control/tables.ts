@@ -73,7 +73,7 @@ export function formatStatus(status: StatusView): string {
     ['interfaces', `${interfaces.present} present, ${interfaces.capturing} captured`],
     [
       'capture',
-      `${capture.children.length} processes (${capture.children.map((child) => `${child.pid}: ${child.interfaces.length} interfaces, ${mib(child.rssBytes)}`).join('; ')}), ${capture.frames} frames, ${capture.restarts} restarts`,
+      `${capture.frames} frames, ${capture.restarts} restarts, processes: ${capture.children.map(describeChild).join(', ') || 'none'}`,
     ],
     [
       'kernel',
@@ -87,6 +87,11 @@ export function formatStatus(status: StatusView): string {
     ['alarms', status.alarms.length === 0 ? 'none' : String(status.alarms.length)],
   ]);
   return fields + (status.alarms.length === 0 ? '' : `\n${formatAlarms(status.alarms)}`);
+}
+
+function describeChild(child: StatusView['capture']['children'][number]): string {
+  const load = child.flood ? 'one flooded interface' : `${child.interfaces} interfaces`;
+  return `${child.pid} (${load}, ${mib(child.rssBytes)})`;
 }
 
 function formatAlarms(alarms: readonly AlarmView[]): string {

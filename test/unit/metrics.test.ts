@@ -37,7 +37,7 @@ const alarm: Action = {
 const gauges: Gauges = {
   hosts: { unknown: 0, proving: 1, home: 2, fresh: 3, settled: 4, away: 5, remembered: 6 },
   interfaces: [
-    { name: 'lan0', frames: 77, capturing: true },
+    { name: 'lan0', frames: 77, capturing: true, kernelDrops: 8, shed: 9, sendFailed: 10 },
     { name: 'lan1', frames: 0, capturing: false },
   ],
   capture: { children: 1, restarts: 2 },
@@ -79,6 +79,10 @@ test('STYLE 3: transitions, drops, frames and alarms are metrics with the closed
     'marpd_hosts{state="settled"} 4',
     'marpd_frames_received_total{interface="lan0"} 77',
     'marpd_interface_capturing{interface="lan1"} 0',
+    'marpd_frames_lost_total{interface="lan0",where="ring"} 8',
+    'marpd_frames_lost_total{interface="lan0",where="capture"} 9',
+    'marpd_frames_lost_total{interface="lan1",where="ring"} 0',
+    'marpd_send_failures_total{interface="lan0"} 10',
     'marpd_capture_children 1',
     'marpd_capture_restarts_total 2',
     'marpd_kernel_pending 3',
