@@ -67,7 +67,13 @@ export interface ControlOptions {
   readonly warn: (message: string) => void;
 }
 
-const REQUEST_TIMEOUT_MS = 10_000;
+/** Whoever sends or reads slowly loses its connection, within two seconds of these times. */
+const HTTP = {
+  requestTimeout: 10_000,
+  headersTimeout: 10_000,
+  keepAliveTimeout: 10_000,
+  connectionsCheckingInterval: 2000,
+} as const;
 const COMMAND_TIMEOUT_MS = 10_000;
 const IDLE_TIMEOUT_MS = 30_000;
 const MAX_CONNECTIONS = 512;
@@ -95,7 +101,7 @@ export class ControlServer {
   static async start(api: Api, options: ControlOptions): Promise<ControlServer> {
     const control = new ControlServer(api, options.warn);
     try {
-      await listenOnSocket(control.#add(createServer()), options.socket);
+      await listenOnSocket(control.#add(createServer(HTTP)), options.socket);
       if (options.tcp !== undefined) await control.#listenTls(options.tcp);
       if (options.prometheus !== undefined) await control.#listenPrometheus(options.prometheus);
     } catch (error) {
@@ -125,9 +131,6 @@ export class ControlServer {
   }
 
   #add(server: Server, metricsOnly = false): Server {
-    server.requestTimeout = REQUEST_TIMEOUT_MS;
-    server.headersTimeout = REQUEST_TIMEOUT_MS;
-    server.keepAliveTimeout = REQUEST_TIMEOUT_MS;
     server.maxConnections = MAX_CONNECTIONS;
     const answer = (request: IncomingMessage, response: ServerResponse) => {
       // A client that neither reads nor hangs up must not hold a connection for ever.
@@ -161,6 +164,7 @@ export class ControlServer {
     let server: Server;
     try {
       server = createTlsServer({
+        ...HTTP,
         ...files,
         requestCert: true,
         rejectUnauthorized: true,
@@ -179,7 +183,7 @@ export class ControlServer {
   }
 
   async #listenPrometheus(where: Listen): Promise<void> {
-    await this.#listenTcp(this.#add(createServer(), true), 'prometheus', where);
+    await this.#listenTcp(this.#add(createServer(HTTP), true), 'prometheus', where);
   }
 
   async #listenTcp(server: Server, section: string, where: Listen): Promise<void> {

@@ -218,6 +218,7 @@ test('DESIGN 4: JSON lines on stdout, lines for people when asked; nothing is lo
     import { createLogger } from ${JSON.stringify(new URL('../../src/log.ts', import.meta.url).href)};
     const logger = createLogger({ level: 'info', format: '${format}' });
     for (let i = 0; i < 500; i++) logger.info({ ip: '10.1.1.5' }, 'line ' + i);
+    process.exit(0);
   `;
   const run = (format: string) => {
     const { stdout, stderr } = spawnSync(
