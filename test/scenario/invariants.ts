@@ -7,6 +7,8 @@ import { type Policy, ruleFor } from '../../src/mobility/policy.js';
 const GHOST_WINDOW_MS = 20;
 /** More calls of the brain than this without time going on are a busy loop. */
 const MAX_TICKS_AT_ONCE = 1000;
+/** More questions about one address in one second are a storm. */
+const MAX_PROBES_PER_SECOND = 300;
 /** An answer older than this proves nothing. */
 const PROOF_LASTS_MS = 1000;
 
@@ -23,6 +25,8 @@ export class Invariants {
   private readonly trusted = new Set<Ip>();
   private readonly downSince = new Map<IfIndex, number>();
   private readonly names = new Map<IfIndex, string>();
+  private readonly probes = new Map<Ip, { second: number; count: number }>();
+  private repeated: Set<Ip> | undefined;
   private ticksAt = { time: -1, count: 0 };
   /** Whether `claim` needs an answer first: prove = "before" on every interface. */
   private readonly proofFirst: boolean;
@@ -54,6 +58,12 @@ export class Invariants {
         return;
       case 'route':
         this.noteRemote(event, now);
+        return;
+      case 'routes-begin':
+        this.repeated = new Set();
+        return;
+      case 'routes-end':
+        for (const ip of [...this.remoteSince.keys()]) if (!this.repeated?.has(ip)) this.remoteSince.delete(ip);
         return;
       case 'link':
         this.names.set(event.link.index, event.link.name);
@@ -97,7 +107,7 @@ export class Invariants {
     for (const action of actions) {
       if (action.kind === 'claim') this.claimed(action, changed, event, now);
       else if (action.kind === 'release') this.released(action.ip, changed, event, now);
-      else if (action.kind === 'send') this.sent(action);
+      else if (action.kind === 'send') this.sent(action, now);
     }
     for (const ip of changed) {
       const state = this.states.get(ip);
@@ -130,19 +140,24 @@ export class Invariants {
     if (!changed.has(ip) && event.kind !== 'adopt') this.broken(`${formatIp(ip)}: a release without a transition`);
     const claim = this.claims.get(ip);
     const since = this.remoteSince.get(ip);
-    // A route that the kernel itself deleted with its interface is repaired blindly instead.
-    const kernelWas = claim !== undefined && this.downSince.has(claim.iface);
+    // A route that the kernel itself deleted with its interface is repaired blindly instead; a refused one never was.
+    const kernelWas = event.kind === 'refused' || (claim !== undefined && this.downSince.has(claim.iface));
     if (since !== undefined && now - since < GHOST_WINDOW_MS && !kernelWas) {
       this.broken(`${formatIp(ip)}: withdrawn ${(now - since).toFixed(2)} ms after a remote claim appeared`);
     }
     this.claims.delete(ip);
   }
 
-  private sent(action: Extract<Action, { kind: 'send' }>): void {
+  private sent(action: Extract<Action, { kind: 'send' }>, now: number): void {
     const frame = decodeArp(action.bytes);
     if (typeof frame === 'string') return this.broken(`sent a frame that is no ARP: ${frame}`);
     if (frame.senderIp === 0) this.broken('sent a probe with sender 0.0.0.0: Windows reports a conflict');
     if (frame.senderMac !== frame.source) this.broken('sent a frame whose sender MAC is not its source');
+    if (action.purpose !== 'probe') return;
+    const second = Math.floor(now / 1000);
+    const probes = this.probes.get(frame.targetIp);
+    if (probes?.second !== second) this.probes.set(frame.targetIp, { second, count: 1 });
+    else if (++probes.count > MAX_PROBES_PER_SECOND) this.broken(`${formatIp(frame.targetIp)}: a storm of probes`);
   }
 
   private noteAnswer(iface: IfIndex, bytes: Uint8Array, now: number): void {
@@ -155,6 +170,7 @@ export class Invariants {
   private noteRemote(event: Extract<Event, { kind: 'route' }>, now: number): void {
     const { route, change } = event;
     if (route.protocol === this.policy.protocol || route.protocol < 5 || route.prefix.length !== 32) return;
+    this.repeated?.add(route.prefix.ip);
     if (change === 'delete') this.remoteSince.delete(route.prefix.ip);
     else if (!this.remoteSince.has(route.prefix.ip)) this.remoteSince.set(route.prefix.ip, now);
   }

@@ -1,0 +1,191 @@
+import { parseConfig } from '../../src/config.js';
+import { formatIp, type Ip, type Ipv4, MAC_BROADCAST, MAC_ZERO, type Mac, type Prefix, parseIp, parsePrefix } from '../../src/wire/addresses.js';
+import { ARP_REPLY, ARP_REQUEST, type ArpFrame, decodeArp, encodeArp, encodeArpBody } from '../../src/wire/arp.js';
+import { ETHER_TYPE_RARP } from '../../src/wire/ethernet.js';
+import type { Action, Event, IfIndex, Link, Route } from '../../src/mobility/events.js';
+import type { InterfaceRule, Policy } from '../../src/mobility/policy.js';
+import { Router } from '../../src/mobility/router.js';
+import { Invariants } from '../scenario/invariants.js';
+
+export const LAN0 = 10;
+export const LAN1 = 11;
+export const WAN = 2;
+export const OUR_MAC = { [LAN0]: 0x0200fe000000 as Mac, [LAN1]: 0x0200fe000001 as Mac } as Record<number, Mac>;
+
+export const IPS = ['10.1.1.5', '10.1.1.6', '10.2.2.5', '10.2.2.6', '10.9.9.5', '10.9.9.6'].map(
+  (text) => parseIp(text) as Ipv4,
+);
+export const MACS = [0x020000000001, 0x020000000002, 0x020000000003, 0x020000000004] as Mac[];
+export const GATEWAY = parseIp('10.9.9.1') as Ipv4;
+
+const ANSWER_MS = 0.4;
+
+export function testPolicy(rule: Partial<InterfaceRule> = {}, change: (policy: Policy) => Policy = (same) => same): Policy {
+  const { policy } = parseConfig(
+    `[[interface]]\nname = "lan*"\n${['10.1.1', '10.2.2', '10.9.9']
+      .map((net) => `[[subnet]]\nprefix = "${net}.0/24"\ngateway = "${net}.1"\n`)
+      .join('')}`,
+  );
+  return change({ ...policy, interfaces: policy.interfaces.map((one) => ({ ...one, ...rule })) });
+}
+
+export function link(index: IfIndex, change: Partial<Link> = {}): Link {
+  const addresses: Record<number, string> = { [LAN0]: '10.1.1.1/24', [LAN1]: '10.2.2.1/24', [WAN]: '10.255.0.1/30' };
+  return {
+    index,
+    name: index === WAN ? 'wan' : `lan${index - LAN0}`,
+    mac: OUR_MAC[index] ?? (0x0200ff000000 as Mac),
+    up: true,
+    carrier: true,
+    master: undefined,
+    type: 'veth',
+    addresses: [parsePrefix(addresses[index] as string) as Prefix],
+    rpFilter: 1,
+    ...change,
+  };
+}
+
+export function hostRoute(ip: Ip, change: Partial<Route> = {}): Route {
+  return {
+    prefix: { ip, length: 32 },
+    table: 254,
+    protocol: 188,
+    metric: 20,
+    type: 'unicast',
+    iface: WAN,
+    via: parseIp('10.255.0.2') as Ip,
+    ...change,
+  };
+}
+
+export type FrameKind = 'gratuitous' | 'gratuitous-reply' | 'request' | 'reply' | 'probe' | 'rarp';
+
+export function frameOf(kind: FrameKind, mac: Mac, ip: Ipv4): Uint8Array {
+  if (kind === 'rarp') {
+    const nobody = 0 as Ipv4;
+    const body = { opcode: 3, senderMac: mac, senderIp: nobody, targetMac: mac, targetIp: nobody };
+    return encodeArpBody(MAC_BROADCAST, mac, ETHER_TYPE_RARP, body);
+  }
+  const frame: ArpFrame = {
+    destination: MAC_BROADCAST,
+    source: mac,
+    opcode: kind === 'gratuitous-reply' || kind === 'reply' ? ARP_REPLY : ARP_REQUEST,
+    senderMac: mac,
+    senderIp: kind === 'probe' ? (0 as Ipv4) : ip,
+    targetMac: MAC_ZERO,
+    targetIp: kind === 'request' || kind === 'reply' ? (parseIp('10.9.9.77') as Ipv4) : ip,
+  };
+  return encodeArp(frame);
+}
+
+/** Drives one brain by events, lets living hosts answer its questions, and looks at every action it gives. */
+export class Driver {
+  now = 1000;
+  readonly router: Router;
+  readonly invariants: Invariants;
+  /** Who answers: `ip mac iface`. */
+  readonly alive = new Set<string>();
+  readonly trace: string[] = [];
+  private pending: { readonly at: number; readonly iface: IfIndex; readonly bytes: Uint8Array }[] = [];
+
+  constructor(readonly policy: Policy) {
+    this.router = new Router(policy);
+    this.invariants = new Invariants('brain', policy);
+  }
+
+  boot(): void {
+    for (const index of [WAN, LAN0, LAN1]) this.tell({ kind: 'link', link: link(index) });
+    this.tell({ kind: 'routes-begin' });
+    this.tell({ kind: 'routes-end' });
+    for (const index of [LAN0, LAN1]) this.tell({ kind: 'capture', iface: index, open: true });
+  }
+
+  tell(event: Event): readonly Action[] {
+    this.invariants.before(event, this.now);
+    const actions = this.router.handle(event, this.now);
+    this.note(event, actions);
+    this.invariants.after(event, actions, this.router.nextDeadline(), this.now);
+    for (const action of actions) if (action.kind === 'send') this.sent(action.iface, action.bytes);
+    return actions;
+  }
+
+  live(ip: Ip, mac: Mac, iface: IfIndex, alive: boolean): void {
+    const key = `${ip} ${mac} ${iface}`;
+    if (alive) this.alive.add(key);
+    else this.alive.delete(key);
+  }
+
+  /** Lets time go on, tick by tick. */
+  advance(ms: number): void {
+    const end = this.now + ms;
+    for (;;) {
+      const answer = this.pending[0];
+      const deadline = this.router.nextDeadline() ?? Number.POSITIVE_INFINITY;
+      const next = Math.min(answer?.at ?? Number.POSITIVE_INFINITY, deadline);
+      if (next > end) break;
+      this.now = Math.max(this.now, next);
+      if (answer !== undefined && answer.at <= deadline) {
+        this.pending.shift();
+        this.tell({ kind: 'frame', iface: answer.iface, bytes: answer.bytes });
+      } else this.tell({ kind: 'tick' });
+    }
+    this.now = end;
+  }
+
+  /** Claims of the brain's table, counted anew. */
+  claims(): number {
+    let count = 0;
+    for (const [, host] of this.router.hosts()) if (host.claimed) count++;
+    return count;
+  }
+
+  private sent(iface: IfIndex, bytes: Uint8Array): void {
+    const asked = decodeArp(bytes);
+    if (typeof asked === 'string' || asked.opcode !== ARP_REQUEST || asked.senderIp === asked.targetIp) return;
+    for (const mac of MACS) {
+      if (asked.destination !== mac && asked.destination !== MAC_BROADCAST) continue;
+      if (!this.alive.has(`${asked.targetIp} ${mac} ${iface}`)) continue;
+      const reply = encodeArp({
+        destination: asked.senderMac,
+        source: mac,
+        opcode: ARP_REPLY,
+        senderMac: mac,
+        senderIp: asked.targetIp,
+        targetMac: asked.senderMac,
+        targetIp: asked.senderIp,
+      });
+      this.pending.push({ at: this.now + ANSWER_MS, iface, bytes: reply });
+    }
+  }
+
+  private note(event: Event, actions: readonly Action[]): void {
+    if (event.kind !== 'tick' || actions.length > 0) this.trace.push(`${this.now.toFixed(1)} < ${text(event)}`);
+    for (const action of actions) {
+      if (action.kind === 'transition') {
+        const { ip, from, to, cause, interface: dev } = action;
+        this.trace.push(`${this.now.toFixed(1)}   > ${formatIp(ip)} ${from} -> ${to} (${cause}) ${dev ?? ''}`);
+      } else if (action.kind === 'drop') this.trace.push(`${this.now.toFixed(1)}   > drop ${action.reason}`);
+      else this.trace.push(`${this.now.toFixed(1)}   > ${action.kind}`);
+    }
+  }
+}
+
+function text(event: Event): string {
+  switch (event.kind) {
+    case 'frame': {
+      const frame = decodeArp(event.bytes);
+      if (typeof frame === 'string') return `frame ${event.iface} ${frame}`;
+      return `frame ${event.iface} ${frame.senderMac.toString(16)} op ${frame.opcode} ${formatIp(frame.senderIp)} -> ${formatIp(frame.targetIp)}`;
+    }
+    case 'route':
+      return `route ${event.change} ${formatIp(event.route.prefix.ip)}`;
+    case 'link':
+      return `link ${event.link.name} up ${event.link.up} carrier ${event.link.carrier}`;
+    case 'command':
+      return `command ${event.command.name}`;
+    case 'capture':
+      return `capture ${event.iface} ${event.open}`;
+    default:
+      return event.kind;
+  }
+}
