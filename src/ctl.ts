@@ -243,6 +243,7 @@ async function doctor(options: Options, client: ControlClient, terminal: Termina
   const { diagnose } = await import('./doctor.js');
   const { gatherFacts } = await import('./doctor-facts.js');
   const findings: Finding[] = [];
+  let silence: string | undefined;
   let running: (Running & { readonly pid: number; readonly configPath: string | null }) | undefined;
   try {
     const status = await client.status();
@@ -254,7 +255,7 @@ async function doctor(options: Options, client: ControlClient, terminal: Termina
     };
   } catch (error) {
     if (!(error instanceof Unreachable)) throw error;
-    findings.push({ level: 'warning', check: 'socket', message: error.message, fix: undefined });
+    silence = error.message;
   }
   let config: Config | undefined;
   try {
@@ -274,7 +275,7 @@ async function doctor(options: Options, client: ControlClient, terminal: Termina
       });
     }
   }
-  findings.push(...diagnose(await gatherFacts(config, running?.pid), config, running));
+  findings.push(...diagnose(await gatherFacts(config, running?.pid), config, running, silence));
   const healthy = findings.every((finding) => finding.level !== 'error');
   if (options.json) terminal.out(`${JSON.stringify({ ok: healthy, findings })}\n`);
   else terminal.out(formatFindings(findings));

@@ -54,9 +54,17 @@ const NEEDED_CAPABILITIES = ['cap_net_admin', 'cap_net_raw'] as const;
 /** `nud permanent extern_learn` together, and `-j` for all objects. */
 const LEAST_IPROUTE2 = [5, 10] as const;
 
-/** Findings in the order in which a person would look, `ok` ones included. `config` undefined: none was found. */
-export function diagnose(facts: Facts, config: Config | undefined, running: Running | undefined): Finding[] {
-  const programs = [...judgeDaemon(facts, running), ...judgePrograms(facts)];
+/**
+ * Findings in the order in which a person would look, `ok` ones included. `config` undefined: none was found;
+ * `running` undefined: the daemon does not answer, `silence` says why.
+ */
+export function diagnose(
+  facts: Facts,
+  config: Config | undefined,
+  running: Running | undefined,
+  silence = 'marpd is not running',
+): Finding[] {
+  const programs = [...judgeDaemon(facts, running, silence), ...judgePrograms(facts)];
   if (config === undefined) {
     const fix = 'marpctl doctor --config FILE';
     return [...programs, warning('config', 'no configuration found: what depends on it is not checked', fix)];
@@ -97,9 +105,9 @@ function isMobility(config: Config, link: Link): boolean {
   );
 }
 
-function judgeDaemon(facts: Facts, running: Running | undefined): Finding[] {
+function judgeDaemon(facts: Facts, running: Running | undefined, silence: string): Finding[] {
   if (running === undefined) {
-    return [warning('daemon', 'marpd is not running; only the machine is checked', 'systemctl start marpd')];
+    return [warning('daemon', `${silence}; only the machine is checked`, 'systemctl start marpd')];
   }
   const findings = [ok('daemon', 'marpd is running')];
   const held = facts.capabilities;
