@@ -47,6 +47,8 @@ export interface BatchOptions {
   readonly onWarning: (message: string) => void;
   /** A line sent to every new process at once, so that its tables of names are read before they are needed. */
   readonly warmUp?: string | undefined;
+  /** We may not change routes; told at most once by each process, when there is a warm-up. */
+  readonly onDenied?: ((refusal: string) => void) | undefined;
   /** Some commands were acknowledged: there is room for more. */
   readonly onProgress?: (() => void) | undefined;
 }
@@ -225,7 +227,7 @@ export class IpBatch {
     process.reached = at;
     if (process.complaint !== '' && process === this.#process) this.#blame(at, process.complaint);
     if (at === 1 && this.#options.warmUp !== undefined && process.complaint.includes('not permitted')) {
-      this.#options.onWarning('the kernel refuses to change routes: marpd needs CAP_NET_ADMIN');
+      this.#options.onDenied?.(process.complaint);
     }
     process.complaint = '';
   }

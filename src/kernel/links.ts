@@ -8,10 +8,16 @@ export type Resolve = (name: string) => IfIndex | undefined;
 
 /** All interfaces as the kernel last showed them; every change of one is an Event with its whole new state. */
 export class LinkTable {
-  #links = new Map<IfIndex, Link>();
+  readonly #links = new Map<IfIndex, Link>();
+  readonly #indices = new Map<string, IfIndex>();
 
   get(index: IfIndex): Link | undefined {
     return this.#links.get(index);
+  }
+
+  /** By present name. */
+  indexOf(name: string): IfIndex | undefined {
+    return this.#indices.get(name);
   }
 
   all(): IterableIterator<Link> {
@@ -25,7 +31,7 @@ export class LinkTable {
       return known === undefined ? undefined : this.#set(withAddress(known, line));
     }
     if (line.deleted) {
-      return this.#links.delete(line.index) ? { kind: 'link-gone', iface: line.index } : undefined;
+      return known === undefined ? undefined : this.#remove(known);
     }
     return this.#set(toLink(line, resolve, known?.addresses ?? []));
   }
@@ -35,11 +41,8 @@ export class LinkTable {
     const indices = new Map(linkLines.map((line) => [line.name, line.index]));
     const addresses = new Map<IfIndex, Prefix[]>(linkLines.map((line) => [line.index, []]));
     for (const line of addressLines) addresses.get(line.index)?.push(line.prefix);
-    const gone = [...this.#links.keys()].filter((index) => !addresses.has(index));
-    const events: Event[] = gone.map((iface) => {
-      this.#links.delete(iface);
-      return { kind: 'link-gone', iface };
-    });
+    const gone = [...this.#links.values()].filter((link) => !addresses.has(link.index));
+    const events = gone.map((link) => this.#remove(link));
     for (const line of linkLines) {
       const changed = this.#set(toLink(line, (name) => indices.get(name), addresses.get(line.index) ?? []));
       if (changed !== undefined) events.push(changed);
@@ -62,8 +65,19 @@ export class LinkTable {
     return events;
   }
 
+  #remove(link: Link): Event {
+    this.#links.delete(link.index);
+    if (this.#indices.get(link.name) === link.index) this.#indices.delete(link.name);
+    return { kind: 'link-gone', iface: link.index };
+  }
+
   #set(link: Link): Event | undefined {
     const known = this.#links.get(link.index);
+    if (known?.name !== link.name) {
+      if (known !== undefined && this.#indices.get(known.name) === link.index)
+        this.#indices.delete(known.name);
+      this.#indices.set(link.name, link.index);
+    }
     if (known !== undefined && sameAddresses(known.addresses, link.addresses)) {
       if (sameButForAddresses(known, link)) return undefined;
       // The identity of the list tells the brain whether it must think about addresses at all.

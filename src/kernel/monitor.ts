@@ -5,10 +5,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Event, IfIndex, Link, Route } from '../mobility/events.js';
 import type { Ip } from '../wire/addresses.js';
 import { CarrierPoll } from './carrier.js';
+import { dumpLinks, dumpRoutes } from './dump.js';
 import { LineSplitter, launch, readLines } from './launch.js';
 import { LinkTable } from './links.js';
 import { parseMonitorLine } from './parse-line.js';
-import { type AddressLine, type LinkLine, parseLinkOrAddress } from './parse-link.js';
 import { type FdbLine, type NeighbourLine, parseBridgeFdb, parseNeighbour } from './parse-neighbour.js';
 import { MAIN_TABLE, type RouteLine, parseRoute } from './parse-route.js';
 import { PrintedNames } from './printed-names.js';
@@ -246,8 +246,7 @@ export class KernelWatch {
 
   #hear(line: string): void {
     this.stats.lines++;
-    // The echo of our own routes and neighbours, tens of thousands in a burst.
-    if (line.includes(this.#ownMark) && !line.startsWith('Deleted ')) return;
+    if (line.includes(this.#ownMark) && isEcho(line)) return;
     const parsed = parseMonitorLine(line);
     if (parsed === 'ignored') return;
     if (parsed === undefined) {
@@ -274,10 +273,7 @@ export class KernelWatch {
 
   readonly #resolve = (name: string): IfIndex | undefined => this.#names.resolve(name);
   /** Dumps are made by fresh processes, which know the interfaces by their present names. */
-  #resolveNow(): (name: string) => IfIndex | undefined {
-    const names = new Map([...this.links.all()].map((link) => [link.name, link.index]));
-    return (name) => names.get(name);
-  }
+  readonly #resolveNow = (name: string): IfIndex | undefined => this.links.indexOf(name);
 
   #hearRoute(line: RouteLine): void {
     const own = line.protocol === this.#options.protocol;
@@ -297,8 +293,9 @@ export class KernelWatch {
     const iface = resolve(line.dev);
     const link = iface === undefined ? undefined : this.links.get(iface);
     if (iface === undefined || link === undefined) return;
-    if (line.protocol === this.#options.protocol && line.externLearn) {
-      if (line.deleted) this.#options.onOwnNeighbourDeleted(line.ip, iface);
+    // Its last words are `FAILED`, no longer extern_learn.
+    if (line.protocol === this.#options.protocol && line.deleted) {
+      this.#options.onOwnNeighbourDeleted(line.ip, iface);
       return;
     }
     const permanent = line.state === 'PERMANENT' && !line.deleted;
@@ -326,49 +323,50 @@ export class KernelWatch {
   }
 
   async #dumpNeighbours(stale: () => boolean): Promise<void> {
-    const resolve = this.#resolveNow();
     this.#foreign = new Map();
     await readLines('ip', ['-o', '-d', '-N', 'neigh', 'show'], (text) => {
-      if (stale() || text.includes(this.#ownMark)) return;
+      if (stale() || (text.includes(this.#ownMark) && isEcho(text))) return;
       const line = parseNeighbour(text, false);
-      if (line !== undefined) this.#hearNeighbour(line, resolve);
+      if (line !== undefined) this.#hearNeighbour(line, this.#resolveNow);
     });
   }
 
   async #dumpFdb(stale: () => boolean): Promise<void> {
     if (![...this.links.all()].some((link) => link.master !== undefined)) return;
-    const resolve = this.#resolveNow();
     await readLines('bridge', ['fdb', 'show'], (text) => {
       if (stale()) return;
       const line = parseBridgeFdb(text);
-      if (line !== undefined) this.#hearFdb(line, resolve);
+      if (line !== undefined) this.#hearFdb(line, this.#resolveNow);
     });
   }
 
   async #dumpRoutes(stale: () => boolean): Promise<void> {
-    const resolve = this.#resolveNow();
     const touched = new Set<string>();
     this.#touched = touched;
     this.#tell({ kind: 'routes-begin' });
-    for (const family of ['-4', '-6']) {
+    for (const family of ['-4', '-6'] as const) {
       for (const table of this.#tables) {
-        const args = ['-o', '-d', '-N', family, 'route', 'show', 'table', String(table)];
-        const read = readLines('ip', args, (text) => {
+        await dumpRoutes(family, table, (text) => {
           if (stale()) return;
           const line = parseRoute(text, false, { table });
           if (line === undefined) return text.startsWith('\t') ? undefined : this.#mistrust(text);
           if (line.protocol === this.#options.protocol || touched.has(routeKey(line))) return;
-          const iface = line.dev === undefined ? undefined : resolve(line.dev);
+          const iface = line.dev === undefined ? undefined : this.links.indexOf(line.dev);
           this.#tell({ kind: 'route', change: 'add', route: toRoute(line, iface), initial: true });
-        });
-        await read.catch((error: Error) => {
-          // A table that nobody has used yet; a kernel without IPv6.
-          if (!/does not exist|not supported/.test(error.message)) throw error;
         });
         if (stale()) return;
       }
     }
   }
+}
+
+/**
+ * Our own route or neighbour entry coming back, tens of thousands in a burst. An administrator who makes a neighbour
+ * entry of ours his own leaves our protocol number in it, but not extern_learn.
+ */
+function isEcho(line: string): boolean {
+  if (line.startsWith('Deleted ')) return false;
+  return !line.includes(' PERMANENT ') || line.includes(' extern_learn ');
 }
 
 function toRoute(line: RouteLine, iface: IfIndex | undefined): Route {
@@ -393,28 +391,5 @@ async function subscribed(child: ChildProcess): Promise<void> {
       if (protocol === '0' && Number(pid) === child.pid && groups !== '00000000') return;
     }
     await delay(1);
-  }
-}
-
-async function dumpLinks(): Promise<{ linkLines: LinkLine[]; addressLines: AddressLine[] }> {
-  const linkLines: LinkLine[] = [];
-  const addressLines: AddressLine[] = [];
-  const take = (text: string) => {
-    const line = parseLinkOrAddress(text, false);
-    if (line === undefined || line === 'ignored') return;
-    if (line.kind === 'link') linkLines.push(line);
-    else addressLines.push(line);
-  };
-  for (let tries = 0; ; tries++) {
-    linkLines.length = 0;
-    addressLines.length = 0;
-    try {
-      await readLines('ip', ['-o', '-d', '-N', 'link', 'show'], take);
-      await readLines('ip', ['-o', '-d', '-N', 'address', 'show'], take);
-      return { linkLines, addressLines };
-    } catch (error) {
-      // Interfaces came and went during the dump: take another.
-      if (tries >= 5) throw error;
-    }
   }
 }

@@ -1,0 +1,131 @@
+import { readFileSync, readdirSync } from 'node:fs';
+import type { Link, Route } from '../mobility/events.js';
+import { type Ip, hostLength } from '../wire/addresses.js';
+import { dumpLinks, dumpRoutes } from './dump.js';
+import { readLines, runTool } from './launch.js';
+import { LinkTable } from './links.js';
+import { parseNeighbour } from './parse-neighbour.js';
+import { parseRoute } from './parse-route.js';
+
+/** One look at this machine, for people who ask why it does not work. Reads only; judges nothing. */
+export interface Inspection {
+  /** By path below /proc/sys, such as `net/ipv4/conf/lan0/proxy_arp`; a setting that the kernel lacks is absent. */
+  readonly sysctls: ReadonlyMap<string, number>;
+  readonly links: readonly Link[];
+  /** Host routes of everybody and all routes of our protocol number, in the tables asked for. */
+  readonly routes: readonly Route[];
+  /** `ip neigh show proxy` */
+  readonly proxyNeighbours: readonly { readonly ip: Ip; readonly dev: string }[];
+  /** Effective capabilities of the process, such as `cap_net_raw`; undefined when there is no such process. */
+  readonly capabilities: ReadonlySet<string> | undefined;
+  /** Such as `6.1.0`; undefined when there is no `ip`. */
+  readonly iproute2Version: string | undefined;
+}
+
+export interface InspectOptions {
+  readonly protocol: number;
+  readonly tables: readonly number[];
+  /** Whose capabilities; undefined for nobody's. */
+  readonly pid: number | undefined;
+}
+
+const KEYS = ['forwarding', 'proxy_arp', 'arp_accept', 'arp_ignore', 'send_redirects', 'rp_filter'];
+/** Bits of CapEff (linux/capability.h) that marpd has to do with. */
+const CAPABILITIES: readonly (readonly [string, number])[] = [
+  ['cap_net_admin', 12],
+  ['cap_net_raw', 13],
+];
+
+/** Facts that cannot be had are absent; without `ip` all but the settings and capabilities are. */
+export async function inspect(options: InspectOptions): Promise<Inspection> {
+  const version = /iproute2-(?:ss)?([\w.]+)/.exec(runTool('ip', ['-V']).stdout)?.[1];
+  const missing = version === undefined;
+  const links = missing ? [] : await readLinks();
+  const [routes, proxyNeighbours] = missing
+    ? [[], []]
+    : await Promise.all([readRoutes(options, links), readProxyNeighbours()]);
+  return {
+    sysctls: readSysctls(),
+    links,
+    routes,
+    proxyNeighbours,
+    capabilities: options.pid === undefined ? undefined : readCapabilities(options.pid),
+    iproute2Version: version,
+  };
+}
+
+function readSysctls(): Map<string, number> {
+  const values = new Map<string, number>();
+  const read = (path: string) => {
+    try {
+      const value = Number(readFileSync(`/proc/sys/${path}`, 'latin1'));
+      if (Number.isInteger(value)) values.set(path, value);
+    } catch {
+      // absent is what the caller is told
+    }
+  };
+  read('net/ipv4/ip_forward');
+  let names: string[] = [];
+  try {
+    names = readdirSync('/proc/sys/net/ipv4/conf');
+  } catch {
+    return values;
+  }
+  for (const name of names) for (const key of KEYS) read(`net/ipv4/conf/${name}/${key}`);
+  return values;
+}
+
+async function readLinks(): Promise<Link[]> {
+  const table = new LinkTable();
+  try {
+    const { linkLines, addressLines } = await dumpLinks();
+    table.replace(linkLines, addressLines);
+  } catch {
+    return []; // no interfaces is what the caller is told
+  }
+  return [...table.all()];
+}
+
+async function readRoutes(options: InspectOptions, links: readonly Link[]): Promise<Route[]> {
+  const indices = new Map(links.map((link) => [link.name, link.index]));
+  const routes: Route[] = [];
+  for (const table of options.tables) {
+    const read = dumpRoutes('-4', table, (text) => {
+      const line = parseRoute(text, false, { table });
+      if (line === undefined) return;
+      const { prefix, protocol, metric, type, via, dev } = line;
+      if (protocol !== options.protocol && prefix.length !== hostLength(prefix.ip)) return;
+      const iface = dev === undefined ? undefined : indices.get(dev);
+      routes.push({ prefix, table, protocol, metric, type, iface, via });
+    });
+    await quietly(read);
+  }
+  return routes;
+}
+
+async function readProxyNeighbours(): Promise<{ ip: Ip; dev: string }[]> {
+  const found: { ip: Ip; dev: string }[] = [];
+  const read = readLines('ip', ['-o', '-N', '-4', 'neigh', 'show', 'proxy'], (text) => {
+    const line = parseNeighbour(text, false);
+    if (line !== undefined) found.push({ ip: line.ip, dev: line.dev });
+  });
+  await quietly(read);
+  return found;
+}
+
+/** A dump that others disturbed: what was read counts. */
+async function quietly(reading: Promise<void>): Promise<void> {
+  await reading.catch(() => undefined);
+}
+
+function readCapabilities(pid: number): Set<string> | undefined {
+  try {
+    const status = readFileSync(`/proc/${pid}/status`, 'latin1');
+    const effective = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? '0'}`);
+    return new Set(
+      CAPABILITIES.flatMap(([name, bit]) => (((effective >> BigInt(bit)) & 1n) === 1n ? [name] : [])),
+    );
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,203 @@
+import { join } from 'node:path';
+import type { Action, ClaimAge, Event, IfIndex, Link } from '../mobility/events.js';
+import type { Ip } from '../wire/addresses.js';
+import { Echo } from './echo.js';
+import { KernelWatch } from './monitor.js';
+import { type AdoptedClaim, Claims } from './routes.js';
+import { Rules } from './rules.js';
+import { type SettingChange, Settings } from './settings.js';
+
+export interface KernelOptions {
+  /** Our own route protocol number. */
+  readonly protocol: number;
+  readonly freshTable: number;
+  readonly settledTable: number;
+  readonly watchTables: readonly number[];
+  readonly freshMetric: number;
+  readonly settledMetric: number;
+  /** Where original kernel settings are kept until they are restored. */
+  readonly stateDirectory: string;
+  readonly settings: 'apply' | 'check';
+  /** Asked after the link's own event was handled. */
+  readonly isMobility: (iface: IfIndex) => boolean;
+  readonly onEvent: (event: Event) => void;
+  readonly onInstalled: (ip: Ip, age: ClaimAge, dev: string) => void;
+  readonly onWarning: (message: string) => void;
+  readonly onInfo: (message: string) => void;
+  /** The daemon cannot do its work; the message says what it lacks. */
+  readonly onFatal: (message: string) => void;
+}
+
+/** What the brain may ask of this room. */
+export type KernelAction = Extract<
+  Action,
+  { readonly kind: 'claim' | 'release' | 'forget-neighbour' | 'ghost' | 'echo' }
+>;
+
+export interface KernelStats {
+  /** Commands that the kernel has not acknowledged, and addresses that wait for their turn. */
+  readonly pending: number;
+  readonly commands: number;
+  readonly refused: number;
+  /** Processes of `ip` that died and were replaced. */
+  readonly restarts: number;
+}
+
+/** Reconcile "slowly for ever" (DESIGN 5.6), and soon after an interface swept its routes away. */
+const RECONCILE_MS = 60_000;
+const SOON_MS = 200;
+
+/** The room's own hall: links before the brain hears of them, claims, rules, settings and echoes in one order. */
+export class Kernel {
+  readonly #options: KernelOptions;
+  readonly #watch: KernelWatch;
+  readonly #claims: Claims;
+  readonly #rules: Rules;
+  readonly #settings: Settings;
+  readonly #echo: Echo;
+  readonly #names = new Map<IfIndex, string>();
+  #slowly: NodeJS.Timeout | undefined;
+  #soon: NodeJS.Timeout | undefined;
+
+  /** @throws Error when the tables cannot be asked in the order fresh, remote, settled */
+  constructor(options: KernelOptions) {
+    this.#options = options;
+    const { protocol, watchTables, onEvent, onWarning, onFatal } = options;
+    this.#rules = new Rules(options, onWarning);
+    this.#settings = new Settings({
+      mode: options.settings,
+      stateFile: join(options.stateDirectory, 'sysctl.json'),
+      onWarning,
+    });
+    this.#watch = new KernelWatch({
+      protocol,
+      watchTables,
+      onEvent: (event) => this.#hear(event),
+      onBatchEnd: () => this.#claims.flush(),
+      onOwnRouteDeleted: (route) => this.#claims.routeDeleted(route.prefix.ip, route),
+      onOwnNeighbourDeleted: (ip, iface) => this.#claims.neighbourDeleted(ip, iface),
+      onResync: (reason) => this.#reconcileSoon(reason),
+      onWarning,
+    });
+    this.#claims = new Claims({
+      protocol,
+      fresh: { table: options.freshTable, metric: options.freshMetric },
+      settled: { table: options.settledTable, metric: options.settledMetric },
+      onEvent,
+      onInstalled: options.onInstalled,
+      onWarning,
+      onDenied: (refusal) =>
+        onFatal(`the kernel refuses to change routes (${refusal}): marpd needs CAP_NET_ADMIN`),
+      indexOf: (dev) => this.#watch.links.indexOf(dev),
+      foreignNeighbour: (ip, dev) => {
+        const iface = this.#watch.links.indexOf(dev);
+        return iface !== undefined && this.#watch.hasForeignNeighbour(ip, iface);
+      },
+    });
+    this.#echo = new Echo({
+      onReply: (ip, rttMs) => onEvent({ kind: 'echo-reply', ip, rttMs }),
+      onWarning,
+    });
+  }
+
+  /** Resolves when the complete state of links, neighbours and routes was told. Rejects when `ip` does not work. */
+  async start(): Promise<void> {
+    this.#settings.takeOver();
+    this.#rules.apply();
+    this.#report(this.#settings.applyGlobal());
+    await this.#watch.start();
+    this.#slowly = setInterval(() => void this.reconcile('periodic'), RECONCILE_MS);
+    this.#slowly.unref();
+  }
+
+  /** The claims of an earlier run; call once, after start(). */
+  adopt(): Promise<AdoptedClaim[]> {
+    return this.#claims.adopt();
+  }
+
+  /** Compares what is wanted with what is installed and repairs the difference. */
+  reconcile(reason: string): Promise<void> {
+    return this.#claims.reconcile(reason);
+  }
+
+  carryOut(action: KernelAction): void {
+    switch (action.kind) {
+      case 'claim': {
+        const { ip, iface, dev, mac, age } = action;
+        return this.#claims.want({ ip, iface, dev, mac, age });
+      }
+      case 'release':
+        return this.#claims.release(action.ip);
+      case 'forget-neighbour':
+        return this.#claims.forgetNeighbour(action.ip, action.dev);
+      case 'ghost':
+        return this.#claims.ghost(action.ip, action.present);
+      case 'echo':
+        return this.#echo.send(action.ip, action.dev);
+    }
+  }
+
+  /** Sends what was asked for since the last time. */
+  flush(): void {
+    this.#claims.flush();
+  }
+
+  stats(): KernelStats {
+    const { commands, refused } = this.#claims.stats;
+    const restarts = this.#claims.batch.deaths + this.#watch.stats.deaths;
+    return { pending: this.#claims.pending, commands, refused, restarts };
+  }
+
+  /** Withdraws or keeps our routes, restores the kernel's settings, and leaves nothing running. */
+  async stop(onExit: 'withdraw' | 'keep'): Promise<void> {
+    clearInterval(this.#slowly);
+    clearTimeout(this.#soon);
+    this.#watch.stop();
+    this.#echo.stop();
+    if (onExit === 'withdraw') this.#claims.releaseAll();
+    await this.#claims.stop();
+    if (onExit === 'withdraw') this.#rules.remove();
+    this.#report(this.#settings.restore({ keepForwarding: onExit === 'keep' }));
+  }
+
+  #hear(event: Event): void {
+    if (event.kind === 'link') {
+      this.#rename(event.link.index, event.link.name);
+      if (this.#claims.linkChanged(event.link)) this.#reconcileSoon('an interface changed');
+    } else if (event.kind === 'link-gone') {
+      this.#rename(event.iface, undefined);
+      this.#claims.linkGone(event.iface);
+    }
+    this.#options.onEvent(event);
+    if (event.kind === 'link') this.#applySettings(event.link);
+  }
+
+  /** An echo socket is bound to the interface that had the name when it was made. */
+  #rename(iface: IfIndex, name: string | undefined): void {
+    const old = this.#names.get(iface);
+    if (old === name) return;
+    if (old !== undefined) this.#echo.forget(old);
+    if (name === undefined) this.#names.delete(iface);
+    else this.#names.set(iface, name);
+  }
+
+  #applySettings(link: Link): void {
+    if (this.#options.isMobility(link.index)) this.#report(this.#settings.apply(link));
+  }
+
+  #reconcileSoon(reason: string): void {
+    this.#soon ??= setTimeout(() => {
+      this.#soon = undefined;
+      void this.reconcile(reason);
+    }, SOON_MS);
+  }
+
+  #report(changes: readonly SettingChange[]): void {
+    for (const { path, from, to, written, note } of changes) {
+      const key = path.replaceAll('/', '.');
+      const rest = note === undefined ? '' : ` (${note})`;
+      if (written) this.#options.onInfo(`${key} = ${to}, was ${from}${rest}`);
+      else this.#options.onWarning(`${key} is ${from}, should be ${to}${rest}`);
+    }
+  }
+}

@@ -1,0 +1,99 @@
+import type { ClaimAge, IfIndex } from '../mobility/events.js';
+import type { Ip } from '../wire/addresses.js';
+import { type Entries, type Entry, ifaceOf } from './entries.js';
+import { type Claim, GHOST, type Slot, type Slots } from './plan.js';
+import { scanOwn } from './scan.js';
+
+export interface Stock {
+  /** Entries whose books are right now. Those that were at work meanwhile are not among them. */
+  readonly known: readonly Entry[];
+  /** Routes of ours in no slot of ours: an earlier run had another configuration. */
+  readonly strayRoutes: readonly { readonly ip: Ip; readonly slot: Slot }[];
+  /** Neighbour entries of ours that no claim needs: a crash came between the two. */
+  readonly strayNeighbours: readonly Claim[];
+}
+
+let scans = 0;
+
+/**
+ * Reads what carries our mark from the kernel and sets the books right. `isQuiet` tells whether an entry had no work
+ * since the reading began; what is read about the others may be older than what is known. Rejects when `ip` fails.
+ */
+export async function takeStock(
+  entries: Entries,
+  slots: Slots,
+  indexOf: (dev: string) => IfIndex | undefined,
+  isQuiet: (entry: Entry) => boolean,
+): Promise<Stock> {
+  const scan = ++scans;
+  const strayRoutes: { ip: Ip; slot: Slot }[] = [];
+  const strayNeighbours: Claim[] = [];
+
+  const onRoute = (ip: Ip, slot: Slot, dev: string | undefined) => {
+    const age = ageOf(slots, slot);
+    if (age === undefined) {
+      strayRoutes.push({ ip, slot });
+      return;
+    }
+    const entry = entries.take(ip);
+    unmark(entry, scan);
+    entry[age === 'fresh' ? 'seenFresh' : 'seenSettled'] = true;
+    if (!isQuiet(entry)) return;
+    const iface = dev === undefined ? undefined : indexOf(dev);
+    if (iface === undefined || dev === undefined) entry[age] = GHOST;
+    else if (ifaceOf(entry[age]) !== iface) {
+      entry[age] = { ip, iface, dev, mac: undefined, age };
+      entries.join(entry, iface);
+    }
+  };
+
+  const onNeighbour = (claim: Claim) => {
+    const entry = entries.get(claim.ip);
+    if (entry === undefined) {
+      strayNeighbours.push(claim);
+      return;
+    }
+    unmark(entry, scan);
+    const place =
+      entry.neighbour?.iface ?? entry.want?.iface ?? ifaceOf(entry.settled) ?? ifaceOf(entry.fresh);
+    if (place !== claim.iface) {
+      if (isQuiet(entry)) strayNeighbours.push(claim);
+      return;
+    }
+    entry.seenNeighbour = true;
+    if (isQuiet(entry) && entry.neighbour?.mac !== claim.mac) entry.neighbour = claim;
+  };
+
+  await scanOwn(slots.protocol, {
+    onRoute: ({ ip, table, metric, dev }) => onRoute(ip, { table, metric }, dev),
+    onNeighbour: ({ ip, dev, mac }) => {
+      const iface = indexOf(dev);
+      if (iface !== undefined) onNeighbour({ ip, iface, dev, mac, age: 'fresh' });
+    },
+  });
+
+  const known = [...entries.all()].filter(isQuiet);
+  for (const entry of known) {
+    unmark(entry, scan);
+    if (!entry.seenFresh) entry.fresh = undefined;
+    if (!entry.seenSettled) entry.settled = undefined;
+    if (!entry.seenNeighbour) entry.neighbour = undefined;
+    entry.doubtful = undefined;
+    entry.routeEchoes = 0;
+    entry.neighbourEchoes = 0;
+  }
+  return { known, strayRoutes, strayNeighbours };
+}
+
+function unmark(entry: Entry, scan: number): void {
+  if (entry.seenBy === scan) return;
+  entry.seenBy = scan;
+  entry.seenFresh = false;
+  entry.seenSettled = false;
+  entry.seenNeighbour = false;
+}
+
+function ageOf(slots: Slots, { table, metric }: Slot): ClaimAge | undefined {
+  if (table === slots.fresh.table && metric === slots.fresh.metric) return 'fresh';
+  return table === slots.settled.table && metric === slots.settled.metric ? 'settled' : undefined;
+}
