@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { request } from 'node:http';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type {
   DropView,
@@ -11,7 +12,10 @@ import type {
 } from '../../src/control/schemas.js';
 import type { Namespace } from './namespace.js';
 
-export const CTL = fileURLToPath(new URL('../../dist/ctl.js', import.meta.url));
+/** The build under test: dist/, or the one that MARPD_DIST names (an installed one, a build set aside). */
+const DIST = process.env.MARPD_DIST ?? fileURLToPath(new URL('../../dist', import.meta.url));
+export const MARPD = join(DIST, 'main.js');
+export const CTL = join(DIST, 'ctl.js');
 
 /** What marpctl said. */
 export interface CtlResult {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createConnection } from 'node:net';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { MARPD } from './marpd.js';
+import { MARPD } from './ctl.js';
 import type { Lab, Namespace } from './namespace.js';
 import { Program, pause, waitFor } from './program.js';
 import { Site } from './site.js';

@@ -1,12 +1,9 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { type TomlTable, stringify } from 'smol-toml';
-import { Ctl } from './ctl.js';
+import { Ctl, MARPD } from './ctl.js';
 import type { Namespace } from './namespace.js';
 import { Program, waitFor } from './program.js';
-
-export const MARPD = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 
 /** Sections of marpd.toml; `control.socket` and `router.state_directory` are the fixture's. */
 export type MarpdConfig = TomlTable;
