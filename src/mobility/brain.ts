@@ -139,9 +139,10 @@ export class Brain {
   /** Takes a host away that never got beyond `unknown`. */
   discard(host: Host): void {
     this.setCandidate(host, undefined);
+    if (host.ghost === 'present') this.emit({ kind: 'ghost', ip: host.ip, present: false });
+    host.waitForNothing();
     this.counts.unknown--;
     this.table.remove(host);
-    host.due = Number.POSITIVE_INFINITY;
   }
 
   /**

@@ -165,6 +165,20 @@ export class Host implements Due {
     return from;
   }
 
+  /** Nothing more will happen to it: it is no longer in the table. */
+  waitForNothing(): void {
+    this.due = Number.POSITIVE_INFINITY;
+    this.hint = undefined;
+    this.wake = undefined;
+    this.announce = undefined;
+    this.detached = undefined;
+    this.withdrawal = undefined;
+    this.contest = undefined;
+    this.ghost = undefined;
+    this.ghostAt = Number.POSITIVE_INFINITY;
+    this.forgetAt = Number.POSITIVE_INFINITY;
+  }
+
   /** The earliest of all its deadlines. */
   nextDeadline(): number {
     let next = Math.min(this.ageAt, this.keepaliveAt, this.forgetAt, this.ghostAt);
