@@ -111,11 +111,14 @@ export class Daemon {
     try {
       const config = read();
       const fixed = needsRestart(this.config, config);
+      const { onExit } = config.router;
       this.config = {
         ...this.config,
         policy: config.policy,
-        router: { ...this.config.router, onExit: config.router.onExit },
+        log: config.log,
+        router: { ...this.config.router, onExit },
       };
+      this.options.logger.level = config.log.level;
       this.carryOut(this.router.setPolicy(config.policy, at));
       for (const link of this.router.links()) this.watchLink(link);
       const rest = fixed.length === 0 ? '' : `; these wait for a restart: ${fixed.join(', ')}`;

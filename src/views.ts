@@ -56,6 +56,7 @@ export class Views {
   }
 
   stop(): void {
+    this.log.summarise();
     this.metrics.stop();
   }
 
