@@ -55,13 +55,13 @@ export function parseRoute(
   for (let i = 2; i < words.length; i++) {
     switch (words[i]) {
       case 'table':
-        table = Number(words[++i]);
+        table = numeral(words[++i]);
         break;
       case 'proto':
-        protocol = Number(words[++i]);
+        protocol = numeral(words[++i]);
         break;
       case 'metric':
-        metric = Number(words[++i]);
+        metric = numeral(words[++i]);
         break;
       case 'dev':
         dev = words[++i];
@@ -94,6 +94,11 @@ export function parseRoute(
     dev: nextHops === 1 ? dev : undefined,
     via,
   };
+}
+
+/** NaN for what is cut off, which Number() would take for 0. */
+function numeral(word: string | undefined): number {
+  return word === undefined || word === '' ? Number.NaN : Number(word);
 }
 
 function parseDestination(text: string): Prefix | undefined {
