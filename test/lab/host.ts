@@ -81,6 +81,22 @@ export class Cable {
     );
   }
 
+  /** Waits until the switch passes frames of this cable: a bridge hears of a carrier a moment after the card. */
+  async forwards(): Promise<void> {
+    interface Port {
+      readonly linkinfo?: { readonly info_slave_data?: { readonly state?: string } };
+    }
+    await waitFor(
+      () => {
+        const [port] = this.namespace.json<Port>('-d', 'link', 'show', 'dev', this.port);
+        return port?.linkinfo?.info_slave_data?.state === 'forwarding';
+      },
+      2000,
+      `the switch to forward for ${this.port}`,
+      1,
+    );
+  }
+
   /** Carrier of the near end off or on; the segment stays the same. */
   carrier(on: boolean): void {
     this.namespace.ip(`link set ${this.port} ${on ? 'up' : 'down'}`);

@@ -1,5 +1,6 @@
 import { test } from 'node:test';
 import { Lab } from './namespace.js';
+import { pause } from './program.js';
 
 /**
  * A test with a laboratory of its own. Whatever happens, the lab is gone afterwards; when the story fails, its error
@@ -16,6 +17,7 @@ export function story(title: string, tell: (lab: Lab) => Promise<void>, timeoutM
     try {
       await Promise.race([tell(lab), late]);
     } catch (error) {
+      await pause(100); // synchronous commands kept us from reading what the programs said last
       const report = lab.failureReport();
       if (error instanceof Error && report !== '') error.message += `\n\n${report}`;
       throw error;
