@@ -19,23 +19,23 @@ async function settledVisitor(site: Site): Promise<Host> {
   return visitor;
 }
 
-// Runs the same loss several times; returns the shortest time from the deed to the end of the route, ms.
+// Runs the same loss several times; returns the shortest time from the deed until the kernel has no route, ms. The
+// kernel is asked again and again: what it deletes itself, it deletes without a word to `ip monitor`.
 async function withdrawnAfter(
   site: { readonly router: Namespace; readonly marpd: Marpd },
   ip: string,
-  dev: string,
   lose: () => void,
   restore: () => Promise<void>,
 ): Promise<number> {
-  const log = await RouteLog.start(site.router);
   const times: number[] = [];
   for (let i = 0; i < TRIES; i++) {
     await restore();
     await site.marpd.state(ip, 'settled', 8000);
-    const at = Date.now();
+    const at = performance.now();
     lose();
-    times.push((await log.deleted(ip, dev, at, 5000)).at - at);
-    await site.marpd.routed(ip, undefined);
+    while (site.marpd.routesOf(ip).length > 0 && performance.now() - at < 5000);
+    times.push(performance.now() - at);
+    await site.marpd.state(ip, 'remembered', 1000);
   }
   return Math.min(...times);
 }
@@ -73,7 +73,6 @@ story(`carrier loss of the interface withdraws at once (below ${AT_ONCE_MS} ms)`
   const ms = await withdrawnAfter(
     site,
     VISITOR,
-    'lan1',
     () => port('down'),
     async () => {
       port('up');
@@ -111,7 +110,6 @@ story(`a deleted tap takes its guest's route along at once (below ${AT_ONCE_MS} 
   const ms = await withdrawnAfter(
     site,
     VISITOR,
-    'tap0',
     () => guest?.program.child.kill('SIGKILL'),
     async () => {
       guest = await Frames.guest(site.router, 'tap0');
@@ -127,7 +125,8 @@ story(`a deleted tap takes its guest's route along at once (below ${AT_ONCE_MS} 
 async function bridgeSite(lab: Lab): Promise<{ router: Namespace; marpd: Marpd; guests: [Host, Host] }> {
   const network = new Switch(lab, ['br0'], 'router');
   const router = network.namespace;
-  router.ip('addr add 10.2.2.1/24 dev br0');
+  // a bridge without a MAC of its own takes that of its first port, and changes it in the midst of the test
+  router.ip('link set br0 address 02:aa:00:00:00:09', 'addr add 10.2.2.1/24 dev br0');
   const guests = ['10.1.1.5/24', '10.1.1.6/24'].map(
     (address, i) => new Host(network, `guest${i}`, { address, gateway: '10.1.1.1' }),
   ) as [Host, Host];
@@ -151,7 +150,6 @@ for (const [how, lose] of [
       const ms = await withdrawnAfter(
         site,
         guest.ip,
-        'br0',
         () => lose(guest),
         async () => {
           await guest.plug('br0', 'request');

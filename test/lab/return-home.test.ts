@@ -68,14 +68,30 @@ story('ten excursions in a row leave nothing behind', async (lab) => {
   for (let i = 0; i < 10; i++) {
     await host.plug('lan1', i % 2 === 0 ? 'request' : 'reply', i % 3 !== 0);
     await site.marpd.routed(HOST, 'lan1');
+    await pause(300);
     await host.plug('lan0', i % 2 === 0 ? 'request' : 'arp-gateway', i % 3 === 0);
     await site.reachable(HOST);
+    await pause(300);
   }
   await site.marpd.state(HOST, 'home', 6000);
   await site.marpd.routed(HOST, undefined);
   assert.deepEqual(await site.marpd.disagreements(), []);
   assert.ok(site.reaches(HOST));
 });
+
+story(
+  'a host that moves faster than the old place can be asked is served where it comes to rest',
+  async (lab) => {
+    const site = await new Site(lab).start();
+    const host = site.host('roamer');
+    for (const lan of ['lan1', 'lan0', 'lan1', 'lan0', 'lan1']) {
+      await host.plug(lan, 'request', false);
+      await pause(40);
+    }
+    await site.marpd.routed(HOST, 'lan1', 2500);
+    await site.reachable(HOST, 1000);
+  },
+);
 
 async function eventually(probe: () => boolean, timeoutMs: number): Promise<boolean> {
   const deadline = Date.now() + timeoutMs;
