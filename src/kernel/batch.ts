@@ -57,6 +57,8 @@ const BARRIER = 'marpd-barrier';
 const NO_FAILURES: Outcomes = [];
 /** Commands between two barriers of one flush: how far behind an acknowledgement may be. */
 const BARRIER_EVERY = 64;
+/** `ip` 6.1 never frees what a command took, 4 KB each (`/usr/bin/time ip -batch FILE`): 32 MB are enough. */
+const LINES_PER_LIFE = 8192;
 const BACK_OFF_MS = [0, 0, 0, 50, 200, 1000, 5000];
 
 export class IpBatch {
@@ -147,10 +149,12 @@ export class IpBatch {
     this.#unsentCommands = 0;
     this.#unsent = [];
     process.input.write(text, 'latin1');
+    if (process.lines > LINES_PER_LIFE) this.renew();
   }
 
   /** From here on the names of devices mean what they mean now. Commands already submitted are carried out before. */
   renew(): void {
+    if (this.#renewing) return;
     this.flush();
     this.#renewing = true;
     this.#renewIfQuiet();
