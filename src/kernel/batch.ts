@@ -49,6 +49,8 @@ export interface BatchOptions {
   readonly warmUp?: string | undefined;
   /** We may not change routes; told at most once by each process, when there is a warm-up. */
   readonly onDenied?: ((refusal: string) => void) | undefined;
+  /** The process ended by itself and was replaced. */
+  readonly onDeath?: (() => void) | undefined;
   /** Some commands were acknowledged: there is room for more. */
   readonly onProgress?: (() => void) | undefined;
 }
@@ -305,6 +307,7 @@ export class IpBatch {
     }
     this.#bury(process);
     this.#replace();
+    this.#options.onDeath?.();
   }
 
   /** What the dead process did not acknowledge is lost, but for the command that it died of, if that is known. */

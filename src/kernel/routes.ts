@@ -88,6 +88,7 @@ export class Claims {
       onWarning: options.onWarning,
       onProgress: () => this.#pump(),
       onDenied: options.onDenied,
+      onDeath: () => this.#rescan('the ip process ended'),
       // No such route can exist; it makes ip read its tables of names, and shows whether we may change routes.
       warmUp: `route del 0.0.0.0/32 dev lo scope link proto ${protocol} metric ${fresh.metric} table ${fresh.table}`,
     });

@@ -1,0 +1,202 @@
+// The co-process of `ip -batch` and how fast claims are, on a real kernel. Needs root and iproute2.
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { before, describe, it } from 'node:test';
+import { IpBatch, LOST, type Outcomes } from '../../src/kernel/batch.js';
+import { formatIp } from '../../src/wire/addresses.js';
+import { Room, claimed, layCables, nth, routes, wait } from './kernel-room.js';
+import { enterPrivateNetwork, ip, until } from './private-net.js';
+
+enterPrivateNetwork(import.meta.url);
+
+before(layCables);
+
+describe('the co-process (DESIGN 5.4)', () => {
+  const ask = (batch: IpBatch, commands: string[], fenced = false) =>
+    new Promise<Outcomes>((resolve) => {
+      if (fenced) batch.submitFenced(commands, resolve);
+      else batch.submit(commands, resolve);
+    });
+  const open = () => new IpBatch({ onWarning: () => undefined });
+  const add = (n: number) => `route add ${formatIp(nth(n))}/32 dev lan0 proto 44 metric 1`;
+  const del = (n: number) => add(n).replace('add', 'del');
+
+  it('maps each refusal to its command, across barriers and jobs', async () => {
+    const batch = open();
+    const wrong = new Set([0, 63, 64, 65, 130, 199]);
+    const commands = Array.from({ length: 200 }, (_, n) => (wrong.has(n) ? del(1000 + n) : add(n)));
+    const jobs = [commands.slice(0, 64), commands.slice(64, 65), commands.slice(65)];
+    const outcomes = (await Promise.all(jobs.map((job) => ask(batch, job)))).flatMap((outcome, at) =>
+      (jobs[at] as string[]).map((_, index) => outcome[index]),
+    );
+    outcomes.forEach((outcome, n) => {
+      assert.equal(outcome, wrong.has(n) ? 'RTNETLINK answers: No such process' : undefined, `command ${n}`);
+    });
+    await ask(
+      batch,
+      commands.map((_, n) => del(n)),
+    );
+    assert.equal(batch.outstanding, 0);
+    await batch.close();
+    assert.deepEqual(routes(), []);
+  });
+
+  it('names the refused neighbour command that ended it (ipneigh.c: exit), and loses what was behind it', async () => {
+    const batch = open();
+    const [first, bad, behind] = await Promise.all([
+      ask(batch, [add(1)], true),
+      ask(batch, ['neigh del 10.16.0.9 dev lan0', add(2)], true),
+      ask(batch, [add(3)]),
+    ]);
+    assert.deepEqual(first, []);
+    assert.deepEqual(bad, ['RTNETLINK answers: No such file or directory', LOST]);
+    assert.deepEqual(behind, [LOST]);
+    assert.equal(batch.deaths, 1);
+    assert.deepEqual(await ask(batch, [del(1)]), []);
+    await batch.close();
+    assert.deepEqual(routes(), []);
+  });
+
+  it('goes on after kill -9 and after a syntax error; nothing waits for ever', async () => {
+    const batch = open();
+    assert.deepEqual(await ask(batch, [add(1)]), []);
+    process.kill(batch.pids[0] as number, 'SIGKILL');
+    const outcomes = await ask(batch, [del(1)]);
+    assert.ok(outcomes.length === 0 || outcomes[0] === LOST);
+    assert.deepEqual(await ask(batch, ['route add 1.2.3 bogus']), [LOST]);
+    assert.deepEqual(await ask(batch, [add(7)]), []);
+    assert.deepEqual(await ask(batch, [del(7)]), []);
+    await batch.close();
+    ip('route flush proto 44');
+  });
+
+  it('forgets what a device name meant when it is renewed', async () => {
+    const batch = open();
+    ip('link add gone0 type veth peer name gone1');
+    ip('link set gone0 up');
+    const at = 'route add 10.16.1.1/32 dev gone0 proto 44 metric 1';
+    assert.deepEqual(await ask(batch, [at]), []);
+    ip('link del gone0');
+    ip('link add gone0 type veth peer name gone1');
+    ip('link set gone0 up');
+    assert.match(String((await ask(batch, [at]))[0]), /No such device/);
+    batch.renew();
+    assert.deepEqual(await ask(batch, [at]), []);
+    await batch.close();
+    ip('link del gone0');
+  });
+
+  it('leaves no process behind when its parent is killed with -9, nor does the monitor', async () => {
+    const script = join(mkdtempSync(join(tmpdir(), 'marpd-linger-')), 'linger.mts');
+    const source = (file: string) =>
+      JSON.stringify(new URL(`../../src/kernel/${file}`, import.meta.url).href);
+    writeFileSync(
+      script,
+      `import { IpBatch } from ${source('batch.ts')};
+       import { KernelWatch } from ${source('monitor.ts')};
+       const batch = new IpBatch({ onWarning: console.error });
+       const nothing = () => undefined;
+       const watch = new KernelWatch({ protocol: 44, watchTables: [], onEvent: nothing,
+         onOwnRouteDeleted: nothing, onOwnNeighbourDeleted: nothing, onWarning: nothing });
+       await watch.start();
+       console.log(JSON.stringify([...batch.pids, watch.pid]));
+       setInterval(nothing, 1000);`,
+    );
+    const parent = spawn(process.execPath, ['--import', 'tsx', script], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    let said = '';
+    parent.stdout.on('data', (text) => {
+      said += text;
+    });
+    await until('children', () => said.includes('\n'), 20_000);
+    const pids = JSON.parse(said) as number[];
+    assert.equal(pids.length, 3);
+    for (const pid of pids) assert.ok(existsSync(`/proc/${pid}`));
+    parent.kill('SIGKILL');
+    await until('no child left', () => pids.every((pid) => !existsSync(`/proc/${pid}`)));
+    rmSync(script);
+  });
+
+  it('runs with CAP_NET_ADMIN and nothing else', () => {
+    const batch = open();
+    for (const pid of batch.pids) {
+      const status = readFileSync(`/proc/${pid}/status`, 'latin1');
+      if (status.includes('Name:\tip')) assert.match(status, /CapEff:\t0000000000001000/);
+    }
+    return batch.close();
+  });
+});
+
+describe('speed', () => {
+  it('a single claim in a fraction of a millisecond; 20,000 at once within seconds, and bulk never blocks it', async () => {
+    const room = await Room.open();
+    const took: number[] = [];
+    for (let n = 0; n < 300; n++) {
+      const start = performance.now();
+      room.want(nth(n), 'lan0');
+      await room.done();
+      took.push(performance.now() - start);
+      await wait(1);
+    }
+    took.sort((a, b) => a - b);
+    const single = { p50: took[150] as number, p99: took[297] as number };
+
+    const total = 20_000;
+    const start = performance.now();
+    for (let n = 300; n < total; n++) room.want(nth(n), 'lan0');
+    await room.done();
+    const burst = performance.now() - start;
+    assert.equal(claimed('lan0').length, total);
+
+    // Ageing of all is bulk; newcomers in the middle of it do not wait.
+    const agedAt = performance.now();
+    for (let n = 0; n < total; n++) room.want(nth(n), 'lan0', 'settled');
+    room.claims.flush();
+    const inBulk: number[] = [];
+    for (let n = 0; n < 20; n++) {
+      const newcomer = nth(100_000 + n);
+      const since = performance.now();
+      room.want(newcomer, 'lan1');
+      room.claims.flush();
+      await until(
+        'newcomer',
+        () => room.claims.snapshot().find((view) => view.ip === newcomer)?.fresh !== undefined,
+      );
+      inBulk.push(performance.now() - since);
+    }
+    const stillAgeing = room.claims.pending;
+    await room.done();
+    const ageing = performance.now() - agedAt;
+    inBulk.sort((a, b) => a - b);
+    console.log(
+      `single claim p50 ${single.p50.toFixed(2)} ms, p99 ${single.p99.toFixed(2)} ms; ` +
+        `burst ${Math.round((total / burst) * 1000)} hosts/s; ageing ${Math.round((total / ageing) * 1000)} hosts/s; ` +
+        `newcomer during ageing p50 ${(inBulk[10] as number).toFixed(1)} ms (${stillAgeing} still ageing)`,
+    );
+    assert.ok(single.p50 < 2, `p50 ${single.p50} ms`);
+    assert.ok(burst < 10_000 && ageing < 10_000);
+    assert.ok((inBulk[10] as number) < 50);
+    assert.ok(stillAgeing > 0, 'the newcomers overtook');
+    const opened = performance.now();
+    let longest = 0;
+    let last = opened;
+    const beat = setInterval(() => {
+      longest = Math.max(longest, performance.now() - last);
+      last = performance.now();
+    }, 1);
+    await room.claims.reconcile('speed');
+    clearInterval(beat);
+    console.log(
+      `reconcile of ${total}: ${Math.round(performance.now() - opened)} ms, longest pause ${longest.toFixed(0)} ms, ` +
+        `${room.watch.stats.lines} lines, ${room.watch.stats.overruns} overruns, ${room.resyncs.length} resyncs`,
+    );
+    await room.done();
+    assert.equal(routes().length, total + 20);
+    await room.close();
+  });
+});
