@@ -11,6 +11,8 @@ import { story } from './story.js';
 /** What the outside world does wrong is said in a sentence or counted by a reason; the daemon keeps serving. */
 
 const VISITOR = '10.1.1.5';
+/** sysexits.h: configuration error; the service manager need not try again. */
+const EX_CONFIG = 78;
 
 async function runsAndEnds(lab: Lab, argv: readonly string[], config?: string): Promise<Program> {
   const [namespace] = lab.create(`n${lab.namespaces.length}`) as [Namespace];
@@ -28,7 +30,7 @@ const withConfig = [process.execPath, MARPD, '--config', 'FILE'];
 
 story('an unknown key refuses to start and names its path', async (lab) => {
   const program = await runsAndEnds(lab, withConfig, '[[interface]]\nname = "lan0"\nlern = "all"\n');
-  assert.equal(program.status, 1);
+  assert.equal(program.status, EX_CONFIG);
   assert.match(program.output, /interface\[0\]\.lern/);
   assert.match(program.output, /learn/, 'and guesses what was meant');
 });
@@ -38,7 +40,7 @@ story('every bad value is named at once, and --check finds the same without star
     '[[interface]]\nname = "lan0"\n[timers]\nkeepalive = "soon"\n[[subnet]]\nprefix = "10.1.1.0/24"\ngateway = "10.9.9.9"\n';
   for (const argv of [withConfig, [...withConfig, '--check']]) {
     const program = await runsAndEnds(lab, argv, config);
-    assert.equal(program.status, 1);
+    assert.equal(program.status, EX_CONFIG);
     assert.match(program.output, /timers\.keepalive/);
     assert.match(program.output, /subnet\[0\]\.gateway/);
     assert.doesNotMatch(program.output, /\bat .*\.js:\d+/, 'no stack trace');
@@ -47,10 +49,10 @@ story('every bad value is named at once, and --check finds the same without star
 
 story('a missing file and a broken TOML are said in a sentence', async (lab) => {
   const missing = await runsAndEnds(lab, [process.execPath, MARPD, '--config', '/nonexistent.toml']);
-  assert.equal(missing.status, 1);
+  assert.equal(missing.status, EX_CONFIG);
   assert.match(missing.output, /\/nonexistent\.toml/);
   const broken = await runsAndEnds(lab, withConfig, '[[interface]\nname = "lan0"\n');
-  assert.equal(broken.status, 1);
+  assert.equal(broken.status, EX_CONFIG);
   assert.match(broken.output, /line \d+/);
 });
 
@@ -183,7 +185,10 @@ story('100,000 malformed frames are counted, each by a reason, and cost nothing 
 });
 
 story('a missing interface is no error: it says so and serves the others', async (lab) => {
-  const site = new Site(lab, { config: { interface: [{ name: 'lan1' }, { name: 'nosuch0' }] } });
+  const site = new Site(lab, {
+    lans: { lan1: '10.2.2.1/24' },
+    config: { interface: [{ name: 'lan1' }, { name: 'nosuch0' }] },
+  });
   await site.marpd.start('lan1');
   const visitor = site.host('visitor');
   await visitor.plug('lan1', 'request');

@@ -2,24 +2,27 @@ import { stripVTControlCharacters } from 'node:util';
 import type { EventRecord } from '../../src/control/schemas.js';
 import type { Marpd } from './marpd.js';
 import type { Namespace } from './namespace.js';
-import { type Captured, type Capture, asArp, asEcho } from './pcap.js';
+import { type Captured, type Capture, type SeenEcho, asArp, asEcho } from './pcap.js';
 import { clock } from './program.js';
 import { type RouteChange, RouteLog, parseStamp } from './route-log.js';
 
 /**
  * What a person watches: frames, the daemon's transitions, the kernel's routes and the pings, merged into one column
- * of time. Each source has its own delay, so a line is held back for a moment and printed in the order of its own
- * time stamp.
+ * of time. Each source has its own delay, so everything is held back for a moment and told in the order of its own
+ * time stamps. Time counts from a cause: the first frame of the host after something was done to it, or the deed.
  */
 
 const HOLD_BACK_MS = 120;
 const PRINT_EVERY_MS = 40;
-/** Silence after which the next thing that happens starts counting at zero again, when nobody names the cause. */
-const QUIET_MS = 3000;
-/** A gap between two echoes that is worth a line. */
+/** So long a deed of the laboratory waits for the frame that makes it known to the router. */
+const FIRST_FRAME_MS = 250;
+/** A frame of the host after this silence is a new cause; so is anything else after the longer one. */
+const QUIET_MS = 1500;
+const LONG_QUIET_MS = 4000;
+/** Silence between two echoes that is worth a line. */
 const GAP_MS = 60;
 
-const COLUMNS = { time: 12, where: 8, what: 62 };
+const COLUMNS = { time: 15, where: 8, what: 60 };
 
 const colour = process.stdout.isTTY === true && process.env.NO_COLOR === undefined;
 const paint =
@@ -36,8 +39,14 @@ const blue = paint('34');
 const magenta = paint('35');
 const cyan = paint('36');
 
-interface Entry {
-  readonly at: number;
+type Item = { readonly at: number } & (
+  | { readonly kind: 'lab'; readonly what: string }
+  | { readonly kind: 'frame'; readonly frame: Captured; readonly where: string }
+  | { readonly kind: 'record'; readonly record: EventRecord }
+  | { readonly kind: 'route'; readonly change: RouteChange }
+);
+
+interface Told {
   readonly where: string;
   readonly what: string;
   readonly note: string;
@@ -52,13 +61,17 @@ export interface Cast {
 }
 
 export class Timeline {
-  readonly #entries: Entry[] = [];
-  readonly #said = new Set<string>();
+  #items: Item[] = [];
   readonly #captures: { readonly capture: Capture; readonly where: string; seen: number }[] = [];
   readonly #stops: (() => void)[] = [];
+  /** Lines of this cause that were told and need no repetition: keepalives, echoes. */
+  readonly #said = new Set<string>();
+  /** Metrics of the host's routes in the kernel. */
+  readonly #routes = new Set<string>();
   #cause: number | undefined;
-  #lastAt = 0;
-  #lastEchoAt = 0;
+  #causeLan = '';
+  #lastTold = 0;
+  #lastEcho = 0;
   #printer: NodeJS.Timeout | undefined;
 
   constructor(
@@ -71,187 +84,198 @@ export class Timeline {
     this.#captures.push({ capture, where, seen: 0 });
   }
 
-  /** Transitions, answers and alarms of the daemon. */
+  /** Transitions, installed claims and alarms of the daemon. */
   async watchDaemon(marpd: Marpd): Promise<void> {
-    const stream = await marpd.ctl.follow((record) => this.#takeRecord(record));
+    const stream = await marpd.ctl.follow((record) => {
+      const at = parseStamp(record.time);
+      if (at !== undefined) this.#items.push({ at, kind: 'record', record });
+    });
     this.#stops.push(() => stream.stop());
   }
 
   /** Routes of the kernel in a namespace. */
   async watchRoutes(namespace: Namespace): Promise<void> {
-    (await RouteLog.start(namespace)).onChange((change) => this.#takeRoute(change));
+    const log = await RouteLog.start(namespace);
+    log.onChange((change) => this.#items.push({ at: change.at, kind: 'route', change }));
   }
 
   start(): void {
-    this.#printer = setInterval(() => this.#print(Date.now() - HOLD_BACK_MS), PRINT_EVERY_MS);
+    this.#printer = setInterval(() => this.#tell(Date.now() - HOLD_BACK_MS), PRINT_EVERY_MS);
   }
 
-  /** A new cause, named; time counts from the first thing that happens from now on, or from `at`. */
   chapter(title: string, explanation: string): void {
-    this.#print(Number.POSITIVE_INFINITY);
-    this.write(`\n${bold(title)}\n${dim(explanation)}\n\n`);
-    this.#said.clear();
-    this.#cause = undefined;
+    this.#tell(Number.POSITIVE_INFINITY);
+    this.write(`\n${bold(title)}\n${dim(explanation)}\n`);
   }
 
-  /** Time zero of the chapter, ms since 1970. */
-  begin(at: number): void {
-    this.#cause = at;
-  }
-
-  /** What the laboratory itself does. */
+  /** What the laboratory does to the host: a new cause. */
   act(what: string, at = Date.now()): void {
-    this.#cause ??= at;
-    this.#add({ at, where: 'lab', what, note: '' });
+    this.#items.push({ at, kind: 'lab', what });
   }
 
-  /** When the last line was noted, ms since 1970. */
-  get lastAt(): number {
-    return this.#lastAt;
-  }
-
-  /** Prints all that is known; call it when the chapter's aim is reached. */
+  /** Tells all that is known; call it when the chapter's aim is reached. */
   async finish(): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, HOLD_BACK_MS * 1.5));
-    this.#print(Number.POSITIVE_INFINITY);
+    this.#tell(Number.POSITIVE_INFINITY);
   }
 
   stop(): void {
     clearInterval(this.#printer);
     for (const stop of this.#stops) stop();
-    this.#print(Number.POSITIVE_INFINITY);
+    this.#tell(Number.POSITIVE_INFINITY);
   }
 
-  #takeFrame(frame: Captured, where: string): void {
-    const echo = asEcho(frame);
-    if (echo !== undefined) {
-      this.#takeEcho(echo.kind, echo.fromIp, echo.toIp, frame.at);
-      return;
+  #tell(until: number): void {
+    for (const source of this.#captures) {
+      const frames = source.capture.frames();
+      for (const frame of frames.slice(source.seen)) {
+        this.#items.push({ at: frame.at, kind: 'frame', frame, where: source.where });
+      }
+      source.seen = frames.length;
     }
+    this.#items.sort((a, b) => a.at - b.at);
+    let told = 0;
+    for (const item of this.#items) {
+      if (item.at > until) break;
+      if (item.kind === 'lab' && !this.#begin(item.at, until === Number.POSITIVE_INFINITY)) break;
+      const line = this.#interpret(item);
+      if (line !== undefined) this.#line(item, line);
+      told++;
+    }
+    this.#items = this.#items.slice(told);
+  }
+
+  /** A deed is the cause of what follows; its time zero is the host's first frame, if one comes. */
+  #begin(at: number, now: boolean): boolean {
+    const word = this.#items.find((item) => item.at >= at && this.#isHostsWord(item));
+    if (word === undefined && !now && Date.now() - at < FIRST_FRAME_MS) return false;
+    this.#newCause(word !== undefined && word.at - at < FIRST_FRAME_MS ? word : { at });
+    return true;
+  }
+
+  #newCause(cause: { readonly at: number; readonly where?: string }): void {
+    this.#cause = cause.at;
+    this.#causeLan = cause.where ?? '';
+    this.#said.clear();
+    this.write(dim(`\n  ${clock(cause.at)}\n`));
+  }
+
+  #isHostsWord(item: Item): item is Item & { kind: 'frame' } {
+    if (item.kind !== 'frame') return false;
+    const arp = asArp(item.frame);
+    return arp?.source === this.cast.hostMac && (arp.opcode === 'request' || arp.senderIp === arp.targetIp);
+  }
+
+  #line(item: Item, { where, what, note }: Told): void {
+    const quiet = item.at - this.#lastTold;
+    if (item.kind !== 'lab' && quiet > (this.#isHostsWord(item) ? QUIET_MS : LONG_QUIET_MS)) {
+      const since = this.#cause === undefined ? Number.POSITIVE_INFINITY : item.at - this.#cause;
+      if (since > QUIET_MS) this.#newCause(item.kind === 'frame' ? item : { at: item.at });
+    }
+    this.#lastTold = item.at;
+    this.write(`${formatLine(item.at - (this.#cause ?? item.at), where, what, note)}\n`);
+  }
+
+  #interpret(item: Item): Told | undefined {
+    switch (item.kind) {
+      case 'lab':
+        return { where: 'lab', what: item.what, note: '' };
+      case 'frame':
+        return this.#interpretFrame(item.frame, item.where);
+      case 'record':
+        return this.#interpretRecord(item.record);
+      case 'route':
+        return this.#interpretRoute(item.change);
+    }
+  }
+
+  #interpretFrame(frame: Captured, where: string): Told | undefined {
+    const echo = asEcho(frame);
+    if (echo !== undefined) return echo.kind === 'reply' ? this.#interpretEcho(echo) : undefined;
     const { hostIp, hostMac, gateway, routerMacs } = this.cast;
     const arp = asArp(frame);
-    if (arp === undefined) return;
+    if (arp === undefined) return undefined;
+    if (this.#cause === undefined) return undefined; // the kernel looks for the host before it is switched on
     const ours = routerMacs.has(arp.source);
-    if (arp.senderIp !== hostIp && arp.targetIp !== hostIp && arp.source !== hostMac) return;
+    if (arp.senderIp !== hostIp && arp.targetIp !== hostIp && arp.source !== hostMac) return undefined;
     const what =
       arp.opcode === 'request'
         ? `ARP who-has ${arp.targetIp} tell ${arp.senderIp}`
         : `ARP ${arp.senderIp} is-at ${arp.senderMac}`;
-    let note = '';
-    if (ours && arp.opcode === 'request' && arp.targetIp === hostIp) {
-      note = arp.senderIp === gateway ? 'proof asked, in the name of its gateway' : 'proof asked';
-    } else if (ours && arp.opcode === 'reply') note = `ARP answered on behalf of ${arp.senderIp}`;
-    else if (!ours && arp.senderIp === arp.targetIp) note = 'frame seen: gratuitous ARP';
-    else if (!ours && arp.opcode === 'request') note = 'frame seen: the host asks';
-    else if (!ours && arp.opcode === 'reply') note = 'proof given';
-    this.#once({ at: frame.at, where, what, note });
-  }
-
-  #takeEcho(kind: string, fromIp: string, toIp: string, at: number): void {
-    const { hostIp } = this.cast;
-    if (kind !== 'reply' || (fromIp !== hostIp && toIp !== hostIp)) return;
-    const outage = at - this.#lastEchoAt;
-    if (fromIp === hostIp) {
-      if (outage > GAP_MS && this.#lastEchoAt > 0) {
-        const note = `the remote host reaches it again (silence: ${outage.toFixed(0)} ms)`;
-        this.#add({ at, where: 'ping', what: `echo back from ${fromIp}`, note });
-      } else {
-        this.#once({
-          at,
-          where: 'ping',
-          what: `echo back from ${fromIp}`,
-          note: 'the remote host reaches it',
-        });
-      }
-      this.#lastEchoAt = at;
-    } else {
-      this.#once({
-        at,
-        where: 'ping',
-        what: `echo back from ${fromIp}`,
-        note: 'the host reaches the remote host',
-      });
+    if (!this.#first(where, what)) return undefined;
+    const gratuitous = arp.senderIp === arp.targetIp;
+    if (!ours) {
+      if (gratuitous) return { where, what, note: 'frame seen: gratuitous ARP' };
+      return { where, what, note: arp.opcode === 'request' ? 'frame seen: the host asks' : 'proof given' };
     }
+    if (gratuitous) return { where, what, note: 'neighbours at home are told to send to us' };
+    if (arp.opcode === 'reply') return { where, what, note: `ARP answered for ${arp.senderIp}` };
+    if (arp.destination === 'ff:ff:ff:ff:ff:ff') return { where, what, note: 'asked of the whole LAN' };
+    if (this.#causeLan !== '' && where !== this.#causeLan)
+      return { where, what, note: 'asked at the old place' };
+    return { where, what, note: arp.senderIp === gateway ? 'proof asked, as its gateway' : 'proof asked' };
   }
 
-  #takeRecord(record: EventRecord): void {
-    const at = parseStamp(record.time);
-    if (at === undefined || (record.ip !== undefined && record.ip !== null && record.ip !== this.cast.hostIp))
-      return;
+  #interpretEcho({ fromIp, toIp, at }: SeenEcho): Told | undefined {
+    const { hostIp } = this.cast;
+    const what = `echo back from ${fromIp}`;
+    if (toIp === hostIp && this.#first('ping', what)) {
+      return { where: 'ping', what, note: 'the host reaches the remote host' };
+    }
+    if (fromIp !== hostIp) return undefined;
+    const silence = this.#lastEcho === 0 ? 0 : at - this.#lastEcho;
+    this.#lastEcho = at;
+    // The last echo from the old place may come between the deed and the host's first frame.
+    if (this.#cause === undefined || at < this.#cause) return undefined;
+    if (!this.#first('ping', what) && silence < GAP_MS) return undefined;
+    const gap = silence === 0 ? '' : `, silent for ${silence.toFixed(0)} ms`;
+    return { where: 'ping', what, note: `the remote host reaches it${gap}` };
+  }
+
+  #interpretRecord(record: EventRecord): Told | undefined {
+    if (record.ip !== this.cast.hostIp) return undefined;
+    const where = 'marpd';
     if (record.event === 'transition') {
       const place = record.interface === null ? '' : ` on ${String(record.interface)}`;
-      this.#add({
-        at,
-        where: 'marpd',
-        what: `${record.from} -> ${record.to}${place}`,
-        note: `${record.cause}`,
-      });
-    } else if (record.event === 'installed') {
-      const latency =
-        typeof record.latencyMs === 'number' ? `, ${record.latencyMs.toFixed(2)} ms after the frame` : '';
-      this.#add({
-        at,
-        where: 'marpd',
-        what: `${record.age} claim installed`,
-        note: `the kernel says yes${latency}`,
-      });
-    } else if (record.event === 'alarm') {
-      this.#add({ at, where: 'marpd', what: `alarm: ${String(record.message)}`, note: '' });
+      return { where, what: `${record.from} -> ${record.to}${place}`, note: String(record.cause) };
     }
+    if (record.event === 'alarm') {
+      return { where, what: `alarm: ${String(record.alarm)}`, note: String(record.message) };
+    }
+    if (record.event !== 'installed') return undefined;
+    const ms =
+      typeof record.latencyMs === 'number' ? `, ${record.latencyMs.toFixed(2)} ms after the frame` : '';
+    return { where, what: `${record.age} claim installed`, note: `the kernel agrees${ms}` };
   }
 
-  #takeRoute({ at, deleted, text }: RouteChange): void {
-    if (!text.startsWith(`${this.cast.hostIp} `)) return;
-    const note = deleted ? 'route withdrawn' : 'route';
-    this.#add({ at, where: 'kernel', what: `${deleted ? '-' : '+'} ${text}`, note });
+  #interpretRoute({ deleted, text }: RouteChange): Told | undefined {
+    if (!text.startsWith(`${this.cast.hostIp} `)) return undefined;
+    const metric = /metric (\d+)/.exec(text)?.[1] ?? '0';
+    const where = 'kernel';
+    if (deleted) {
+      this.#routes.delete(metric);
+      const note = this.#routes.size === 0 ? 'route withdrawn' : 'the older route goes';
+      return { where, what: `- ${text}`, note };
+    }
+    this.#routes.add(metric);
+    const note =
+      metric === '1' ? 'route, fresh: beats every protocol' : 'route, settled: yields to any protocol';
+    return { where, what: `+ ${text}`, note };
   }
 
-  // A thing that repeats (keepalives, echoes) is told once per chapter.
-  #once(entry: Entry): void {
-    const key = `${entry.where} ${entry.what}`;
-    if (this.#said.has(key)) return;
+  /** True the first time that this is said since the cause. */
+  #first(where: string, what: string): boolean {
+    const key = `${where} ${what}`;
+    if (this.#said.has(key)) return false;
     this.#said.add(key);
-    this.#add(entry);
-  }
-
-  #add(entry: Entry): void {
-    if (
-      entry.at - this.#lastAt > QUIET_MS &&
-      this.#cause !== undefined &&
-      entry.at - this.#cause > QUIET_MS * 4
-    ) {
-      this.#cause = undefined;
-      this.#said.clear();
-    }
-    this.#lastAt = Math.max(this.#lastAt, entry.at);
-    this.#entries.push(entry);
-  }
-
-  #print(until: number): void {
-    for (const source of this.#captures) {
-      const frames = source.capture.frames();
-      for (const frame of frames.slice(source.seen)) this.#takeFrame(frame, source.where);
-      source.seen = frames.length;
-    }
-    this.#entries.sort((a, b) => a.at - b.at);
-    while (this.#entries[0] !== undefined && this.#entries[0].at <= until) {
-      const entry = this.#entries.shift() as Entry;
-      if (this.#cause === undefined) {
-        this.#cause = entry.at;
-        this.write(dim(`  ${clock(entry.at)}\n`));
-      }
-      this.write(`${formatEntry(entry, this.#cause)}\n`);
-    }
+    return true;
   }
 }
 
-function formatEntry(entry: Entry, cause: number): string {
-  const ms = entry.at - cause;
-  const time = `${ms < 0 ? '-' : '+'}${Math.abs(ms).toFixed(Math.abs(ms) < 1000 ? 3 : 0)} ms`.padStart(
-    COLUMNS.time,
-  );
-  const tone = { lab: bold, marpd: magenta, kernel: yellow, ping: green }[entry.where] ?? cyan;
-  return `${dim(time)}  ${tone(entry.where.padEnd(COLUMNS.where))}${padded(entry.what)} ${blue(entry.note)}`.trimEnd();
+function formatLine(ms: number, where: string, what: string, note: string): string {
+  const time = `${ms < 0 ? '-' : '+'}${Math.abs(ms).toFixed(3)} ms`.padStart(COLUMNS.time);
+  const tone = { lab: bold, marpd: magenta, kernel: yellow, ping: green }[where] ?? cyan;
+  return `${dim(time)}  ${tone(where.padEnd(COLUMNS.where))}${padded(what)} ${blue(note)}`.trimEnd();
 }
 
 function padded(text: string): string {
