@@ -118,7 +118,8 @@ export class Driver {
   /** Lets time go on, tick by tick. */
   advance(ms: number): void {
     const end = this.now + ms;
-    for (;;) {
+    for (let events = 0; ; events++) {
+      if (events > 10_000 + 2 * ms) throw new Error(`${events} events in ${ms} ms: it never comes to rest`);
       const answer = this.pending[0];
       const deadline = this.router.nextDeadline() ?? Number.POSITIVE_INFINITY;
       const next = Math.min(answer?.at ?? Number.POSITIVE_INFINITY, deadline);

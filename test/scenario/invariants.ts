@@ -109,6 +109,8 @@ export class Invariants {
       else if (action.kind === 'release') this.released(action.ip, changed, event, now);
       else if (action.kind === 'send') this.sent(action, now);
     }
+    // What is not taken over at the start is nobody's; the kernel room deletes it.
+    if (event.kind === 'adopt' && !changed.has(event.ip)) this.claims.delete(event.ip);
     for (const ip of changed) {
       const state = this.states.get(ip);
       const claimed = state === 'fresh' || state === 'settled';

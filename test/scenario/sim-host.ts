@@ -48,6 +48,7 @@ export class SimHost implements Station {
 
   plug(segment: Segment, carrierDrop: boolean): void {
     this.unplug();
+    this.configured = true;
     if (carrierDrop) this.neighbours.flush(false);
     this.segment = segment;
     segment.add(this);

@@ -80,21 +80,22 @@ export class SimRouter implements KernelListener {
     this.desired.clear();
     const { kernel } = this;
     for (const link of kernel.allLinks()) this.tell({ kind: 'link', link });
-    for (const route of kernel.allRoutes()) {
-      if (route.protocol !== PROTOCOL_MARPD || route.iface === undefined) continue;
-      const { ip } = route.prefix;
-      const age = route.metric === FRESH_METRIC ? 'fresh' : 'settled';
-      const mac = kernel.neighbours.get(route.iface)?.mac(ip);
-      this.tell({ kind: 'adopt', ip, iface: route.iface, mac, age });
-    }
     this.tell({ kind: 'routes-begin' });
     for (const route of kernel.allRoutes()) this.tell({ kind: 'route', change: 'add', route, initial: true });
     this.tell({ kind: 'routes-end' });
     for (const [iface, neighbours] of kernel.neighbours) {
       for (const [ip, { mac }] of neighbours.all()) this.tell({ kind: 'neighbour', iface, ip, mac });
     }
+    const earlier = kernel.allRoutes().filter((route) => route.protocol === PROTOCOL_MARPD);
+    for (const { prefix, iface, metric } of earlier) {
+      if (iface === undefined) continue;
+      const mac = kernel.neighbours.get(iface)?.mac(prefix.ip);
+      this.tell({ kind: 'adopt', ip: prefix.ip, iface, mac, age: metric === FRESH_METRIC ? 'fresh' : 'settled' });
+    }
     this.tell({ kind: 'remember', memories: this.memories });
     this.memories = [];
+    // What the brain did not take over is deleted by the kernel room's first reconciliation.
+    for (const { prefix } of earlier) if (!this.desired.has(prefix.ip)) this.release(prefix.ip);
     const { run } = this;
     this.clock.after(this.times.captureOpenMs, () => {
       if (this.run !== run) return;

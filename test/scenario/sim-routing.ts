@@ -142,7 +142,9 @@ export class RoutingNode implements KernelListener {
   link(link: Link): void {
     if (link.up) return;
     const kept = new Set(this.kernel.allRoutes().map((route) => `${keyOf(route.prefix)} ${route.metric & 0xff_ffff}`));
-    this.domain.clock.after(this.domain.clock.between(...this.domain.times.kernelMs), () => {
+    const { clock, times } = this.domain;
+    this.heardUntil = Math.max(this.heardUntil, clock.now() + clock.between(...times.kernelMs));
+    clock.at(this.heardUntil, () => {
       for (const [key, entries] of this.own) {
         for (const metric of [...entries.keys()]) {
           if (kept.has(`${key} ${metric}`)) continue;
