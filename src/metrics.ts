@@ -36,7 +36,7 @@ export interface Gauges {
   readonly eventReaders: number;
 }
 
-const PURPOSES = ['probe', 'answer', 'announce'] as const;
+const PURPOSES = ['probe', 'answer', 'announce', 'repair'] as const;
 const EVIDENCE_KINDS: readonly EvidenceKind[] = ['request', 'reply', 'gratuitous', 'probe', 'rarp', 'answer'];
 /** From a proof on a quiet LAN to a storm, in seconds. */
 const LATENCY_BUCKETS = [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5];

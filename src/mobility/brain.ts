@@ -99,6 +99,7 @@ export class Brain {
             ? { forgetAt: this.now + rememberMs }
             : {};
     const wasClaimed = host.claimed;
+    const oldClaim = wasClaimed ? oldPlace : undefined;
     const from = host.enter(state, cause, this.now, timing);
     this.counts[from]--;
     this.counts[state]++;
@@ -108,6 +109,7 @@ export class Brain {
       const dev = this.topology.nameOf(oldPlace.iface);
       if (dev !== undefined) this.emit({ kind: 'forget-neighbour', ip: host.ip, dev });
     }
+    this.watchStrays(oldClaim, host.claimed ? host.place : undefined);
     this.emit({
       kind: 'transition',
       ip: host.ip,
@@ -179,6 +181,12 @@ export class Brain {
     if (place === undefined || host.interface === undefined) throw new Error('a claim without a place');
     if (place.mac === MAC_BROADCAST) throw new Error('a claim without a MAC');
     this.emit({ kind: 'claim', ip: host.ip, iface: place.iface, dev: host.interface, mac: place.mac, age });
+  }
+
+  private watchStrays(before: Place | undefined, now: Place | undefined): void {
+    if (before?.iface === now?.iface && before?.mac === now?.mac) return;
+    if (before !== undefined) this.emit({ kind: 'watch-strays', ...before, watch: false });
+    if (now !== undefined) this.emit({ kind: 'watch-strays', ...now, watch: true });
   }
 
   private boundMemory(host: Host): void {
@@ -331,6 +339,11 @@ export class Brain {
   /** Whether this interface may bring one more newcomer. */
   admitNewcomer(iface: IfIndex): boolean {
     return this.limits.admitNewcomer(this.topology.nameOf(iface) ?? '', this.now);
+  }
+
+  /** Whether a host may be told (again) where this neighbour of it is. */
+  mayRepair(host: Ip, neighbour: Ip): boolean {
+    return this.limits.mayRepair(`${host} ${neighbour}`, this.now);
   }
 
   /** Whether this MAC already has all the addresses it may have, those being proven included. */

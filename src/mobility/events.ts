@@ -78,6 +78,8 @@ export type Command =
 export type Event =
   /** A captured frame, own ones possibly included. */
   | { readonly kind: 'frame'; readonly iface: IfIndex; readonly bytes: Uint8Array }
+  /** A captured IPv4 packet of a watched visitor to a MAC that may not be ours (see the action `watch-strays`). */
+  | { readonly kind: 'stray'; readonly iface: IfIndex; readonly bytes: Uint8Array }
   /** An interface appeared or changed; the whole new state of it. */
   | { readonly kind: 'link'; readonly link: Link }
   | { readonly kind: 'link-gone'; readonly iface: IfIndex }
@@ -254,7 +256,7 @@ export interface Alarm {
   readonly at: number;
 }
 
-export type SendPurpose = 'probe' | 'answer' | 'announce';
+export type SendPurpose = 'probe' | 'answer' | 'announce' | 'repair';
 
 export type Action =
   | {
@@ -278,6 +280,8 @@ export type Action =
   | { readonly kind: 'forget-neighbour'; readonly ip: Ip; readonly dev: string }
   /** Blind repair of a routing daemon that may announce a ghost: add a route of ours, `present: false` deletes it. */
   | { readonly kind: 'ghost'; readonly ip: Ip; readonly present: boolean }
+  /** Capture, or no longer, IPv4 packets that this MAC sends to others than us: it may have stale neighbours. */
+  | { readonly kind: 'watch-strays'; readonly iface: IfIndex; readonly mac: Mac; readonly watch: boolean }
   /** ICMP echo bound to the interface of an installed claim. */
   | { readonly kind: 'echo'; readonly ip: Ip; readonly dev: string }
   | ({ readonly kind: 'transition' } & Transition)

@@ -2,12 +2,14 @@ import { Budget } from './budget.js';
 import type { Policy } from './policy.js';
 
 const ALARM_QUIET_MS = 60_000;
-const MAX_ALARMED = 1000;
+const REPAIR_QUIET_MS = 1000;
+const MAX_REMEMBERED = 10_000;
 
 /** What keeps a storm from taking up all our time: budgets of newcomers and probes, and the patience of whoever reads. */
 export class Limits {
   private readonly newcomers = new Map<string, Budget>();
-  private readonly alarmed = new Map<string, number>();
+  private readonly alarmed = new Quiet(ALARM_QUIET_MS);
+  private readonly repaired = new Quiet(REPAIR_QUIET_MS);
   private readonly urgent: Budget;
   private readonly routine: Budget;
 
@@ -36,10 +38,26 @@ export class Limits {
 
   /** Whether an alarm of this kind is still news. */
   isNews(key: string, now: number): boolean {
-    const last = this.alarmed.get(key);
-    if (last !== undefined && now - last < ALARM_QUIET_MS) return false;
-    if (this.alarmed.size >= MAX_ALARMED) this.alarmed.clear();
-    this.alarmed.set(key, now);
+    return this.alarmed.passes(key, now);
+  }
+
+  /** Whether a stale neighbour may be repaired (again). */
+  mayRepair(key: string, now: number): boolean {
+    return this.repaired.passes(key, now);
+  }
+}
+
+/** Lets each key pass once per interval; forgets all when there are too many, which errs on the side of passing. */
+class Quiet {
+  private readonly last = new Map<string, number>();
+
+  constructor(private readonly intervalMs: number) {}
+
+  passes(key: string, now: number): boolean {
+    const last = this.last.get(key);
+    if (last !== undefined && now - last < this.intervalMs) return false;
+    if (this.last.size >= MAX_REMEMBERED) this.last.clear();
+    this.last.set(key, now);
     return true;
   }
 }

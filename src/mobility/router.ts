@@ -9,6 +9,7 @@ import { nextInquiryDeadline } from './inquiry.js';
 import { hearCapture, hearFdb, hearLink, hearLinkGone, reviewHosts } from './links.js';
 import { type InterfaceRule, type Policy, ruleFor } from './policy.js';
 import { hearRoute, remoteVanished } from './remote.js';
+import { hearStray } from './strays.js';
 import { tick } from './ticks.js';
 
 /**
@@ -29,6 +30,9 @@ export class Router {
     switch (event.kind) {
       case 'frame':
         hearFrame(brain, event.iface, event.bytes);
+        break;
+      case 'stray':
+        hearStray(brain, event.iface, event.bytes);
         break;
       case 'tick':
         tick(brain);
