@@ -154,8 +154,7 @@ export class Kernel {
     clearTimeout(this.#soon);
     this.#watch.stop();
     this.#echo.stop();
-    if (onExit === 'withdraw') this.#claims.releaseAll();
-    await this.#claims.stop();
+    await this.#claims.stop(onExit);
     if (onExit === 'withdraw') this.#rules.remove();
     this.#report(this.#settings.restore({ keepForwarding: onExit === 'keep' }));
   }

@@ -126,11 +126,6 @@ export class Claims {
     this.#enqueue(entry, 'urgent');
   }
 
-  /** Releases every claim, adopted ones included. */
-  releaseAll(): void {
-    for (const { ip } of [...this.#entries.all()]) this.release(ip);
-  }
-
   /** Makes or deletes the route that reminds a routing daemon; nothing while a claim is wanted. */
   ghost(ip: Ip, present: boolean): void {
     const entry = present ? this.#entries.take(ip) : this.#entries.get(ip);
@@ -199,7 +194,8 @@ export class Claims {
     const entry = this.#entries.get(ip);
     if (entry === undefined) return;
     if (entry.routeEchoes > 0) entry.routeEchoes--;
-    else if (!entry.busy) {
+    else if (entry.busy) this.#rescan('a route vanished while it was changed');
+    else {
       for (const age of AGES) {
         const { table, metric } = this.#options[age];
         if (table !== slot.table || metric !== slot.metric || entry[age] === undefined) continue;
@@ -215,7 +211,8 @@ export class Claims {
     const entry = this.#entries.get(ip);
     if (entry === undefined) return;
     if (entry.neighbourEchoes > 0) entry.neighbourEchoes--;
-    else if (!entry.busy && entry.neighbour?.iface === iface) {
+    else if (entry.busy) this.#rescan('a neighbour vanished while it was changed');
+    else if (entry.neighbour?.iface === iface) {
       entry.neighbour = undefined;
       this.#repair(entry, 'urgent');
     }
@@ -250,8 +247,10 @@ export class Claims {
   }
 
   #rescan(reason: string): void {
-    clearTimeout(this.#rescanTimer);
-    this.#rescanTimer = setTimeout(() => void this.reconcile(reason), RESCAN_MS);
+    this.#rescanTimer ??= setTimeout(() => {
+      this.#rescanTimer = undefined;
+      void this.reconcile(reason);
+    }, RESCAN_MS);
   }
 
   /** What is installed, as far as we know. For tests and the API. */
@@ -273,15 +272,28 @@ export class Claims {
     return new Promise((resolve) => this.#idle.push(resolve));
   }
 
-  /** Carries out what is wanted, within the time-out, and ends the co-process. */
-  async stop(timeoutMs = 5000): Promise<void> {
-    clearTimeout(this.#rescanTimer);
+  /** Releases every claim, adopted ones included, and looks that nothing of ours is left. */
+  async withdrawAll(): Promise<void> {
+    for (const { ip } of [...this.#entries.all()]) this.release(ip);
+    await this.idle();
+    // What hung on a retry or on another reading when it was released.
+    await this.#scanning;
+    await this.reconcile('withdrawn');
+    await this.idle();
+  }
+
+  /** Carries out what is wanted, or withdraws everything, within the time-out, and ends the co-process. */
+  async stop(onExit: 'keep' | 'withdraw', timeoutMs = 10_000): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, timeoutMs);
+    const late = new Promise<'late'>((resolve) => {
+      timer = setTimeout(() => resolve('late'), timeoutMs);
     });
-    await Promise.race([this.idle(), late]);
+    const work = onExit === 'withdraw' ? this.withdrawAll() : this.idle();
+    if ((await Promise.race([work, late])) === 'late') {
+      this.#options.onWarning(`stopped with ${this.pending} claims unfinished`);
+    }
     clearTimeout(timer);
+    clearTimeout(this.#rescanTimer);
     this.#stopped = true;
     for (const retry of this.#retryTimers) clearTimeout(retry);
     await this.batch.close(1000);

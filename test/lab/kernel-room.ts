@@ -91,8 +91,7 @@ export class Room {
   }
 
   async close(): Promise<void> {
-    this.claims.releaseAll();
-    await this.claims.stop();
+    await this.claims.stop('withdraw');
     this.watch.stop();
     // (Only now, so that a failed test does not keep the process alive.)
     assert.deepEqual(routes(), []);
