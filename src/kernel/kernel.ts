@@ -143,9 +143,10 @@ export class Kernel {
   }
 
   stats(): KernelStats {
-    const { commands, refused } = this.#claims.stats;
+    const { commands, pending } = this.#claims;
+    const { refused } = this.#claims.stats;
     const restarts = this.#claims.batch.deaths + this.#watch.stats.deaths;
-    return { pending: this.#claims.pending, commands, refused, restarts };
+    return { pending, commands, refused, restarts };
   }
 
   /** Withdraws or keeps our routes, restores the kernel's settings, and leaves nothing running. */

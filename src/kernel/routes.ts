@@ -1,28 +1,24 @@
 import type { ClaimAge, Event, IfIndex, Link } from '../mobility/events.js';
 import { type Ip, type Mac, isIpv4 } from '../wire/addresses.js';
-import { IpBatch, type Outcomes } from './batch.js';
-import { AGES, Entries, type Entry, noteOutcomes } from './entries.js';
-import { type Lane, Lanes } from './lanes.js';
+import type { IpBatch } from './batch.js';
+import { AGES, Entries, type Entry } from './entries.js';
+import type { Lane } from './lanes.js';
 import {
   type Claim,
   GHOST,
   type Occupant,
   type Slot,
   type Slots,
-  type Step,
-  commandFor,
   dropRouteCommand,
   forgetCommand,
   isPlainDeviceName,
-  planSteps,
 } from './plan.js';
+import { Sender } from './sender.js';
 import { takeStock } from './stock.js';
 
 /**
- * Desired against installed. The brain says what it wants for an address; this class compares that with what the
- * kernel has and sends the difference, computed at the moment of sending. One job per address is under way at a time,
- * so the commands for an address never overtake one another, and a wish that changed in the queue is never carried
- * out in its old form.
+ * Desired against installed. The brain says what it wants for an address; the sender closes the gap to what the kernel
+ * has, and what the kernel has is read back whenever something may have changed it.
  *
  * Newcomers, moves and withdrawals are urgent; ageing, adoption and repair are bulk, fed in small slices and only
  * while nothing urgent waits.
@@ -57,46 +53,45 @@ export interface InstalledView {
   readonly wanted: boolean;
 }
 
-/** Commands under way at most. An urgent one never waits for more than a slice of bulk. */
-const URGENT_WINDOW = 1024;
-const BULK_WINDOW = 64;
 /** A refusal is told to the brain after these tries: an interface that goes down and comes back is not worth it. */
 const RETRY_MS = [20, 100, 500];
 const RESCAN_MS = 20;
 
 export class Claims {
-  readonly batch: IpBatch;
+  readonly #sender: Sender;
   readonly #options: ClaimsOptions;
   readonly #entries = new Entries();
-  readonly #lanes = new Lanes<Entry>();
   readonly #links = new Map<IfIndex, { readonly up: boolean; readonly numbered: boolean }>();
-  /** What the co-process means by a device name, as far as it has used it. */
-  #names = new Map<string, IfIndex>();
-  #jobs = 0;
   #scanning: Promise<void> | undefined;
   #rescanTimer: NodeJS.Timeout | undefined;
   readonly #retryTimers = new Set<NodeJS.Timeout>();
-  #idle: (() => void)[] = [];
-  #turnScheduled = false;
   #stopped = false;
-  readonly stats = { commands: 0, refused: 0, scans: 0, repaired: 0 };
+  readonly stats = { refused: 0, scans: 0, repaired: 0 };
 
   constructor(options: ClaimsOptions) {
     this.#options = options;
-    const { protocol, fresh } = options;
-    this.batch = new IpBatch({
-      onWarning: options.onWarning,
-      onProgress: () => this.#pump(),
-      onDenied: options.onDenied,
+    this.#sender = new Sender({
+      ...options,
       onDeath: () => this.#rescan('the ip process ended'),
-      // No such route can exist; it makes ip read its tables of names, and shows whether we may change routes.
-      warmUp: `route del 0.0.0.0/32 dev lo scope link proto ${protocol} metric ${fresh.metric} table ${fresh.table}`,
+      onSettled: (entry) => this.#settle(entry),
+      onRefused: (entry, refusal) => this.#refused(entry, refusal),
+      onClash: () => this.#rescan('a route is in the way'),
     });
+  }
+
+  /** The co-process, for tests and the account of processes. */
+  get batch(): IpBatch {
+    return this.#sender.batch;
+  }
+
+  /** Commands sent so far. */
+  get commands(): number {
+    return this.#sender.commands;
   }
 
   /** Commands not yet acknowledged, and addresses that wait for their turn. */
   get pending(): number {
-    return this.batch.outstanding + this.#lanes.length;
+    return this.#sender.pending;
   }
 
   /** Wants exactly this claim for its address. Answered by `installed` or, in the end, `refused`. */
@@ -113,7 +108,7 @@ export class Claims {
     entry.owed = true;
     entry.retries = 0;
     this.#entries.join(entry, iface);
-    this.#enqueue(entry, isAgeing ? 'bulk' : 'urgent');
+    this.#sender.enqueue(entry, isAgeing ? 'bulk' : 'urgent');
   }
 
   /** Wants no claim for the address. */
@@ -123,7 +118,7 @@ export class Claims {
     entry.want = undefined;
     entry.owed = false;
     entry.retries = 0;
-    this.#enqueue(entry, 'urgent');
+    this.#sender.enqueue(entry, 'urgent');
   }
 
   /** Makes or deletes the route that reminds a routing daemon; nothing while a claim is wanted. */
@@ -132,7 +127,7 @@ export class Claims {
     if (entry === undefined || entry.want !== undefined) return;
     entry.ghost = present;
     entry.retries = 0;
-    this.#enqueue(entry, 'urgent');
+    this.#sender.enqueue(entry, 'urgent');
   }
 
   /** Makes the kernel forget what it learned of a host on an interface that it left. */
@@ -143,14 +138,12 @@ export class Claims {
     if (entry?.neighbour?.dev === dev || entry?.want?.dev === dev) return;
     const iface = this.#options.indexOf(dev);
     if (iface === undefined || this.#links.get(iface)?.up === false) return;
-    this.#meet(dev, iface);
-    this.#submit([forgetCommand(ip, dev)]);
-    this.#schedule();
+    this.#sender.send(forgetCommand(ip, dev), { dev, iface });
   }
 
   /** Sends what was wanted since the last time. */
   flush(): void {
-    this.#pump();
+    this.#sender.pump();
   }
 
   /**
@@ -172,7 +165,7 @@ export class Claims {
       if (wentDown || (lostLast && isIpv4(entry.ip))) this.#entries.sweep(entry, link.index);
       if (link.up && entry.want?.iface === link.index) {
         entry.retries = 0;
-        this.#enqueue(entry, 'urgent');
+        this.#sender.enqueue(entry, 'urgent');
       }
       this.#entries.bury(entry);
     }
@@ -267,9 +260,7 @@ export class Claims {
 
   /** Resolves when everything wanted so far was carried out or refused, retries not included. */
   idle(): Promise<void> {
-    this.flush();
-    if (this.pending === 0) return Promise.resolve();
-    return new Promise((resolve) => this.#idle.push(resolve));
+    return this.#sender.idle();
   }
 
   /** Releases every claim, adopted ones included, and looks that nothing of ours is left. */
@@ -296,100 +287,13 @@ export class Claims {
     clearTimeout(this.#rescanTimer);
     this.#stopped = true;
     for (const retry of this.#retryTimers) clearTimeout(retry);
-    await this.batch.close(1000);
-  }
-
-  // --- sending -----------------------------------------------------------------------------------------------------
-
-  #enqueue(entry: Entry, lane: Lane): void {
-    if (entry.lane === 'urgent' || entry.lane === lane) return;
-    // A busy one queues up when its job is done.
-    if (entry.busy) entry.lane = lane;
-    else this.#lanes.push(entry, lane);
-    this.#schedule();
+    await this.#sender.stop();
   }
 
   #repair(entry: Entry, lane: Lane): void {
     this.stats.repaired++;
     entry.retries = 0;
-    this.#enqueue(entry, lane);
-  }
-
-  /** For callers that do not flush. */
-  #schedule(): void {
-    if (this.#turnScheduled) return;
-    this.#turnScheduled = true;
-    setImmediate(() => {
-      this.#turnScheduled = false;
-      this.#pump();
-    });
-  }
-
-  #pump(): void {
-    if (this.#stopped) return;
-    this.#serve('urgent', URGENT_WINDOW);
-    if (this.#lanes.calm) this.#serve('bulk', BULK_WINDOW);
-    this.batch.flush();
-    if (this.#idle.length === 0 || this.pending > 0) return;
-    const waiting = this.#idle;
-    this.#idle = [];
-    for (const resolve of waiting) resolve();
-  }
-
-  #serve(lane: Lane, window: number): void {
-    while (this.batch.outstanding < window) {
-      const entry = this.#lanes.shift(lane);
-      if (entry === undefined) return;
-      this.#start(entry);
-    }
-  }
-
-  #start(entry: Entry): void {
-    const steps = planSteps(entry, this.#options.foreignNeighbour);
-    if (steps.length === 0) return this.#settle(entry);
-    for (const step of steps) {
-      if (step.op === 'set-neighbour') this.#meet(step.claim.dev, step.claim.iface);
-      else if (step.op === 'drop-route') entry.routeEchoes++;
-      else if (step.op === 'drop-neighbour') entry.neighbourEchoes++;
-      else if (step.occupant !== GHOST) this.#meet(step.occupant.dev, step.occupant.iface);
-    }
-    entry.busy = true;
-    entry.touched = ++this.#jobs;
-    const commands = steps.map((step) => commandFor(step, entry.ip, this.#options));
-    this.#submit(commands, (outcomes) => this.#done(entry, steps, outcomes), entry.doubtful !== undefined);
-  }
-
-  /** A co-process that knows the name as another interface must not be asked. */
-  #meet(dev: string, iface: IfIndex): void {
-    const known = this.#names.get(dev);
-    if (known === iface) return;
-    if (known !== undefined) {
-      this.batch.renew();
-      this.#names = new Map();
-    }
-    this.#names.set(dev, iface);
-  }
-
-  #submit(commands: readonly string[], done?: (outcomes: Outcomes) => void, fenced = false): void {
-    this.stats.commands += commands.length;
-    if (fenced) this.batch.submitFenced(commands, done);
-    else this.batch.submit(commands, done);
-  }
-
-  // --- outcomes ----------------------------------------------------------------------------------------------------
-
-  #done(entry: Entry, steps: readonly Step[], outcomes: Outcomes): void {
-    const { lane } = entry;
-    entry.busy = false;
-    entry.lane = undefined;
-    entry.touched = ++this.#jobs;
-    const refusal = noteOutcomes(entry, steps, outcomes);
-    if (entry.clash) this.#rescan('a route is in the way');
-    else if (refusal !== undefined) this.#refused(entry, refusal);
-    else if (lane === undefined && planSteps(entry, this.#options.foreignNeighbour).length > 0) {
-      this.#enqueue(entry, 'urgent');
-    } else if (lane === undefined) this.#settle(entry);
-    if (lane !== undefined) this.#enqueue(entry, lane);
+    this.#sender.enqueue(entry, lane);
   }
 
   /** What was asked for is there. */
@@ -410,7 +314,7 @@ export class Claims {
     if (wait === undefined) return this.#giveUp(entry, refusal);
     const timer = setTimeout(() => {
       this.#retryTimers.delete(timer);
-      this.#enqueue(entry, 'urgent');
+      this.#sender.enqueue(entry, 'urgent');
       this.flush();
     }, wait);
     this.#retryTimers.add(timer);
@@ -431,7 +335,7 @@ export class Claims {
 
   async #takeStock(adopting: boolean): Promise<void> {
     this.stats.scans++;
-    const since = this.#jobs;
+    const since = this.#sender.jobs;
     const isQuiet = (entry: Entry) => !entry.busy && entry.touched <= since;
     const stock = await takeStock(this.#entries, this.#options, this.#options.indexOf, isQuiet);
     for (const entry of stock.known) {
@@ -439,7 +343,7 @@ export class Claims {
       this.#judge(entry);
     }
     for (const { ip, slot } of stock.strayRoutes) {
-      this.#submit([dropRouteCommand(ip, this.#options.protocol, slot)]);
+      this.#sender.send(dropRouteCommand(ip, this.#options.protocol, slot));
     }
     for (const claim of stock.strayNeighbours) {
       const entry = this.#entries.take(claim.ip);
@@ -448,13 +352,13 @@ export class Claims {
       this.#entries.join(entry, claim.iface);
       this.#repair(entry, 'bulk');
     }
-    this.#pump();
+    this.flush();
   }
 
   #judge(entry: Entry): void {
     const { clash } = entry;
     entry.clash = false;
-    const steps = planSteps(entry, this.#options.foreignNeighbour);
+    const steps = this.#sender.plan(entry);
     if (steps.length === 0) this.#settle(entry);
     else if (clash && steps.some((step) => step.op === 'add-route')) {
       this.#giveUp(entry, 'a route of another protocol with the same metric is in the way');

@@ -1,0 +1,173 @@
+import type { IfIndex } from '../mobility/events.js';
+import type { Ip } from '../wire/addresses.js';
+import { IpBatch, type Outcomes } from './batch.js';
+import { type Entry, noteOutcomes } from './entries.js';
+import { type Lane, Lanes } from './lanes.js';
+import { GHOST, type Slots, type Step, commandFor, planSteps } from './plan.js';
+
+export interface SenderOptions extends Slots {
+  readonly onWarning: (message: string) => void;
+  /** We may not change routes. */
+  readonly onDenied: (refusal: string) => void;
+  /** The co-process ended by itself. */
+  readonly onDeath: () => void;
+  /** Whether somebody else made a permanent neighbour entry there. */
+  readonly foreignNeighbour?: ((ip: Ip, dev: string) => boolean) | undefined;
+  /** The kernel has what is wanted for the address. */
+  readonly onSettled: (entry: Entry) => void;
+  /** The kernel refused it. */
+  readonly onRefused: (entry: Entry, refusal: string) => void;
+  /** The slot of its route is taken. */
+  readonly onClash: (entry: Entry) => void;
+}
+
+/** Commands under way at most. An urgent one never waits for more than a slice of bulk. */
+const URGENT_WINDOW = 1024;
+const BULK_WINDOW = 64;
+
+/**
+ * Sends what separates an entry from what is wanted for it, computed at the moment of sending, and takes the answers
+ * into the books. One job per address is under way at a time, so the commands for an address never overtake one
+ * another, and a wish that changed while it waited is never carried out in its old form.
+ */
+export class Sender {
+  readonly batch: IpBatch;
+  readonly #options: SenderOptions;
+  readonly #lanes = new Lanes<Entry>();
+  /** What the co-process means by a device name, as far as it has used it. */
+  #names = new Map<string, IfIndex>();
+  #idle: (() => void)[] = [];
+  #turnScheduled = false;
+  #stopped = false;
+  /** Jobs sent and answered; `touched` of an entry is a moment on this count. */
+  jobs = 0;
+  /** Commands sent. */
+  commands = 0;
+
+  constructor(options: SenderOptions) {
+    this.#options = options;
+    const { protocol, fresh } = options;
+    this.batch = new IpBatch({
+      onWarning: options.onWarning,
+      onProgress: () => this.pump(),
+      onDenied: options.onDenied,
+      onDeath: options.onDeath,
+      // No such route can exist; it makes ip read its tables of names, and shows whether we may change routes.
+      warmUp: `route del 0.0.0.0/32 dev lo scope link proto ${protocol} metric ${fresh.metric} table ${fresh.table}`,
+    });
+  }
+
+  /** Commands not yet acknowledged, and addresses that wait for their turn. */
+  get pending(): number {
+    return this.batch.outstanding + this.#lanes.length;
+  }
+
+  /** What separates the entry from what is wanted for it. */
+  plan(entry: Entry): readonly Step[] {
+    return planSteps(entry, this.#options.foreignNeighbour);
+  }
+
+  /** Has the entry looked at in its turn. */
+  enqueue(entry: Entry, lane: Lane): void {
+    if (entry.lane === 'urgent' || entry.lane === lane) return;
+    // A busy one queues up when its job is done.
+    if (entry.busy) entry.lane = lane;
+    else this.#lanes.push(entry, lane);
+    this.#schedule();
+  }
+
+  /** Sends a line that belongs to no entry. Its refusal is of no interest. */
+  send(command: string, place?: { readonly dev: string; readonly iface: IfIndex }): void {
+    if (place !== undefined) this.#meet(place.dev, place.iface);
+    this.#submit([command]);
+    this.#schedule();
+  }
+
+  /** Sends now what may be sent now. */
+  pump(): void {
+    if (this.#stopped) return;
+    this.#serve('urgent', URGENT_WINDOW);
+    if (this.#lanes.calm) this.#serve('bulk', BULK_WINDOW);
+    this.batch.flush();
+    if (this.#idle.length === 0 || this.pending > 0) return;
+    const waiting = this.#idle;
+    this.#idle = [];
+    for (const resolve of waiting) resolve();
+  }
+
+  /** Resolves when nothing waits and nothing is under way. */
+  idle(): Promise<void> {
+    this.pump();
+    if (this.pending === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#idle.push(resolve));
+  }
+
+  /** Sends nothing more and ends the co-process. */
+  stop(): Promise<void> {
+    this.#stopped = true;
+    return this.batch.close(1000);
+  }
+
+  /** For callers that do not pump. */
+  #schedule(): void {
+    if (this.#turnScheduled) return;
+    this.#turnScheduled = true;
+    setImmediate(() => {
+      this.#turnScheduled = false;
+      this.pump();
+    });
+  }
+
+  #serve(lane: Lane, window: number): void {
+    while (this.batch.outstanding < window) {
+      const entry = this.#lanes.shift(lane);
+      if (entry === undefined) return;
+      this.#start(entry);
+    }
+  }
+
+  #start(entry: Entry): void {
+    const steps = this.plan(entry);
+    if (steps.length === 0) return this.#options.onSettled(entry);
+    for (const step of steps) {
+      if (step.op === 'set-neighbour') this.#meet(step.claim.dev, step.claim.iface);
+      else if (step.op === 'drop-route') entry.routeEchoes++;
+      else if (step.op === 'drop-neighbour') entry.neighbourEchoes++;
+      else if (step.occupant !== GHOST) this.#meet(step.occupant.dev, step.occupant.iface);
+    }
+    entry.busy = true;
+    entry.touched = ++this.jobs;
+    const commands = steps.map((step) => commandFor(step, entry.ip, this.#options));
+    this.#submit(commands, (outcomes) => this.#done(entry, steps, outcomes), entry.doubtful !== undefined);
+  }
+
+  /** A co-process that knows the name as another interface must not be asked. */
+  #meet(dev: string, iface: IfIndex): void {
+    const known = this.#names.get(dev);
+    if (known === iface) return;
+    if (known !== undefined) {
+      this.batch.renew();
+      this.#names = new Map();
+    }
+    this.#names.set(dev, iface);
+  }
+
+  #submit(commands: readonly string[], done?: (outcomes: Outcomes) => void, fenced = false): void {
+    this.commands += commands.length;
+    if (fenced) this.batch.submitFenced(commands, done);
+    else this.batch.submit(commands, done);
+  }
+
+  #done(entry: Entry, steps: readonly Step[], outcomes: Outcomes): void {
+    const { lane } = entry;
+    entry.busy = false;
+    entry.lane = undefined;
+    entry.touched = ++this.jobs;
+    const refusal = noteOutcomes(entry, steps, outcomes);
+    if (entry.clash) this.#options.onClash(entry);
+    else if (refusal !== undefined) this.#options.onRefused(entry, refusal);
+    else if (lane === undefined && this.plan(entry).length > 0) this.enqueue(entry, 'urgent');
+    else if (lane === undefined) this.#options.onSettled(entry);
+    if (lane !== undefined) this.enqueue(entry, lane);
+  }
+}
