@@ -78,7 +78,9 @@ export class Outbox {
     if (!this.#congested && this.#used + bytes.length > BATCH_BYTES) this.flush();
     if (this.#congested) {
       if (lane.bytes === 0) this.#waiting.push(lane);
-      lane.pieces.push({ buffer: bytes, used: bytes.length });
+      const piece = room(lane, bytes.length);
+      piece.buffer.set(bytes, piece.used);
+      piece.used += bytes.length;
       lane.bytes += bytes.length;
       return;
     }

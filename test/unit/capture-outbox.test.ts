@@ -1,0 +1,137 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { type Server, Socket, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, it } from 'node:test';
+import { Lane, Outbox } from '../../src/capture/outbox.js';
+import { CLOSED, FRAME, RecordReader, encodeRecord } from '../../src/capture/protocol.js';
+
+const scratch = mkdtempSync(join(tmpdir(), 'marpd-outbox-'));
+after(() => rmSync(scratch, { recursive: true }));
+
+interface Pair {
+  child: Socket;
+  fd: number;
+  parent: Socket;
+  /** `kind:iface:number` of every record that arrived. */
+  arrived: string[];
+  close(): void;
+}
+
+let pairs = 0;
+
+/** Two connected sockets; nothing is read from the parent's before it is resumed. */
+async function connected(): Promise<Pair> {
+  const path = join(scratch, String(pairs++));
+  const server: Server = createServer({ pauseOnConnect: true }).listen(path);
+  await once(server, 'listening');
+  const child = new Socket().connect(path);
+  const [parent] = (await once(server, 'connection')) as [Socket];
+  await new Promise<void>((resolve) => (child.connecting ? child.once('connect', resolve) : resolve()));
+  server.close();
+  const arrived: string[] = [];
+  const reader = new RecordReader((kind, iface, payload) => {
+    arrived.push(`${kind}:${iface}:${payload.length >= 4 ? Buffer.from(payload).readUInt32LE(0) : ''}`);
+  });
+  parent.on('data', (chunk: Buffer) => reader.feed(chunk));
+  const { fd } = (child as unknown as { _handle: { fd: number } })._handle;
+  const close = () => {
+    child.destroy();
+    parent.destroy();
+  };
+  return { child, fd, parent, arrived, close };
+}
+
+const frame = Buffer.alloc(60);
+function numbered(n: number): Uint8Array {
+  frame.writeUInt32LE(n, 0);
+  return frame;
+}
+
+async function until(look: () => boolean): Promise<void> {
+  for (const deadline = Date.now() + 5000; !look(); ) {
+    assert.ok(Date.now() < deadline, 'not within 5 s');
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+}
+
+describe('the capture child writing to its parent', () => {
+  it('has a lone frame on its way at the end of the turn', async (t) => {
+    const { child, fd, parent, arrived, close } = await connected();
+    t.after(close);
+    const outbox = new Outbox(child, fd, () => assert.fail('lost'));
+    parent.resume();
+    outbox.frame(new Lane(), FRAME, 3, numbered(1), 60);
+    assert.deepEqual(arrived, []);
+    await until(() => arrived.length === 1);
+    assert.deepEqual(arrived, [`${FRAME}:3:1`]);
+  });
+
+  it('keeps the order of an interface and lets another overtake its backlog when the parent is slow', async (t) => {
+    const { child, fd, parent, arrived, close } = await connected();
+    t.after(close);
+    const outbox = new Outbox(child, fd, () => assert.fail('lost'));
+    const flooded = new Lane();
+    const quiet = new Lane();
+    for (let i = 0; i < 50_000; i++) outbox.frame(flooded, FRAME, 1, numbered(i), 60);
+    outbox.frame(quiet, FRAME, 2, numbered(0), 60);
+    outbox.record(quiet, encodeRecord(CLOSED, 2));
+    parent.resume();
+    await until(() => arrived.length === 50_002);
+    const place = arrived.indexOf(`${FRAME}:2:0`);
+    assert.ok(place < 10_000, `the quiet interface came ${place}th`);
+    assert.equal(arrived[place + 1], `${CLOSED}:2:`);
+    const ofFlooded = arrived.filter((text) => text.startsWith(`${FRAME}:1:`));
+    assert.deepEqual(
+      ofFlooded,
+      Array.from({ length: 50_000 }, (_, i) => `${FRAME}:1:${i}`),
+    );
+    assert.equal(flooded.shed, 0);
+
+    // The way is clear again: synchronous, as before.
+    outbox.frame(flooded, FRAME, 1, numbered(50_000), 60);
+    await until(() => arrived.length === 50_003);
+  });
+
+  it('holds 100,000 newcomers, sheds what is beyond its memory, counts it, and never sheds its own records', async (t) => {
+    const { child, fd, parent, arrived, close } = await connected();
+    t.after(close);
+    const outbox = new Outbox(child, fd, () => assert.fail('lost'));
+    const lane = new Lane();
+    for (let i = 0; i < 100_000; i++) outbox.frame(lane, FRAME, 1, numbered(i), 60);
+    assert.equal(lane.shed, 0);
+    for (let i = 0; i < 100_000; i++) outbox.frame(lane, FRAME, 1, numbered(i), 60);
+    assert.ok(lane.shed > 0);
+    assert.ok(lane.bytes < 9 << 20);
+    outbox.record(lane, encodeRecord(CLOSED, 1));
+    parent.resume();
+    await until(() => arrived.length === 200_001 - lane.shed);
+    assert.equal(arrived.at(-1), `${CLOSED}:1:`);
+    assert.equal(lane.bytes, 0);
+  });
+
+  it('shares its memory among the interfaces that are behind', async (t) => {
+    const { child, fd, close } = await connected();
+    t.after(close);
+    const outbox = new Outbox(child, fd, () => {});
+    const lanes = Array.from({ length: 4 }, () => new Lane());
+    for (let i = 0; i < 100_000; i++) {
+      for (const lane of lanes) outbox.frame(lane, FRAME, 1, numbered(i), 60);
+    }
+    for (const lane of lanes) assert.ok(lane.bytes < (2 << 20) + 20_000, `${lane.bytes} bytes`);
+  });
+
+  it('says so when the parent is gone', async (t) => {
+    const { child, fd, parent, close } = await connected();
+    t.after(close);
+    let lost = 0;
+    const outbox = new Outbox(child, fd, () => lost++);
+    parent.destroy();
+    await once(parent, 'close');
+    outbox.frame(new Lane(), FRAME, 1, numbered(1), 60);
+    outbox.flush();
+    assert.equal(lost, 1);
+  });
+});
