@@ -16,6 +16,8 @@ export interface Entry extends Holding, Queued {
   /** Deletions that we asked for and that the monitor has not told yet. */
   routeEchoes: number;
   neighbourEchoes: number;
+  /** Interfaces that it is listed under. */
+  joined: IfIndex[];
   /** When anything was last sent or answered, on the count of jobs. */
   touched: number;
   /** What the last look at the kernel found, and its number. */
@@ -55,6 +57,12 @@ export class Entries {
     const members = this.#byIface.get(iface);
     if (members === undefined) this.#byIface.set(iface, new Set([entry]));
     else members.add(entry);
+    if (!entry.joined.includes(iface)) entry.joined.push(iface);
+  }
+
+  /** The interface is gone; its index never comes back. */
+  forget(iface: IfIndex): void {
+    this.#byIface.delete(iface);
   }
 
   on(iface: IfIndex): Entry[] {
@@ -66,7 +74,9 @@ export class Entries {
     for (const age of AGES) if (ifaceOf(entry[age]) === iface) entry[age] = undefined;
     if (entry.neighbour?.iface === iface) entry.neighbour = undefined;
     entry.doubtful = entry.doubtful?.filter((claim) => claim.iface !== iface);
-    if (entry.want?.iface !== iface) this.#byIface.get(iface)?.delete(entry);
+    if (entry.want?.iface === iface) return;
+    this.#byIface.get(iface)?.delete(entry);
+    entry.joined = entry.joined.filter((joined) => joined !== iface);
   }
 
   /** Forgets an address about which there is nothing left to know. */
@@ -75,7 +85,7 @@ export class Entries {
     if (entry.fresh !== undefined || entry.settled !== undefined || entry.neighbour !== undefined) return;
     if (entry.doubtful !== undefined || entry.routeEchoes > 0 || entry.neighbourEchoes > 0) return;
     this.#entries.delete(entry.ip);
-    for (const members of this.#byIface.values()) members.delete(entry);
+    for (const iface of entry.joined) this.#byIface.get(iface)?.delete(entry);
   }
 }
 
@@ -95,6 +105,7 @@ function blankEntry(ip: Ip): Entry {
     clash: false,
     routeEchoes: 0,
     neighbourEchoes: 0,
+    joined: [],
     touched: 0,
     seenBy: 0,
     seenFresh: false,

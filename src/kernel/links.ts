@@ -10,6 +10,7 @@ export type Resolve = (name: string) => IfIndex | undefined;
 export class LinkTable {
   readonly #links = new Map<IfIndex, Link>();
   readonly #indices = new Map<string, IfIndex>();
+  #rpFilterOfAll = readRpFilter('all');
 
   get(index: IfIndex): Link | undefined {
     return this.#links.get(index);
@@ -33,18 +34,21 @@ export class LinkTable {
     if (line.deleted) {
       return known === undefined ? undefined : this.#remove(known);
     }
-    return this.#set(toLink(line, resolve, known?.addresses ?? []));
+    return this.#set(this.#toLink(line, resolve, known?.addresses ?? []));
   }
 
   /** Takes a complete dump. The events say what is different now, vanished interfaces first. */
   replace(linkLines: readonly LinkLine[], addressLines: readonly AddressLine[]): Event[] {
+    this.#rpFilterOfAll = readRpFilter('all');
     const indices = new Map(linkLines.map((line) => [line.name, line.index]));
     const addresses = new Map<IfIndex, Prefix[]>(linkLines.map((line) => [line.index, []]));
     for (const line of addressLines) addresses.get(line.index)?.push(line.prefix);
     const gone = [...this.#links.values()].filter((link) => !addresses.has(link.index));
     const events = gone.map((link) => this.#remove(link));
     for (const line of linkLines) {
-      const changed = this.#set(toLink(line, (name) => indices.get(name), addresses.get(line.index) ?? []));
+      const changed = this.#set(
+        this.#toLink(line, (name) => indices.get(name), addresses.get(line.index) ?? []),
+      );
       if (changed !== undefined) events.push(changed);
     }
     return events;
@@ -55,14 +59,36 @@ export class LinkTable {
     return known === undefined ? undefined : this.#set({ ...known, carrier });
   }
 
-  /** Reads `rp_filter` again everywhere: a change of `all` says nothing about the interfaces. */
-  refreshRpFilter(): Event[] {
+  /** Reads `rp_filter` of an interface again; of `all` it says nothing about the interfaces, so it is all of them. */
+  refreshRpFilter(dev: string, resolve: Resolve): Event[] {
+    if (dev === 'all') this.#rpFilterOfAll = readRpFilter('all');
+    const one = this.#links.get(resolve(dev) ?? -1);
     const events: Event[] = [];
-    for (const link of this.#links.values()) {
-      const changed = this.#set({ ...link, rpFilter: readRpFilter(link.name) });
+    for (const link of dev === 'all' ? this.#links.values() : one === undefined ? [] : [one]) {
+      const changed = this.#set({ ...link, rpFilter: this.#rpFilter(link.name) });
       if (changed !== undefined) events.push(changed);
     }
     return events;
+  }
+
+  /** The effective value is the larger of the two (IN_DEV_RPFILTER). */
+  #rpFilter(name: string): 0 | 1 | 2 {
+    const value = Math.max(this.#rpFilterOfAll, readRpFilter(name));
+    return value === 1 || value === 2 ? value : 0;
+  }
+
+  #toLink(line: LinkLine, resolve: Resolve, addresses: readonly Prefix[]): Link {
+    return {
+      index: line.index,
+      name: line.name,
+      mac: line.mac,
+      up: line.up,
+      carrier: line.carrier,
+      master: line.master === undefined ? undefined : resolve(line.master),
+      type: line.type,
+      addresses,
+      rpFilter: this.#rpFilter(line.name),
+    };
   }
 
   #remove(link: Link): Event {
@@ -88,20 +114,6 @@ export class LinkTable {
     this.#links.set(link.index, link);
     return { kind: 'link', link };
   }
-}
-
-function toLink(line: LinkLine, resolve: Resolve, addresses: readonly Prefix[]): Link {
-  return {
-    index: line.index,
-    name: line.name,
-    mac: line.mac,
-    up: line.up,
-    carrier: line.carrier,
-    master: line.master === undefined ? undefined : resolve(line.master),
-    type: line.type,
-    addresses,
-    rpFilter: readRpFilter(line.name),
-  };
 }
 
 function withAddress(link: Link, line: AddressLine): Link {
@@ -131,13 +143,8 @@ function sameButForAddresses(a: Link, b: Link): boolean {
   );
 }
 
-/** The effective value is the larger of the two (IN_DEV_RPFILTER); 0 where there is none, as on a fresh interface. */
-function readRpFilter(name: string): 0 | 1 | 2 {
-  const value = Math.max(readConf('all'), readConf(name));
-  return value === 1 || value === 2 ? value : 0;
-}
-
-function readConf(name: string): number {
+/** The interface's own value, or that of `all`; 0 where there is none, as on an interface that is just going. */
+function readRpFilter(name: string): number {
   try {
     return Number(readFileSync(`/proc/sys/net/ipv4/conf/${name}/rp_filter`, 'latin1'));
   } catch {

@@ -260,7 +260,7 @@ export class KernelWatch {
       case 'address':
         return this.#tell(this.links.apply(parsed, this.#resolve));
       case 'netconf':
-        for (const event of this.links.refreshRpFilter()) this.#tell(event);
+        for (const event of this.links.refreshRpFilter(parsed.dev, this.#resolve)) this.#tell(event);
         return;
       case 'route':
         return this.#hearRoute(parsed);

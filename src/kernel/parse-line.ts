@@ -8,8 +8,8 @@ export type MonitorLine =
   | RouteLine
   | NeighbourLine
   | FdbLine
-  /** A setting of an interface, or of all, changed (`inet all rp_filter strict`). */
-  | { readonly kind: 'netconf' };
+  /** A setting of an interface changed, or of `all` (`inet all rp_filter strict`). */
+  | { readonly kind: 'netconf'; readonly dev: string };
 
 /**
  * One line of `ip -o -d -N monitor link address neigh route netconf`. 'ignored' for what says nothing to us,
@@ -26,7 +26,7 @@ export function parseMonitorLine(line: string): MonitorLine | 'ignored' | undefi
     case 'dev':
       return parseMonitorFdb(text, deleted);
     case 'inet':
-      return { kind: 'netconf' };
+      return deleted ? 'ignored' : { kind: 'netconf', dev: text.split(' ')[1] ?? '' };
     case 'inet6':
     case 'mpls':
       return 'ignored';

@@ -180,6 +180,7 @@ export class Claims {
       this.#entries.sweep(entry, iface);
       this.#entries.bury(entry);
     }
+    this.#entries.forget(iface);
   }
 
   /** The monitor saw a route of ours go. When we did not ask for it, it comes back. */
