@@ -1,6 +1,6 @@
 // Compiled into cap's binding (CXXFLAGS=-include, see build-native.mjs); cap's own sources stay as published.
 //
-// cap 0.2.1 is right for a packet sniffer and wrong for a daemon in six places. Each is mended here by standing in
+// cap 0.2.1 is right for a packet sniffer and wrong for a daemon in eight places. Each is mended here by standing in
 // for one function that binding.cc calls, and nothing else:
 //
 // - It asks for 65,535 bytes of every frame, and libpcap sizes the slots of the kernel's ring by that: 65,616 bytes
@@ -11,6 +11,8 @@
 // - Its read loop does not return to the event loop while frames keep coming, so that one flooded interface starves
 //   the others, every timer, and injection.
 // - A handle that fails to open is neither closed nor may it be destroyed (it stops a poll that was never started).
+// - The same when it fails after activation, because its interface went down in that moment.
+// - A Cap that is collected as garbage crashes the process when no JavaScript context is entered just then.
 // - A closed handle is freed while it still stands in libuv's list of handles. The caller must keep a closed Cap
 //   reachable until the next turn of the event loop.
 // - When its interface goes down the poll ends for good; the kernel would resume delivery when it comes up again.
@@ -20,6 +22,7 @@
 #ifndef MARPD_CAP_BUILD_H
 #define MARPD_CAP_BUILD_H
 
+#include <nan.h>
 #include <pcap/pcap.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,6 +31,19 @@
 
 // build-native.mjs and native.ts look for this text in the binary.
 __attribute__((used)) static const char marpd_cap_build[] = "marpd-cap-build-1";
+
+// Stands in for Nan::AsyncResource, whose destructor looks up the current context. A Cap is destroyed by the garbage
+// collector, which may run where none is entered (in EmitPacket), and Node then follows a null pointer.
+namespace Nan {
+class MarpdAsyncResource {
+ public:
+  explicit MarpdAsyncResource(const char*) {}
+  MaybeLocal<v8::Value> runInAsyncScope(v8::Local<v8::Object> target, v8::Local<v8::Function> function, int count,
+                                        v8::Local<v8::Value>* values) {
+    return node::MakeCallback(v8::Isolate::GetCurrent(), target, function, count, values, {0, 0});
+  }
+};
+}  // namespace Nan
 
 static const int marpd_snap_bytes = 128;
 // Frames read in one go, about 0.2 ms of work, before other handles have their turn.
@@ -46,6 +62,31 @@ static inline int marpd_activate(pcap_t*& handle) {
   (pcap_close)(handle);
   handle = nullptr;
   return status;
+}
+
+// A failure after activation (the interface went down meanwhile): binding.cc throws and keeps the handle, which the
+// garbage collector would destroy together with a poll that was never started.
+static inline int marpd_give_up(pcap_t*& handle) {
+  snprintf(marpd_error, sizeof marpd_error, "%s", (pcap_geterr)(handle));
+  (pcap_close)(handle);
+  handle = nullptr;
+  return -1;
+}
+
+static inline int marpd_setnonblock(pcap_t*& handle, int on, char* error) {
+  if ((pcap_setnonblock)(handle, on, error) != -1) return 0;
+  return marpd_give_up(handle);
+}
+
+static inline int marpd_compile(pcap_t*& handle, bpf_program* code, const char* text, int optimize, bpf_u_int32 mask) {
+  if ((pcap_compile)(handle, code, text, optimize, mask) != -1) return 0;
+  return marpd_give_up(handle);
+}
+
+static inline int marpd_setfilter(pcap_t*& handle, bpf_program* code) {
+  if ((pcap_setfilter)(handle, code) != -1) return 0;
+  (pcap_freecode)(code);
+  return marpd_give_up(handle);
 }
 
 static inline char* marpd_geterr(pcap_t* handle) {
@@ -92,7 +133,11 @@ static inline int marpd_poll_stop(uv_poll_t* poll) {
   return status;
 }
 
+#define AsyncResource MarpdAsyncResource
 #define pcap_activate(handle) marpd_activate(handle)
+#define pcap_setnonblock(handle, on, error) marpd_setnonblock(handle, on, error)
+#define pcap_compile(handle, code, text, optimize, mask) marpd_compile(handle, code, text, optimize, mask)
+#define pcap_setfilter(handle, code) marpd_setfilter(handle, code)
 #define pcap_geterr(handle) marpd_geterr(handle)
 #define pcap_dispatch(handle, count, callback, user) marpd_dispatch(handle, count, callback, user)
 #define pcap_sendpacket(handle, bytes, length) marpd_sendpacket(handle, bytes, length)
