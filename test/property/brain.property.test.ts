@@ -2,43 +2,82 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { Ipv4, Mac } from '../../src/wire/addresses.js';
-import type { Command, IfIndex } from '../../src/mobility/events.js';
-import { type ProveRule, type LearnRule } from '../../src/mobility/policy.js';
-import { Driver, type FrameKind, frameOf, GATEWAY, hostRoute, IPS, LAN0, LAN1, link, MACS, testPolicy } from './driver.js';
+import type { Command } from '../../src/mobility/events.js';
+import type { LearnRule, ProveRule } from '../../src/mobility/policy.js';
+import {
+  Driver,
+  type FrameKind,
+  frameOf,
+  GATEWAY,
+  hostRoute,
+  IPS,
+  LAN0,
+  LAN1,
+  link,
+  MACS,
+  testPolicy,
+} from './driver.js';
+import { effort } from './effort.js';
+import { assertCounts, everyoneDies, live, type Step } from './life.js';
 
 /**
  * Random lives of one brain. What must hold at every step is in scenario/invariants.ts; what must hold at the end is
  * here. A counterexample that was once found stays as a fixed example in regressions.property.test.ts.
  */
 
-type Step =
-  | { readonly do: 'frame'; readonly kind: FrameKind; readonly iface: IfIndex; readonly ip: Ipv4; readonly mac: Mac }
-  | { readonly do: 'live'; readonly iface: IfIndex; readonly ip: Ipv4; readonly mac: Mac; readonly alive: boolean }
-  | { readonly do: 'plug'; readonly iface: IfIndex; readonly ip: Ipv4; readonly mac: Mac }
-  | { readonly do: 'remote'; readonly ip: Ipv4; readonly present: boolean }
-  | { readonly do: 'link'; readonly iface: IfIndex; readonly up: boolean; readonly carrier: boolean }
-  | { readonly do: 'gone'; readonly iface: IfIndex }
-  | { readonly do: 'capture'; readonly iface: IfIndex; readonly open: boolean }
-  | { readonly do: 'advance'; readonly ms: number }
-  | { readonly do: 'command'; readonly name: Command['name']; readonly iface: IfIndex; readonly ip: Ipv4; readonly mac: Mac }
-  | { readonly do: 'neighbour'; readonly iface: IfIndex; readonly ip: Ipv4; readonly mac: Mac | undefined }
-  | { readonly do: 'refused'; readonly ip: Ipv4 }
-  | { readonly do: 'dump'; readonly ips: readonly Ipv4[] };
-
 const ifaces = fc.constantFrom(LAN0, LAN1);
 const ips = fc.constantFrom(...IPS);
 const macs = fc.constantFrom(...MACS);
-const kinds = fc.constantFrom<FrameKind>('gratuitous', 'gratuitous-reply', 'request', 'reply', 'probe', 'rarp');
+const kinds = fc.constantFrom<FrameKind>(
+  'gratuitous',
+  'gratuitous-reply',
+  'request',
+  'reply',
+  'probe',
+  'rarp',
+);
 const commands = fc.constantFrom<Command['name']>('probe', 'clear', 'prepare', 'attach', 'detach');
 
 const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 6, arbitrary: fc.record({ do: fc.constant('frame' as const), kind: kinds, iface: ifaces, ip: ips, mac: macs }) },
-  { weight: 5, arbitrary: fc.record({ do: fc.constant('plug' as const), iface: ifaces, ip: ips, mac: macs }) },
-  { weight: 3, arbitrary: fc.record({ do: fc.constant('live' as const), iface: ifaces, ip: ips, mac: macs, alive: fc.boolean() }) },
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      do: fc.constant('frame' as const),
+      kind: kinds,
+      iface: ifaces,
+      ip: ips,
+      mac: macs,
+    }),
+  },
+  {
+    weight: 5,
+    arbitrary: fc.record({ do: fc.constant('plug' as const), iface: ifaces, ip: ips, mac: macs }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constant('live' as const),
+      iface: ifaces,
+      ip: ips,
+      mac: macs,
+      alive: fc.boolean(),
+    }),
+  },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('remote' as const), ip: ips, present: fc.boolean() }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('link' as const), iface: ifaces, up: fc.boolean(), carrier: fc.boolean() }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constant('link' as const),
+      iface: ifaces,
+      up: fc.boolean(),
+      carrier: fc.boolean(),
+    }),
+  },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('gone' as const), iface: ifaces }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('capture' as const), iface: ifaces, open: fc.boolean() }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constant('capture' as const), iface: ifaces, open: fc.boolean() }),
+  },
   {
     weight: 8,
     arbitrary: fc.record({
@@ -46,88 +85,28 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       ms: fc.constantFrom(0, 0.5, 1, 5, 19, 25, 60, 200, 500, 800, 1000, 1100, 2500, 6000, 15_000, 200_000),
     }),
   },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant('command' as const), name: commands, iface: ifaces, ip: ips, mac: macs }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('neighbour' as const), iface: ifaces, ip: ips, mac: fc.option(macs, { nil: undefined }) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant('command' as const),
+      name: commands,
+      iface: ifaces,
+      ip: ips,
+      mac: macs,
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constant('neighbour' as const),
+      iface: ifaces,
+      ip: ips,
+      mac: fc.option(macs, { nil: undefined }),
+    }),
+  },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('refused' as const), ip: ips }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('dump' as const), ips: fc.subarray([...IPS]) }) },
 );
-
-function take(driver: Driver, one: Step): void {
-  switch (one.do) {
-    case 'frame':
-      driver.tell({ kind: 'frame', iface: one.iface, bytes: frameOf(one.kind, one.mac, one.ip) });
-      return;
-    case 'live':
-      driver.live(one.ip, one.mac, one.iface, one.alive);
-      return;
-    case 'plug':
-      for (const iface of [LAN0, LAN1]) driver.live(one.ip, one.mac, iface, iface === one.iface);
-      driver.tell({ kind: 'frame', iface: one.iface, bytes: frameOf('gratuitous', one.mac, one.ip) });
-      return;
-    case 'remote':
-      driver.tell({ kind: 'route', change: one.present ? 'add' : 'delete', route: hostRoute(one.ip), initial: false });
-      return;
-    case 'link':
-      driver.tell({ kind: 'link', link: link(one.iface, { up: one.up, carrier: one.carrier }) });
-      return;
-    case 'gone':
-      driver.tell({ kind: 'capture', iface: one.iface, open: false });
-      driver.tell({ kind: 'link-gone', iface: one.iface });
-      return;
-    case 'capture':
-      driver.tell({ kind: 'capture', iface: one.iface, open: one.open });
-      return;
-    case 'advance':
-      driver.advance(one.ms);
-      return;
-    case 'command': {
-      const { name, ip, mac, iface } = one;
-      const command: Command =
-        name === 'probe' || name === 'clear'
-          ? { name, ip }
-          : { name, ips: [ip], mac, interface: iface === LAN0 ? 'lan0' : 'lan1' };
-      const actions = driver.tell({ kind: 'command', token: 7, command });
-      assert.equal(actions.filter((action) => action.kind === 'reply').length, 1, 'one verdict per command');
-      return;
-    }
-    case 'neighbour':
-      driver.tell({ kind: 'neighbour', iface: one.iface, ip: one.ip, mac: one.mac });
-      return;
-    case 'refused':
-      driver.tell({ kind: 'refused', ip: one.ip, message: 'RTNETLINK answers: No space left on device' });
-      return;
-    case 'dump':
-      driver.tell({ kind: 'routes-begin' });
-      for (const ip of one.ips) driver.tell({ kind: 'route', change: 'add', route: hostRoute(ip), initial: true });
-      driver.tell({ kind: 'routes-end' });
-      return;
-  }
-}
-
-/** Runs a life and, when it breaks, shows it. */
-function live(driver: Driver, steps: readonly Step[], end: (driver: Driver) => void): void {
-  try {
-    driver.boot();
-    for (const one of steps) take(driver, one);
-    end(driver);
-  } catch (error) {
-    throw new Error(`${(error as Error).message}\n${driver.trace.slice(-80).join('\n')}`, { cause: error });
-  }
-}
-
-function assertCounts({ router }: Driver): void {
-  const counts: Record<string, number> = { unknown: 0, proving: 0, home: 0, fresh: 0, settled: 0, away: 0, remembered: 0 };
-  for (const [, { state }] of router.hosts()) counts[state] = (counts[state] ?? 0) + 1;
-  assert.deepEqual(router.counts, counts);
-}
-
-function everyoneDies(driver: Driver): void {
-  driver.alive.clear();
-  driver.advance(60_000);
-  assertCounts(driver);
-  assert.equal(driver.claims(), 0, 'every installed route is withdrawn when evidence stops');
-  assert.equal(driver.invariants.claimCount, 0);
-}
 
 describe('random lives of a brain', () => {
   for (const prove of ['before', 'after', 'never'] satisfies ProveRule[]) {
@@ -137,7 +116,7 @@ describe('random lives of a brain', () => {
           fc.property(fc.array(step, { maxLength: 80, size: 'max' }), (steps) => {
             live(new Driver(testPolicy({ prove, learn })), steps, everyoneDies);
           }),
-          { numRuns: 400 },
+          effort(400),
         );
       });
     }
@@ -147,7 +126,8 @@ describe('random lives of a brain', () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 80, size: 'max' }), (steps) => {
         live(new Driver(testPolicy()), steps, (driver) => {
-          for (const ip of IPS) driver.tell({ kind: 'route', change: 'delete', route: hostRoute(ip), initial: false });
+          for (const ip of IPS)
+            driver.tell({ kind: 'route', change: 'delete', route: hostRoute(ip), initial: false });
           driver.alive.clear();
           driver.advance(3_600_000);
           assertCounts(driver);
@@ -155,31 +135,39 @@ describe('random lives of a brain', () => {
           assert.equal(driver.router.nextDeadline(), undefined);
         });
       }),
-      { numRuns: 300 },
+      effort(300),
     );
   });
 
   it('one host that stays and answers where it is plugged ends up there, whatever happened before', () => {
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 50, size: 'max' }), ifaces, ips, macs, (steps, iface, ip, mac) => {
-        live(new Driver(testPolicy()), steps, (driver) => {
-          for (const index of [LAN0, LAN1]) {
-            driver.tell({ kind: 'link', link: link(index) });
-            driver.tell({ kind: 'capture', iface: index, open: true });
-          }
-          for (const other of IPS) driver.tell({ kind: 'route', change: 'delete', route: hostRoute(other), initial: false });
-          driver.alive.clear();
-          driver.advance(1_200_000); // all disputes and freezes are over
-          driver.live(ip, mac, iface, true);
-          driver.tell({ kind: 'frame', iface, bytes: frameOf('gratuitous', mac, ip) });
-          driver.advance(5000);
-          const host = driver.router.host(ip);
-          assert.ok(host?.isAt(iface, mac), 'at its place');
-          const atHome = (iface === LAN0 && ip >>> 8 === 0x0a0101) || (iface === LAN1 && ip >>> 8 === 0x0a0202);
-          assert.equal(host?.state, atHome ? 'home' : 'settled');
-        });
-      }),
-      { numRuns: 300 },
+      fc.property(
+        fc.array(step, { maxLength: 50, size: 'max' }),
+        ifaces,
+        ips,
+        macs,
+        (steps, iface, ip, mac) => {
+          live(new Driver(testPolicy()), steps, (driver) => {
+            for (const index of [LAN0, LAN1]) {
+              driver.tell({ kind: 'link', link: link(index) });
+              driver.tell({ kind: 'capture', iface: index, open: true });
+            }
+            for (const other of IPS)
+              driver.tell({ kind: 'route', change: 'delete', route: hostRoute(other), initial: false });
+            driver.alive.clear();
+            driver.advance(1_200_000); // all disputes and freezes are over
+            driver.live(ip, mac, iface, true);
+            driver.tell({ kind: 'frame', iface, bytes: frameOf('gratuitous', mac, ip) });
+            driver.advance(5000);
+            const host = driver.router.host(ip);
+            assert.ok(host?.isAt(iface, mac), 'at its place');
+            const atHome =
+              (iface === LAN0 && ip >>> 8 === 0x0a0101) || (iface === LAN1 && ip >>> 8 === 0x0a0202);
+            assert.equal(host?.state, atHome ? 'home' : 'settled');
+          });
+        },
+      ),
+      effort(300),
     );
   });
 
@@ -193,7 +181,7 @@ describe('random lives of a brain', () => {
         });
         assert.deepEqual(runs[0], runs[1]);
       }),
-      { numRuns: 50 },
+      effort(50),
     );
   });
 });
@@ -201,20 +189,28 @@ describe('random lives of a brain', () => {
 describe('whatever is heard', () => {
   it('random bytes never throw and give an action or a drop with a reason', () => {
     fc.assert(
-      fc.property(fc.array(fc.tuple(fc.integer({ min: 0, max: 12 }), fc.uint8Array({ maxLength: 80 })), { maxLength: 20 }), (frames) => {
-        const driver = new Driver(testPolicy());
-        driver.boot();
-        for (const [iface, bytes] of frames) {
-          assert.ok(driver.tell({ kind: 'frame', iface, bytes }).length > 0);
-        }
-      }),
-      { numRuns: 500 },
+      fc.property(
+        fc.array(fc.tuple(fc.integer({ min: 0, max: 12 }), fc.uint8Array({ maxLength: 80 })), {
+          maxLength: 20,
+        }),
+        (frames) => {
+          const driver = new Driver(testPolicy());
+          driver.boot();
+          for (const [iface, bytes] of frames) {
+            assert.ok(driver.tell({ kind: 'frame', iface, bytes }).length > 0);
+          }
+        },
+      ),
+      effort(500),
     );
   });
 
   it('a damaged but almost good frame never throws and gives an action or a drop with a reason', () => {
     const good = kinds.chain((kind) => fc.tuple(macs, ips).map(([mac, ip]) => frameOf(kind, mac, ip)));
-    const damaged = fc.tuple(good, fc.array(fc.tuple(fc.nat({ max: 41 }), fc.nat({ max: 255 })), { maxLength: 3 }));
+    const damaged = fc.tuple(
+      good,
+      fc.array(fc.tuple(fc.nat({ max: 41 }), fc.nat({ max: 255 })), { maxLength: 3 }),
+    );
     fc.assert(
       fc.property(damaged, ifaces, ([bytes, damage], iface) => {
         for (const [at, value] of damage) bytes[at] = value;
@@ -223,7 +219,7 @@ describe('whatever is heard', () => {
         assert.ok(driver.tell({ kind: 'frame', iface, bytes }).length > 0);
         driver.advance(60_000);
       }),
-      { numRuns: 2000 },
+      effort(2000),
     );
   });
 
@@ -237,6 +233,9 @@ describe('whatever is heard', () => {
     assert.ok(actions.some((action) => action.kind === 'drop' && action.reason === 'sender-ip-gateway'));
     driver.live(ip, mac, LAN0, true);
     const later = driver.tell({ kind: 'frame', iface: LAN0, bytes: frameOf('gratuitous', mac, ip) });
-    assert.deepEqual(later.map((action) => action.kind === 'drop' && action.reason), ['other-router']);
+    assert.deepEqual(
+      later.map((action) => action.kind === 'drop' && action.reason),
+      ['other-router'],
+    );
   });
 });

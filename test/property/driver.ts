@@ -1,6 +1,23 @@
 import { parseConfig } from '../../src/config.js';
-import { formatIp, type Ip, type Ipv4, MAC_BROADCAST, MAC_ZERO, type Mac, type Prefix, parseIp, parsePrefix } from '../../src/wire/addresses.js';
-import { ARP_REPLY, ARP_REQUEST, type ArpFrame, decodeArp, encodeArp, encodeArpBody } from '../../src/wire/arp.js';
+import {
+  formatIp,
+  type Ip,
+  type Ipv4,
+  MAC_BROADCAST,
+  MAC_ZERO,
+  type Mac,
+  type Prefix,
+  parseIp,
+  parsePrefix,
+} from '../../src/wire/addresses.js';
+import {
+  ARP_REPLY,
+  ARP_REQUEST,
+  type ArpFrame,
+  decodeArp,
+  encodeArp,
+  encodeArpBody,
+} from '../../src/wire/arp.js';
 import { ETHER_TYPE_RARP } from '../../src/wire/ethernet.js';
 import type { Action, Event, IfIndex, Link, Route } from '../../src/mobility/events.js';
 import type { InterfaceRule, Policy } from '../../src/mobility/policy.js';
@@ -10,7 +27,10 @@ import { Invariants } from '../scenario/invariants.js';
 export const LAN0 = 10;
 export const LAN1 = 11;
 export const WAN = 2;
-export const OUR_MAC = { [LAN0]: 0x0200fe000000 as Mac, [LAN1]: 0x0200fe000001 as Mac } as Record<number, Mac>;
+export const OUR_MAC = { [LAN0]: 0x0200fe000000 as Mac, [LAN1]: 0x0200fe000001 as Mac } as Record<
+  number,
+  Mac
+>;
 
 export const IPS = ['10.1.1.5', '10.1.1.6', '10.2.2.5', '10.2.2.6', '10.9.9.5', '10.9.9.6'].map(
   (text) => parseIp(text) as Ipv4,
@@ -19,8 +39,12 @@ export const MACS = [0x020000000001, 0x020000000002, 0x020000000003, 0x020000000
 export const GATEWAY = parseIp('10.9.9.1') as Ipv4;
 
 const ANSWER_MS = 0.4;
+const MAX_DUE_AT_ONCE = 200_000;
 
-export function testPolicy(rule: Partial<InterfaceRule> = {}, change: (policy: Policy) => Policy = (same) => same): Policy {
+export function testPolicy(
+  rule: Partial<InterfaceRule> = {},
+  change: (policy: Policy) => Policy = (same) => same,
+): Policy {
   const { policy } = parseConfig(
     `[[interface]]\nname = "lan*"\n${['10.1.1', '10.2.2', '10.9.9']
       .map((net) => `[[subnet]]\nprefix = "${net}.0/24"\ngateway = "${net}.1"\n`)
@@ -30,7 +54,11 @@ export function testPolicy(rule: Partial<InterfaceRule> = {}, change: (policy: P
 }
 
 export function link(index: IfIndex, change: Partial<Link> = {}): Link {
-  const addresses: Record<number, string> = { [LAN0]: '10.1.1.1/24', [LAN1]: '10.2.2.1/24', [WAN]: '10.255.0.1/30' };
+  const addresses: Record<number, string> = {
+    [LAN0]: '10.1.1.1/24',
+    [LAN1]: '10.2.2.1/24',
+    [WAN]: '10.255.0.1/30',
+  };
   return {
     index,
     name: index === WAN ? 'wan' : `lan${index - LAN0}`,
@@ -78,6 +106,21 @@ export function frameOf(kind: FrameKind, mac: Mac, ip: Ipv4): Uint8Array {
   return encodeArp(frame);
 }
 
+/** A tick that never ends cannot be interrupted from outside: let it trip over its own heap. */
+function watchTicks(router: Router): void {
+  const { deadlines } = (router as unknown as { brain: { deadlines: { takeDue(now: number): unknown } } })
+    .brain;
+  const takeDue = deadlines.takeDue.bind(deadlines);
+  let at = Number.NaN;
+  let taken = 0;
+  deadlines.takeDue = (now) => {
+    taken = now === at ? taken + 1 : 0;
+    at = now;
+    if (taken > MAX_DUE_AT_ONCE) throw new Error(`a tick at ${now} that never ends`);
+    return takeDue(now);
+  };
+}
+
 /** Drives one brain by events, lets living hosts answer its questions, and looks at every action it gives. */
 export class Driver {
   now = 1000;
@@ -90,6 +133,7 @@ export class Driver {
 
   constructor(readonly policy: Policy) {
     this.router = new Router(policy);
+    watchTicks(this.router);
     this.invariants = new Invariants('brain', policy);
   }
 
@@ -142,7 +186,8 @@ export class Driver {
 
   private sent(iface: IfIndex, bytes: Uint8Array): void {
     const asked = decodeArp(bytes);
-    if (typeof asked === 'string' || asked.opcode !== ARP_REQUEST || asked.senderIp === asked.targetIp) return;
+    if (typeof asked === 'string' || asked.opcode !== ARP_REQUEST || asked.senderIp === asked.targetIp)
+      return;
     for (const mac of MACS) {
       if (asked.destination !== mac && asked.destination !== MAC_BROADCAST) continue;
       if (!this.alive.has(`${asked.targetIp} ${mac} ${iface}`)) continue;
@@ -160,11 +205,14 @@ export class Driver {
   }
 
   private note(event: Event, actions: readonly Action[]): void {
-    if (event.kind !== 'tick' || actions.length > 0) this.trace.push(`${this.now.toFixed(1)} < ${text(event)}`);
+    if (event.kind !== 'tick' || actions.length > 0)
+      this.trace.push(`${this.now.toFixed(1)} < ${text(event)}`);
     for (const action of actions) {
       if (action.kind === 'transition') {
         const { ip, from, to, cause, interface: dev } = action;
-        this.trace.push(`${this.now.toFixed(1)}   > ${formatIp(ip)} ${from} -> ${to} (${cause}) ${dev ?? ''}`);
+        this.trace.push(
+          `${this.now.toFixed(1)}   > ${formatIp(ip)} ${from} -> ${to} (${cause}) ${dev ?? ''}`,
+        );
       } else if (action.kind === 'drop') this.trace.push(`${this.now.toFixed(1)}   > drop ${action.reason}`);
       else this.trace.push(`${this.now.toFixed(1)}   > ${action.kind}`);
     }

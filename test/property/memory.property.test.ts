@@ -24,7 +24,8 @@ function weigh(value: unknown, seen = new Set<object>()): number {
   if (typeof value !== 'object' || value === null || seen.has(value)) return 0;
   seen.add(value);
   let count = 1;
-  if (value instanceof Map) for (const [key, item] of value) count += 1 + weigh(key, seen) + weigh(item, seen);
+  if (value instanceof Map)
+    for (const [key, item] of value) count += 1 + weigh(key, seen) + weigh(item, seen);
   else if (value instanceof Set) for (const item of value) count += 1 + weigh(item, seen);
   else if (Array.isArray(value)) for (const item of value) count += 1 + weigh(item, seen);
   else for (const item of Object.values(value)) count += weigh(item, seen);
@@ -41,7 +42,8 @@ describe('memory is bounded', () => {
       for (let i = 0; i < 100_000; i++) {
         const mac = (0x020000000000 + Math.floor(random() * 2 ** 32)) as Mac;
         const ip = (0x0a090900 + Math.floor(random() * 254) + (random() < 0.5 ? 0 : -0x80800)) as Ipv4;
-        const kind = (['gratuitous', 'request', 'probe', 'rarp', 'reply'] as const)[Math.floor(random() * 5)] ?? 'rarp';
+        const kind =
+          (['gratuitous', 'request', 'probe', 'rarp', 'reply'] as const)[Math.floor(random() * 5)] ?? 'rarp';
         driver.tell({ kind: 'frame', iface: random() < 0.5 ? LAN0 : LAN1, bytes: frameOf(kind, mac, ip) });
         if (i % 10 === 0) driver.advance(1);
         driver.trace.length = 0;

@@ -63,7 +63,8 @@ export class Invariants {
         this.repeated = new Set();
         return;
       case 'routes-end':
-        for (const ip of [...this.remoteSince.keys()]) if (!this.repeated?.has(ip)) this.remoteSince.delete(ip);
+        for (const ip of [...this.remoteSince.keys()])
+          if (!this.repeated?.has(ip)) this.remoteSince.delete(ip);
         return;
       case 'link':
         this.names.set(event.link.index, event.link.name);
@@ -98,7 +99,9 @@ export class Invariants {
       changed.add(action.ip);
       const known = this.states.get(action.ip) ?? 'unknown';
       if (known !== action.from) {
-        this.broken(`${formatIp(action.ip)}: transition from ${action.from} to ${action.to}, but it was ${known}`);
+        this.broken(
+          `${formatIp(action.ip)}: transition from ${action.from} to ${action.to}, but it was ${known}`,
+        );
       }
       if (action.to === 'unknown') this.states.delete(action.ip);
       else this.states.set(action.ip, action.to);
@@ -124,22 +127,31 @@ export class Invariants {
     }
   }
 
-  private claimed(action: Extract<Action, { kind: 'claim' }>, changed: Set<Ip>, event: Event, now: number): void {
+  private claimed(
+    action: Extract<Action, { kind: 'claim' }>,
+    changed: Set<Ip>,
+    event: Event,
+    now: number,
+  ): void {
     const { ip, iface, mac } = action;
     if (!changed.has(ip)) this.broken(`${formatIp(ip)}: a claim without a transition`);
-    if (this.names.get(iface) !== action.dev) this.broken(`${formatIp(ip)}: dev ${action.dev} is not interface ${iface}`);
+    if (this.names.get(iface) !== action.dev)
+      this.broken(`${formatIp(ip)}: dev ${action.dev} is not interface ${iface}`);
     const old = this.claims.get(ip);
     const moved = old === undefined || old.iface !== iface || old.mac !== mac;
     const provenAt = this.proofs.get(`${ip} ${mac} ${iface}`) ?? Number.NEGATIVE_INFINITY;
     if (moved && this.proofFirst && !this.trusted.has(ip) && now - provenAt > PROOF_LASTS_MS) {
-      this.broken(`${formatIp(ip)}: claimed on ${event.kind} without an answer from that MAC on that interface`);
+      this.broken(
+        `${formatIp(ip)}: claimed on ${event.kind} without an answer from that MAC on that interface`,
+      );
     }
     if (ruleFor(this.policy, action.dev) === undefined) this.broken(`${action.dev} is no mobility interface`);
     this.claims.set(ip, { iface, mac });
   }
 
   private released(ip: Ip, changed: Set<Ip>, event: Event, now: number): void {
-    if (!changed.has(ip) && event.kind !== 'adopt') this.broken(`${formatIp(ip)}: a release without a transition`);
+    if (!changed.has(ip) && event.kind !== 'adopt')
+      this.broken(`${formatIp(ip)}: a release without a transition`);
     const claim = this.claims.get(ip);
     const since = this.remoteSince.get(ip);
     // A route that the kernel itself deleted with its interface is repaired blindly instead; a refused one never was.
@@ -159,7 +171,8 @@ export class Invariants {
     const second = Math.floor(now / 1000);
     const probes = this.probes.get(frame.targetIp);
     if (probes?.second !== second) this.probes.set(frame.targetIp, { second, count: 1 });
-    else if (++probes.count > MAX_PROBES_PER_SECOND) this.broken(`${formatIp(frame.targetIp)}: a storm of probes`);
+    else if (++probes.count > MAX_PROBES_PER_SECOND)
+      this.broken(`${formatIp(frame.targetIp)}: a storm of probes`);
   }
 
   private noteAnswer(iface: IfIndex, bytes: Uint8Array, now: number): void {

@@ -1,4 +1,11 @@
-import { type Ip, type Ipv4, MAC_BROADCAST, MAC_ZERO, type Mac, networkOf } from '../../src/wire/addresses.js';
+import {
+  type Ip,
+  type Ipv4,
+  MAC_BROADCAST,
+  MAC_ZERO,
+  type Mac,
+  networkOf,
+} from '../../src/wire/addresses.js';
 import { ARP_REPLY, ARP_REQUEST, decodeArp, encodeArp, encodeArpBody } from '../../src/wire/arp.js';
 import { ETHER_TYPE_RARP } from '../../src/wire/ethernet.js';
 import type { Clock } from './clock.js';
@@ -163,8 +170,15 @@ export class SimHost implements Station {
   }
 
   private sendRarp(): void {
-    const body = { opcode: 3, senderMac: this.mac, senderIp: 0 as Ipv4, targetMac: this.mac, targetIp: 0 as Ipv4 };
-    if (this.alive) this.segment?.transmit(this, encodeArpBody(MAC_BROADCAST, this.mac, ETHER_TYPE_RARP, body));
+    const body = {
+      opcode: 3,
+      senderMac: this.mac,
+      senderIp: 0 as Ipv4,
+      targetMac: this.mac,
+      targetIp: 0 as Ipv4,
+    };
+    if (this.alive)
+      this.segment?.transmit(this, encodeArpBody(MAC_BROADCAST, this.mac, ETHER_TYPE_RARP, body));
   }
 
   /** What a host does later it does only while it is still plugged in where it was. */

@@ -57,7 +57,8 @@ export class SimKernel {
         iface: link.index,
         mac: link.mac,
         promiscuous: true,
-        listening: () => this.links.get(link.index)?.up === true && this.links.get(link.index)?.carrier === true,
+        listening: () =>
+          this.links.get(link.index)?.up === true && this.links.get(link.index)?.carrier === true,
         receive: (bytes) => this.receive(link.index, bytes),
         forward: (packet, hops) => this.forwardFrom(link.index, packet, hops),
       };
@@ -154,7 +155,8 @@ export class SimKernel {
   }
 
   isLocal(ip: Ip): boolean {
-    for (const link of this.links.values()) if (link.addresses.some((address) => address.ip === ip)) return true;
+    for (const link of this.links.values())
+      if (link.addresses.some((address) => address.ip === ip)) return true;
     return false;
   }
 
@@ -175,7 +177,8 @@ export class SimKernel {
   transmit(iface: IfIndex, bytes: Uint8Array): void {
     const attached = this.ports.get(iface);
     const link = this.links.get(iface);
-    if (attached !== undefined && link?.up === true && link.carrier) attached.segment.transmit(attached.port, bytes);
+    if (attached !== undefined && link?.up === true && link.carrier)
+      attached.segment.transmit(attached.port, bytes);
   }
 
   private forwardFrom(iface: IfIndex, packet: Packet, hops: number): boolean {

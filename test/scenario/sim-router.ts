@@ -90,7 +90,13 @@ export class SimRouter implements KernelListener {
     for (const { prefix, iface, metric } of earlier) {
       if (iface === undefined) continue;
       const mac = kernel.neighbours.get(iface)?.mac(prefix.ip);
-      this.tell({ kind: 'adopt', ip: prefix.ip, iface, mac, age: metric === FRESH_METRIC ? 'fresh' : 'settled' });
+      this.tell({
+        kind: 'adopt',
+        ip: prefix.ip,
+        iface,
+        mac,
+        age: metric === FRESH_METRIC ? 'fresh' : 'settled',
+      });
     }
     this.tell({ kind: 'remember', memories: this.memories });
     this.memories = [];
@@ -121,12 +127,15 @@ export class SimRouter implements KernelListener {
       until: (brain?.remote(ip)?.since ?? Number.NEGATIVE_INFINITY) + GHOST_WINDOW_MS + 1,
     }));
     this.kill();
-    if (routes === 'withdraw') for (const { ip, until } of waits) this.clock.at(until, () => this.release(ip));
+    if (routes === 'withdraw')
+      for (const { ip, until } of waits) this.clock.at(until, () => this.release(ip));
   }
 
   command(command: Command): Promise<{ ok: boolean; message: string }> {
     const token = ++this.token;
-    const answered = new Promise<{ ok: boolean; message: string }>((resolve) => this.replies.set(token, resolve));
+    const answered = new Promise<{ ok: boolean; message: string }>((resolve) =>
+      this.replies.set(token, resolve),
+    );
     this.tell({ kind: 'command', token, command });
     return answered;
   }
@@ -244,7 +253,8 @@ export class SimRouter implements KernelListener {
       via: undefined,
     });
     kernel.deleteRoute(prefix, drop, PROTOCOL_MARPD);
-    if (displaced !== undefined && displaced.iface !== claim.iface) kernel.neighbours.get(displaced.iface)?.remove(ip);
+    if (displaced !== undefined && displaced.iface !== claim.iface)
+      kernel.neighbours.get(displaced.iface)?.remove(ip);
     if (installed) this.whileRunning(0.05, () => this.tell({ kind: 'installed', ip, age: claim.age }));
   }
 

@@ -1,7 +1,14 @@
 import { hostLength, type Ip, networkOf, type Prefix } from '../../src/wire/addresses.js';
 import type { Link, Route } from '../../src/mobility/events.js';
 import type { Clock } from './clock.js';
-import { type KernelListener, PROTOCOL_KERNEL, PROTOCOL_MARPD, PROTOCOL_OSPF, type SimKernel, TABLE_MAIN } from './sim-kernel.js';
+import {
+  type KernelListener,
+  PROTOCOL_KERNEL,
+  PROTOCOL_MARPD,
+  PROTOCOL_OSPF,
+  type SimKernel,
+  TABLE_MAIN,
+} from './sim-kernel.js';
 import type { NodeName } from './world.js';
 
 /**
@@ -87,7 +94,9 @@ export class RoutingDomain {
   /** First hop and number of hops to every node that can be reached. */
   paths(from: NodeName): Map<NodeName, { readonly first: NodeName; readonly hops: number }> {
     const found = new Map<NodeName, { readonly first: NodeName; readonly hops: number }>();
-    let edge: { readonly node: NodeName; readonly first: NodeName | undefined }[] = [{ node: from, first: undefined }];
+    let edge: { readonly node: NodeName; readonly first: NodeName | undefined }[] = [
+      { node: from, first: undefined },
+    ];
     for (let hops = 1; edge.length > 0; hops++) {
       const next: typeof edge = [];
       for (const { node, first } of edge) {
@@ -141,7 +150,9 @@ export class RoutingNode implements KernelListener {
   /** zebra drops the routes of an interface that went down by itself: the kernel does not tell it. */
   link(link: Link): void {
     if (link.up) return;
-    const kept = new Set(this.kernel.allRoutes().map((route) => `${keyOf(route.prefix)} ${route.metric & 0xff_ffff}`));
+    const kept = new Set(
+      this.kernel.allRoutes().map((route) => `${keyOf(route.prefix)} ${route.metric & 0xff_ffff}`),
+    );
     const { clock, times } = this.domain;
     this.heardUntil = Math.max(this.heardUntil, clock.now() + clock.between(...times.kernelMs));
     clock.at(this.heardUntil, () => {
@@ -161,7 +172,9 @@ export class RoutingNode implements KernelListener {
 
   advertisersOf(prefix: Prefix): NodeName[] {
     const key = keyOf(prefix);
-    return [...this.database].filter(([, known]) => known.get(key)?.cost !== undefined).map(([origin]) => origin);
+    return [...this.database]
+      .filter(([, known]) => known.get(key)?.cost !== undefined)
+      .map(([origin]) => origin);
   }
 
   /** Tells a neighbour all that is known: the link between them came up. */
@@ -197,13 +210,14 @@ export class RoutingNode implements KernelListener {
   private haunt(key: string): void {
     const since = this.remoteSince.get(key);
     if ((this.own.get(key)?.size ?? 0) > 0 || since === undefined) return;
-    if (this.domain.clock.now() - since < this.domain.times.ghostWindowMs) this.ghosts.set(key, prefixOf(key));
+    if (this.domain.clock.now() - since < this.domain.times.ghostWindowMs)
+      this.ghosts.set(key, prefixOf(key));
   }
 
   private receive(origin: NodeName, advertisement: Advertisement, from: NodeName): void {
     if (origin === this.name) return;
-    let known = this.database.get(origin);
-    if (known === undefined) this.database.set(origin, (known = new Map()));
+    const known = this.database.get(origin) ?? new Map<string, Advertisement>();
+    this.database.set(origin, known);
     const key = keyOf(advertisement.prefix);
     if ((known.get(key)?.sequence ?? -1) >= advertisement.sequence) return;
     known.set(key, advertisement);

@@ -1,7 +1,12 @@
 import { describe, it } from 'node:test';
-import { SimWorld, type SimOptions } from './sim.js';
-import { STORIES_MANY } from './stories-many.js';
-import { STORIES_ONE } from './stories-one.js';
+import { SimWorld } from './sim.js';
+import type { SimOptions } from './sim-site.js';
+import { BOX } from './stories-box.js';
+import { DISPUTES } from './stories-disputes.js';
+import { FAILURES } from './stories-failures.js';
+import { HYPERVISOR } from './stories-hypervisor.js';
+import { RESTARTS } from './stories-restart.js';
+import { ROAMING } from './stories-roaming.js';
 
 /** Every story is told in several versions of the same world: other jitter, other reverse-path filters. */
 const VERSIONS: readonly SimOptions[] = [
@@ -10,11 +15,10 @@ const VERSIONS: readonly SimOptions[] = [
   { seed: 3, rpFilter: 2 },
 ];
 
-for (const { title: name, stories } of [
-  { title: 'one router, simulated', stories: STORIES_ONE },
-  { title: 'many routers, simulated', stories: STORIES_MANY },
-]) {
-  describe(name, () => {
+const BOOK = { BOX, RESTARTS, ROAMING, FAILURES, DISPUTES, HYPERVISOR };
+
+for (const [chapter, stories] of Object.entries(BOOK)) {
+  describe(`simulated: ${chapter.toLowerCase()}`, () => {
     for (const { title, layout, run } of stories) {
       it(title, async () => {
         for (const version of VERSIONS) {
@@ -22,7 +26,8 @@ for (const { title: name, stories } of [
           try {
             await run(world);
           } catch (error) {
-            throw new Error(`in ${JSON.stringify(version)} at ${world.now().toFixed(1)} ms: ${(error as Error).message}\n${world.story()}`);
+            const where = `in ${JSON.stringify(version)} at ${world.now().toFixed(1)} ms`;
+            throw new Error(`${where}: ${(error as Error).message}\n${world.story()}`, { cause: error });
           }
         }
       });

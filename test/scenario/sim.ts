@@ -1,15 +1,14 @@
 import assert from 'node:assert/strict';
-import { parseConfig } from '../../src/config.js';
-import { formatIp, type Ip, type Ipv4, type Mac, type Prefix, parseIp } from '../../src/wire/addresses.js';
+import { formatIp, type Ip, type Ipv4, type Mac } from '../../src/wire/addresses.js';
 import { decodeArp } from '../../src/wire/arp.js';
 import type { Alarm, DropReason, Transition } from '../../src/mobility/events.js';
-import type { InterfaceRule, Policy } from '../../src/mobility/policy.js';
-import { Clock } from './clock.js';
-import { Segment } from './segment.js';
+import { audit, claimsIn } from './audit.js';
+import type { Clock } from './clock.js';
+import type { Segment } from './segment.js';
 import { SimHost } from './sim-host.js';
-import { PROTOCOL_MARPD, SimKernel } from './sim-kernel.js';
-import { RoutingDomain } from './sim-routing.js';
-import { FRESH_METRIC, type RoomTimes, SimRouter } from './sim-router.js';
+import type { SimKernel } from './sim-kernel.js';
+import type { SimRouter } from './sim-router.js';
+import { indexOf, mac, type SimOptions, Site, WAN } from './sim-site.js';
 import {
   type Announce,
   CAST,
@@ -22,85 +21,41 @@ import {
   LANS,
   type Layout,
   type NodeName,
-  ORPHAN,
   type PlugOptions,
-  ROUTERS,
   type RouterName,
   type Stream,
   type Verdict,
   type World,
 } from './world.js';
 
-export interface SimOptions {
-  readonly seed?: number;
-  readonly rpFilter?: 0 | 1 | 2;
-  /** Probability that a receiver misses a frame on a LAN. */
-  readonly loss?: number;
-  /** One hop of the routing engine, ms: FRR OSPF tuned, or 50 for iBGP. */
-  readonly hopMs?: readonly [number, number];
-  readonly rule?: Partial<InterfaceRule>;
-  readonly policy?: (policy: Policy) => Policy;
-}
-
-const WAN = 2;
-const FIRST_LAN = 10;
-const LAN_ORDER: readonly LanName[] = ['a', 'b', 'c'];
-const ROOM_TIMES: RoomTimes = {
-  captureMs: [0.05, 0.15],
-  injectMs: [0.05, 0.15],
-  ipMs: [0.12, 0.2],
-  monitorMs: [0.03, 0.1],
-  timerLateMs: [0.05, 1.1],
-  captureOpenMs: 120,
-};
-
-function mac(text: string): Mac {
-  return Number.parseInt(text.replace(/:/g, ''), 16) as Mac;
-}
-
-function prefix(ip: string, length: number): Prefix {
-  return { ip: parseIp(ip) as Ip, length };
-}
-
-function policyOf(options: SimOptions): Policy {
-  const subnets = [LANS.a, LANS.b, LANS.c, ORPHAN, CROWD].map(
-    (lan) =>
-      `[[subnet]]\nprefix = "${formatIp(lan.network)}/${lan.prefixLength}"\ngateway = "${formatIp(lan.gateway)}"\n`,
-  );
-  const { policy } = parseConfig(`[[interface]]\nname = "lan*"\n${subnets.join('')}`);
-  const withRule = { ...policy, interfaces: policy.interfaces.map((rule) => ({ ...rule, ...options.rule })) };
-  return options.policy?.(withRule) ?? withRule;
-}
-
+/** The simulated world: everything in virtual time, the brains of the routers real. */
 export class SimWorld implements World {
   readonly clock: Clock;
   readonly settleMs: number;
   readonly keepaliveMs: number;
-  readonly lans = new Map<LanName | 'far', Segment>();
-  readonly routers = new Map<RouterName, SimRouter>();
   readonly hosts = new Map<HostName, SimHost>();
-  readonly domain: RoutingDomain;
-  private readonly kernels = new Map<NodeName, SimKernel>();
-  private readonly policy: Policy;
+  private readonly site: Site;
   private strangers = 0;
 
   constructor(
     readonly layout: Layout,
-    private readonly options: SimOptions = {},
+    options: SimOptions = {},
   ) {
-    this.clock = new Clock(options.seed ?? 1);
-    this.policy = policyOf(options);
-    this.settleMs = this.policy.timers.settleMs;
-    this.keepaliveMs = this.policy.interfaces[0]?.keepaliveMs ?? 0;
-    this.domain = new RoutingDomain(this.clock, {
-      hopMs: options.hopMs ?? [0.7, 1.3],
-      kernelMs: [0.05, 0.3],
-      ghostWindowMs: 20,
-    });
-    this.build();
+    this.site = new Site(layout, options);
+    this.clock = this.site.clock;
+    this.settleMs = this.site.policy.timers.settleMs;
+    this.keepaliveMs = this.site.policy.interfaces[0]?.keepaliveMs ?? 0;
+    for (const [name, spec] of Object.entries(CAST)) this.addHost(name, spec);
+    this.host('far').plug(this.site.far, true);
+    this.host('neighbourA').plug(this.segment('a'), true);
+    this.host('neighbourB').plug(this.segment('b'), true);
     this.clock.runUntil(1000);
     for (const router of this.routers.values()) router.start();
     this.clock.runUntil(2000);
+  }
+
+  get routers(): ReadonlyMap<RouterName, SimRouter> {
+    return this.site.routers;
   }
 
   // --- time --------------------------------------------------------------------------------------------------------
@@ -127,7 +82,8 @@ export class SimWorld implements World {
   async always(what: string, forMs: number, condition: () => boolean | Promise<boolean>): Promise<void> {
     const start = this.now();
     do {
-      if (!(await condition())) assert.fail(`after ${(this.now() - start).toFixed(1)} ms no more: ${what}\n${this.story()}`);
+      if (!(await condition()))
+        assert.fail(`after ${(this.now() - start).toFixed(1)} ms no more: ${what}\n${this.story()}`);
     } while (this.clock.step(start + forMs));
     this.clock.runUntil(start + forMs);
   }
@@ -154,7 +110,10 @@ export class SimWorld implements World {
 
   async duplicate(name: HostName, lan: LanName, options?: PlugOptions): Promise<HostName> {
     const stranger = `${name}-${++this.strangers}`;
-    this.addHost(stranger, { ...this.host(name).spec, mac: (mac('02:dd:00:00:00:00') + this.strangers) as Mac });
+    this.addHost(stranger, {
+      ...this.host(name).spec,
+      mac: (mac('02:dd:00:00:00:00') + this.strangers) as Mac,
+    });
     await this.plug(stranger, lan, options);
     return stranger;
   }
@@ -200,16 +159,16 @@ export class SimWorld implements World {
   }
 
   async carrier(router: RouterName, lan: LanName, up: boolean): Promise<void> {
-    this.kernel(router).setCarrier(this.index(lan), up);
+    this.kernel(router).setCarrier(indexOf(lan), up);
   }
 
   async admin(router: RouterName, lan: LanName, up: boolean): Promise<void> {
-    this.kernel(router).setAdmin(this.index(lan), up);
+    this.kernel(router).setAdmin(indexOf(lan), up);
   }
 
   async coreLink(router: RouterName, up: boolean): Promise<void> {
     this.kernel(router).setCarrier(WAN, up);
-    this.domain.setLink(router, 'core', up);
+    this.site.domain.setLink(router, 'core', up);
   }
 
   async command(
@@ -234,11 +193,11 @@ export class SimWorld implements World {
   }
 
   async claims(router: RouterName): Promise<readonly ClaimView[]> {
-    return this.claimsOf(router);
+    return claimsIn(this.kernel(router));
   }
 
   async announcers(ip: Ip): Promise<readonly RouterName[]> {
-    return this.domain.announcers('core', ip) as RouterName[];
+    return this.site.domain.announcers('core', ip) as RouterName[];
   }
 
   async echo(from: HostName, to: HostName): Promise<boolean> {
@@ -274,7 +233,7 @@ export class SimWorld implements World {
     const known = this.host(name).neighbours.mac(ip);
     if (known === undefined) return undefined;
     for (const [other, host] of this.hosts) if (host.mac === known) return other;
-    for (const [other, kernel] of this.kernels) {
+    for (const [other, kernel] of this.site.kernels) {
       for (const link of kernel.allLinks()) if (link.mac === known) return other;
     }
     return undefined;
@@ -297,41 +256,7 @@ export class SimWorld implements World {
   }
 
   async disagreements(): Promise<readonly string[]> {
-    const found: string[] = [];
-    const announced = new Map<Ip, RouterName[]>();
-    for (const [name, router] of this.routers) {
-      const { brain, kernel } = router;
-      const claims = this.claimsOf(name);
-      const seen = new Set<Ip>();
-      for (const claim of claims) {
-        const text = `${name} ${formatIp(claim.ip)}`;
-        if (seen.has(claim.ip)) found.push(`${text}: two claims in the kernel`);
-        seen.add(claim.ip);
-        announced.set(claim.ip, [...(announced.get(claim.ip) ?? []), name]);
-        if (claim.age === 'fresh') found.push(`${text}: still fresh`);
-        const state = brain?.host(claim.ip)?.state;
-        if (brain !== undefined && state !== claim.age) found.push(`${text}: kernel ${claim.age}, daemon ${state}`);
-      }
-      for (const [, host] of brain?.hosts() ?? []) {
-        if (host.claimed && !seen.has(host.ip)) found.push(`${name} ${formatIp(host.ip)}: claimed, not in the kernel`);
-      }
-      for (const neighbours of kernel.neighbours.values()) {
-        for (const [ip, { state }] of neighbours.all()) {
-          if (state === 'permanent' && !seen.has(ip)) found.push(`${name} ${formatIp(ip)}: neighbour left behind`);
-        }
-      }
-    }
-    for (const ip of this.knownAddresses()) {
-      const holders = announced.get(ip) ?? [];
-      if (holders.length > 1) found.push(`${formatIp(ip)}: claimed by ${holders.join(' and ')}`);
-      for (const observer of this.kernels.keys()) {
-        const announcers = this.domain.announcers(observer, ip);
-        const ghosts = announcers.filter((name) => !holders.includes(name as RouterName));
-        if (ghosts.length > 0) found.push(`${formatIp(ip)}: ghost of ${ghosts.join(', ')} in ${observer}`);
-        if (announcers.length === 0 && holders.length > 0) found.push(`${formatIp(ip)}: not announced in ${observer}`);
-      }
-    }
-    return found;
+    return audit(this.site, this.knownAddresses());
   }
 
   // --- for the simulator's own tests -------------------------------------------------------------------------------
@@ -385,76 +310,10 @@ export class SimWorld implements World {
     return known;
   }
 
-  private claimsOf(router: RouterName): ClaimView[] {
-    const kernel = this.kernel(router);
-    const claims: ClaimView[] = [];
-    for (const { protocol, prefix: to, metric, iface } of kernel.allRoutes()) {
-      if (protocol !== PROTOCOL_MARPD || iface === undefined) continue;
-      const lan = kernel.link(iface).name.slice(3) as LanName;
-      claims.push({ ip: to.ip, lan, age: metric === FRESH_METRIC ? 'fresh' : 'settled' });
-    }
-    return claims;
-  }
-
   private echoes(from: HostName, to: HostName): boolean {
     const asker = this.host(from);
     const target = this.host(to);
     return asker.emit(target.ip) && target.emit(asker.ip);
-  }
-
-  private build(): void {
-    const { clock } = this;
-    const core = new SimKernel(clock);
-    this.kernels.set('core', core);
-    const coreNode = this.domain.addNode('core', core);
-    const far = new Segment('far', clock, { delayMs: [0.02, 0.05], loss: 0 });
-    this.lans.set('far', far);
-    const common = { up: true, carrier: true, master: undefined, type: 'veth', rpFilter: 0 } as const;
-    core.addLink(
-      { ...common, index: 3, name: 'lanfar', mac: mac('02:00:63:00:00:01'), addresses: [prefix('10.99.0.1', 24)] },
-      far,
-    );
-    let number = 0;
-    for (const [name, lans] of Object.entries(ROUTERS[this.layout]) as [RouterName, readonly LanName[]][]) {
-      number++;
-      const kernel = new SimKernel(clock);
-      this.kernels.set(name, kernel);
-      const node = this.domain.addNode(name, kernel);
-      const here = prefix(`10.255.${number}.1`, 30);
-      const there = prefix(`10.255.${number}.2`, 30);
-      const router = new SimRouter(name, clock, kernel, this.policy, ROOM_TIMES);
-      this.routers.set(name, router);
-      kernel.addLink(
-        { ...common, index: WAN, name: 'wan-core', mac: mac(`02:00:ff:0${number}:00:01`), addresses: [here] },
-        undefined,
-      );
-      const coreIndex = 10 + number;
-      core.addLink(
-        { ...common, index: coreIndex, name: `wan-${name}`, mac: mac(`02:00:ff:0${number}:00:02`), addresses: [there] },
-        undefined,
-      );
-      kernel.addPeer(there.ip, (packet, hops) => core.forward(packet, hops));
-      core.addPeer(here.ip, (packet, hops) => kernel.forward(packet, hops));
-      node.interfaces.set('core', { iface: WAN, via: there.ip });
-      coreNode.interfaces.set(name, { iface: coreIndex, via: here.ip });
-      this.domain.connect(name, 'core');
-      for (const lan of lans) {
-        const segment = new Segment(lan, clock, { delayMs: [0.02, 0.05], loss: this.options.loss ?? 0 });
-        this.lans.set(lan, segment);
-        const own = { ip: LANS[lan].gateway, length: LANS[lan].prefixLength };
-        const address = mac(`02:00:fe:0${number}:00:0${LAN_ORDER.indexOf(lan) + 1}`);
-        const rpFilter = this.options.rpFilter ?? 1;
-        kernel.addLink({ ...common, index: this.index(lan), name: `lan${lan}`, mac: address, addresses: [own], rpFilter }, segment);
-      }
-    }
-    for (const [name, spec] of Object.entries(CAST)) this.addHost(name, spec);
-    this.host('far').plug(far, true);
-    for (const [name, lan] of [
-      ['neighbourA', 'a'],
-      ['neighbourB', 'b'],
-    ] as const) {
-      this.host(name).plug(this.segment(lan), true);
-    }
   }
 
   private addHost(name: HostName, spec: HostSpec): SimHost {
@@ -464,18 +323,14 @@ export class SimWorld implements World {
   }
 
   private segment(lan: LanName): Segment {
-    const segment = this.lans.get(lan);
+    const segment = this.site.lans.get(lan);
     if (segment === undefined) throw new Error(`no lan ${lan} in layout ${this.layout}`);
     return segment;
   }
 
   private kernel(node: NodeName): SimKernel {
-    const kernel = this.kernels.get(node);
+    const kernel = this.site.kernels.get(node);
     if (kernel === undefined) throw new Error(`no node ${node} in layout ${this.layout}`);
     return kernel;
-  }
-
-  private index(lan: LanName): number {
-    return FIRST_LAN + LAN_ORDER.indexOf(lan);
   }
 }

@@ -66,7 +66,11 @@ export const CAST = {
   v: hostSpec('10.9.9.5', '02:00:0a:09:09:05', ORPHAN),
   neighbourA: hostSpec('10.1.1.9', '02:00:0a:01:01:09', LANS.a),
   neighbourB: hostSpec('10.2.2.9', '02:00:0a:02:02:09', LANS.b),
-  far: hostSpec('10.99.0.9', '02:00:0a:63:00:09', { network: 0 as Ipv4, gateway: ipv4('10.99.0.1'), prefixLength: 24 }),
+  far: hostSpec('10.99.0.9', '02:00:0a:63:00:09', {
+    network: 0 as Ipv4,
+    gateway: ipv4('10.99.0.1'),
+    prefixLength: 24,
+  }),
 } as const;
 export type Role = keyof typeof CAST;
 /** A role of the cast, or a name that the world gave: duplicates, forgers, members of a crowd. */

@@ -145,7 +145,16 @@ describe('IPv6 text', () => {
       }),
       { numRuns: 5000 },
     );
-    for (const text of [':', ':::', '1:', ':1', '1::2::3', '1:2:3:4:5:6:7:8:9', '::1%eth0', '1:2:3:4:5:6:7:10.1.1.5']) {
+    for (const text of [
+      ':',
+      ':::',
+      '1:',
+      ':1',
+      '1::2::3',
+      '1:2:3:4:5:6:7:8:9',
+      '::1%eth0',
+      '1:2:3:4:5:6:7:10.1.1.5',
+    ]) {
       assert.equal(parseIp(text), undefined, text);
     }
   });
@@ -197,7 +206,17 @@ describe('prefixes', () => {
     );
   });
   it('refuses bad prefixes', () => {
-    for (const text of ['', '/', '10.0.0.0/', '10.0.0.0/33', '10.0.0.0/-1', '10.0.0.0/1e1', '10.0.0.0/ 8', '::/129', '10.0.0/8']) {
+    for (const text of [
+      '',
+      '/',
+      '10.0.0.0/',
+      '10.0.0.0/33',
+      '10.0.0.0/-1',
+      '10.0.0.0/1e1',
+      '10.0.0.0/ 8',
+      '::/129',
+      '10.0.0/8',
+    ]) {
       assert.equal(parsePrefix(text), undefined, text);
     }
   });
@@ -217,16 +236,21 @@ describe('prefixes', () => {
   });
   it('isSubnetEdge agrees with BigInt', () => {
     fc.assert(
-      fc.property(ipv4, fc.nat({ max: 32 }), fc.constantFrom(0, 1, 0xffff_ffff, 0x7fff_ffff), (network, length, host) => {
-        const size = 1n << BigInt(32 - length);
-        const first = (BigInt(network) / size) * size;
-        const address = Number(first + (BigInt(host) % size)) as Ipv4;
-        const offset = BigInt(address) - first;
-        assert.equal(
-          isSubnetEdge({ ip: network, length }, address),
-          length < 31 && (offset === 0n || offset === size - 1n),
-        );
-      }),
+      fc.property(
+        ipv4,
+        fc.nat({ max: 32 }),
+        fc.constantFrom(0, 1, 0xffff_ffff, 0x7fff_ffff),
+        (network, length, host) => {
+          const size = 1n << BigInt(32 - length);
+          const first = (BigInt(network) / size) * size;
+          const address = Number(first + (BigInt(host) % size)) as Ipv4;
+          const offset = BigInt(address) - first;
+          assert.equal(
+            isSubnetEdge({ ip: network, length }, address),
+            length < 31 && (offset === 0n || offset === size - 1n),
+          );
+        },
+      ),
       { numRuns: 1000 },
     );
   });
@@ -285,7 +309,15 @@ describe('MAC addresses', () => {
     );
   });
   it('refuses other texts', () => {
-    for (const text of ['', '02:00:0a:01:01', '02:00:0a:01:01:05:06', '2:0:a:1:1:5', '02-00:0a:01:01:05', '0200.0a01.0105', 'gg:00:0a:01:01:05']) {
+    for (const text of [
+      '',
+      '02:00:0a:01:01',
+      '02:00:0a:01:01:05:06',
+      '2:0:a:1:1:5',
+      '02-00:0a:01:01:05',
+      '0200.0a01.0105',
+      'gg:00:0a:01:01:05',
+    ]) {
       assert.equal(parseMac(text), undefined, text);
     }
   });

@@ -105,7 +105,8 @@ describe('malformed ARP has a named reason', () => {
     assert.equal(decodeArp(with16(good, 12, 0x0800)), 'not-arp');
     assert.equal(decodeArp(golden.QEMU_RARP), 'not-arp');
   });
-  it('RFC 826: ar$hrd is not Ethernet', () => assert.equal(decodeArp(with16(good, 14, 6)), 'bad-hardware-type'));
+  it('RFC 826: ar$hrd is not Ethernet', () =>
+    assert.equal(decodeArp(with16(good, 14, 6)), 'bad-hardware-type'));
   it('RFC 826: ar$hrd with only its low byte right', () => {
     assert.equal(decodeArp(with16(good, 14, 0x0101)), 'bad-hardware-type');
   });
@@ -162,13 +163,18 @@ describe('properties of the codecs', () => {
   it('one damaged byte in a good frame gives a value or a named reason', () => {
     const frames = [...Object.values(golden.ARP_FRAMES), golden.QEMU_RARP, golden.TAGGED_ANNOUNCEMENT];
     fc.assert(
-      fc.property(fc.constantFrom(...frames), fc.nat({ max: 41 }), fc.nat({ max: 255 }), (bytes, at, value) => {
-        const damaged = bytes.slice();
-        damaged[at] = value;
-        for (const decoded of [decodeArp(damaged), decodeRarp(damaged)]) {
-          assert.ok(typeof decoded === 'object' || MALFORMED.has(decoded));
-        }
-      }),
+      fc.property(
+        fc.constantFrom(...frames),
+        fc.nat({ max: 41 }),
+        fc.nat({ max: 255 }),
+        (bytes, at, value) => {
+          const damaged = bytes.slice();
+          damaged[at] = value;
+          for (const decoded of [decodeArp(damaged), decodeRarp(damaged)]) {
+            assert.ok(typeof decoded === 'object' || MALFORMED.has(decoded));
+          }
+        },
+      ),
       { numRuns: 2000 },
     );
   });

@@ -1,0 +1,128 @@
+import assert from 'node:assert/strict';
+import type { Ipv4, Mac } from '../../src/wire/addresses.js';
+import type { Command, IfIndex } from '../../src/mobility/events.js';
+import { type Driver, type FrameKind, frameOf, hostRoute, LAN0, LAN1, link } from './driver.js';
+
+/** One thing that may happen to a brain. */
+export type Step =
+  | {
+      readonly do: 'frame';
+      readonly kind: FrameKind;
+      readonly iface: IfIndex;
+      readonly ip: Ipv4;
+      readonly mac: Mac;
+    }
+  | {
+      readonly do: 'live';
+      readonly iface: IfIndex;
+      readonly ip: Ipv4;
+      readonly mac: Mac;
+      readonly alive: boolean;
+    }
+  | { readonly do: 'plug'; readonly iface: IfIndex; readonly ip: Ipv4; readonly mac: Mac }
+  | { readonly do: 'remote'; readonly ip: Ipv4; readonly present: boolean }
+  | { readonly do: 'link'; readonly iface: IfIndex; readonly up: boolean; readonly carrier: boolean }
+  | { readonly do: 'gone'; readonly iface: IfIndex }
+  | { readonly do: 'capture'; readonly iface: IfIndex; readonly open: boolean }
+  | { readonly do: 'advance'; readonly ms: number }
+  | {
+      readonly do: 'command';
+      readonly name: Command['name'];
+      readonly iface: IfIndex;
+      readonly ip: Ipv4;
+      readonly mac: Mac;
+    }
+  | { readonly do: 'neighbour'; readonly iface: IfIndex; readonly ip: Ipv4; readonly mac: Mac | undefined }
+  | { readonly do: 'refused'; readonly ip: Ipv4 }
+  | { readonly do: 'dump'; readonly ips: readonly Ipv4[] };
+
+export function take(driver: Driver, one: Step): void {
+  switch (one.do) {
+    case 'frame':
+      driver.tell({ kind: 'frame', iface: one.iface, bytes: frameOf(one.kind, one.mac, one.ip) });
+      return;
+    case 'live':
+      driver.live(one.ip, one.mac, one.iface, one.alive);
+      return;
+    case 'plug':
+      for (const iface of [LAN0, LAN1]) driver.live(one.ip, one.mac, iface, iface === one.iface);
+      driver.tell({ kind: 'frame', iface: one.iface, bytes: frameOf('gratuitous', one.mac, one.ip) });
+      return;
+    case 'remote':
+      driver.tell({
+        kind: 'route',
+        change: one.present ? 'add' : 'delete',
+        route: hostRoute(one.ip),
+        initial: false,
+      });
+      return;
+    case 'link':
+      driver.tell({ kind: 'link', link: link(one.iface, { up: one.up, carrier: one.carrier }) });
+      return;
+    case 'gone':
+      driver.tell({ kind: 'capture', iface: one.iface, open: false });
+      driver.tell({ kind: 'link-gone', iface: one.iface });
+      return;
+    case 'capture':
+      driver.tell({ kind: 'capture', iface: one.iface, open: one.open });
+      return;
+    case 'advance':
+      driver.advance(one.ms);
+      return;
+    case 'command': {
+      const { name, ip, mac, iface } = one;
+      const command: Command =
+        name === 'probe' || name === 'clear'
+          ? { name, ip }
+          : { name, ips: [ip], mac, interface: iface === LAN0 ? 'lan0' : 'lan1' };
+      const actions = driver.tell({ kind: 'command', token: 7, command });
+      assert.equal(actions.filter((action) => action.kind === 'reply').length, 1, 'one verdict per command');
+      return;
+    }
+    case 'neighbour':
+      driver.tell({ kind: 'neighbour', iface: one.iface, ip: one.ip, mac: one.mac });
+      return;
+    case 'refused':
+      driver.tell({ kind: 'refused', ip: one.ip, message: 'RTNETLINK answers: No space left on device' });
+      return;
+    case 'dump':
+      driver.tell({ kind: 'routes-begin' });
+      for (const ip of one.ips)
+        driver.tell({ kind: 'route', change: 'add', route: hostRoute(ip), initial: true });
+      driver.tell({ kind: 'routes-end' });
+      return;
+  }
+}
+
+/** Runs a life and, when it breaks, shows it. */
+export function live(driver: Driver, steps: readonly Step[], end: (driver: Driver) => void): void {
+  try {
+    driver.boot();
+    for (const one of steps) take(driver, one);
+    end(driver);
+  } catch (error) {
+    throw new Error(`${(error as Error).message}\n${driver.trace.slice(-80).join('\n')}`, { cause: error });
+  }
+}
+
+export function assertCounts({ router }: Driver): void {
+  const counts: Record<string, number> = {
+    unknown: 0,
+    proving: 0,
+    home: 0,
+    fresh: 0,
+    settled: 0,
+    away: 0,
+    remembered: 0,
+  };
+  for (const [, { state }] of router.hosts()) counts[state] = (counts[state] ?? 0) + 1;
+  assert.deepEqual(router.counts, counts);
+}
+
+export function everyoneDies(driver: Driver): void {
+  driver.alive.clear();
+  driver.advance(60_000);
+  assertCounts(driver);
+  assert.equal(driver.claims(), 0, 'every installed route is withdrawn when evidence stops');
+  assert.equal(driver.invariants.claimCount, 0);
+}
