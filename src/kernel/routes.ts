@@ -338,11 +338,11 @@ export class Claims {
     this.stats.scans++;
     const since = this.#sender.jobs;
     const isQuiet = (entry: Entry) => !entry.busy && entry.touched <= since;
-    const stock = await takeStock(this.#entries, this.#options, this.#options.indexOf, isQuiet);
-    for (const entry of stock.known) {
+    const onKnown = (entry: Entry) => {
       if (adopting) keepAsFound(entry);
       this.#judge(entry);
-    }
+    };
+    const stock = await takeStock(this.#entries, this.#options, this.#options.indexOf, isQuiet, onKnown);
     for (const { ip, slot } of stock.strayRoutes) {
       this.#sender.send(dropRouteCommand(ip, this.#options.protocol, slot));
     }

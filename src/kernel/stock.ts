@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { ClaimAge, IfIndex } from '../mobility/events.js';
 import type { Ip } from '../wire/addresses.js';
 import { type Entries, type Entry, ifaceOf } from './entries.js';
@@ -5,25 +6,28 @@ import { type Claim, GHOST, type Slot, type Slots } from './plan.js';
 import { scanOwn } from './scan.js';
 
 export interface Stock {
-  /** Entries whose books are right now. Those that were at work meanwhile are not among them. */
-  readonly known: readonly Entry[];
   /** Routes of ours in no slot of ours: an earlier run had another configuration. */
   readonly strayRoutes: readonly { readonly ip: Ip; readonly slot: Slot }[];
   /** Neighbour entries of ours that no claim needs: a crash came between the two. */
   readonly strayNeighbours: readonly Claim[];
 }
 
+/** 100,000 entries must not hold up the event loop. */
+const SLICE_MS = 4;
+
 let scans = 0;
 
 /**
- * Reads what carries our mark from the kernel and sets the books right. `isQuiet` tells whether an entry had no work
- * since the reading began; what is read about the others may be older than what is known. Rejects when `ip` fails.
+ * Reads what carries our mark from the kernel, sets the books right and hands over each entry whose books are right
+ * then. `isQuiet` tells whether an entry had no work since the reading began; what is read about the others may be
+ * older than what is known. Rejects when `ip` fails.
  */
 export async function takeStock(
   entries: Entries,
   slots: Slots,
   indexOf: (dev: string) => IfIndex | undefined,
   isQuiet: (entry: Entry) => boolean,
+  onKnown: (entry: Entry) => void,
 ): Promise<Stock> {
   const scan = ++scans;
   const strayRoutes: { ip: Ip; slot: Slot }[] = [];
@@ -72,8 +76,13 @@ export async function takeStock(
     },
   });
 
-  const known = [...entries.all()].filter(isQuiet);
-  for (const entry of known) {
+  let sliceEnd = performance.now() + SLICE_MS;
+  for (const entry of entries.all()) {
+    if (performance.now() > sliceEnd) {
+      await nextTurn();
+      sliceEnd = performance.now() + SLICE_MS;
+    }
+    if (!isQuiet(entry)) continue;
     unmark(entry, scan);
     if (!entry.seenFresh) entry.fresh = undefined;
     if (!entry.seenSettled) entry.settled = undefined;
@@ -81,8 +90,9 @@ export async function takeStock(
     entry.doubtful = undefined;
     entry.routeEchoes = 0;
     entry.neighbourEchoes = 0;
+    onKnown(entry);
   }
-  return { known, strayRoutes, strayNeighbours };
+  return { strayRoutes, strayNeighbours };
 }
 
 function unmark(entry: Entry, scan: number): void {
