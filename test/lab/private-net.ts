@@ -25,7 +25,7 @@ export function enterPrivateNetwork(moduleUrl: string): void {
 
 /** `ip ...`, words separated by blanks. */
 export function ip(command: string): string {
-  return execFileSync('ip', command.split(' '), { encoding: 'utf8' });
+  return execFileSync('ip', command.split(' '), { encoding: 'utf8', maxBuffer: 1 << 26 });
 }
 
 /** A second network namespace, for the far end of a cable; it ends with `end()` or with this process. */
