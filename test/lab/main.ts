@@ -1,4 +1,5 @@
 import { demo } from './demo.js';
+import { liveMigration } from './live-migration.js';
 import { sweep } from './namespace.js';
 
 /** `sudo ./scripts/lab NAME [options]`: laboratories for people. Each registers here and resolves to an exit status. */
@@ -12,6 +13,11 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
   'single-router': {
     summary: 'one router, three LANs: a host boots in the wrong subnet, moves, returns home, is switched off',
     run: demo,
+  },
+  'live-migration': {
+    summary:
+      'a QEMU guest migrates between two hypervisors in two subnets and keeps its address and TCP connections',
+    run: liveMigration,
   },
   sweep: {
     summary: 'remove what killed runs left behind (labs that still run are left alone)',
