@@ -91,6 +91,8 @@ function keepAlive(brain: Brain, host: Host): void {
     return;
   }
   if (now - host.lastHeard >= rule.holdMs && now >= host.graceUntil && rule.holdMs > 0) {
+    // The 20 ms rule may put the withdrawal off; nothing else is to be done for this host until then.
+    host.keepaliveAt = Number.POSITIVE_INFINITY;
     brain.withdraw(host, 'hold-expired');
     return;
   }
