@@ -193,17 +193,20 @@ export class Hypervisors {
       if (told === 'hooks') libvirt.event(guest, 'Resumed Migrated');
       this.#ideal?.write(to, tap.name);
     });
+    source.qmp.onEvent(({ name }) => {
+      if (told === 'hooks' && name === 'STOP') from.event(guest, 'Suspended Migrated');
+    });
     await source.send(channel);
     const resumed = await target.resumed();
     this.machine = target;
     this.at = to;
     const stopped = await source.left();
     const qemuDowntimeMs = await source.downtimeMs();
-    if (told === 'hooks') from.event(guest, 'Stopped Migrated');
     await source.kill();
     if (told === 'hooks') {
-      await from.hook(guest, 'stopped end', source.tap);
-      await from.hook(guest, 'release end', source.tap);
+      await from.hook(guest, 'stopped end');
+      await from.hook(guest, 'release end');
+      from.event(guest, 'Stopped Migrated');
     }
     return { stoppedAt: stopped.at, resumedAt: resumed.at, qemuDowntimeMs, tap };
   }
