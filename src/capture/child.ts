@@ -38,6 +38,9 @@ const COUNTERS_INTERVAL_MS = 1000;
 /** After close() libuv still needs the handle's memory, which belongs to the Cap, until the next turn. */
 const KEEP_CLOSED_MS = 1000;
 
+/** How long frames are read between two orders; some 600 of them. */
+const REST_MS = 2;
+
 const ETHER_TYPE_VLAN = 0x8100;
 const VLAN_TAG_BYTES = 4;
 const VLAN_ID_MASK = 0x0fff;
@@ -55,6 +58,9 @@ interface Tap {
 Error.stackTraceLimit = 0;
 
 const taps = new Map<number, Tap>();
+/** Interfaces to open and to close, in the order in which the parent asked. */
+const orders: (() => void)[] = [];
+let resting = false;
 /** Every handle copies its frame here before it calls us; cap itself holds no reference to it. */
 const captured = Buffer.alloc(SNAP_BYTES);
 
@@ -81,10 +87,22 @@ outbox.record(ownLane, encodeRecord(READY, 0));
 setInterval(reportCounters, COUNTERS_INTERVAL_MS);
 
 function obey(kind: number, iface: number, payload: Uint8Array): void {
-  if (kind === INJECT) inject(iface, payload);
-  else if (kind === OPEN) open(decodeOpen(iface, payload));
-  else if (kind === CLOSE) close(iface);
+  if (kind === INJECT) return inject(iface, payload);
+  if (kind === OPEN) {
+    const request = decodeOpen(iface, payload);
+    orders.push(() => open(request));
+  } else if (kind === CLOSE) orders.push(() => close(iface));
   else throw new RangeError(`unknown command ${kind}`);
+  if (!resting) nextOrder();
+}
+
+/** The kernel takes some 10 ms to open or close a packet socket, and nothing is read meanwhile: one at a time. */
+function nextOrder(): void {
+  const carryOut = orders.shift();
+  resting = carryOut !== undefined;
+  if (carryOut === undefined) return;
+  carryOut();
+  setTimeout(nextOrder, REST_MS);
 }
 
 function open(request: OpenRequest): void {
