@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import {
   claimOf,
+  fallSilent,
   ipOf,
   LEARN_MS,
   longEnough,
@@ -151,6 +152,7 @@ export const BOX: readonly Story[] = [
       `DESIGN 3.2 Withdraw: ${how} down within 100 ms; a silent host is back within 4 s of a 200 ms flap`,
       async (world) => {
         await settleIn(world, 'v', 'a', 'r1');
+        await fallSilent(world);
         await world[how]('r1', 'a', false);
         await untilUnclaimed(world, 'r1', V, 100);
         await world.advance(200);

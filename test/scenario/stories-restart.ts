@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import {
   claimOf,
+  fallSilent,
   ipOf,
   LEARN_MS,
   settleIn,
@@ -21,6 +22,7 @@ export const RESTARTS: readonly Story[] = [
     'DESIGN 3.2 Restart: a planned stop withdraws; after the start a silent host is back within 4 s',
     async (world) => {
       await settleIn(world, 'v', 'a', 'r1');
+      await fallSilent(world);
       await world.stop('r1', 'withdraw');
       await untilUnclaimed(world, 'r1', V, 50);
       await world.advance(500);

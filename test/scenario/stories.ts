@@ -140,3 +140,8 @@ export async function moves(world: World, host: Role, lan: LanName, carrierDrop:
   const { longestOutageMs } = await stream.stop();
   assert.ok(longestOutageMs <= OUTAGE_MS, `outage of ${longestOutageMs} ms`);
 }
+
+/** After a talk a host confirms its neighbours for some seconds more; then it says nothing by itself. */
+export async function fallSilent(world: World): Promise<void> {
+  await world.advance(20_000);
+}
