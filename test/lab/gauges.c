@@ -8,8 +8,8 @@
 //                          "window FROM TO" on standard input is answered with what happened between two times:
 //                          "window SENT LOST SILENCE SILENCE_BEGAN RTT_MAX SENDER_STALL"
 //   replug NETNS           moves cables between the bridges of a switch, driven by lines on standard input:
-//                          "move PORT BRIDGE|- DROP HOST_NETNS FRAME|-": DROP 1 takes the carrier away meanwhile; FRAME
-//                          (hex) is sent from eth0 of the host as soon as it has carrier.
+//                          "move PORT BRIDGE|- DROP HOST_NETNS FRAME|-": with DROP 1 the carrier goes until the host has
+//                          noticed; FRAME (hex) is sent from eth0 of the host as soon as it has carrier again.
 //                          Answered with "moved BEFORE PLUGGED SPOKE"
 //   hosts IFACE IP COUNT   plays COUNT hosts from IP upwards, each with its own MAC 02:00:<ip>: answers ARP requests
 //                          and ICMP echo requests, "announce" on standard input sends gratuitous ARP for all of them
@@ -246,6 +246,15 @@ static void set_link(const char *port, int master, unsigned flags) {
   if (verdict->error != 0) errno = -verdict->error, fail(port);
 }
 
+// A card hears of its cable a little later, at most once a second; if both changes fell into one such moment the host
+// would never know that it was unplugged, and keep its neighbour entries.
+static void await_carrier(int socket, int wanted) {
+  struct ifreq card = {.ifr_name = "eth0"};
+  for (int64_t began = now(); now() - began < 3000000000ll; usleep(50)) {
+    if (ioctl(socket, SIOCGIFFLAGS, &card) == 0 && !(card.ifr_flags & IFF_RUNNING) == !wanted) return;
+  }
+}
+
 static void move(char *line) {
   char port[64], bridge[64], netns[256], hex[8192];
   int drop;
@@ -259,21 +268,17 @@ static void move(char *line) {
   for (char *digit = hex; length < sizeof frame && sscanf(digit, "%2x", &value) == 1; digit += 2) frame[length++] = value;
   // The card of the host is ready before the cable moves: nothing may pass between plug and word.
   enter(netns);
-  struct ifreq card = {.ifr_name = "eth0"};
   struct sockaddr_ll address = {.sll_family = AF_PACKET, .sll_ifindex = if_nametoindex("eth0")};
   int out = socket(AF_PACKET, SOCK_RAW, 0);
   if (out < 0 || bind(out, (void *)&address, sizeof address) < 0) fail("packet socket");
   enter(switch_netns);
   int master = bridge[0] == '-' ? 0 : (int)if_nametoindex(bridge);
   int64_t before = now();
-  if (drop) set_link(port, -1, 0);
+  if (drop) set_link(port, -1, 0), await_carrier(out, 0);
   set_link(port, master, drop ? 0 : IFF_UP);
   if (drop && master != 0) set_link(port, -1, IFF_UP);
   int64_t plugged = now();
-  for (int i = 0; drop && master != 0 && i < 20000; i++) {
-    if (ioctl(out, SIOCGIFFLAGS, &card) == 0 && (card.ifr_flags & IFF_RUNNING)) break;
-    usleep(50);
-  }
+  if (drop && master != 0) await_carrier(out, 1);
   int64_t spoke = now();
   if (length > 0 && send(out, frame, length, 0) < 0) perror("send");
   close(out);

@@ -104,8 +104,9 @@ export class MoveMeter {
     await this.steady(50);
     await pause(AFTERMATH_MS);
     const until = monotonicNs() - 20e6;
-    const remote = await this.remote.window(cable.before - 5e6, until);
-    const neighbour = await this.neighbour.window(cable.before - 5e6, until);
+    // Counted from the moment the cable is in its new place: while it is nowhere, nobody can reach the host.
+    const remote = await this.remote.window(cable.plugged, until);
+    const neighbour = await this.neighbour.window(cable.plugged, until);
     return { from, to, cable, ...this.#moments(from, to, cable), remote, neighbour };
   }
 
