@@ -30,7 +30,7 @@
 #include <uv.h>
 
 // build-native.mjs and native.ts look for this text in the binary.
-__attribute__((used)) static const char marpd_cap_build[] = "marpd-cap-build-1";
+__attribute__((used)) static const char marpd_cap_build[] = "marpd-cap-build-2";
 
 // Stands in for Nan::AsyncResource, whose destructor looks up the current context. A Cap is destroyed by the garbage
 // collector, which may run where none is entered (in EmitPacket), and Node then follows a null pointer.
