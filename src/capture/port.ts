@@ -4,6 +4,7 @@ import { createInterface } from 'node:readline';
 import type { IfIndex } from '../mobility/events.js';
 import { childEnvironment, childLaunches } from './launch.js';
 import { Lifeline } from './lifeline.js';
+import { Orders } from './orders.js';
 import {
   CLOSE,
   CLOSED,
@@ -70,6 +71,7 @@ const STOP_MS = 1000;
 interface Child {
   readonly process: ChildProcess;
   readonly lifeline: Lifeline;
+  readonly orders: Orders;
   readonly interfaces: Set<IfIndex>;
   readonly startedAt: number;
   readonly flood: boolean;
@@ -209,6 +211,7 @@ export class Capture {
     const child: Child = {
       process,
       lifeline,
+      orders: new Orders((record) => lifeline.command(record)),
       interfaces: new Set(),
       startedAt,
       flood,
@@ -295,15 +298,15 @@ export class Capture {
     const { link, ringBytes } = watched;
     this.#serial = (this.#serial + 1) >>> 0;
     child.interfaces.add(link.index);
-    child.lifeline.command(
-      encodeOpen({ iface: link.index, serial: this.#serial, mac: link.mac, ringBytes, name: link.name }),
-    );
+    const { index: iface, mac, name } = link;
+    const record = encodeOpen({ iface, serial: this.#serial, mac, ringBytes, name });
+    child.orders.give(iface, { record, answered: true });
     return this.#serial;
   }
 
   #closeIn(child: Child, iface: IfIndex): void {
     if (!child.interfaces.delete(iface)) return;
-    child.lifeline.command(encodeRecord(CLOSE, iface));
+    child.orders.give(iface, { record: encodeRecord(CLOSE, iface), answered: false });
     // What it has still to say is read before it is gone.
     if (child.flood && child.interfaces.size === 0) child.lifeline.end();
   }
@@ -322,6 +325,7 @@ export class Capture {
 
   #onRecord(child: Child, kind: number, iface: IfIndex, payload: Uint8Array): void {
     if (this.#ended) return;
+    if (kind === OPENED || kind === FAILED) child.orders.onAnswer(iface);
     const watched = this.#watched.get(iface);
     if (kind === FRAME) {
       if (watched?.open !== true) return;
