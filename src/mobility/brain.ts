@@ -23,8 +23,11 @@ import { Topology } from './topology.js';
 
 /** A claim is not deleted earlier than this after a remote one appeared: FRR may then keep a ghost (DESIGN 3.3). */
 export const GHOST_WINDOW_MS = 20;
+const GHOST_REPAIR_MS = 50;
 /** Five times a second while a displacing claim is fresh (DESIGN 3.3). */
 const DISPLACED_INTERVAL_MS = 200;
+/** PROBE_WAIT + PROBE_NUM x PROBE_MAX + ANNOUNCE_WAIT, at the most (RFC 5227 section 1.1). */
+const PROBING_MS = 1000 + 3 * 2000 + 2000;
 
 /** What the brain knows, and the verbs in which its rules are written. The rules themselves are in the files beside. */
 export class Brain {
@@ -104,7 +107,10 @@ export class Brain {
     this.counts[from]--;
     this.counts[state]++;
     if (state === 'fresh' || state === 'settled') this.emitClaim(host, state);
-    else if (wasClaimed) this.emit({ kind: 'release', ip: host.ip });
+    else if (wasClaimed) {
+      host.releasedAt = this.now;
+      this.emit({ kind: 'release', ip: host.ip });
+    }
     if (from === 'home' && oldPlace !== undefined && host.place?.iface !== oldPlace.iface) {
       const dev = this.topology.nameOf(oldPlace.iface);
       if (dev !== undefined) this.emit({ kind: 'forget-neighbour', ip: host.ip, dev });
@@ -153,14 +159,28 @@ export class Brain {
    */
   withdraw(host: Host, cause: Cause): void {
     const remote = this.fib.remote(host.ip);
-    if (host.claimed && remote !== undefined && this.now - remote.since < GHOST_WINDOW_MS) {
-      host.withdrawal = { cause, at: remote.since + GHOST_WINDOW_MS };
+    const appearedAt = Math.max(host.remoteAppearedAt, remote?.since ?? Number.NEGATIVE_INFINITY);
+    const tooSoon = host.claimed && this.now - appearedAt < GHOST_WINDOW_MS;
+    if (tooSoon) {
+      host.withdrawal = { cause, at: appearedAt + GHOST_WINDOW_MS };
       this.touch(host);
       return;
     }
     const home = this.topology.homeInterface(host.ip);
     if (cause === 'remote-claim' && remote !== undefined && home !== undefined) this.goAway(host, cause);
     else this.enter(host, 'remembered', cause);
+  }
+
+  /** A routing daemon may still announce a route that is gone: repaired blindly when no remote claim is in the way. */
+  suspectGhost(host: Host): void {
+    if (this.fib.remote(host.ip) !== undefined) {
+      host.ghost = 'waiting';
+      return;
+    }
+    host.ghost = 'present';
+    host.ghostAt = this.now + GHOST_REPAIR_MS;
+    this.emit({ kind: 'ghost', ip: host.ip, present: true });
+    this.touch(host);
   }
 
   /** A home host is proven to be behind another router. `adopted`: it was so before this run, the LAN was told. */
@@ -230,6 +250,8 @@ export class Brain {
     const home = this.topology.homeInterface(host.ip);
     if (home === undefined || !this.topology.isUsable(home)) return;
     if (host.held && host.place?.iface === home) return;
+    // Whoever is about to take the address there would take our announcement for a conflict.
+    if (this.now - host.probedAtHome < PROBING_MS) return;
     host.announce = { iface: home, left: 3, at: this.now };
   }
 
@@ -326,6 +348,14 @@ export class Brain {
     if (host.candidate !== undefined) this.countOpen(host.candidate.place.mac, -1);
     host.candidate = candidate;
     if (candidate !== undefined) this.countOpen(candidate.place.mac, 1);
+  }
+
+  /** Gives up the question to a new place, and with it the state that consists of nothing else. */
+  abandonCandidate(host: Host, cause: Cause): void {
+    this.setCandidate(host, undefined);
+    if (host.state === 'proving')
+      this.enter(host, host.place === undefined ? 'unknown' : 'remembered', cause);
+    else this.touch(host);
   }
 
   private countOpen(mac: Mac, by: 1 | -1): void {

@@ -106,7 +106,7 @@ function detach(brain: Brain, ip: Ip, name: string, mac: Mac | undefined): void 
   if (host?.place === undefined || host.interface !== name) return;
   if (mac !== undefined && host.place.mac !== mac) return;
   const { iface } = host.place;
-  brain.setCandidate(host, undefined);
+  if (host.candidate !== undefined) brain.abandonCandidate(host, 'detach');
   host.graceUntil = Number.NEGATIVE_INFINITY;
   if (host.held) brain.withdraw(host, 'detach');
   host.detached = { iface, mac: host.place.mac, until: brain.now + DETACHED_MS };

@@ -6,6 +6,8 @@ import type { Contest, Host } from './host.js';
 const CONTEST_WINDOW_MS = 180_000;
 const CONTEST_LIMIT = 5;
 const RETRY_MS = 10_000;
+/** Longer than the other router's propagation and verdict, and over before the incumbent's re-claim ages. */
+const INSIST_MS = 150;
 const RETRY_MAX_MS = 540_000;
 
 /** Why evidence from this place is not listened to now. */
@@ -57,7 +59,7 @@ export function contestHere(brain: Brain, host: Host, incumbent: Place, challeng
   freezeIfRepeated(brain, host, contest, incumbent);
   brain.setCandidate(host, undefined);
   host.lastHeard = brain.now;
-  if (!host.isAt(incumbent.iface, incumbent.mac)) reclaim(brain, host, incumbent);
+  if (!(host.held && host.isAt(incumbent.iface, incumbent.mac))) reclaim(brain, host, incumbent);
   else if (brain.now < contest.frozenUntil && host.claimed) reclaim(brain, host, incumbent);
   else brain.touch(host);
 }
@@ -68,23 +70,38 @@ export function contestHere(brain: Brain, host: Host, incumbent: Place, challeng
  */
 export function heldDespiteRemote(brain: Brain, host: Host, place: Place): void {
   const yields = host.claimed && host.role === 'newcomer';
-  const contest = dispute(brain, host, yields ? place : undefined);
-  brain.alarm(
-    'duplicate',
-    yields
-      ? 'another router has this host and it is alive there'
-      : 'another router claims a host that is alive here',
-    {
-      ip: host.ip,
-      place,
-      other: 'remote',
-    },
-  );
-  if (yields) return brain.withdraw(host, 'duplicate');
+  if (yields) return host.insisted ? giveWay(brain, host, place) : insist(brain, host);
+  const contest = dispute(brain, host, undefined);
+  alarmDuplicate(brain, host, place, 'another router claims a host that is alive here');
   contest.retryAt = undefined;
   freezeIfRepeated(brain, host, contest, place);
   brain.setCandidate(host, undefined);
   reclaim(brain, host, place);
+}
+
+/**
+ * The other router may just be finding out that the host has left it, and two settled claims would hide each other in
+ * turn meanwhile. So the newcomer is claimed fresh once more, just long enough for that; only a claim that stays then
+ * is a dispute.
+ */
+function insist(brain: Brain, host: Host): void {
+  brain.enter(host, 'fresh', 'contested');
+  host.insisted = true;
+  host.displaced = true;
+  host.ageAt = brain.now + Math.min(INSIST_MS, 0.6 * brain.policy.timers.settleMs);
+  brain.scheduleKeepalive(host);
+  brain.touch(host);
+}
+
+/** The incumbent stays: the newcomer withdraws, and tries again later. */
+function giveWay(brain: Brain, host: Host, place: Place): void {
+  dispute(brain, host, place);
+  alarmDuplicate(brain, host, place, 'another router has this host and it is alive there');
+  brain.withdraw(host, 'duplicate');
+}
+
+function alarmDuplicate(brain: Brain, host: Host, place: Place, message: string): void {
+  brain.alarm('duplicate', message, { ip: host.ip, place, other: 'remote' });
 }
 
 function reclaim(brain: Brain, host: Host, place: Place): void {

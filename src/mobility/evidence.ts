@@ -46,6 +46,7 @@ function hearProbe(brain: Brain, iface: IfIndex, ip: Ip, mac: Mac): void {
     if (!admit(brain, iface, ip, mac)) return;
     host = brain.create(ip);
   }
+  if (brain.topology.isHome(iface, ip)) host.probedAtHome = brain.now;
   host.hint = { place: { iface, mac }, at: brain.now + brain.policy.timers.probeHintMs };
   brain.touch(host);
 }
@@ -86,11 +87,28 @@ function hearSighting(
     if (open?.iface === iface && open.mac === mac) return;
     const reason = barred(brain, host, { iface, mac });
     if (reason !== undefined) return brain.drop(reason, iface, ip, mac);
+    if (mustWait(brain, host, { iface, mac })) return;
   }
   if (!admit(brain, iface, ip, mac)) return;
   brain.note(kind, iface, mac, ip);
   host ??= brain.create(ip);
   consider(brain, host, { iface, mac }, 'sighting');
+}
+
+/**
+ * While one place is being asked, another one waits for its turn: or two living hosts with one address, each answer
+ * being a sighting of its own, would have us ask them in turn as fast as they answer.
+ */
+function mustWait(brain: Brain, host: Host, place: Place): boolean {
+  const open = host.openProof;
+  const at = (open?.sent ? open.firstSentAt : brain.now) + brain.verdictMs(host);
+  if (open === undefined || brain.now >= at) return false;
+  if (host.hint === undefined) {
+    brain.note('probe', place.iface, place.mac, host.ip);
+    host.hint = { place, at };
+    brain.touch(host);
+  }
+  return true;
 }
 
 /** Whether limits let a newcomer, or a known host at a new place, take up our time. Says why not. */
@@ -199,6 +217,7 @@ export function arrive(brain: Brain, host: Host, place: Place, cause: Cause, una
     host.displaced = moved || remote !== undefined;
   }
   host.role = 'newcomer';
+  host.insisted = false;
   host.lastHeard = now;
   host.check = unanswered;
   if (moved) host.previous = oldCheck;
@@ -275,7 +294,6 @@ function closeCheck(brain: Brain, host: Host): void {
 export function hearSilence(brain: Brain, host: Host, question: Question): void {
   const candidate = host.candidate;
   if (candidate?.question === question) {
-    brain.setCandidate(host, undefined);
     return candidateSilent(brain, host, candidate);
   }
   if (host.previous === question) {
@@ -300,9 +318,10 @@ export function hearSilence(brain: Brain, host: Host, question: Question): void 
 }
 
 function candidateSilent(brain: Brain, host: Host, candidate: Candidate): void {
-  if (host.state !== 'proving') return brain.touch(host);
-  if (candidate.question.purpose === 'remote-claim' && brain.fib.remote(host.ip) !== undefined) {
+  const proving = host.state === 'proving';
+  if (proving && candidate.question.purpose === 'remote-claim' && brain.fib.remote(host.ip) !== undefined) {
+    brain.setCandidate(host, undefined);
     return brain.goAway(host, candidate.cause);
   }
-  brain.enter(host, host.place === undefined ? 'unknown' : 'remembered', 'no-answer');
+  brain.abandonCandidate(host, 'no-answer');
 }

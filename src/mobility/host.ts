@@ -95,16 +95,24 @@ export class Host implements Due {
   graceUntil = Number.NEGATIVE_INFINITY;
   /** A withdrawal that waits for the 20 ms rule. */
   withdrawal: { readonly cause: Cause; readonly at: number } | undefined;
-  /** An RFC 5227 probe was seen here; the place is asked a moment later. */
+  /** Evidence that has to wait: an RFC 5227 probe, or a third place while a question to another is open. */
   hint: { readonly place: Place; readonly at: number } | undefined;
   /** Gratuitous ARP with our MAC on the home LAN of a host that is away. */
   announce: { readonly iface: IfIndex; left: number; at: number } | undefined;
+  /** When an RFC 5227 probe for the address was last heard on its home LAN. */
+  probedAtHome = Number.NEGATIVE_INFINITY;
   /** Probes after a link-up: offsets still to do. */
   wake: { left: number[]; start: number } | undefined;
   /** Frames of a guest that was just detached are stale until then. */
   detached: { readonly iface: IfIndex; readonly mac: Mac; readonly until: number } | undefined;
   /** Prepared over the API: its first sign of life counts as proven. */
   prepared: Place | undefined;
+  /** A newcomer that another router claims, too, has been claimed fresh a second time; it gives way the next time. */
+  insisted = false;
+  /** When a remote claim last appeared; it may be gone again. */
+  remoteAppearedAt = Number.NEGATIVE_INFINITY;
+  /** When our claim was last given up. */
+  releasedAt = Number.NEGATIVE_INFINITY;
   /** The kernel deleted our route too soon after a remote claim: a routing daemon may announce a ghost. */
   ghost: 'waiting' | 'present' | undefined;
   ghostAt = Number.POSITIVE_INFINITY;
@@ -153,11 +161,13 @@ export class Host implements Due {
       this.previous = undefined;
       this.keepaliveAt = Number.POSITIVE_INFINITY;
       this.displaced = false;
+      this.insisted = false;
       this.role = 'newcomer';
     } else {
       this.wake = undefined;
       this.prepared = undefined;
-      this.hint = undefined;
+      if (this.hint !== undefined && this.isAt(this.hint.place.iface, this.hint.place.mac))
+        this.hint = undefined;
       this.ghost = undefined;
       this.ghostAt = Number.POSITIVE_INFINITY;
     }
@@ -177,6 +187,13 @@ export class Host implements Due {
     this.ghost = undefined;
     this.ghostAt = Number.POSITIVE_INFINITY;
     this.forgetAt = Number.POSITIVE_INFINITY;
+  }
+
+  /** The question that tells where the host is, while it is open: at most one such story at a time. */
+  get openProof(): Question | undefined {
+    return (
+      this.candidate?.question ?? (this.check?.purpose === 'prove' ? this.check : undefined) ?? this.previous
+    );
   }
 
   /** The earliest of all its deadlines. */

@@ -59,7 +59,7 @@ export function hearFdb(brain: Brain, bridge: IfIndex, mac: Mac, port: IfIndex |
 /** All that we held on an interface is gone with it. `routesDeleted`: the kernel took the routes itself. */
 function loseInterface(brain: Brain, iface: IfIndex, cause: Cause, routesDeleted: boolean): void {
   for (const host of [...brain.table.on(iface)]) {
-    if (host.candidate?.place.iface === iface) brain.setCandidate(host, undefined);
+    if (host.candidate?.place.iface === iface) brain.abandonCandidate(host, cause);
     if (!host.held) continue;
     const remote = brain.fib.remote(host.ip);
     const tooSoon = remote !== undefined && brain.now - remote.since < GHOST_WINDOW_MS;

@@ -1,5 +1,5 @@
 import { type Ip, MAC_BROADCAST } from '../wire/addresses.js';
-import type { Brain } from './brain.js';
+import { type Brain, GHOST_WINDOW_MS } from './brain.js';
 import { usable } from './classify.js';
 import type { Route } from './events.js';
 import { consider } from './evidence.js';
@@ -15,6 +15,9 @@ export function hearRoute(brain: Brain, change: 'add' | 'delete', route: Route, 
 /** Another router says that it has the host. If it is ours, by claim or by home, it is asked here (DESIGN 3.3). */
 export function remoteAppeared(brain: Brain, ip: Ip, initial: boolean): void {
   const host = brain.table.get(ip);
+  if (host !== undefined) host.remoteAppearedAt = brain.now;
+  if (host !== undefined && !host.claimed && brain.now - host.releasedAt < GHOST_WINDOW_MS)
+    host.ghost = 'waiting';
   switch (host?.state) {
     case 'settled':
     case 'home':
@@ -38,11 +41,7 @@ export function remoteVanished(brain: Brain, ip: Ip): void {
     // A routing daemon may delete and add in one change; after `settle` the loss is real.
     host.forgetAt = brain.now + brain.policy.timers.settleMs;
   }
-  if (host.ghost === 'waiting') {
-    host.ghost = 'present';
-    host.ghostAt = brain.now + 50;
-    brain.emit({ kind: 'ghost', ip, present: true });
-  }
+  if (host.ghost === 'waiting') brain.suspectGhost(host);
   // The incumbent is gone: the challenger need not wait any longer.
   if (host.state === 'remembered' && host.contest?.retryAt !== undefined) host.contest.retryAt = brain.now;
   brain.touch(host);

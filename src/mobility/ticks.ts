@@ -9,6 +9,11 @@ import { awayLost, checkDespiteRemote } from './remote.js';
 
 /** Everything whose time has come. */
 export function tick(brain: Brain): void {
+  for (const { ip, place } of runInquiries(brain)) {
+    if (brain.topology.rule(place.iface) === undefined) continue;
+    const host = brain.table.get(ip) ?? brain.create(ip);
+    if (!(host.held && host.isAt(place.iface, place.mac))) arrive(brain, host, place, 'rarp');
+  }
   for (
     let host = brain.deadlines.takeDue(brain.now);
     host !== undefined;
@@ -16,19 +21,13 @@ export function tick(brain: Brain): void {
   ) {
     wakeUp(brain, host);
   }
-  for (const { ip, place } of runInquiries(brain)) {
-    const host = brain.table.get(ip) ?? brain.create(ip);
-    if (!(host.held && host.isAt(place.iface, place.mac))) arrive(brain, host, place, 'rarp');
-  }
 }
 
 /** What one host waited for. Each step looks again: the one before may have changed the state. */
 function wakeUp(brain: Brain, host: Host): void {
   const { now } = brain;
   if (host.withdrawal !== undefined && host.withdrawal.at <= now) {
-    const { cause } = host.withdrawal;
-    host.withdrawal = undefined;
-    brain.withdraw(host, cause);
+    brain.withdraw(host, host.withdrawal.cause);
   }
   for (const question of [host.candidate?.question, host.check, host.previous]) {
     if (question !== undefined && question.nextAt <= now) advance(brain, host, question);
@@ -131,7 +130,7 @@ function followHint(brain: Brain, host: Host): void {
   host.hint = undefined;
   if (hint === undefined) return;
   if (host.held && host.isAt(hint.place.iface, hint.place.mac)) return;
-  if (host.candidate === undefined && brain.topology.isListening(hint.place.iface)) {
+  if (brain.topology.isListening(hint.place.iface)) {
     considerUnlessBarred(brain, host, hint.place, 'probe-hint');
   } else if (host.state === 'unknown') brain.discard(host);
 }
