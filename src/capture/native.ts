@@ -2,6 +2,9 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 
+/** What scripts/cap-build.h leaves in a binary: without that header cap is slow, greedy for memory, and crashes. */
+const CAP_BUILD = 'marpd-cap-build-2';
+
 /** The compiled half of `cap`. Throws when the package is not installed at all. */
 export function capBinary(): string {
   const manifest = createRequire(import.meta.url).resolve('cap/package.json');
@@ -33,6 +36,9 @@ export function checkCapBuild(binary?: string): { ok: true } | { ok: false; reas
       ok: false,
       reason: `${path} was built with assertions and would abort when an interface goes down: run npm run build:native`,
     };
+  }
+  if (!image.includes(CAP_BUILD)) {
+    return { ok: false, reason: `${path} was built without scripts/cap-build.h: run npm run build:native` };
   }
   return { ok: true };
 }

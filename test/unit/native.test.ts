@@ -29,6 +29,15 @@ describe('the build of cap (DESIGN 5.1: with assertions it aborts when an interf
     assert.match(verdict.reason, /built with assertions.*npm run build:native/);
   });
 
+  it('refuses a binary that was built without our header, or with another number of it', () => {
+    const header = readFileSync(join(import.meta.dirname, '../../scripts/cap-build.h'), 'utf8');
+    const marker = /marpd-cap-build-\d+/.exec(header)?.[0] ?? assert.fail('the header has no number');
+    const image = readFileSync(capBinary()).toString('latin1').replaceAll(marker, 'marpd-cap-build-0');
+    const verdict = checkCapBuild(plant('plain.node', Buffer.from(image, 'latin1')));
+    assert.ok(!verdict.ok);
+    assert.match(verdict.reason, /without scripts\/cap-build\.h: run npm run build:native/);
+  });
+
   it('refuses a file that is no compiled cap', () => {
     for (const content of ['', '\x7fELF of something else']) {
       const verdict = checkCapBuild(plant('other.node', Buffer.from(content, 'latin1')));
