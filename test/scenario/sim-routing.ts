@@ -20,6 +20,8 @@ import type { NodeName } from './world.js';
 export interface EngineTimes {
   /** From one router's database to the next one's. */
   readonly hopMs: readonly [number, number];
+  /** From zebra's choice to the announcement; what changes meanwhile goes out as one. */
+  readonly originateMs: readonly [number, number];
   /** Kernel to zebra, and zebra to kernel. */
   readonly kernelMs: readonly [number, number];
   /** A kernel route deleted this soon after a remote one appeared leaves a ghost. */
@@ -124,6 +126,8 @@ export class RoutingNode implements KernelListener {
   private readonly installed = new Map<string, { readonly via: NodeName; readonly prefix: Prefix }>();
   private readonly remoteSince = new Map<string, number>();
   private readonly ghosts = new Map<string, Prefix>();
+  /** Costs that wait to be announced. */
+  private readonly wanted = new Map<string, number | undefined>();
   private readonly arrivals = new Map<NodeName, number>();
   private kernelBusyUntil = 0;
   private heardUntil = 0;
@@ -266,11 +270,19 @@ export class RoutingNode implements KernelListener {
   }
 
   private advertise(key: string, prefix: Prefix, cost: number | undefined): void {
-    const mine = this.database.get(this.name) as Map<string, Advertisement>;
-    if (mine.get(key)?.cost === cost) return;
-    const advertisement = { prefix, sequence: this.sequence++, cost };
-    mine.set(key, advertisement);
-    this.flood(this.name, advertisement, this.domain.peersOf(this.name));
+    const pending = this.wanted.has(key);
+    this.wanted.set(key, cost);
+    if (pending) return;
+    const { clock, times } = this.domain;
+    clock.after(clock.between(...times.originateMs), () => {
+      const wanted = this.wanted.get(key);
+      this.wanted.delete(key);
+      const mine = this.database.get(this.name) as Map<string, Advertisement>;
+      if (mine.get(key)?.cost === wanted) return;
+      const advertisement = { prefix, sequence: this.sequence++, cost: wanted };
+      mine.set(key, advertisement);
+      this.flood(this.name, advertisement, this.domain.peersOf(this.name));
+    });
   }
 
   private install(key: string, prefix: Prefix, via: NodeName): void {

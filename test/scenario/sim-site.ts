@@ -84,7 +84,8 @@ export class Site {
     this.clock = new Clock(options.seed ?? 1);
     this.policy = policyOf(options);
     this.domain = new RoutingDomain(this.clock, {
-      hopMs: options.hopMs ?? [0.7, 1.3],
+      hopMs: options.hopMs ?? [0.4, 1],
+      originateMs: [0.1, 1.5],
       kernelMs: [0.05, 0.3],
       ghostWindowMs: 20,
     });
