@@ -122,6 +122,8 @@ export function assertCounts({ router }: Driver): void {
 export function everyoneDies(driver: Driver): void {
   driver.alive.clear();
   driver.advance(60_000);
+  // A challenger may just be trying again, which with prove = after holds a claim for a moment.
+  for (let i = 0; i < 20 && driver.claims() > 0; i++) driver.advance(100);
   assertCounts(driver);
   assert.equal(driver.claims(), 0, 'every installed route is withdrawn when evidence stops');
   assert.equal(driver.invariants.claimCount, 0);

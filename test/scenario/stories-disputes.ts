@@ -4,12 +4,14 @@ import {
   claimOf,
   ipOf,
   longEnough,
+  OUTAGE_MS,
   settleIn,
   story,
   type Story,
   untilEcho,
   untilQuiet,
 } from './stories.js';
+import { CAST } from './world.js';
 
 const H = ipOf('h');
 const V = ipOf('v');
@@ -150,6 +152,36 @@ export const DISPUTES: readonly Story[] = [
         await untilEcho(world, 'far', host, 50);
         await untilQuiet(world, 1000);
       },
+    ),
+  ),
+
+  ...([false, true] as const).flatMap((victimsMac) =>
+    (['one', 'two'] as const).map((layout) =>
+      story(
+        layout,
+        `C5: shouting is no contest: frames that nobody stands by${victimsMac ? ", with the victim's own MAC" : ''}, freeze nothing and bar no later move (${layout})`,
+        async (world) => {
+          await settleIn(world, 'v', 'a', 'r1');
+          for (let i = 0; i < 8; i++) {
+            const mac = victimsMac ? { mac: CAST.v.mac } : {};
+            const forger = await world.forge('b', {
+              ip: V,
+              announce: 'gratuitous-request',
+              answers: false,
+              ...mac,
+            });
+            await world.advance(2000);
+            await world.unplug(forger);
+          }
+          await untilEcho(world, 'far', 'v', 50);
+          for (const router of layout === 'one' ? (['r1'] as const) : (['r1', 'r2'] as const)) {
+            const frozen = (await world.alarms(router)).filter(({ alarm }) => alarm === 'frozen');
+            assert.deepEqual(frozen, [], 'no challenger ever answered');
+          }
+          await world.plug('v', 'b', { carrierDrop: false });
+          await untilEcho(world, 'far', 'v', OUTAGE_MS);
+        },
+      ),
     ),
   ),
 ];
