@@ -161,6 +161,7 @@ function build(file: ConfigFile): Config {
       watchTables,
       protocol: router.protocol,
       confirmEcho: policy.confirm === 'echo',
+      repairNeighbours: policy.repair_neighbours,
     },
     router: {
       protocol: router.protocol,

@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import { readVersion } from './arguments.js';
 import { Capture } from './capture/port.js';
 import type { CaptureStats } from './capture/stats.js';
+import { Strays } from './capture/strays.js';
 import { type Config, ConfigError, needsRestart } from './config.js';
 import { installedRecord, recordOf } from './control/records.js';
 import type { CommandResult, StatusView } from './control/schemas.js';
@@ -11,6 +12,7 @@ import { Kernel } from './kernel/kernel.js';
 import { readMemories, writeMemories } from './memory.js';
 import type { Action, Command, Event, IfIndex, Link, Token } from './mobility/events.js';
 import { Router } from './mobility/router.js';
+import type { Mac } from './wire/addresses.js';
 import { Views } from './views.js';
 
 /** The machine is not as the daemon needs it; the message says what to do. */
@@ -35,6 +37,7 @@ export class Daemon {
   private readonly router: Router;
   private readonly kernel: Kernel;
   private readonly capture: Capture;
+  private readonly strays: Strays;
   private readonly views: Views;
   private readonly commands = new Map<Token, (result: CommandResult) => void>();
   private readonly captureReasons = new Map<number, string>();
@@ -74,6 +77,12 @@ export class Daemon {
       onFatal: options.onFatal,
       onWarning,
       ...config.capture,
+    });
+    this.strays = new Strays({
+      onFrame: (iface, bytes) => this.handle({ kind: 'stray', iface, bytes }),
+      onBatchEnd: () => this.flush(),
+      onFatal: options.onFatal,
+      onWarning,
     });
     this.kernel = new Kernel({
       ...config.router,
@@ -152,7 +161,7 @@ export class Daemon {
         logger.warn(`hosts.json cannot be written, remembered hosts are forgotten: ${String(error)}`);
       }
     }
-    await this.capture.stop();
+    await Promise.all([this.capture.stop(), this.strays.stop()]);
     await this.kernel.stop(this.control === undefined ? 'keep' : this.config.router.onExit);
     await this.control?.stop();
     this.views.stop();
@@ -165,7 +174,7 @@ export class Daemon {
   private hear(event: Event): void {
     this.handle(event);
     if (event.kind === 'link') this.watchLink(event.link);
-    if (event.kind === 'link-gone') this.capture.close(event.iface);
+    if (event.kind === 'link-gone') this.closeCapture(event.iface);
     if (this.flushing) return;
     this.flushing = true;
     setImmediate(() => {
@@ -191,6 +200,9 @@ export class Daemon {
         case 'ghost':
         case 'echo':
           this.kernel.carryOut(action);
+          break;
+        case 'watch-strays':
+          this.watchStrays(action.iface, action.mac, action.watch);
           break;
         case 'reply':
           this.commands.get(action.token)?.({ ok: action.ok, message: action.message });
@@ -231,7 +243,19 @@ export class Daemon {
   /** Capture follows the link: open while it is up, whatever its carrier; a capture that saw it down is deaf. */
   private watchLink(link: Link): void {
     if (this.router.isMobility(link.index) && link.up) this.capture.open(link);
-    else this.capture.close(link.index);
+    else this.closeCapture(link.index);
+  }
+
+  private closeCapture(iface: IfIndex): void {
+    this.capture.close(iface);
+    this.strays.close(iface);
+  }
+
+  private watchStrays(iface: IfIndex, mac: Mac, watch: boolean): void {
+    const link = this.router.link(iface);
+    if (!this.config.policy.repairNeighbours) return;
+    if (!watch) this.strays.unwatch(iface, mac);
+    else if (link !== undefined) this.strays.watch(link, mac);
   }
 
   private captureChanged(iface: number, open: boolean, reason: string): void {

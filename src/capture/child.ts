@@ -1,7 +1,6 @@
 import { type ConnectOpts, Socket, type SocketConstructorOpts } from 'node:net';
 import cap from 'cap';
-import { formatMac } from '../wire/addresses.js';
-import { ETHERNET_HEADER_BYTES, ETHER_TYPE_ARP, ETHER_TYPE_RARP } from '../wire/ethernet.js';
+import { ETHERNET_HEADER_BYTES, ETHER_TYPE_ARP, ETHER_TYPE_IPV4, ETHER_TYPE_RARP } from '../wire/ethernet.js';
 import { Lane, Outbox } from './outbox.js';
 import {
   CLOSE,
@@ -41,6 +40,7 @@ const KEEP_CLOSED_MS = 1000;
 /** How long frames are read between two orders; some 600 of them. */
 const REST_MS = 2;
 
+const OURS: ReadonlySet<number> = new Set([ETHER_TYPE_ARP, ETHER_TYPE_RARP, ETHER_TYPE_IPV4]);
 const ETHER_TYPE_VLAN = 0x8100;
 const VLAN_TAG_BYTES = 4;
 const VLAN_ID_MASK = 0x0fff;
@@ -115,10 +115,9 @@ function open(request: OpenRequest): void {
     const bytes = untag(length);
     if (bytes > 0) outbox.frame(lane, FRAME, request.iface, captured, bytes);
   });
-  // A VLAN tag that the network card took off is invisible to this filter and put back by libpcap: see untag().
-  const filter = `(arp or rarp) and not ether src ${formatMac(request.mac)}`;
+  // A VLAN tag that the network card took off is invisible to a filter and put back by libpcap: see untag().
   try {
-    const type = handle.open(request.name, filter, request.ringBytes, captured);
+    const type = handle.open(request.name, request.filter, request.ringBytes, captured);
     taps.set(request.iface, tap);
     if (type !== 'ETHERNET') throw new Error(`not an Ethernet interface (${type})`);
   } catch (error) {
@@ -157,14 +156,14 @@ function inject(iface: number, frame: Uint8Array): void {
 }
 
 /**
- * Length of the ARP or RARP frame in `captured`, or 0 when there is none that is ours. Tagged frames belong to the
+ * Length of the ARP, RARP or IPv4 frame in `captured`, or 0 when there is none that is ours. Tagged frames belong to the
  * VLAN's own interface, except the tag with VLAN 0, which only carries a priority (IEEE 802.1Q section 6.9.1) and
  * which the kernel delivers here: it is taken out.
  */
 function untag(length: number): number {
   if (length < ETHERNET_HEADER_BYTES) return length;
   const etherType = captured.readUInt16BE(12);
-  if (etherType === ETHER_TYPE_ARP || etherType === ETHER_TYPE_RARP) return length;
+  if (OURS.has(etherType)) return length;
   if (etherType !== ETHER_TYPE_VLAN || length < ETHERNET_HEADER_BYTES + VLAN_TAG_BYTES) return 0;
   if ((captured.readUInt16BE(14) & VLAN_ID_MASK) !== 0) return 0;
   captured.copy(captured, 12, 16, length);

@@ -27,6 +27,7 @@ import {
   type CaptureLink,
   RETRY_FIRST_MS,
   type Watched,
+  filterOf,
   nextRetryMs,
   retireCounters,
   ringBytesFor,
@@ -122,7 +123,7 @@ export class Capture {
       this.#openIn(this.#home(), watched);
       return;
     }
-    const changed = known.link.name !== link.name || known.link.mac !== link.mac;
+    const changed = known.link.name !== link.name || filterOf(known.link) !== filterOf(link);
     known.link = link;
     if (changed && known.next !== undefined) {
       this.#closeIn(known.next.child, link.index);
@@ -298,8 +299,8 @@ export class Capture {
     const { link, ringBytes } = watched;
     this.#serial = (this.#serial + 1) >>> 0;
     child.interfaces.add(link.index);
-    const { index: iface, mac, name } = link;
-    const record = encodeOpen({ iface, serial: this.#serial, mac, ringBytes, name });
+    const { index: iface, name } = link;
+    const record = encodeOpen({ iface, serial: this.#serial, ringBytes, name, filter: filterOf(link) });
     child.orders.give(iface, { record, answered: true });
     return this.#serial;
   }

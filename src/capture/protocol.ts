@@ -1,5 +1,3 @@
-import { type Mac, readMac, writeMac } from '../wire/addresses.js';
-
 /**
  * What daemon and capture child tell each other over one socket pair: records in host memory order of a single
  * machine, each a header of 8 bytes and a payload.
@@ -43,10 +41,11 @@ export interface OpenRequest {
   readonly iface: number;
   /** Comes back in OPENED and FAILED, so that the answer to an earlier open is not taken for this one's. */
   readonly serial: number;
-  readonly mac: Mac;
   /** Kernel memory for frames that wait to be read. */
   readonly ringBytes: number;
   readonly name: string;
+  /** A pcap-filter(7) expression. */
+  readonly filter: string;
 }
 
 /** Totals since the interface was opened in this child; each wraps at 2^32. */
@@ -90,11 +89,13 @@ export function encodeRecord(
 
 export function encodeOpen(request: OpenRequest): Uint8Array {
   const name = Buffer.from(request.name);
-  const payload = new Uint8Array(14 + name.length);
+  const filter = Buffer.from(request.filter);
+  const payload = new Uint8Array(9 + name.length + filter.length);
   writeUint32(payload, 0, request.serial);
-  writeMac(payload, 4, request.mac);
-  writeUint32(payload, 10, request.ringBytes);
-  payload.set(name, 14);
+  writeUint32(payload, 4, request.ringBytes);
+  payload[8] = name.length;
+  payload.set(name, 9);
+  payload.set(filter, 9 + name.length);
   return encodeRecord(OPEN, request.iface, payload);
 }
 
@@ -102,9 +103,9 @@ export function decodeOpen(iface: number, payload: Uint8Array): OpenRequest {
   return {
     iface,
     serial: readUint32(payload, 0),
-    mac: readMac(payload, 4),
-    ringBytes: readUint32(payload, 10),
-    name: decodeText(payload.subarray(14)),
+    ringBytes: readUint32(payload, 4),
+    name: decodeText(payload.subarray(9, 9 + (payload[8] as number))),
+    filter: decodeText(payload.subarray(9 + (payload[8] as number))),
   };
 }
 

@@ -50,6 +50,8 @@ export interface Policy {
   readonly watchTables: readonly number[];
   /** Our own route protocol number. */
   readonly protocol: number;
+  /** Tell visitors that their old neighbours are behind us now. */
+  readonly repairNeighbours: boolean;
   /** ICMP echo after an installed claim. */
   readonly confirmEcho: boolean;
 }

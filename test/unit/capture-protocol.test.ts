@@ -126,7 +126,8 @@ describe('records between daemon and capture child', () => {
   });
 
   it('carry a request to open, and its verdict with the serial of the request', () => {
-    const request = { iface: 12, serial: 0xffff_fff0, mac, ringBytes: 4 << 20, name: 'tap-ü.1' };
+    const filter = 'arp and not ether src 02:00:00:00:00:01';
+    const request = { iface: 12, serial: 0xffff_fff0, ringBytes: 4 << 20, name: 'tap-ü.1', filter };
     const { iface, payload } = whole(encodeOpen(request));
     assert.deepEqual(decodeOpen(iface, Uint8Array.from(payload)), request);
     const verdict = whole(encodeVerdict(FAILED, 12, 0xffff_fff0, 'No such device exists'));
