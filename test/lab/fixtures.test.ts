@@ -114,7 +114,7 @@ story('a cable moves between segments with and without carrier drop', async (lab
 
   await host.plug('lan0', 'request');
   await lan0.arp({ senderIp: host.ip, targetIp: host.ip, opcode: 'request', source: host.mac }, 2000);
-  await waitFor(() => flaps.lines.length > 0, 2000, 'the first carrier');
+  await waitFor(() => flaps.lines.at(-1)?.text.includes(',LOWER_UP'), 2000, 'the first carrier');
   assert.ok(host.pings('10.1.1.1'), 'the gateway answers at home');
   const seen = flaps.lines.length;
 
