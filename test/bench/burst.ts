@@ -21,14 +21,13 @@ export const burst: Part = {
   about:
     '1,000 to 100,000 newcomers at full speed, beside ip -batch of the same commands; 20,000/s sustained',
   run: async (context) => {
-    const measures: Measure[] = [];
     const sizes = context.quick ? [1000, 10_000, 50_000] : [1000, 10_000, 50_000, 100_000];
-    for (const size of sizes) measures.push(...(await fullSpeed(context, size)));
+    for (const size of sizes) context.found(...(await fullSpeed(context, size)));
     const size = context.quick ? 40_000 : 100_000;
     for (const prove of POLICIES) {
       context.say(`${size} newcomers at ${SUSTAINED_PER_SECOND}/s, prove=${prove}`);
       const { burst: result, peakMb, lost } = await onFreshDaemon(prove, size, SUSTAINED_PER_SECOND);
-      measures.push({
+      context.found({
         name: `${thousands(size)} at 20,000/s, prove=${prove}, learned`,
         value: (result.learned / size) * 100,
         unit: '%',
@@ -36,7 +35,6 @@ export const burst: Part = {
         note: `all ${Math.round(result.ms - result.sentMs)} ms after the last frame; peak ${peakMb.toFixed(0)} MB; ${lost} frames lost`,
       });
     }
-    return measures;
   },
 };
 

@@ -5,7 +5,7 @@ import { inLab } from './in-lab.js';
 import { Noise, measureBurst, measureLatency } from './instruments.js';
 import { type Context, type CostPoint, type Measure, type Part, below, median } from './measure.js';
 import { cpuSeconds, footprint } from './processes.js';
-import { BenchRouter } from './router.js';
+import { BenchRouter, ipNumber, ipText } from './router.js';
 
 const KEEPALIVE_S = 30;
 const LEARN_PER_SECOND = 20_000;
@@ -15,16 +15,15 @@ export const hosts: Part = {
   name: 'hosts',
   about: 'cost of 0 to 100,000 quiet hosts: memory, processor, API, adoption; the growth curve',
   run: async (context) => {
-    const measures: Measure[] = [];
     const empty = await idleCost(context);
-    measures.push(...empty.measures);
+    context.found(...empty.measures);
     for (const count of context.quick ? [1000, 10_000] : [1000, 10_000, 100_000]) {
       const point = await costOf(context, count);
       context.plot(point);
       const name = `${thousands(count)} hosts`;
       const perHost = ((point.rssMb - empty.rssMb) * 1000) / count;
       const full = count === 100_000;
-      measures.push(
+      context.found(
         {
           name: `${name}, RSS of all processes`,
           value: point.rssMb,
@@ -44,7 +43,6 @@ export const hosts: Part = {
         { name: `${name}, start that adopts them`, value: point.adoptS, unit: 's' },
       );
     }
-    return measures;
   },
 };
 
@@ -74,14 +72,7 @@ function costOf(context: Context, count: number): Promise<CostPoint> {
     const marpd = await router.start(config);
     const first = router.newcomers(count);
     await Noise.hosts(router.port(0), first, count);
-    process.env.NOANSWER = '1';
-    let learned: number;
-    try {
-      ({ learned } = await measureBurst(router.port(0), first, count, LEARN_PER_SECOND));
-    } finally {
-      process.env.NOANSWER = undefined;
-      delete process.env.NOANSWER;
-    }
+    const { learned } = await measureBurst(router.port(0), first, count, LEARN_PER_SECOND, 'mute');
     if (learned < count) throw new Error(`only ${learned} of ${count} hosts were learned`);
     await settled(marpd, count);
     await pause(2000);
@@ -92,7 +83,9 @@ function costOf(context: Context, count: number): Promise<CostPoint> {
     const pages: number[] = [];
     for (let i = 0; i < 20; i++) {
       const began = performance.now();
-      await marpd.ctl.get(`/v1/hosts?limit=100&offset=${Math.floor((count * i) / 20)}`);
+      await marpd.ctl.get(
+        `/v1/hosts?limit=100&after=${ipText(ipNumber(first) + Math.floor((count * i) / 20))}`,
+      );
       pages.push(performance.now() - began);
     }
     const newcomers = await measureLatency(router.port(1), router.newcomers(200), 200, 5);

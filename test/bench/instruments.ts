@@ -69,9 +69,22 @@ export async function measureTaps(
   return parseLatency(await arpbench('tap', port, count, Math.round(waitMs * 1000), ip));
 }
 
-/** As many newcomers at once; `perSecond` 0 is full speed. */
-export async function measureBurst(port: Port, ip: string, hosts: number, perSecond = 0): Promise<Burst> {
-  const text = await arpbench('burst', port, hosts, perSecond, ip);
+/** As many newcomers at once; `perSecond` 0 is full speed. `mute`: somebody else answers for them. */
+export async function measureBurst(
+  port: Port,
+  ip: string,
+  hosts: number,
+  perSecond = 0,
+  mute?: 'mute',
+): Promise<Burst> {
+  const text = await arpbench(
+    'burst',
+    port,
+    hosts,
+    perSecond,
+    ip,
+    mute === undefined ? {} : { NOANSWER: '1' },
+  );
   const match = /sent (\d+) in (\d+) ms; routes (\d+)\/\d+ in ([\d.]+) ms = (\d+)\/s/.exec(text);
   if (match === null) throw new Error(`arpbench burst: ${text}`);
   const [sent, sentMs, learned, ms, rate] = match.slice(1).map(Number) as [
@@ -90,10 +103,11 @@ async function arpbench(
   hosts: number,
   option: number,
   ip: string,
+  env: NodeJS.ProcessEnv = {},
 ): Promise<string> {
   const { crowd, iface, router } = port;
   const argv = [compiled('arpbench'), mode, crowd.name, iface, router.name, `${hosts}`, `${option}`, ip];
-  const program = new Program(router, argv, { title: `arpbench ${mode}` });
+  const program = new Program(router, argv, { title: `arpbench ${mode}`, env });
   await program.ended(300_000);
   if (program.status === 2 || /overrun/.test(program.output)) {
     throw new Error(`arpbench ${mode} cannot measure: ${program.output}`);

@@ -2,7 +2,7 @@ import { run } from '../lab/namespace.js';
 import { pause, waitFor } from '../lab/program.js';
 import { inLab } from './in-lab.js';
 import { measureTaps } from './instruments.js';
-import { type Measure, type Part, atLeast, below } from './measure.js';
+import { type Part, atLeast, below } from './measure.js';
 import { footprint } from './processes.js';
 import { BenchRouter } from './router.js';
 
@@ -16,7 +16,6 @@ export const interfaces: Part = {
       const marpd = await router.start({
         interface: [{ name: 'lan0' }, { name: 'v*' }, { name: 'tap*' }],
       });
-      const measures: Measure[] = [];
       let present = 1;
       let first: number | undefined;
       for (const count of context.quick ? [1, 64, 256] : [1, 16, 64, 128, 256]) {
@@ -36,7 +35,7 @@ export const interfaces: Part = {
         const { rssMb, pssMb, processes } = footprint(marpd.pid);
         first ??= rssMb;
         const each = present > 1 ? `; ${((rssMb - first) / (present - 1)).toFixed(2)} MB each` : '';
-        measures.push({
+        context.found({
           name: `${count} interfaces, RSS of all processes`,
           value: rssMb,
           unit: 'MB',
@@ -47,14 +46,13 @@ export const interfaces: Part = {
       const taps = context.quick ? 20 : 50;
       context.say('newcomers on new taps');
       const result = await measureTaps(router.router, 'tap', router.newcomers(taps), taps, 50);
-      measures.push({
+      context.found({
         name: 'first frame on a tap 50 ms after link-up, learned',
         value: ((result.hosts - result.missed) / result.hosts) * 100,
         unit: '%',
         targets: [atLeast(100, 4)],
         note: `p50 ${result.p50.toFixed(1)} ms, max ${result.max.toFixed(1)} ms, beside 256 other interfaces`,
       });
-      return measures;
     }),
 };
 

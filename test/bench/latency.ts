@@ -40,10 +40,10 @@ export const latency: Part = {
       }
 
       const floorMs = median(floor.map(({ p50 }) => p50));
-      const measures: Measure[] = [
+      context.found(
         { name: 'floor in C, p50', value: floorMs, unit: 'ms' },
         { name: 'floor in C, p99', value: median(floor.map(({ p99 }) => p99)), unit: 'ms' },
-      ];
+      );
       for (const [prove, results, issue2, issue4] of [
         ['after', after, 8, 5],
         ['before', before, 16, 10],
@@ -51,7 +51,7 @@ export const latency: Part = {
         const p50 = median(results.map((each) => each.p50));
         const p99 = median(results.map((each) => each.p99));
         const note = missedNote(results);
-        measures.push(
+        context.found(
           { name: `idle, prove=${prove}, p50`, value: p50, unit: 'ms', ...note },
           {
             name: `idle, prove=${prove}, p50 to the floor`,
@@ -70,9 +70,8 @@ export const latency: Part = {
       }
       for (const [lan, prove] of ['after', 'before'].entries()) {
         context.say(`under load, prove=${prove}`);
-        measures.push(...(await underLoad(router.port(lan), router, prove, context)));
+        context.found(...(await underLoad(router.port(lan), router, prove, context)));
       }
-      return measures;
     }),
 };
 

@@ -3,7 +3,7 @@ import type { Host } from '../lab/host.js';
 import { pause, waitFor } from '../lab/program.js';
 import { Site } from '../lab/site.js';
 import { inLab } from './in-lab.js';
-import { type Measure, type Part, below, median, percentile } from './measure.js';
+import { type Part, below, median, percentile } from './measure.js';
 
 const ADDRESS = '10.1.1.5';
 const HOME = 'lan0';
@@ -17,7 +17,6 @@ export const moves: Part = {
   name: 'move',
   about: 'a host moves between two LANs of the box: its first word there to the first echo answered',
   run: async (context) => {
-    const measures: Measure[] = [];
     for (const carrierDrop of [true, false]) {
       const how = carrierDrop ? 'carrier drops' : 'carrier stays, stale gateway MAC';
       context.say(how);
@@ -26,7 +25,7 @@ export const moves: Part = {
         ['home to visitor', there],
         ['visitor to home', back],
       ] as const) {
-        measures.push({
+        context.found({
           name: `${name}, ${how}, p50`,
           value: median(times),
           unit: 'ms',
@@ -35,7 +34,6 @@ export const moves: Part = {
         });
       }
     }
-    return measures;
   },
 };
 

@@ -7,7 +7,7 @@ import { prepareInstruments } from './instruments.js';
 import { interfaces } from './interfaces.js';
 import { latency } from './latency.js';
 import { moves } from './local-moves.js';
-import type { CostPoint, Part } from './measure.js';
+import type { CostPoint, Measure, Part } from './measure.js';
 import { costPlot } from './plot.js';
 import { type Run, curveTable, machineLine, markdown, readRun, summary, table } from './report.js';
 import { storm } from './storm.js';
@@ -49,13 +49,20 @@ async function main(argv: readonly string[]): Promise<number> {
   console.log(machine);
   prepareInstruments();
   const curve: CostPoint[] = [];
-  const parts: Run['parts'] = [];
+  const parts: Run['parts'][number][] = [];
+  const failures: string[] = [];
   for (const part of PARTS.filter(({ name }) => positionals.length === 0 || positionals.includes(name))) {
-    const measures = await part.run({
-      quick: values.quick,
-      say: (text) => process.stderr.write(`${part.name}: ${text}\n`),
-      plot: (point) => curve.push(point),
-    });
+    const measures: Measure[] = [];
+    try {
+      await part.run({
+        quick: values.quick,
+        say: (text) => process.stderr.write(`${part.name}: ${text}\n`),
+        found: (...more) => measures.push(...more),
+        plot: (point) => curve.push(point),
+      });
+    } catch (error) {
+      failures.push(`${part.name} broke off: ${error instanceof Error ? error.message : String(error)}`);
+    }
     parts.push({ name: part.name, about: part.about, measures });
     console.log(`\n${part.name}: ${part.about}\n\n${table(measures, last)}`);
   }
@@ -69,6 +76,7 @@ async function main(argv: readonly string[]): Promise<number> {
     );
   }
   console.log(`\n${summary(run)}`);
+  for (const failure of failures) console.error(failure);
   const json = `${JSON.stringify(run, undefined, 2)}\n`;
   if (values.json !== undefined) writeFileSync(values.json, json);
   if (values['write-docs']) {
@@ -76,7 +84,7 @@ async function main(argv: readonly string[]): Promise<number> {
     writeFileSync(join(DOCS, 'performance.md'), markdown(run));
     if (curve.length > 0) writeFileSync(join(DOCS, 'cost-growth.svg'), costPlot(curve));
   }
-  return 0;
+  return failures.length === 0 ? 0 : 1;
 }
 
 process.exit(await main(process.argv.slice(2)));

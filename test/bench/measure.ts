@@ -19,13 +19,15 @@ export interface Measure {
 export interface Part {
   readonly name: string;
   readonly about: string;
-  run(context: Context): Promise<Measure[]>;
+  run(context: Context): Promise<void>;
 }
 
 export interface Context {
   readonly quick: boolean;
   /** Tells a waiting person what is measured now. */
   say(text: string): void;
+  /** Takes results; what was found before a failure is not lost. */
+  found(...measures: readonly Measure[]): void;
   /** Takes a point of the growth curve: cost of so many hosts. */
   plot(point: CostPoint): void;
 }

@@ -89,7 +89,7 @@ function parsed(text: string): Ip {
   return ip;
 }
 
-function ipNumber(text: string): number {
+export function ipNumber(text: string): number {
   return text.split('.').reduce((number, part) => number * 256 + Number(part), 0);
 }
 
