@@ -162,6 +162,8 @@ export class Daemon {
       }
     }
     await Promise.all([this.capture.stop(), this.strays.stop()]);
+    const waitMs = this.router.withdrawableAt() - performance.now();
+    if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
     await this.kernel.stop(this.control === undefined ? 'keep' : this.config.router.onExit);
     await this.control?.stop();
     this.views.stop();

@@ -26,8 +26,6 @@ export const GHOST_WINDOW_MS = 20;
 const GHOST_REPAIR_MS = 50;
 /** Five times a second while a displacing claim is fresh (DESIGN 3.3). */
 const DISPLACED_INTERVAL_MS = 200;
-/** PROBE_WAIT + PROBE_NUM x PROBE_MAX + ANNOUNCE_WAIT, at the most (RFC 5227 section 1.1). */
-const PROBING_MS = 1000 + 3 * 2000 + 2000;
 
 /** What the brain knows, and the verbs in which its rules are written. The rules themselves are in the files beside. */
 export class Brain {
@@ -159,7 +157,7 @@ export class Brain {
    */
   withdraw(host: Host, cause: Cause): void {
     const remote = this.fib.remote(host.ip);
-    const appearedAt = Math.max(host.remoteAppearedAt, remote?.since ?? Number.NEGATIVE_INFINITY);
+    const appearedAt = this.remoteAppearedAt(host);
     const tooSoon = host.claimed && this.now - appearedAt < GHOST_WINDOW_MS;
     if (tooSoon) {
       host.withdrawal = { cause, at: appearedAt + GHOST_WINDOW_MS };
@@ -169,6 +167,11 @@ export class Brain {
     const home = this.topology.homeInterface(host.ip);
     if (cause === 'remote-claim' && remote !== undefined && home !== undefined) this.goAway(host, cause);
     else this.enter(host, 'remembered', cause);
+  }
+
+  /** When another router's claim for the host last appeared, even if it is gone again. */
+  remoteAppearedAt(host: Host): number {
+    return Math.max(host.remoteAppearedAt, this.fib.remote(host.ip)?.since ?? Number.NEGATIVE_INFINITY);
   }
 
   /** A routing daemon may still announce a route that is gone: repaired blindly when no remote claim is in the way. */
@@ -251,7 +254,7 @@ export class Brain {
     if (home === undefined || !this.topology.isUsable(home)) return;
     if (host.held && host.place?.iface === home) return;
     // Whoever is about to take the address there would take our announcement for a conflict.
-    if (this.now - host.probedAtHome < PROBING_MS) return;
+    if (this.now < host.hushUntil) return;
     host.announce = { iface: home, left: 3, at: this.now };
   }
 

@@ -104,7 +104,8 @@ function alarmDuplicate(brain: Brain, host: Host, place: Place, message: string)
   brain.alarm('duplicate', message, { ip: host.ip, place, other: 'remote' });
 }
 
-function reclaim(brain: Brain, host: Host, place: Place): void {
+/** Claims the host fresh for the incumbent's place; also when it was only said, never proven, to be elsewhere. */
+export function reclaim(brain: Brain, host: Host, place: Place): void {
   const rule = brain.topology.rule(place.iface);
   if (rule === undefined) throw new Error('a host answered on an interface that is no mobility interface');
   brain.enter(host, 'fresh', 'contested', place);

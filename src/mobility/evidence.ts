@@ -3,10 +3,15 @@ import type { ArpFrame } from '../wire/arp.js';
 import { answer } from './answer.js';
 import type { Brain } from './brain.js';
 import { type Drop, classify } from './classify.js';
-import { barred, contestHere, heldDespiteRemote } from './contest.js';
+import { barred, contestHere, heldDespiteRemote, reclaim } from './contest.js';
 import type { Cause, IfIndex, Place } from './events.js';
 import type { Candidate, Host, Question } from './host.js';
 import { hearControlAnswer, hearInquiryAnswer, openInquiry } from './inquiry.js';
+
+/** PROBE_WAIT + PROBE_NUM x PROBE_MAX + ANNOUNCE_WAIT, at the most (RFC 5227 section 1.1). */
+const PROBING_MS = 1000 + 3 * 2000 + 2000;
+/** A host heard on its home LAN is proven there within this, or not. */
+const HEARD_MS = 1000;
 
 /** A captured frame: evidence, a question to us, or a drop with its reason. */
 export function hearFrame(brain: Brain, iface: IfIndex, bytes: Uint8Array): void {
@@ -46,7 +51,7 @@ function hearProbe(brain: Brain, iface: IfIndex, ip: Ip, mac: Mac): void {
     if (!admit(brain, iface, ip, mac)) return;
     host = brain.create(ip);
   }
-  if (brain.topology.isHome(iface, ip)) host.probedAtHome = brain.now;
+  if (brain.topology.isHome(iface, ip)) host.hushUntil = brain.now + PROBING_MS;
   host.hint = { place: { iface, mac }, at: brain.now + brain.policy.timers.probeHintMs };
   brain.touch(host);
 }
@@ -83,6 +88,7 @@ function hearSighting(
     if (host.detached?.iface === iface && host.detached.mac === mac)
       return brain.drop('detached', iface, ip, mac);
     cancelAnnouncement(host, iface);
+    if (brain.topology.isHome(iface, ip)) host.hushUntil = Math.max(host.hushUntil, brain.now + HEARD_MS);
     const open = host.candidate?.place;
     if (open?.iface === iface && open.mac === mac) return;
     const reason = barred(brain, host, { iface, mac });
@@ -164,14 +170,16 @@ export function consider(brain: Brain, host: Host, place: Place, cause: Cause): 
     host.graceUntil = brain.now + rule.holdMs;
     return arrive(brain, host, place, 'prepared', brain.ask(host, 'prove', place));
   }
-  if (rule.prove === 'never') return arrive(brain, host, place, cause);
+  // Only a frame of the host itself is believed before, or without, a proof; our own ideas of where it may be are not.
+  const spoke = cause === 'sighting' || cause === 'rarp';
+  if (rule.prove === 'never' && spoke) return arrive(brain, host, place, cause);
 
   const question = brain.ask(host, 'prove', place);
   if (question === undefined) {
     brain.drop('no-probe-source', place.iface, host.ip, place.mac);
     return discardUnknown(brain, host);
   }
-  brain.setCandidate(host, { place, cause, question });
+  brain.setCandidate(host, { place, cause, question, incumbent: undefined });
   if (host.held && host.place !== undefined && brain.topology.isUsable(host.place.iface)) {
     host.check = brain.ask(host, 'old-place', host.place);
   }
@@ -179,7 +187,7 @@ export function consider(brain: Brain, host: Host, place: Place, cause: Cause): 
     brain.enter(host, 'proving', cause);
     host.previous = askOwner(brain, host, place);
   }
-  if (rule.prove === 'after') arrive(brain, host, place, cause, question);
+  if (rule.prove === 'after' && spoke) arrive(brain, host, place, cause, question);
   else brain.touch(host);
 }
 
@@ -263,20 +271,28 @@ function hearAnswer(brain: Brain, host: Host, question: Question, place: Place):
   const candidate = host.candidate;
   if (candidate?.question === question) {
     if (question.purpose === 'remote-claim') return heldDespiteRemote(brain, host, place);
+    if (candidate.incumbent !== undefined) return contestHere(brain, host, candidate.incumbent, place);
     return arrive(brain, host, place, host.held ? 'moved' : 'proven');
   }
   if (host.previous === question) {
-    const challenger = candidate?.place ?? host.place;
     host.previous = undefined;
-    if (challenger !== undefined) contestHere(brain, host, place, challenger);
-    return;
+    if (candidate !== undefined) candidate.incumbent = place;
+    else if (host.check?.purpose === 'prove') takeBack(brain, host, place, host.check);
+    else if (host.place !== undefined) contestHere(brain, host, place, host.place);
+    return brain.touch(host);
   }
   host.lastHeard = brain.now;
   closeCheck(brain, host);
-  if (candidate !== undefined) contestHere(brain, host, place, candidate.place);
+  if (candidate !== undefined) candidate.incumbent = place;
   else if (question.purpose === 'remote-claim' && brain.fib.remote(host.ip) !== undefined) {
     heldDespiteRemote(brain, host, place);
   }
+}
+
+/** It was claimed elsewhere on the word of a frame, and is alive where it was. The question there stays open. */
+function takeBack(brain: Brain, host: Host, incumbent: Place, question: Question): void {
+  reclaim(brain, host, incumbent);
+  brain.setCandidate(host, { place: question.place, cause: 'sighting', question, incumbent });
 }
 
 function closeCheck(brain: Brain, host: Host): void {
@@ -322,6 +338,10 @@ function candidateSilent(brain: Brain, host: Host, candidate: Candidate): void {
   if (proving && candidate.question.purpose === 'remote-claim' && brain.fib.remote(host.ip) !== undefined) {
     brain.setCandidate(host, undefined);
     return brain.goAway(host, candidate.cause);
+  }
+  if (proving && candidate.incumbent !== undefined) {
+    // Not where it was said to be, but it answered at home.
+    return arrive(brain, host, candidate.incumbent, 'proven');
   }
   brain.abandonCandidate(host, 'no-answer');
 }

@@ -46,6 +46,8 @@ export interface Candidate {
   readonly place: Place;
   readonly cause: Cause;
   readonly question: Question;
+  /** Where else the host answered meanwhile. Only if the candidate answers, too, are there two of them. */
+  incumbent: Place | undefined;
 }
 
 /** The dispute over an address: how often, with whom, and until when nothing more is heard of it. */
@@ -99,8 +101,8 @@ export class Host implements Due {
   hint: { readonly place: Place; readonly at: number } | undefined;
   /** Gratuitous ARP with our MAC on the home LAN of a host that is away. */
   announce: { readonly iface: IfIndex; left: number; at: number } | undefined;
-  /** When an RFC 5227 probe for the address was last heard on its home LAN. */
-  probedAtHome = Number.NEGATIVE_INFINITY;
+  /** Somebody is about to take the address on its home LAN: no announcement of ours there before this. */
+  hushUntil = Number.NEGATIVE_INFINITY;
   /** Probes after a link-up: offsets still to do. */
   wake: { left: number[]; start: number } | undefined;
   /** Frames of a guest that was just detached are stale until then. */

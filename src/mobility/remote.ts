@@ -77,13 +77,26 @@ function askAtHome(brain: Brain, ip: Ip, known: Host | undefined, initial: boole
   if (question === undefined) {
     return brain.goAway(host, initial ? 'adopted' : 'remote-claim');
   }
-  brain.setCandidate(host, { place, cause: initial ? 'adopted' : 'remote-claim', question });
+  brain.setCandidate(host, {
+    place,
+    cause: initial ? 'adopted' : 'remote-claim',
+    question,
+    incumbent: undefined,
+  });
   brain.enter(host, 'proving', 'remote-claim');
 }
 
 /** An away host whose remote claim is gone for good: it may be home again, silently. */
 export function awayLost(brain: Brain, host: Host): void {
-  if (host.place === undefined) return brain.enter(host, 'unknown', 'remote-claim-lost');
+  if (host.place === undefined) {
+    const { hint, hushUntil } = host;
+    brain.enter(host, 'unknown', 'remote-claim-lost');
+    if (hint === undefined) return;
+    const again = brain.create(host.ip);
+    again.hint = hint;
+    again.hushUntil = hushUntil;
+    return brain.touch(again);
+  }
   brain.enter(host, 'remembered', 'remote-claim-lost');
   if (brain.topology.isListening(host.place.iface)) consider(brain, host, host.place, 'remote-claim-lost');
 }

@@ -1,5 +1,5 @@
 import type { Ip, Mac } from '../wire/addresses.js';
-import { Brain } from './brain.js';
+import { Brain, GHOST_WINDOW_MS } from './brain.js';
 import { adopt, obey, remember } from './commands.js';
 import type { Action, Event, HostState, IfIndex, Link, Memory } from './events.js';
 import { hearFrame } from './evidence.js';
@@ -141,6 +141,15 @@ export class Router {
 
   isMobility(iface: IfIndex): boolean {
     return this.brain.topology.rule(iface) !== undefined;
+  }
+
+  /** From when on all claims may be withdrawn at once under the 20 ms rule, ms on the monotonic clock. */
+  withdrawableAt(): number {
+    let at = Number.NEGATIVE_INFINITY;
+    for (const host of this.brain.table.all()) {
+      if (host.claimed) at = Math.max(at, this.brain.remoteAppearedAt(host) + GHOST_WINDOW_MS);
+    }
+    return at;
   }
 
   /** What to write down at the stop: hosts held now and hosts remembered. */
