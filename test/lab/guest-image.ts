@@ -31,6 +31,7 @@ const INIT = `#!/bin/busybox sh
 export PATH=/
 /bin/busybox mkdir -p /proc /sys /dev
 /bin/busybox mount -t proc proc /proc
+/bin/busybox mount -t sysfs sys /sys
 /bin/busybox mount -t devtmpfs dev /dev
 for module in ${MODULES.join(' ')}; do /bin/busybox insmod /modules/$module.ko; done
 /bin/busybox ip link set lo up

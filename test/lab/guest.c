@@ -1,12 +1,22 @@
 // guest: what runs inside the virtual machine of the lab, and the TCP stream that is measured to it.
 //
-//   serve PORT           in the guest: sends every UDP datagram and every TCP byte back
+//   serve PORT           in the guest: sends every UDP datagram and every TCP byte back; the datagram "carrier?" is
+//                        answered with how often the carrier of eth0 has changed since the guest was booted
 //   tcp IP PORT US       outside: one TCP connection to an echo, a number on it every US microseconds.
 //                        "window FROM TO" on standard input is answered with what happened between two times of
 //                        CLOCK_MONOTONIC in nanoseconds: "window SENT BACK SILENCE SILENCE_BEGAN". Ends with "broken"
 //                        when the connection does, or when a number comes back out of order.
+//   taps NAME COUNT IP GATEWAY
+//                        makes the taps NAME0, NAME1 ... and is the guest behind each: IP and upwards, MAC
+//                        02:00:<ip>, answers ARP. Each announces itself as a migrated guest does, by gratuitous ARP
+//                        at 0, 50, 200, 450 and 800 ms, and asks for its gateway GATEWAY once a second until it is
+//                        answered, as whoever has something to say. Prints "up TIME" when all are up, "gone TIME" when
+//                        all have vanished, which is at the end of standard input.
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -15,6 +25,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <time.h>
@@ -39,6 +50,13 @@ static void urgent(void) {
   sched_setscheduler(0, SCHED_FIFO, &high);
 }
 
+static ssize_t carrier_changes(char *bytes, size_t room) {
+  int fd = open("/sys/class/net/eth0/carrier_changes", O_RDONLY);
+  ssize_t length = read(fd, bytes, room);
+  close(fd);
+  return length;
+}
+
 static _Noreturn void serve(int port) {
   struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)}, from;
   int yes = 1;
@@ -57,6 +75,7 @@ static _Noreturn void serve(int port) {
     socklen_t size = sizeof from;
     if (sockets[0].revents & POLLIN) {
       ssize_t length = recvfrom(sockets[0].fd, bytes, sizeof bytes, 0, (void *)&from, &size);
+      if (length == 8 && memcmp(bytes, "carrier?", 8) == 0) length = carrier_changes(bytes, sizeof bytes);
       if (length >= 0) sendto(sockets[0].fd, bytes, length, MSG_DONTWAIT, (void *)&from, size);
     }
     for (int i = 2; i < used; i++) {
@@ -147,10 +166,77 @@ static int tcp(const char *ip, int port, long period_us) {
   }
 }
 
+// ---- taps ----------------------------------------------------------------------------------------------------------
+
+enum { TAPS = 1024, FRAME = 60 };
+
+static void arp(uint8_t *frame, const uint8_t *to, int opcode, uint32_t ip, const uint8_t *target_mac, uint32_t target) {
+  static const uint8_t head[] = {8, 6, 0, 1, 8, 0, 6, 4, 0};
+  memset(frame, 0, FRAME);
+  memcpy(frame, to, 6);
+  frame[6] = frame[22] = 2;
+  memcpy(frame + 8, &ip, 4);
+  memcpy(frame + 12, head, sizeof head);
+  frame[21] = opcode;
+  memcpy(frame + 22, frame + 6, 6);
+  memcpy(frame + 28, &ip, 4);
+  memcpy(frame + 32, target_mac, 6);
+  memcpy(frame + 38, &target, 4);
+}
+
+static int taps(const char *name, int count, const char *first, const char *gateway) {
+  static const uint8_t broadcast[6] = {255, 255, 255, 255, 255, 255}, zero[6];
+  static const int due_ms[] = {0, 50, 200, 450, 800};
+  static struct pollfd ready[TAPS + 1];
+  static int64_t up_at[TAPS];
+  static int said[TAPS], answered[TAPS];
+  uint8_t frame[2048], answer[FRAME];
+  struct in_addr base, router;
+  int control = socket(AF_INET, SOCK_DGRAM, 0);
+  if (inet_pton(AF_INET, first, &base) != 1 || inet_pton(AF_INET, gateway, &router) != 1 || count > TAPS) fail(first);
+  for (int i = 0; i < count; i++) {
+    struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI};
+    snprintf(request.ifr_name, sizeof request.ifr_name, "%s%d", name, i);
+    ready[i] = (struct pollfd){open("/dev/net/tun", O_RDWR | O_NONBLOCK), POLLIN, 0};
+    if (ready[i].fd < 0 || ioctl(ready[i].fd, TUNSETIFF, &request) < 0) fail("tap");
+    request.ifr_flags = IFF_UP;
+    if (ioctl(control, SIOCSIFFLAGS, &request) < 0) fail("tap up");
+    up_at[i] = now();
+  }
+  printf("up %lld\n", (long long)now());
+  ready[count] = (struct pollfd){0, POLLIN, 0};
+  for (;;) {
+    poll(ready, count + 1, 10);
+    for (int i = 0; i < count; i++) {
+      uint32_t ip = htonl(ntohl(base.s_addr) + i), asked, asker;
+      for (int64_t age = (now() - up_at[i]) / 1000000; !answered[i]; said[i]++) {
+        int announcing = said[i] < 5;
+        if (age < (announcing ? due_ms[said[i]] : (said[i] - 4) * 1000)) break;
+        arp(answer, broadcast, 1, ip, zero, announcing ? ip : router.s_addr);
+        if (write(ready[i].fd, answer, FRAME) < 0) perror("announce");
+      }
+      for (ssize_t length; (length = read(ready[i].fd, frame, sizeof frame)) > 0;) {
+        memcpy(&asked, frame + 38, 4);
+        memcpy(&asker, frame + 28, 4);
+        if (length >= 42 && frame[13] == 6 && frame[21] == 2 && asker == router.s_addr) answered[i] = 1;
+        if (length < 42 || frame[12] != 8 || frame[13] != 6 || frame[21] != 1 || asked != ip) continue;
+        arp(answer, frame + 22, 2, ip, frame + 22, asker);
+        if (write(ready[i].fd, answer, FRAME) < 0) perror("answer");
+      }
+    }
+    char byte;
+    if (ready[count].revents != 0 && read(0, &byte, 1) <= 0) break;
+  }
+  for (int i = 0; i < count; i++) close(ready[i].fd);
+  printf("gone %lld\n", (long long)now());
+  return 0;
+}
+
 int main(int count, char **words) {
   setvbuf(stdout, NULL, _IOLBF, 0);
   if (count == 3 && strcmp(words[1], "serve") == 0) serve(atoi(words[2]));
   if (count == 5 && strcmp(words[1], "tcp") == 0) return tcp(words[2], atoi(words[3]), atol(words[4]));
+  if (count == 6 && strcmp(words[1], "taps") == 0) return taps(words[2], atoi(words[3]), words[4], words[5]);
   fprintf(stderr, "usage: see the head of guest.c\n");
   return 2;
 }

@@ -76,7 +76,7 @@ export function beyondDowntime(report: MigrationReport, seen: StreamWindow): num
   return seen.lost * PERIOD_MS - report.downtimeMs;
 }
 
-/** The guest took no breath on its new hypervisor: QEMU's fault (DESIGN 5.10), not the network's. */
+/** The guest was asked on its new hypervisor and says nothing: QEMU's fault (DESIGN 5.10), not the network's. */
 export class GuestHung extends Error {}
 
 /** Streams from the remote host and from a neighbour of the home LAN to the guest, and the migrations they measure. */
@@ -141,10 +141,10 @@ export class MigrationMeter {
     try {
       await this.steady(100, patienceMs);
     } catch (error) {
-      const spoke = frames().some(
-        ({ at, bytes }) => at > migrated.resumedAt && isArpOf(bytes, hypervisors.macBytes),
-      );
-      if (!spoke && told !== 'nothing') throw new GuestHung(String(error));
+      const arps = frames().filter(({ at, bytes }) => at > migrated.resumedAt && isArp(bytes));
+      const { macBytes } = hypervisors;
+      const asked = arps.some(({ bytes }) => hasMac(bytes, 0, macBytes));
+      if (asked && !arps.some(({ bytes }) => hasMac(bytes, 6, macBytes))) throw new GuestHung(String(error));
       throw error;
     }
     await hypervisors.settled();
@@ -173,7 +173,10 @@ export class MigrationMeter {
   }
 }
 
-/** True for an ARP frame from this card; QEMU sends RARP in the guest's name even when the guest hangs. */
-function isArpOf(bytes: Uint8Array, mac: Uint8Array): boolean {
-  return bytes[12] === 8 && bytes[13] === 6 && mac.every((byte, i) => bytes[6 + i] === byte);
+function isArp(bytes: Uint8Array): boolean {
+  return bytes[12] === 8 && bytes[13] === 6;
+}
+
+function hasMac(bytes: Uint8Array, offset: number, mac: Uint8Array): boolean {
+  return mac.every((byte, i) => bytes[offset + i] === byte);
 }
