@@ -175,6 +175,14 @@ story('bad signals are refused with a reason, and nothing changes (issue 5)', as
   assert.equal(site.marpd.program?.running, true);
 });
 
+story('a guest with a MAC of the router itself is refused (issue 5)', async (lab) => {
+  const site = await occupied(lab);
+  const body = { mac: routerMac('lan1'), ip: '10.1.1.6', interface: 'lan1' };
+  const answer = await site.marpd.ctl.post('/v1/attach', body);
+  assert.equal(answer.status, 409, answer.body);
+  assert.deepEqual(site.marpd.routesOf('10.1.1.6'), []);
+});
+
 story(
   'a body of 10 MB is refused and not kept; the daemon neither grows nor stops (issue 5)',
   async (lab) => {
