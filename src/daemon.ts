@@ -106,6 +106,11 @@ export class Daemon {
       warn: (message) => logger.warn(message),
     });
     await this.kernel.start();
+    for (const view of this.interfaces()) {
+      if (!view.present) logger.warn(`${view.name}: no such interface yet; it is served when it appears`);
+      else if (view.master !== null)
+        logger.warn(`${view.name} is enslaved to ${view.master}: name ${view.master} instead`);
+    }
     for (const claim of await this.kernel.adopt()) this.hear({ kind: 'adopt', ...claim });
     const memories = readMemories(config.router.stateDirectory, (message) => logger.warn(message));
     this.hear({ kind: 'remember', memories });

@@ -58,6 +58,7 @@ export const CAUSE_MEANINGS: Readonly<Record<Cause, string>> = {
   returned: 'it is back home, and no other router says otherwise',
   contested: 'it answered where it was, so it keeps its address against the other claim',
   'no-answer': 'nobody answered our proof',
+  'no-room': 'the interface has all the hosts it may have',
   'keepalive-lost': 'it stopped answering keepalives',
   'hold-expired': 'nothing was heard of it for the hold time',
   'link-down': 'its link went down',

@@ -47,7 +47,7 @@ export interface CaptureOptions {
   onWarning(message: string): void;
   /** Kernel memory, resident, for an interface's frames that wait to be read. Default: 4 MB, less if there are many. */
   bufferBytes?: number;
-  /** Frames per second, over half a second, from which an interface gets a child of its own. Default 20,000. */
+  /** Frames per second, for a second, from which an interface gets a child of its own. Default 20,000. */
   floodFramesPerSecond?: number;
   /** How long such an interface must stay below a tenth of that before it comes back. Default 60,000. */
   quietMs?: number;
@@ -55,6 +55,7 @@ export interface CaptureOptions {
 
 const FLOOD_FRAMES_PER_SECOND = 20_000;
 const FLOOD_WINDOW_MS = 500;
+const FLOOD_WINDOWS = 2;
 /** There are not more processors to win than this, and each child costs some 50 MB. */
 const FLOOD_CHILDREN = 3;
 const QUIET_MS = 60_000;
@@ -401,7 +402,9 @@ export class Capture {
       if (child === undefined || !watched.open || watched.next !== undefined) continue;
       if (frames > limit / 10) watched.quietSince = now;
       let target: Child | undefined;
-      if (!child.flood && frames > limit && child.interfaces.size > 1) {
+      // A burst of newcomers is over before another process would be worth its memory.
+      watched.floodWindows = frames > limit ? watched.floodWindows + 1 : 0;
+      if (!child.flood && watched.floodWindows >= FLOOD_WINDOWS && child.interfaces.size > 1) {
         const others = [...this.#children].filter(({ flood }) => flood);
         if (others.length < FLOOD_CHILDREN) target = this.#spawn(true);
       } else if (child.flood && now - watched.quietSince > (this.#options.quietMs ?? QUIET_MS)) {

@@ -41,6 +41,8 @@ export interface Watched<C> {
   frames: number;
   /** `frames` when the present window began. */
   framesBefore: number;
+  /** Windows in a row that were floods. */
+  floodWindows: number;
   quietSince: number;
   /** Counters of the present child, and of all former ones. */
   counters: Counters;
@@ -60,6 +62,7 @@ export function watch<C>(link: CaptureLink, ringBytes: number): Watched<C> {
     reason: '',
     frames: 0,
     framesBefore: 0,
+    floodWindows: 0,
     quietSince: 0,
     counters: NO_COUNTERS,
     former: NO_COUNTERS,

@@ -379,6 +379,12 @@ export class Brain {
     return this.limits.mayRepair(`${host} ${neighbour}`, this.now);
   }
 
+  /** Whether the interface may have one more host, or has this one already. */
+  hasRoom(host: Host | undefined, iface: IfIndex): boolean {
+    if (host?.place?.iface === iface) return true;
+    return this.table.on(iface).size < (this.topology.rule(iface)?.maxHosts ?? 0);
+  }
+
   /** Whether this MAC already has all the addresses it may have, those being proven included. */
   isMacFull(mac: Mac): boolean {
     const limit = this.policy.limits.addressesPerMac;

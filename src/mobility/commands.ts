@@ -67,6 +67,8 @@ function obeySignal(brain: Brain, signal: Signal): string | undefined {
     if (mac === undefined) return `the MAC of ${formatIp(ip)} is not known: give it`;
     const reason = usable(brain, ip, mac);
     if (reason !== undefined) return `${formatIp(ip)} is refused: ${reason}`;
+    if (!brain.hasRoom(brain.table.get(ip), link.index))
+      return `${signal.interface} has all the hosts it may have`;
     places.set(ip, { iface: link.index, mac });
   }
   if (brain.table.size + places.size > brain.policy.limits.hosts) return 'too many hosts';

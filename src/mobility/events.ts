@@ -158,6 +158,7 @@ export const CAUSES = [
   'returned', // home again and no other router says otherwise
   'contested', // the incumbent is alive: it keeps the address
   'no-answer', // nobody answered the proof
+  'no-room', // the interface has all the hosts it may have
   'keepalive-lost',
   'hold-expired',
   'link-down',

@@ -125,12 +125,13 @@ function admit(brain: Brain, iface: IfIndex, ip: Ip, mac: Mac): boolean {
     brain.alarm('mac-limit', 'one MAC uses more addresses than it may', { place });
     return false;
   }
-  const maxHosts = brain.topology.rule(iface)?.maxHosts ?? 0;
-  if (brain.table.size >= brain.policy.limits.hosts || brain.table.on(iface).size >= maxHosts) {
-    if (brain.table.get(ip) === undefined) {
-      brain.drop('host-limit', iface, ip, mac);
-      return false;
-    }
+  const known = brain.table.get(ip);
+  if (
+    !brain.hasRoom(known, iface) ||
+    (known === undefined && brain.table.size >= brain.policy.limits.hosts)
+  ) {
+    brain.drop('host-limit', iface, ip, mac);
+    return false;
   }
   if (!brain.admitNewcomer(iface)) {
     brain.drop('newcomer-budget', iface, ip, mac);
@@ -200,6 +201,7 @@ function askOwner(brain: Brain, host: Host, place: Place): Question | undefined 
 }
 
 function discardUnknown(brain: Brain, host: Host): void {
+  if (brain.table.get(host.ip) !== host) return;
   if (host.state === 'unknown') brain.discard(host);
   else brain.touch(host);
 }
@@ -212,6 +214,12 @@ export function arrive(brain: Brain, host: Host, place: Place, cause: Cause, una
   const { topology, now } = brain;
   const rule = topology.rule(place.iface);
   if (rule === undefined) throw new Error('a host arrived on an interface that is no mobility interface');
+  if (!brain.hasRoom(host, place.iface)) {
+    // Many may be proving themselves at once; only so many arrive.
+    brain.drop('host-limit', place.iface, host.ip, place.mac);
+    brain.abandonCandidate(host, 'no-room');
+    return discardUnknown(brain, host);
+  }
   const moved = host.held && !host.isAt(place.iface, place.mac);
   const oldCheck = host.check?.purpose === 'old-place' ? host.check : undefined;
   const remote = brain.fib.remote(host.ip);
