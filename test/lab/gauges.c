@@ -125,6 +125,7 @@ _Noreturn static void watch(int count, char **places) {
     if (sockets[i].fd < 0 || bind(sockets[i].fd, (void *)&address, sizeof address) < 0) fail("netlink");
     buffer(sockets[i].fd);
   }
+  urgent();
   printf("ready\n");
   for (;;) {
     poll(sockets, count, -1);

@@ -1,6 +1,7 @@
 import { demo } from './demo.js';
 import { liveMigration } from './live-migration.js';
 import { sweep } from './namespace.js';
+import { threeRouters } from './three-routers.js';
 
 /** `sudo ./scripts/lab NAME [options]`: laboratories for people. Each registers here and resolves to an exit status. */
 
@@ -13,6 +14,10 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
   'single-router': {
     summary: 'one router, three LANs: a host boots in the wrong subnet, moves, returns home, is switched off',
     run: demo,
+  },
+  'three-routers': {
+    summary: 'a host moves between two first-hop routers behind a core, with FRR or BIRD',
+    run: threeRouters,
   },
   'live-migration': {
     summary:
