@@ -20,7 +20,15 @@ async function main(): Promise<void> {
   if (!capBuild.ok) throw new StartError(capBuild.reason);
 
   const logger = createLogger(config.log);
-  const daemon = await Daemon.start({ config, configPath, logger, onFatal: (message) => fail(message) });
+  const starting = Daemon.start({ config, configPath, logger, onFatal: (message) => fail(message) });
+  // Before it has started, so that a signal during the start stops it in order and leaves nothing behind.
+  const stop = () => {
+    notify('STOPPING=1');
+    starting.then((daemon) => daemon.stop()).then(() => process.exit(0), fail);
+  };
+  process.once('SIGTERM', stop);
+  process.once('SIGINT', stop);
+  const daemon = await starting;
   notify('READY=1');
 
   process.on('SIGHUP', () => {
@@ -28,12 +36,6 @@ async function main(): Promise<void> {
     daemon.reload(read);
     notify('READY=1');
   });
-  const stop = () => {
-    notify('STOPPING=1');
-    daemon.stop().then(() => process.exit(0), fail);
-  };
-  process.once('SIGTERM', stop);
-  process.once('SIGINT', stop);
 }
 
 /** What the outside world has wrong is said in a sentence; a broken invariant of ours with its stack. */
