@@ -28,14 +28,15 @@ async function main(): Promise<void> {
   };
   process.once('SIGTERM', stop);
   process.once('SIGINT', stop);
-  const daemon = await starting;
-  notify('READY=1');
-
   process.on('SIGHUP', () => {
-    notify('RELOADING=1');
-    daemon.reload(read);
-    notify('READY=1');
+    starting.then((daemon) => {
+      notify('RELOADING=1');
+      daemon.reload(read);
+      notify('READY=1');
+    }, fail);
   });
+  await starting;
+  notify('READY=1');
 }
 
 /** What the outside world has wrong is said in a sentence; a broken invariant of ours with its stack. */
