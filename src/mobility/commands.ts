@@ -4,6 +4,7 @@ import { usable } from './classify.js';
 import type { Command, IfIndex, Memory, Place, Token } from './events.js';
 import { arrive, consider } from './evidence.js';
 import type { Host } from './host.js';
+import { remoteAppeared } from './remote.js';
 
 /** After `detach` the dying guest's frames are stale; then it is asked once, in case the migration was cancelled. */
 const DETACHED_MS = 1000;
@@ -66,6 +67,7 @@ function obeySignal(brain: Brain, signal: Signal): string | undefined {
     const mac = signal.mac ?? brain.table.get(ip)?.place?.mac;
     if (mac === undefined) return `the MAC of ${formatIp(ip)} is not known: give it`;
     const reason = usable(brain, ip, mac);
+    if (brain.topology.isOwnMac(mac)) return 'a MAC of this router itself';
     if (reason !== undefined) return `${formatIp(ip)} is refused: ${reason}`;
     if (!brain.hasRoom(brain.table.get(ip), link.index))
       return `${signal.interface} has all the hosts it may have`;
@@ -112,6 +114,8 @@ function detach(brain: Brain, ip: Ip, name: string, mac: Mac | undefined): void 
   host.graceUntil = Number.NEGATIVE_INFINITY;
   if (host.held) brain.withdraw(host, 'detach');
   host.detached = { iface, mac: host.place.mac, until: brain.now + DETACHED_MS };
+  // Another router may have claimed it already; then its home LAN is told at once.
+  if (host.state === 'remembered' && brain.fib.remote(ip) !== undefined) remoteAppeared(brain, ip, false);
   brain.touch(host);
 }
 

@@ -73,7 +73,10 @@ function askAtHome(brain: Brain, ip: Ip, known: Host | undefined, initial: boole
   const mac =
     (host.place?.iface === home ? host.place.mac : undefined) ?? brain.neighbours.get(home)?.get(ip);
   const place = { iface: home, mac: mac ?? MAC_BROADCAST };
-  const question = brain.topology.isUsable(home) ? brain.ask(host, 'remote-claim', place) : undefined;
+  // After `detach` from there the hypervisor has answered the question already.
+  const detached = host.detached !== undefined && host.place?.iface === home;
+  const question =
+    !detached && brain.topology.isUsable(home) ? brain.ask(host, 'remote-claim', place) : undefined;
   if (question === undefined) {
     return brain.goAway(host, initial ? 'adopted' : 'remote-claim');
   }
