@@ -1,5 +1,4 @@
-import { type Ip, MAC_BROADCAST, MAC_ZERO, type Mac, isIpv4 } from '../wire/addresses.js';
-import { ARP_REPLY, ARP_REQUEST, encodeArp } from '../wire/arp.js';
+import { type Ip, MAC_BROADCAST, type Mac } from '../wire/addresses.js';
 import { Deadlines } from './deadlines.js';
 import type {
   Action,
@@ -14,6 +13,7 @@ import type {
   Token,
 } from './events.js';
 import { Fib } from './fib.js';
+import { arpReply, arpRequest } from './frames.js';
 import type { Candidate, Host, Question, QuestionPurpose } from './host.js';
 import type { Inquiry } from './inquiry.js';
 import { Limits } from './limits.js';
@@ -309,20 +309,10 @@ export class Brain {
           Math.max(question.firstSentAt + question.verdictMs, this.now + question.verdictMs - last);
   }
 
-  /** Unicast ARP request with our MAC; broadcast when the MAC is not known (RFC 826, RFC 1122 section 2.3.2.1). */
+  /** Asks, or tells, whoever is at `place` (see arpRequest). */
   sendRequest(place: Place, senderIp: Ip, targetIp: Ip, purpose: SendPurpose): void {
-    const link = this.topology.link(place.iface);
-    if (link === undefined || !isIpv4(senderIp) || !isIpv4(targetIp)) return;
-    const bytes = encodeArp({
-      destination: place.mac,
-      source: link.mac,
-      opcode: ARP_REQUEST,
-      senderMac: link.mac,
-      senderIp,
-      targetMac: MAC_ZERO,
-      targetIp,
-    });
-    this.emit({ kind: 'send', iface: place.iface, bytes, purpose });
+    const own = this.topology.link(place.iface)?.mac;
+    this.send(place.iface, own && arpRequest(own, place.mac, senderIp, targetIp), purpose);
   }
 
   /** Broadcast gratuitous ARP request that says that `ip` is at our MAC. */
@@ -330,20 +320,14 @@ export class Brain {
     this.sendRequest({ iface, mac: MAC_BROADCAST }, ip, ip, 'announce');
   }
 
-  /** Unicast ARP reply: `senderIp` is at our MAC. */
+  /** Tells one asker that `senderIp` is at our MAC. */
   sendReply(iface: IfIndex, senderIp: Ip, targetMac: Mac, targetIp: Ip): void {
-    const link = this.topology.link(iface);
-    if (link === undefined || !isIpv4(senderIp) || !isIpv4(targetIp)) return;
-    const bytes = encodeArp({
-      destination: targetMac,
-      source: link.mac,
-      opcode: ARP_REPLY,
-      senderMac: link.mac,
-      senderIp,
-      targetMac,
-      targetIp,
-    });
-    this.emit({ kind: 'send', iface, bytes, purpose: 'answer' });
+    const own = this.topology.link(iface)?.mac;
+    this.send(iface, own && arpReply(own, senderIp, targetMac, targetIp), 'answer');
+  }
+
+  private send(iface: IfIndex, bytes: Uint8Array | 0 | undefined, purpose: SendPurpose): void {
+    if (bytes) this.emit({ kind: 'send', iface, bytes, purpose });
   }
 
   /** Opens, replaces or closes the question to a new place of a host. */
