@@ -1,5 +1,6 @@
 import { type ConnectOpts, Socket, type SocketConstructorOpts } from 'node:net';
 import cap from 'cap';
+import { ARP_REPLY } from '../wire/arp.js';
 import { ETHERNET_HEADER_BYTES, ETHER_TYPE_ARP, ETHER_TYPE_IPV4, ETHER_TYPE_RARP } from '../wire/ethernet.js';
 import { Lane, Outbox } from './outbox.js';
 import {
@@ -11,6 +12,7 @@ import {
   OPEN,
   OPENED,
   type OpenRequest,
+  READ,
   READY,
   RecordReader,
   SEND_FAILED,
@@ -48,6 +50,8 @@ const VLAN_ID_MASK = 0x0fff;
 interface Tap {
   readonly handle: InstanceType<typeof cap.Cap>;
   readonly lane: Lane;
+  /** For answers to our own questions, among others. */
+  readonly answers: Lane;
   frames: number;
   reportedFrames: number;
   sendFailed: number;
@@ -88,6 +92,7 @@ setInterval(reportCounters, COUNTERS_INTERVAL_MS);
 
 function obey(kind: number, iface: number, payload: Uint8Array): void {
   if (kind === INJECT) return inject(iface, payload);
+  if (kind === READ) return outbox.acknowledge(iface);
   if (kind === OPEN) {
     const request = decodeOpen(iface, payload);
     orders.push(() => open(request));
@@ -109,11 +114,12 @@ function open(request: OpenRequest): void {
   close(request.iface);
   const handle = new cap.Cap();
   const lane = new Lane();
-  const tap = { handle, lane, frames: 0, reportedFrames: 0, sendFailed: 0, reportedSendFailed: 0 };
+  const answers = new Lane(true);
+  const tap = { handle, lane, answers, frames: 0, reportedFrames: 0, sendFailed: 0, reportedSendFailed: 0 };
   handle.on('packet', (length) => {
     tap.frames++;
     const bytes = untag(length);
-    if (bytes > 0) outbox.frame(lane, FRAME, request.iface, captured, bytes);
+    if (bytes > 0) outbox.frame(isAnswer() ? answers : lane, FRAME, request.iface, captured, bytes);
   });
   // A VLAN tag that the network card took off is invisible to a filter and put back by libpcap: see untag().
   try {
@@ -139,6 +145,7 @@ function close(iface: number): void {
   taps.delete(iface);
   tap.handle.close();
   setTimeout(() => tap.handle, KEEP_CLOSED_MS);
+  outbox.join(tap.answers, tap.lane);
   outbox.record(tap.lane, encodeRecord(CLOSED, iface));
 }
 
@@ -170,6 +177,16 @@ function untag(length: number): number {
   return length - VLAN_TAG_BYTES;
 }
 
+/** A unicast ARP reply in `captured`. */
+function isAnswer(): boolean {
+  return (
+    ((captured[0] as number) & 1) === 0 &&
+    captured[13] === 0x06 &&
+    captured[12] === 0x08 &&
+    captured[21] === ARP_REPLY
+  );
+}
+
 /** What libpcap counted on this handle (PACKET_STATISTICS), or undefined when cap cannot tell. */
 function kernelCounts(tap: Tap): { received: number; dropped: number } | undefined {
   const counts = Buffer.alloc(8);
@@ -193,7 +210,7 @@ function reportCounters(): void {
       encodeCounters(iface, {
         kernelReceived: counts?.received ?? 0,
         kernelDropped: counts?.dropped ?? 0,
-        shed: tap.lane.shed,
+        shed: tap.lane.shed + tap.answers.shed,
         sendFailed: tap.sendFailed,
       }),
     );

@@ -1,10 +1,12 @@
 import { writeSync } from 'node:fs';
 import type { Socket } from 'node:net';
-import { FRAME, HEADER_BYTES, OutOfStep, RecordReader, writeHeader } from './protocol.js';
+import { FRAME, HEADER_BYTES, OutOfStep, READ, RecordReader, writeHeader } from './protocol.js';
 
 const BATCH_BYTES = 16_384;
 /** A child that leaves so much unread is not alive in any useful sense; what it is sent meanwhile is refused. */
 const BACKLOG_BYTES = 4 * 1024 * 1024;
+/** The child is told of what was read in steps of this: a quarter of what it may send ahead. */
+const ACKNOWLEDGE_BYTES = 6144;
 /** Read in one turn of the event loop before other sockets and timers have theirs: about 8,000 frames. */
 const TURN_BYTES = 524_288;
 
@@ -20,6 +22,7 @@ export class Lifeline {
   readonly #batch = new Uint8Array(BATCH_BYTES);
   #used = 0;
   #flushScheduled = false;
+  #unacknowledged = 0;
   #turnBytes = 0;
   #turnEndScheduled = false;
 
@@ -41,6 +44,7 @@ export class Lifeline {
       onRecord(kind, iface, payload);
     });
     socket.on('data', (chunk: Buffer) => {
+      this.#acknowledge(chunk.length);
       try {
         reader.feed(chunk);
       } catch (error) {
@@ -85,6 +89,16 @@ export class Lifeline {
   end(): void {
     this.flush();
     this.#socket.end();
+  }
+
+  /** Before the frames are dealt with, so that the child has the next ones ready by then. */
+  #acknowledge(bytes: number): void {
+    this.#unacknowledged += bytes;
+    if (this.#unacknowledged < ACKNOWLEDGE_BYTES) return;
+    const record = new Uint8Array(HEADER_BYTES);
+    writeHeader(record, 0, READ, 0, this.#unacknowledged);
+    this.#unacknowledged = 0;
+    this.command(record);
   }
 
   #scheduleFlush(): void {

@@ -7,15 +7,21 @@ import { HEADER_BYTES, MAX_PAYLOAD_BYTES, writeHeader } from './protocol.js';
  *
  * While the parent keeps up, records are gathered in one buffer and written synchronously, at the latest at the end
  * of the turn of the event loop: a lone frame is on its way within microseconds, a flood costs one system call per
- * batch. When the socket is full, every interface queues in a lane of its own and the lanes take turns, so that a
- * frame from a quiet interface overtakes whatever a flooded one has piled up. Within a lane order is kept.
+ * batch. The parent says what it has read; when that falls behind, every interface queues in lanes of its own and the
+ * lanes take turns, so that a frame from a quiet interface overtakes whatever a flooded one has piled up. Urgent lanes
+ * have most of the turns: a host's answer must not wait behind the newcomers of a burst until it counts as silence.
+ * Within a lane order is kept.
  */
 
 const BATCH_BYTES = 16_384;
+/** Unread by the parent at most, more or less: some 350 frames, and what it needs to do something about them. */
+const WINDOW_BYTES = 24_576;
 /** A lane begins with a small piece: one late frame must not cost 16 KB on each of hundreds of interfaces. */
 const FIRST_PIECE_BYTES = 1024;
 /** 100,000 newcomers in one burst must fit, whatever the parent is doing. Interfaces in trouble share it equally. */
 const BACKLOG_BYTES = 8 * 1024 * 1024;
+/** Pieces from urgent lanes before one from the others. */
+const URGENT_TURNS = 3;
 
 /** The queue of one interface; empty as long as the parent keeps up. */
 export class Lane {
@@ -23,6 +29,8 @@ export class Lane {
   shed = 0;
   readonly pieces: Piece[] = [];
   bytes = 0;
+
+  constructor(readonly urgent = false) {}
 }
 
 interface Piece {
@@ -37,10 +45,16 @@ export class Outbox {
   readonly #batch = new Uint8Array(BATCH_BYTES);
   #used = 0;
   #turnScheduled = false;
-  /** A piece is with libuv: everything else waits in the lanes. */
+  /** Written and not yet read by the parent, as far as we know. */
+  #unread = 0;
+  /** Something waits in the lanes, or has to: everything goes there. */
   #congested = false;
+  /** A piece is with libuv. */
+  #writing = false;
   /** Lanes that hold pieces, in the order in which their turn comes. */
   readonly #waiting: Lane[] = [];
+  readonly #urgent: Lane[] = [];
+  #urgentTurns = 0;
 
   /** `fd` is the socket's; `onLost` is called when the parent is gone. */
   constructor(socket: Socket, fd: number, onLost: () => void) {
@@ -51,7 +65,7 @@ export class Outbox {
 
   /** A record whose payload are the first `payloadBytes` of `payload`. It may be shed. */
   frame(lane: Lane, kind: number, iface: number, payload: Uint8Array, payloadBytes: number): void {
-    if (this.#congested && lane.bytes * this.#waiting.length > BACKLOG_BYTES) {
+    if (this.#congested && lane.bytes * this.#line(lane).length > BACKLOG_BYTES) {
       lane.shed++;
       return;
     }
@@ -67,7 +81,7 @@ export class Outbox {
       this.#scheduleTurn();
       return;
     }
-    if (lane.bytes === 0) this.#waiting.push(lane);
+    if (lane.bytes === 0) this.#line(lane).push(lane);
     write(piece.buffer, piece.used, kind, iface, payload, payloadBytes);
     piece.used += size;
     lane.bytes += size;
@@ -77,7 +91,7 @@ export class Outbox {
   record(lane: Lane, bytes: Uint8Array): void {
     if (!this.#congested && this.#used + bytes.length > BATCH_BYTES) this.flush();
     if (this.#congested) {
-      if (lane.bytes === 0) this.#waiting.push(lane);
+      if (lane.bytes === 0) this.#line(lane).push(lane);
       const piece = room(lane, bytes.length);
       piece.buffer.set(bytes, piece.used);
       piece.used += bytes.length;
@@ -93,8 +107,28 @@ export class Outbox {
     if (this.#used === 0) return;
     const end = this.#used;
     this.#used = 0;
-    const written = this.#writeSync(this.#batch, end);
-    if (written < end) this.#queue(this.#batch.slice(written, end));
+    this.#send(this.#batch, end);
+    if (this.#writing || this.#unread >= WINDOW_BYTES) this.#congested = true;
+  }
+
+  /** The parent has read so many bytes more. */
+  acknowledge(bytes: number): void {
+    this.#unread -= bytes;
+    this.#drain();
+  }
+
+  /** What waits in one lane shall go before what comes in the other: an interface has had its last frame. */
+  join(lane: Lane, last: Lane): void {
+    if (lane.bytes === 0) return;
+    this.#urgent.splice(this.#urgent.indexOf(lane), 1);
+    if (last.bytes === 0) this.#waiting.push(last);
+    last.pieces.unshift(...lane.pieces.splice(0));
+    last.bytes += lane.bytes;
+    lane.bytes = 0;
+  }
+
+  #line(lane: Lane): Lane[] {
+    return lane.urgent ? this.#urgent : this.#waiting;
   }
 
   #scheduleTurn(): void {
@@ -115,24 +149,38 @@ export class Outbox {
     }
   }
 
-  /** Hands bytes to libuv, which writes them when there is room again. */
-  #queue(bytes: Uint8Array): void {
-    this.#congested = true;
-    this.#socket.write(bytes, (error) => {
+  #drain(): void {
+    while (this.#congested && !this.#writing && this.#unread < WINDOW_BYTES) {
+      const piece = this.#nextPiece();
+      if (piece === undefined) this.#congested = false;
+      else this.#send(piece.buffer, piece.used);
+    }
+  }
+
+  /** Writes what the socket takes; libuv has the rest written when there is room again. */
+  #send(bytes: Uint8Array, length: number): void {
+    this.#unread += length;
+    const written = this.#writeSync(bytes, length);
+    if (written === length) return;
+    this.#writing = true;
+    this.#socket.write(bytes.slice(written, length), (error) => {
       if (error) return this.#onLost();
-      const next = this.#nextPiece();
-      if (next === undefined) this.#congested = false;
-      else this.#queue(next);
+      this.#writing = false;
+      this.#drain();
     });
   }
 
-  #nextPiece(): Uint8Array | undefined {
-    const lane = this.#waiting.shift();
+  #nextPiece(): Piece | undefined {
+    const isUrgent =
+      this.#waiting.length === 0 || (this.#urgent.length > 0 && this.#urgentTurns < URGENT_TURNS);
+    this.#urgentTurns = isUrgent ? this.#urgentTurns + 1 : 0;
+    const line = isUrgent ? this.#urgent : this.#waiting;
+    const lane = line.shift();
     const piece = lane?.pieces.shift();
     if (lane === undefined || piece === undefined) return undefined;
     lane.bytes -= piece.used;
-    if (lane.bytes > 0) this.#waiting.push(lane);
-    return piece.buffer.subarray(0, piece.used);
+    if (lane.bytes > 0) line.push(lane);
+    return piece;
   }
 }
 

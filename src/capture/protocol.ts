@@ -36,6 +36,8 @@ export const UNUSABLE = 8;
 export const OPEN = 16;
 export const CLOSE = 17;
 export const INJECT = 18;
+/** The parent has read so many bytes of the child's records; the number stands in place of the interface. */
+export const READ = 19;
 
 export interface OpenRequest {
   readonly iface: number;

@@ -12,11 +12,11 @@ const scratch = mkdtempSync(join(tmpdir(), 'marpd-outbox-'));
 after(() => rmSync(scratch, { recursive: true }));
 
 interface Pair {
-  child: Socket;
-  fd: number;
   parent: Socket;
   /** `kind:iface:number` of every record that arrived. */
   arrived: string[];
+  /** An outbox whose parent says what it reads. */
+  outbox(onLost?: () => void): Outbox;
   close(): void;
 }
 
@@ -35,13 +35,21 @@ async function connected(): Promise<Pair> {
   const reader = new RecordReader((kind, iface, payload) => {
     arrived.push(`${kind}:${iface}:${payload.length >= 4 ? Buffer.from(payload).readUInt32LE(0) : ''}`);
   });
-  parent.on('data', (chunk: Buffer) => reader.feed(chunk));
+  let heard: Outbox | undefined;
+  parent.on('data', (chunk: Buffer) => {
+    reader.feed(chunk);
+    heard?.acknowledge(chunk.length);
+  });
   const { fd } = (child as unknown as { _handle: { fd: number } })._handle;
+  const outbox = (onLost = () => assert.fail('lost')) => {
+    heard = new Outbox(child, fd, onLost);
+    return heard;
+  };
   const close = () => {
     child.destroy();
     parent.destroy();
   };
-  return { child, fd, parent, arrived, close };
+  return { parent, arrived, outbox, close };
 }
 
 const frame = Buffer.alloc(60);
@@ -59,9 +67,9 @@ async function until(look: () => boolean): Promise<void> {
 
 describe('the capture child writing to its parent', () => {
   it('has a lone frame on its way at the end of the turn', async (t) => {
-    const { child, fd, parent, arrived, close } = await connected();
+    const { parent, arrived, outbox: makeOutbox, close } = await connected();
     t.after(close);
-    const outbox = new Outbox(child, fd, () => assert.fail('lost'));
+    const outbox = makeOutbox();
     parent.resume();
     outbox.frame(new Lane(), FRAME, 3, numbered(1), 60);
     assert.deepEqual(arrived, []);
@@ -70,9 +78,9 @@ describe('the capture child writing to its parent', () => {
   });
 
   it('keeps the order of an interface and lets another overtake its backlog when the parent is slow', async (t) => {
-    const { child, fd, parent, arrived, close } = await connected();
+    const { parent, arrived, outbox: makeOutbox, close } = await connected();
     t.after(close);
-    const outbox = new Outbox(child, fd, () => assert.fail('lost'));
+    const outbox = makeOutbox();
     const flooded = new Lane();
     const quiet = new Lane();
     for (let i = 0; i < 50_000; i++) outbox.frame(flooded, FRAME, 1, numbered(i), 60);
@@ -95,10 +103,41 @@ describe('the capture child writing to its parent', () => {
     await until(() => arrived.length === 50_003);
   });
 
-  it('holds 100,000 newcomers, sheds what is beyond its memory, counts it, and never sheds its own records', async (t) => {
-    const { child, fd, parent, arrived, close } = await connected();
+  it('lets answers overtake the newcomers of a burst, on the same interface and within milliseconds of work', async (t) => {
+    const { parent, arrived, outbox: makeOutbox, close } = await connected();
     t.after(close);
-    const outbox = new Outbox(child, fd, () => assert.fail('lost'));
+    const outbox = makeOutbox();
+    const newcomers = new Lane();
+    const answers = new Lane(true);
+    for (let i = 0; i < 50_000; i++) outbox.frame(newcomers, FRAME, 1, numbered(i), 60);
+    for (let i = 0; i < 100; i++) outbox.frame(answers, FRAME, 1, numbered(100_000 + i), 60);
+    parent.resume();
+    await until(() => arrived.length === 50_100);
+    const last = arrived.indexOf(`${FRAME}:1:100099`);
+    assert.ok(last < 1000, `the last answer came ${last}th`);
+  });
+
+  it('does not let newcomers starve behind answers, and closes an interface behind both', async (t) => {
+    const { parent, arrived, outbox: makeOutbox, close } = await connected();
+    t.after(close);
+    const outbox = makeOutbox();
+    const newcomers = new Lane();
+    const answers = new Lane(true);
+    for (let i = 0; i < 20_000; i++) outbox.frame(answers, FRAME, 1, numbered(i), 60);
+    for (let i = 0; i < 1000; i++) outbox.frame(newcomers, FRAME, 1, numbered(100_000 + i), 60);
+    outbox.join(answers, newcomers);
+    outbox.record(newcomers, encodeRecord(CLOSED, 1));
+    for (let i = 0; i < 20_000; i++) outbox.frame(new Lane(true), FRAME, 2, numbered(i), 60);
+    parent.resume();
+    await until(() => arrived.length === 41_001);
+    assert.ok(arrived.indexOf(`${CLOSED}:1:`) > arrived.indexOf(`${FRAME}:1:19999`));
+    assert.ok(arrived.indexOf(`${FRAME}:1:100999`) < 40_000, 'they had turns before the last answer');
+  });
+
+  it('holds 100,000 newcomers, sheds what is beyond its memory, counts it, and never sheds its own records', async (t) => {
+    const { parent, arrived, outbox: makeOutbox, close } = await connected();
+    t.after(close);
+    const outbox = makeOutbox();
     const lane = new Lane();
     for (let i = 0; i < 100_000; i++) outbox.frame(lane, FRAME, 1, numbered(i), 60);
     assert.equal(lane.shed, 0);
@@ -113,9 +152,9 @@ describe('the capture child writing to its parent', () => {
   });
 
   it('shares its memory among the interfaces that are behind', async (t) => {
-    const { child, fd, close } = await connected();
+    const { outbox: makeOutbox, close } = await connected();
     t.after(close);
-    const outbox = new Outbox(child, fd, () => {});
+    const outbox = makeOutbox(() => {});
     const lanes = Array.from({ length: 4 }, () => new Lane());
     for (let i = 0; i < 100_000; i++) {
       for (const lane of lanes) outbox.frame(lane, FRAME, 1, numbered(i), 60);
@@ -124,10 +163,10 @@ describe('the capture child writing to its parent', () => {
   });
 
   it('says so when the parent is gone', async (t) => {
-    const { child, fd, parent, close } = await connected();
+    const { parent, outbox: makeOutbox, close } = await connected();
     t.after(close);
     let lost = 0;
-    const outbox = new Outbox(child, fd, () => lost++);
+    const outbox = makeOutbox(() => lost++);
     parent.destroy();
     await once(parent, 'close');
     outbox.frame(new Lane(), FRAME, 1, numbered(1), 60);
