@@ -1,0 +1,125 @@
+import { test } from 'node:test';
+import type { EngineName } from './engines.js';
+import { monotonicNs } from './gauges.js';
+import { MoveMeter } from './moves.js';
+import { Lab } from './namespace.js';
+import { waitFor } from './program.js';
+import { type FirstHop, HOST, RoutedSite, type RoutedSiteOptions } from './routed-site.js';
+
+/**
+ * Many short stories on one site of several routers, since starting one takes longer than most stories. Every chapter
+ * begins with the host at home and everything at rest; what it left behind is the failure of the chapter itself.
+ */
+
+export interface Tour {
+  readonly site: RoutedSite;
+  readonly meter: MoveMeter;
+  chapter(title: string, tell: () => Promise<void>): Promise<void>;
+}
+
+const CHAPTER_MS = 120_000;
+
+export function tour(
+  engine: EngineName,
+  title: string,
+  options: RoutedSiteOptions,
+  tell: (tour: Tour) => Promise<void>,
+  timeoutMs = 600_000,
+): void {
+  test(`${engine}: ${title}`, { timeout: timeoutMs }, async (context) => {
+    const lab = new Lab();
+    let now: Situation | undefined;
+    const explained = async <T>(action: () => Promise<T>): Promise<T> => {
+      try {
+        return await action();
+      } catch (error) {
+        if (error instanceof Error) {
+          error.message += `\n\n${lab.failureReport()}`;
+          if (now !== undefined) error.message += `\n\n${await now.describe()}`;
+        }
+        throw error;
+      }
+    };
+    try {
+      const site = await explained(() => new RoutedSite(lab, engine, options).start());
+      const meter = await explained(() => MoveMeter.start(site));
+      now = new Situation(site, meter);
+      const chapter = async (name: string, story: () => Promise<void>): Promise<void> => {
+        await context.test(`${engine}: ${name}`, { timeout: CHAPTER_MS + 15_000 }, () =>
+          explained(async () => {
+            await withinTime(story(), CHAPTER_MS);
+            await withinTime(home(site, meter), 60_000);
+          }),
+        );
+      };
+      await tell({ site, meter, chapter });
+    } finally {
+      lab.remove();
+    }
+  });
+}
+
+/** What a failed chapter tells of the host: what every daemon believes of it, and how its routes came about. */
+class Situation {
+  constructor(
+    readonly site: RoutedSite,
+    readonly meter: MoveMeter,
+  ) {}
+
+  async describe(): Promise<string> {
+    const { site, meter } = this;
+    const lines = [`  the host is at ${meter.at}, as far as the test knows; now is ${monotonicNs() / 1e6}`];
+    for (const role of site.firstHops) {
+      const { ctl } = site.marpd(role);
+      try {
+        lines.push(`  ${role}: ${JSON.stringify(await ctl.host(HOST))}`);
+        const why = await ctl.why(HOST);
+        for (const line of JSON.stringify(why, undefined, 1).split('\n{').slice(-1))
+          lines.push(line.slice(-6000));
+      } catch (error) {
+        lines.push(`  ${role}: ${String(error)}`);
+      }
+    }
+    for (const { at, role, added, via, protocol, metric } of meter.watch.of(HOST).slice(-40)) {
+      lines.push(
+        `  ${(at / 1e6).toFixed(1)} ${role} ${added ? '+' : '-'} ${via ?? 'lan0'} proto ${protocol} metric ${metric}`,
+      );
+    }
+    lines.push(meter.host.namespace.exec('ip', 'neigh'));
+    return lines.join('\n');
+  }
+}
+
+/** Brings the host home and waits until nobody holds anything for it. */
+export async function home(site: RoutedSite, meter: MoveMeter): Promise<void> {
+  if (meter.at !== 'r1') {
+    await site.move(meter.host, 'r1');
+    meter.at = 'r1';
+  }
+  await atRest(site, 'r1');
+  await site.clean(new Map(), 10_000);
+  await meter.steady(100, 15_000);
+}
+
+/** Waits until the router holds the host for good: settled, or recorded at home. */
+export async function atRest(site: RoutedSite, at: FirstHop, ip = HOST, timeoutMs = 20_000): Promise<void> {
+  const wanted = at === 'r1' ? 'home' : 'settled';
+  await waitFor(
+    async () => (await site.marpd(at).ctl.host(ip))?.state === wanted,
+    timeoutMs,
+    `${ip} to be ${wanted} at ${at}`,
+    20,
+  );
+}
+
+async function withinTime(work: Promise<void>, limitMs: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`took longer than ${limitMs} ms`)), limitMs);
+  });
+  try {
+    await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
