@@ -47,6 +47,8 @@ export class Daemon {
   private config: Config;
   private lastReload: { at: number; ok: boolean; message: string } | undefined;
   private nextToken: Token = 1;
+  /** What happened since the last flush. */
+  private unseen: Action[] = [];
   private timer: NodeJS.Timeout | undefined;
   private timerAt = Number.POSITIVE_INFINITY;
   private flushing = false;
@@ -89,7 +91,10 @@ export class Daemon {
       settings: config.kernel.settings,
       isMobility: (iface) => this.router.isMobility(iface),
       onEvent: (event) => this.hear(event),
-      onInstalled: (ip, age, dev) => this.views.installed(ip, age, dev, performance.now()),
+      onInstalled: (ip, age, dev) => {
+        this.show();
+        this.views.installed(ip, age, dev, performance.now());
+      },
       onWarning,
       onInfo: (message) => logger.info(message),
       onFatal: options.onFatal,
@@ -171,6 +176,7 @@ export class Daemon {
     if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
     await this.kernel.stop(this.control === undefined ? 'keep' : this.config.router.onExit);
     await this.control?.stop();
+    this.show();
     this.views.stop();
     if (this.control !== undefined) logger.info('marpd stopped');
   }
@@ -199,7 +205,7 @@ export class Daemon {
       switch (action.kind) {
         case 'send':
           this.capture.send(action.iface, action.bytes);
-          this.views.metrics.record(action);
+          this.unseen.push(action);
           break;
         case 'claim':
         case 'release':
@@ -216,20 +222,31 @@ export class Daemon {
           this.commands.delete(action.token);
           break;
         default:
-          this.views.record(action);
+          this.unseen.push(action);
       }
     }
   }
 
-  /** The end of a batch of events: everything that was decided leaves, and the timer is set for what was not. */
+  /**
+   * The end of a batch of events: everything that was decided leaves, the routes first; then whoever looks on is told,
+   * while hosts and kernel are busy with it; and the timer is set for what was not decided.
+   */
   private flush(): void {
-    this.capture.flush();
     this.kernel.flush();
+    this.capture.flush();
+    this.show();
     const next = this.router.nextDeadline();
     if (next === undefined || next >= this.timerAt) return;
     clearTimeout(this.timer);
     this.timerAt = next;
     this.timer = setTimeout(() => this.tick(), Math.max(0, next - performance.now()));
+  }
+
+  private show(): void {
+    const { unseen, views } = this;
+    if (unseen.length === 0) return;
+    this.unseen = [];
+    for (const action of unseen) views.record(action);
   }
 
   /**
