@@ -24,6 +24,7 @@ function obeyAddress(brain: Brain, name: 'probe' | 'clear', ip: Ip): string | un
   if (name === 'clear') {
     host.contest = undefined;
     host.detached = undefined;
+    if (host.place !== undefined) brain.otherRouters.delete(host.place.mac);
     if (host.candidate !== undefined) brain.setCandidate(host, undefined);
     if (host.claimed) brain.withdraw(host, 'clear');
     else if (host.state !== 'unknown') brain.enter(host, 'unknown', 'clear');

@@ -13,7 +13,9 @@ const RETRY_MAX_MS = 540_000;
 /** Why evidence from this place is not listened to now. */
 export function barred(brain: Brain, host: Host, place: Place): DropReason | undefined {
   const { contest } = host;
-  if (contest === undefined) return undefined;
+  // Nobody has the address any more: whoever lives may have it.
+  const vacant = !host.held && brain.fib.remote(host.ip) === undefined;
+  if (contest === undefined || vacant) return undefined;
   if (brain.now < contest.frozenUntil) return host.isAt(place.iface, place.mac) ? undefined : 'frozen';
   if (contest.retryAt === undefined || brain.now >= contest.retryAt) return undefined;
   const { challenger } = contest;
@@ -50,6 +52,12 @@ function freezeIfRepeated(brain: Brain, host: Host, contest: Contest, incumbent:
 
 /** Two interfaces of this box: the place that held the host keeps it, the other has to wait. */
 export function contestHere(brain: Brain, host: Host, incumbent: Place, challenger: Place): void {
+  if (incumbent.mac === challenger.mac) {
+    // One host that was here and there within a round trip. Its last word counts; no dispute with itself.
+    brain.setCandidate(host, undefined);
+    if (!(host.held && host.isAt(incumbent.iface, incumbent.mac))) reclaim(brain, host, incumbent);
+    return brain.touch(host);
+  }
   const contest = dispute(brain, host, challenger);
   brain.alarm('duplicate', 'two living hosts use one address; the one that was first keeps it', {
     ip: host.ip,

@@ -33,7 +33,10 @@ function hearUnusable(brain: Brain, iface: IfIndex, seen: Drop): void {
   brain.drop(seen.reason, iface, seen.ip, seen.mac);
   if (seen.ip !== undefined && seen.mac !== undefined) hearControlAnswer(brain, iface, seen.ip, seen.mac);
   if (seen.reason !== 'sender-ip-gateway' || seen.ip === undefined || seen.mac === undefined) return;
-  if (brain.otherRouters.size < 1000) brain.otherRouters.set(seen.mac, seen.ip);
+  // One forged frame must not silence a host that has proven itself.
+  const { mac } = seen;
+  const proven = [...brain.table.withMac(mac)].some((host) => host.held);
+  if (!proven && brain.otherRouters.size < 1000) brain.otherRouters.set(mac, seen.ip);
   brain.alarm('other-router', 'another machine uses a configured gateway address', {
     ip: seen.ip,
     place: { iface, mac: seen.mac },
