@@ -287,6 +287,7 @@ export class Brain {
       sourceIp,
       tries,
       verdictMs,
+      again: false,
       sent: 0,
       firstSentAt: 0,
       nextAt: this.limits.reserveProbe(purpose !== 'keepalive', this.now),

@@ -282,13 +282,18 @@ function hearAnswer(brain: Brain, host: Host, question: Question, place: Place):
   const candidate = host.candidate;
   if (candidate?.question === question) {
     if (question.purpose === 'remote-claim') return heldDespiteRemote(brain, host, place);
-    if (candidate.incumbent !== undefined) return contestHere(brain, host, candidate.incumbent, place);
-    return arrive(brain, host, place, host.held ? 'moved' : 'proven');
+    const { incumbent } = candidate;
+    if (incumbent !== undefined && incumbent.mac !== place.mac)
+      return contestHere(brain, host, incumbent, place);
+    arrive(brain, host, place, host.held ? 'moved' : 'proven');
+    if (incumbent !== undefined) askAgain(brain, host, incumbent);
+    return;
   }
   if (host.previous === question) {
     host.previous = undefined;
     if (candidate !== undefined) candidate.incumbent = place;
     else if (host.check?.purpose === 'prove') takeBack(brain, host, place, host.check);
+    else if (host.place?.mac === place.mac && !question.again) askAgain(brain, host, place);
     else if (host.place !== undefined) contestHere(brain, host, place, host.place);
     return brain.touch(host);
   }
@@ -298,6 +303,17 @@ function hearAnswer(brain: Brain, host: Host, question: Question, place: Place):
   else if (question.purpose === 'remote-claim' && brain.fib.remote(host.ip) !== undefined) {
     heldDespiteRemote(brain, host, place);
   }
+}
+
+/**
+ * One MAC answered here and there. ARP answers carry no number, so the one from the old place may belong to a question
+ * from before the move: only if the place answers once more has the host really two places, or gone back.
+ */
+function askAgain(brain: Brain, host: Host, place: Place): void {
+  const question = brain.topology.isUsable(place.iface) ? brain.ask(host, 'old-place', place) : undefined;
+  if (question !== undefined) question.again = true;
+  host.previous = question;
+  brain.touch(host);
 }
 
 /** It was claimed elsewhere on the word of a frame, and is alive where it was. The question there stays open. */

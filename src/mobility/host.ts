@@ -33,6 +33,8 @@ export interface Question {
   readonly tries: readonly number[];
   /** From the first try to the verdict, ms. */
   readonly verdictMs: number;
+  /** Asked a second time, because the first answer may have been one to an older question. */
+  again: boolean;
   sent: number;
   firstSentAt: number;
   /** Next try or, when all are sent, the verdict. */
