@@ -200,9 +200,19 @@ export class Journal {
   }
 }
 
-/** One short list per address; the address that was silent longest goes first when all lists are too long together. */
+/** What is known of one address. */
+interface Page {
+  readonly entries: Entry[];
+  /** Written on since its turn to go came last. */
+  recent: boolean;
+}
+
+/**
+ * One short list per address. When all lists are too long together one goes that was not written on for a whole round
+ * of all of them.
+ */
 class Pages {
-  readonly #pages = new Map<Ip, Entry[]>();
+  readonly #pages = new Map<Ip, Page>();
   readonly #perAddress: number;
   readonly #total: number;
   #size = 0;
@@ -213,30 +223,30 @@ class Pages {
   }
 
   get(ip: Ip): readonly Entry[] | undefined {
-    return this.#pages.get(ip);
+    return this.#pages.get(ip)?.entries;
   }
 
   /** False when nothing is known of the address. */
   append(ip: Ip, action: Noted): boolean {
     const page = this.#pages.get(ip);
     if (page === undefined) return false;
-    const newest = page.at(-1);
+    page.recent = true;
+    const { entries } = page;
+    const newest = entries[entries.length - 1];
     if (newest !== undefined && isRepeat(newest.last, action)) {
       newest.last = action;
       newest.times++;
-    } else {
-      page.push({ last: action, times: 1 });
-      if (page.length > this.#perAddress) page.shift();
-      else this.#size++;
+      return true;
     }
-    this.#pages.delete(ip);
-    this.#pages.set(ip, page);
+    entries.push({ last: action, times: 1 });
+    if (entries.length > this.#perAddress) entries.shift();
+    else this.#size++;
     this.#evict();
     return true;
   }
 
   open(ip: Ip, action: Noted): void {
-    this.#pages.set(ip, [{ last: action, times: 1 }]);
+    this.#pages.set(ip, { entries: [{ last: action, times: 1 }], recent: false });
     this.#size++;
     this.#evict();
   }
@@ -245,9 +255,9 @@ class Pages {
     const page = this.#pages.get(ip);
     if (page === undefined) return;
     this.#pages.delete(ip);
-    this.#size -= page.length;
+    this.#size -= page.entries.length;
     other.#pages.set(ip, page);
-    other.#size += page.length;
+    other.#size += page.entries.length;
   }
 
   #evict(): void {
@@ -256,7 +266,10 @@ class Pages {
       if (oldest.done === true) throw new Error('journal: records are counted that no address has');
       const [ip, page] = oldest.value;
       this.#pages.delete(ip);
-      this.#size -= page.length;
+      if (page.recent) {
+        page.recent = false;
+        this.#pages.set(ip, page);
+      } else this.#size -= page.entries.length;
     }
   }
 }

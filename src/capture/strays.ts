@@ -79,7 +79,7 @@ export class Strays {
     const visitors = this.#visitors.get(iface);
     if (visitors === undefined) return;
     if (visitors.macs.size > 0) {
-      this.#capture.open({ ...visitors.link, filter: strayFilter(visitors.link.mac, visitors.macs.keys()) });
+      this.#capture.open({ ...visitors.link, filter: strayFilter(visitors.link.mac, visitors.macs) });
     } else {
       this.#visitors.delete(iface);
       this.#capture.close(iface);
@@ -88,9 +88,8 @@ export class Strays {
 }
 
 /** A pcap-filter(7) expression for what these MACs send to one host that is not us. */
-export function strayFilter(own: Mac, visitors: Iterable<Mac>): string {
+export function strayFilter(own: Mac, visitors: ReadonlyMap<Mac, unknown>): string {
   const others = `ip and not ether multicast and not ether dst ${formatMac(own)} and not ether src ${formatMac(own)}`;
-  const macs = [...visitors];
-  if (macs.length > MACS_IN_FILTER) return others;
-  return `${others} and (${macs.map((mac) => `ether src ${formatMac(mac)}`).join(' or ')})`;
+  if (visitors.size > MACS_IN_FILTER) return others;
+  return `${others} and (${[...visitors.keys()].map((mac) => `ether src ${formatMac(mac)}`).join(' or ')})`;
 }
