@@ -239,7 +239,9 @@ export class Daemon {
     if (next === undefined || next >= this.timerAt) return;
     clearTimeout(this.timer);
     this.timerAt = next;
-    this.timer = setTimeout(() => this.tick(), Math.max(0, next - performance.now()));
+    const waitMs = next - performance.now();
+    if (waitMs > 0) this.timer = setTimeout(() => this.tick(), waitMs);
+    else this.tick();
   }
 
   private show(): void {

@@ -7,18 +7,19 @@ import { runInquiries } from './inquiry.js';
 import { wakeHost } from './links.js';
 import { awayLost, checkDespiteRemote } from './remote.js';
 
-/** Everything whose time has come. */
+/** Hosts that are looked at in one go, some milliseconds of work: thousands may be due at once after a burst. */
+const HOSTS_PER_TICK = 200;
+
+/** Everything whose time has come, or the first part of it: then the next deadline is already past. */
 export function tick(brain: Brain): void {
   for (const { ip, place } of runInquiries(brain)) {
     if (brain.topology.rule(place.iface) === undefined) continue;
     const host = brain.table.get(ip) ?? brain.create(ip);
     if (!(host.held && host.isAt(place.iface, place.mac))) arrive(brain, host, place, 'rarp');
   }
-  for (
-    let host = brain.deadlines.takeDue(brain.now);
-    host !== undefined;
-    host = brain.deadlines.takeDue(brain.now)
-  ) {
+  for (let left = HOSTS_PER_TICK; left > 0; left--) {
+    const host = brain.deadlines.takeDue(brain.now);
+    if (host === undefined) return;
     wakeUp(brain, host);
   }
 }
