@@ -147,7 +147,7 @@ async function evacuation(site: RoutedSite, meter: Tour['meter']): Promise<void>
   const ranges = [
     ['10.1.1.10', 245],
     ['10.2.2.2', 253],
-    ['10.4.4.2', 2],
+    ['10.1.1.2', 2],
   ] as const;
   const hypervisor = new Host(site.network, 'hypervisor', { address: '10.99.0.1/24', gateway: '10.99.0.2' });
   const crowds: Crowd[] = [];

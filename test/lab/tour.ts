@@ -49,12 +49,16 @@ export function tour(
       now = new Situation(site, meter);
       const chapter = async (name: string, story: () => Promise<void>): Promise<void> => {
         if (WANTED !== undefined && !WANTED.test(name)) return;
-        await context.test(`${engine}: ${name}`, { timeout: CHAPTER_MS + 15_000 }, () =>
+        let whole = false;
+        await context.test(`${engine}: ${name}`, { timeout: CHAPTER_MS + 80_000 }, () =>
           explained(async () => {
             await withinTime(story(), CHAPTER_MS);
             await withinTime(home(site, meter), 60_000);
+            whole = true;
           }),
         );
+        // One fault is one failure: the next chapter shall not inherit it.
+        if (!whole) await explained(() => recover(site, meter));
       };
       await tell({ site, meter, chapter });
     } finally {
@@ -104,6 +108,23 @@ export async function home(site: RoutedSite, meter: MoveMeter): Promise<void> {
   await atRest(site, 'r1');
   await site.clean(new Map(), 10_000);
   await meter.steady(100, 15_000);
+}
+
+/** Starts what is dead, ends all disputes, and brings the host home. */
+async function recover(site: RoutedSite, meter: MoveMeter): Promise<void> {
+  for (const marpd of site.marpds.values()) if (marpd.program?.running !== true) await marpd.start('lan0');
+  await site.move(meter.host, 'r1');
+  meter.at = 'r1';
+  await waitFor(
+    async () => {
+      for (const { ctl } of site.marpds.values()) await ctl.post('/v1/clear', { ip: HOST });
+      return (await site.marpd('r1').ctl.host(HOST))?.contest == null;
+    },
+    10_000,
+    'the end of all disputes',
+    1000,
+  );
+  await home(site, meter);
 }
 
 /** Waits until the router holds the host for good: settled, or recorded at home. */
