@@ -203,18 +203,19 @@ export class Journal {
 /** What is known of one address. */
 interface Page {
   readonly entries: Entry[];
-  /** Written on since its turn to go came last. */
-  recent: boolean;
+  /** When it took its place in the order in which pages go. */
+  placedAt: number;
 }
 
-/**
- * One short list per address. When all lists are too long together one goes that was not written on for a whole round
- * of all of them.
- */
+/** To put a page behind all others costs more than to write on it; the order in which they go is exact to this. */
+const ORDER_MS = 1000;
+
+/** One short list per address; the address that was silent longest goes first when all lists are too long together. */
 class Pages {
   readonly #pages = new Map<Ip, Page>();
   readonly #perAddress: number;
   readonly #total: number;
+  #oldest = this.#pages.entries();
   #size = 0;
 
   constructor(perAddress: number, total: number) {
@@ -230,7 +231,11 @@ class Pages {
   append(ip: Ip, action: Noted): boolean {
     const page = this.#pages.get(ip);
     if (page === undefined) return false;
-    page.recent = true;
+    if (action.at - page.placedAt >= ORDER_MS) {
+      page.placedAt = action.at;
+      this.#pages.delete(ip);
+      this.#pages.set(ip, page);
+    }
     const { entries } = page;
     const newest = entries[entries.length - 1];
     if (newest !== undefined && isRepeat(newest.last, action)) {
@@ -246,7 +251,7 @@ class Pages {
   }
 
   open(ip: Ip, action: Noted): void {
-    this.#pages.set(ip, { entries: [{ last: action, times: 1 }], recent: false });
+    this.#pages.set(ip, { entries: [{ last: action, times: 1 }], placedAt: action.at });
     this.#size++;
     this.#evict();
   }
@@ -260,16 +265,18 @@ class Pages {
     other.#size += page.entries.length;
   }
 
+  /** The iterator stays: a new one would have to pass the gaps of all that are gone. What it has passed is gone. */
   #evict(): void {
     while (this.#size > this.#total) {
-      const oldest = this.#pages.entries().next();
-      if (oldest.done === true) throw new Error('journal: records are counted that no address has');
+      const oldest = this.#oldest.next();
+      if (oldest.done === true) {
+        if (this.#pages.size === 0) throw new Error('journal: records are counted that no address has');
+        this.#oldest = this.#pages.entries();
+        continue;
+      }
       const [ip, page] = oldest.value;
       this.#pages.delete(ip);
-      if (page.recent) {
-        page.recent = false;
-        this.#pages.set(ip, page);
-      } else this.#size -= page.entries.length;
+      this.#size -= page.entries.length;
     }
   }
 }

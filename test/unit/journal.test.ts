@@ -194,7 +194,7 @@ test('hosts are bounded too: the one that was silent longest is forgotten first'
   const journal = new Journal({ nameOf, hostRecords: 10 });
   const ipOf = (i: number) => (0x0a000000 + i) as Ipv4;
   for (let i = 0; i < 10; i++) journal.record(transition(i, 'proving', 'fresh', 'proven', ipOf(i)));
-  journal.record(transition(11, 'fresh', 'settled', 'aged', ipOf(0)));
+  journal.record(transition(1011, 'fresh', 'settled', 'aged', ipOf(0)));
   assert.equal(journal.why(ipOf(1), 20).records.length, 0);
   assert.equal(journal.why(ipOf(0), 20).records.length, 2);
 });
