@@ -67,9 +67,11 @@ static void enter(const char *netns) {
   close(fd);
 }
 
+// Sending, too: what waits for an answer to ARP fills the buffer of its socket, and must not be in the way of others.
 static void buffer(int fd) {
   int size = 16 << 20;
   setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size);
+  setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size);
 }
 
 // Calls `take` for each complete line on standard input. Returns 0 at its end.
