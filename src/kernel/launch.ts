@@ -37,12 +37,12 @@ function command(tool: string, args: readonly string[], privilege: Privilege): [
 }
 
 /**
- * Starts a tool of iproute2 that cannot outlive the daemon: a monitor would otherwise linger until it next writes.
+ * Starts a tool of iproute2, or one that reads what it says, that cannot outlive the daemon: a monitor would otherwise linger until it next writes.
  * It gets a session of its own, so that Ctrl-C on a terminal reaches only the daemon, which still needs it to
  * withdraw its routes.
  */
 export function launch(
-  tool: 'ip' | 'bridge',
+  tool: 'ip' | 'bridge' | 'grep',
   args: readonly string[],
   privilege: Privilege,
   stdio: StdioOptions,

@@ -8,6 +8,7 @@ import { CarrierPoll } from './carrier.js';
 import { dumpLinks, dumpRoutes } from './dump.js';
 import { LineSplitter, launch, readLines } from './launch.js';
 import { LinkTable } from './links.js';
+import { isEcho, withoutOwn } from './own-changes.js';
 import { parseMonitorLine } from './parse-line.js';
 import { type FdbLine, type NeighbourLine, parseBridgeFdb, parseNeighbour } from './parse-neighbour.js';
 import { MAIN_TABLE, type RouteLine, parseRoute } from './parse-route.js';
@@ -167,9 +168,10 @@ export class KernelWatch {
     // The kernel bounds the buffer by net.core.rmem_max.
     const args = ['-o', '-d', '-N', '-rcvbuf', String(32 << 20), 'monitor', ...objects];
     const child = launch('ip', args, 'none', ['ignore', 'pipe', 'pipe']);
+    const filter = withoutOwn(child.stdout as Readable, this.#options.protocol);
     const lines = new LineSplitter();
     const current = () => generation === this.#generation && !this.#stopped;
-    (child.stdout as Readable).setEncoding('latin1').on('data', (text: string) => {
+    (filter.stdout as Readable).setEncoding('latin1').on('data', (text: string) => {
       lines.push(text, (line) => {
         if (!current()) return;
         if (this.#held !== undefined) this.#held.push(line);
@@ -182,8 +184,12 @@ export class KernelWatch {
       if (text.includes('No buffer space')) this.#overrun();
       else this.#options.onWarning(`ip monitor: ${text.trim()}`);
     });
-    child.on('error', (error) => this.#options.onWarning(`ip monitor cannot be started: ${error.message}`));
-    child.on('close', () => {
+    for (const part of [child, filter]) {
+      part.on('error', (error) => this.#options.onWarning(`ip monitor cannot be started: ${error.message}`));
+    }
+    // It ends when the monitor ends, with the last line; the monitor ends when it has nobody to talk to.
+    filter.on('close', () => {
+      child.kill('SIGKILL');
       if (!current()) return;
       this.stats.deaths++;
       this.#child = undefined;
@@ -358,15 +364,6 @@ export class KernelWatch {
       }
     }
   }
-}
-
-/**
- * Our own route or neighbour entry coming back, tens of thousands in a burst. An administrator who makes a neighbour
- * entry of ours his own leaves our protocol number in it, but not extern_learn.
- */
-function isEcho(line: string): boolean {
-  if (line.startsWith('Deleted ')) return false;
-  return !line.includes(' PERMANENT ') || line.includes(' extern_learn ');
 }
 
 function toRoute(line: RouteLine, iface: IfIndex | undefined): Route {
