@@ -1,7 +1,9 @@
 import { type ConnectOpts, Socket, type SocketConstructorOpts } from 'node:net';
+import { setPriority } from 'node:os';
 import cap from 'cap';
 import { ARP_REPLY } from '../wire/arp.js';
 import { ETHERNET_HEADER_BYTES, ETHER_TYPE_ARP, ETHER_TYPE_IPV4, ETHER_TYPE_RARP } from '../wire/ethernet.js';
+import { FLOOD_ARGUMENT } from './launch.js';
 import { Lane, Outbox } from './outbox.js';
 import {
   CLOSE,
@@ -24,6 +26,7 @@ import {
   encodeText,
   encodeVerdict,
 } from './protocol.js';
+import { Throttle } from './throttle.js';
 
 /**
  * The capture child: reads frames from interfaces and writes frames to them, for a parent at the other end of file
@@ -35,9 +38,12 @@ import {
  */
 
 const PARENT_FD = 3;
-const COUNTERS_INTERVAL_MS = 1000;
+/** Shorter than the window in which the parent judges floods. */
+const COUNTERS_INTERVAL_MS = 400;
 /** After close() libuv still needs the handle's memory, which belongs to the Cap, until the next turn. */
 const KEEP_CLOSED_MS = 1000;
+
+const FLOOD_NICENESS = 10;
 
 /** How long frames are read between two orders; some 600 of them. */
 const REST_MS = 2;
@@ -85,6 +91,10 @@ const channel: SocketConstructorOpts & ConnectOpts = {
 const parent = new Socket(channel);
 parent.on('end', die).on('close', die).on('error', die);
 const outbox = new Outbox(parent, PARENT_FD, die);
+/** Only where no quiet interface would have to sleep with a flooded one. */
+const throttle = process.argv[2] === FLOOD_ARGUMENT ? new Throttle() : undefined;
+// Everybody else goes first: the daemon and the child of the quiet interfaces among them.
+if (throttle !== undefined) setPriority(FLOOD_NICENESS);
 /** For records that belong to no open interface. */
 const ownLane = new Lane();
 outbox.record(ownLane, encodeRecord(READY, 0));
@@ -120,6 +130,7 @@ function open(request: OpenRequest): void {
     tap.frames++;
     const bytes = untag(length);
     if (bytes > 0) outbox.frame(isAnswer() ? answers : lane, FRAME, request.iface, captured, bytes);
+    throttle?.count(outbox.isFull(lane));
   });
   // A VLAN tag that the network card took off is invisible to a filter and put back by libpcap: see untag().
   try {

@@ -8,6 +8,9 @@ export interface Launch {
 /** Measured: the child's heap stays below 10 MB during floods, with a young generation this small. */
 const NODE_FLAGS = ['--max-semi-space-size=1', '--max-old-space-size=64'];
 
+/** Tells a child that it is for flooded interfaces only. */
+export const FLOOD_ARGUMENT = 'flood';
+
 /**
  * How to start the capture child, the most confined way first. Each may be impossible on some machine: setpriv may be
  * missing, the bounding set may be out of reach, and root without its other capabilities may be unable to read a

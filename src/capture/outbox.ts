@@ -65,7 +65,7 @@ export class Outbox {
 
   /** A record whose payload are the first `payloadBytes` of `payload`. It may be shed. */
   frame(lane: Lane, kind: number, iface: number, payload: Uint8Array, payloadBytes: number): void {
-    if (this.#congested && lane.bytes * this.#line(lane).length > BACKLOG_BYTES) {
+    if (this.isFull(lane)) {
       lane.shed++;
       return;
     }
@@ -85,6 +85,11 @@ export class Outbox {
     write(piece.buffer, piece.used, kind, iface, payload, payloadBytes);
     piece.used += size;
     lane.bytes += size;
+  }
+
+  /** What comes now would be thrown away. */
+  isFull(lane: Lane): boolean {
+    return this.#congested && lane.bytes * this.#line(lane).length > BACKLOG_BYTES;
   }
 
   /** A record about an interface, in order with its frames; never shed. */

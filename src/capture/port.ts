@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import type { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import type { IfIndex } from '../mobility/events.js';
-import { childEnvironment, childLaunches } from './launch.js';
+import { FLOOD_ARGUMENT, childEnvironment, childLaunches } from './launch.js';
 import { Lifeline } from './lifeline.js';
 import { Orders } from './orders.js';
 import {
@@ -29,6 +29,7 @@ import {
   type Watched,
   filterOf,
   nextRetryMs,
+  offeredTo,
   retireCounters,
   ringBytesFor,
   statsOf,
@@ -195,7 +196,7 @@ export class Capture {
   #spawn(flood: boolean): Child | undefined {
     const launch = this.#launches[this.#launch];
     if (launch === undefined || this.#ended) return undefined;
-    const process = spawn(launch.file, launch.args, {
+    const process = spawn(launch.file, [...launch.args, ...(flood ? [FLOOD_ARGUMENT] : [])], {
       cwd: '/',
       env: childEnvironment(),
       stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
@@ -396,8 +397,10 @@ export class Capture {
     const limit = ((this.#options.floodFramesPerSecond ?? FLOOD_FRAMES_PER_SECOND) * FLOOD_WINDOW_MS) / 1000;
     const now = performance.now();
     for (const watched of this.#watched.values()) {
-      const frames = watched.frames - watched.framesBefore;
-      watched.framesBefore = watched.frames;
+      // A daemon that does not keep up hears only a part of a flood.
+      const offered = offeredTo(watched);
+      const frames = offered - watched.framesBefore;
+      watched.framesBefore = offered;
       const { child } = watched;
       if (child === undefined || !watched.open || watched.next !== undefined) continue;
       if (frames > limit / 10) watched.quietSince = now;

@@ -39,7 +39,7 @@ export interface Watched<C> {
   /** The last reason told to the daemon, so that it is told once. */
   reason: string;
   frames: number;
-  /** `frames` when the present window began. */
+  /** Frames offered when the present window began. */
   framesBefore: number;
   /** Windows in a row that were floods. */
   floodWindows: number;
@@ -90,6 +90,11 @@ export function nextRetryMs(watched: Watched<unknown>): number {
 export function retireCounters(watched: Watched<unknown>): void {
   watched.former = sum(watched.former, watched.counters);
   watched.counters = NO_COUNTERS;
+}
+
+/** Frames delivered, and those that were lost on the way. */
+export function offeredTo({ frames, former, counters }: Watched<unknown>): number {
+  return frames + former.shed + counters.shed + former.kernelDropped + counters.kernelDropped;
 }
 
 export function statsOf(watched: Watched<{ readonly flood: boolean }>): InterfaceStats {
