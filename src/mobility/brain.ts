@@ -24,8 +24,27 @@ import { Topology } from './topology.js';
 /** A claim is not deleted earlier than this after a remote one appeared: FRR may then keep a ghost (DESIGN 3.3). */
 export const GHOST_WINDOW_MS = 20;
 const GHOST_REPAIR_MS = 50;
+/** Newcomers of one interface that have not answered yet, some 30 MB: hosts answer in milliseconds, forgers never. */
+const MAX_UNPROVEN = 20_000;
 /** Five times a second while a displacing claim is fresh (DESIGN 3.3). */
 const DISPLACED_INTERVAL_MS = 200;
+
+/** Offsets of the tries and of the verdict, ms (DESIGN 3.2). */
+interface Pace {
+  readonly tries: readonly number[];
+  readonly verdictMs: number;
+}
+
+const PACES: Readonly<Partial<Record<QuestionPurpose, Pace>>> = {
+  prove: { tries: [0, 50, 150], verdictMs: 500 },
+  keepalive: { tries: [0, 250, 500], verdictMs: 750 },
+  displaced: { tries: [0, 200, 400], verdictMs: 600 },
+};
+
+/** Is it still at its old place (DESIGN 3.3)? */
+function checkPace(v: number): Pace {
+  return { tries: [0, v / 3, (2 * v) / 3], verdictMs: v };
+}
 
 /** What the brain knows, and the verbs in which its rules are written. The rules themselves are in the files beside. */
 export class Brain {
@@ -53,7 +72,9 @@ export class Brain {
 
   private actions: Action[] = [];
   private limits: Limits;
+  /** Open proofs of each MAC and on each interface. */
   private readonly open = new Map<Mac, number>();
+  private readonly unproven = new Map<IfIndex, number>();
   private readonly remembered = new Set<Host>();
 
   constructor(public policy: Policy) {
@@ -272,15 +293,7 @@ export class Brain {
   ask(host: Host, purpose: QuestionPurpose, place: Place): Question | undefined {
     const sourceIp = this.topology.probeSource(place.iface, host.ip);
     if (sourceIp === undefined || sourceIp === host.ip) return undefined;
-    const v = this.verdictMs(host);
-    const [tries, verdictMs] =
-      purpose === 'prove'
-        ? [[0, 50, 150], 500]
-        : purpose === 'keepalive'
-          ? [[0, 250, 500], 750]
-          : purpose === 'displaced'
-            ? [[0, 200, 400], 600]
-            : [[0, v / 3, (2 * v) / 3], v];
+    const { tries, verdictMs } = PACES[purpose] ?? checkPace(this.verdictMs(host));
     const question: Question = {
       purpose,
       place,
@@ -333,9 +346,9 @@ export class Brain {
 
   /** Opens, replaces or closes the question to a new place of a host. */
   setCandidate(host: Host, candidate: Candidate | undefined): void {
-    if (host.candidate !== undefined) this.countOpen(host.candidate.place.mac, -1);
+    if (host.candidate !== undefined) this.countOpen(host.candidate.place, -1);
     host.candidate = candidate;
-    if (candidate !== undefined) this.countOpen(candidate.place.mac, 1);
+    if (candidate !== undefined) this.countOpen(candidate.place, 1);
   }
 
   /** Gives up the question to a new place, and with it the state that consists of nothing else. */
@@ -346,16 +359,18 @@ export class Brain {
     else this.touch(host);
   }
 
-  private countOpen(mac: Mac, by: 1 | -1): void {
+  private countOpen({ mac, iface }: Place, by: 1 | -1): void {
     const count = (this.open.get(mac) ?? 0) + by;
     if (count > 0) this.open.set(mac, count);
     else this.open.delete(mac);
+    this.unproven.set(iface, (this.unproven.get(iface) ?? 0) + by);
   }
 
   // --- limits and reports ------------------------------------------------------------------------------------------
 
   /** Whether this interface may bring one more newcomer. */
   admitNewcomer(iface: IfIndex): boolean {
+    if ((this.unproven.get(iface) ?? 0) >= MAX_UNPROVEN) return false;
     return this.limits.admitNewcomer(this.topology.nameOf(iface) ?? '', this.now);
   }
 
@@ -390,14 +405,15 @@ export class Brain {
     this.emit({ kind: 'evidence', evidence, ip, mac, iface, interface: name, rttMs, at: this.now });
   }
 
-  /** Reports a trouble once a minute per kind, address and MAC. */
+  /** Reports a trouble once a minute per kind, address and MAC; a storm once per interface, whatever its senders. */
   alarm(
     alarm: AlarmKind,
     message: string,
     what: { ip?: Ip; place?: Place | undefined; other?: Place | 'remote' | undefined },
   ): void {
     const { ip, place, other } = what;
-    if (!this.limits.isNews(`${alarm} ${ip} ${place?.mac}`, this.now)) return;
+    const about = alarm === 'newcomer-storm' ? place?.iface : `${ip} ${place?.mac}`;
+    if (!this.limits.isNews(`${alarm} ${about}`, this.now)) return;
     const otherPlace = other === 'remote' ? undefined : other;
     this.emit({
       kind: 'alarm',

@@ -8,7 +8,7 @@ import { wakeHost } from './links.js';
 import { awayLost, checkDespiteRemote } from './remote.js';
 
 /** Hosts that are looked at in one go, some milliseconds of work: thousands may be due at once after a burst. */
-const HOSTS_PER_TICK = 200;
+const HOSTS_PER_TICK = 128;
 
 /** Everything whose time has come, or the first part of it: then the next deadline is already past. */
 export function tick(brain: Brain): void {
