@@ -5,6 +5,7 @@ import { MoveMeter } from './moves.js';
 import { Lab } from './namespace.js';
 import { waitFor } from './program.js';
 import { type FirstHop, HOST, RoutedSite, type RoutedSiteOptions } from './routed-site.js';
+import { SOAK } from './story.js';
 
 /**
  * Many short stories on one site of several routers, since starting one takes longer than most stories. Every chapter
@@ -17,7 +18,7 @@ export interface Tour {
   chapter(title: string, tell: () => Promise<void>): Promise<void>;
 }
 
-const CHAPTER_MS = 120_000;
+const CHAPTER_MS = SOAK ? 900_000 : 120_000;
 
 /** `MARPD_CHAPTER='random|TCP'`: only those chapters, for whoever looks for a fault. */
 const WANTED = process.env.MARPD_CHAPTER === undefined ? undefined : new RegExp(process.env.MARPD_CHAPTER);
@@ -27,7 +28,7 @@ export function tour(
   title: string,
   options: RoutedSiteOptions,
   tell: (tour: Tour) => Promise<void>,
-  timeoutMs = 600_000,
+  timeoutMs = SOAK ? 3_600_000 : 600_000,
 ): void {
   test(`${engine}: ${title}`, { timeout: timeoutMs }, async (context) => {
     const lab = new Lab();
