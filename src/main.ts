@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import './heap.js';
 import { readArguments } from './arguments.js';
 import { checkCapBuild } from './capture/native.js';
 import { ConfigError, configForInterfaces, loadConfig } from './config.js';

@@ -24,8 +24,8 @@ import { Topology } from './topology.js';
 /** A claim is not deleted earlier than this after a remote one appeared: FRR may then keep a ghost (DESIGN 3.3). */
 export const GHOST_WINDOW_MS = 20;
 const GHOST_REPAIR_MS = 50;
-/** Newcomers of one interface that have not answered yet, some 30 MB: hosts answer in milliseconds, forgers never. */
-const MAX_UNPROVEN = 20_000;
+/** Newcomers of one interface that have not answered yet: hosts answer in milliseconds (a burst of 100,000: 2,500). */
+const MAX_UNPROVEN = 8192;
 /** Five times a second while a displacing claim is fresh (DESIGN 3.3). */
 const DISPLACED_INTERVAL_MS = 200;
 
