@@ -33,6 +33,8 @@ export interface Engine {
   neighbours(): number;
   /** Every /32 of every table, kernel excepted. */
   holdings(): Holding[];
+  /** All it says about one host, for a failing test. */
+  explain(ip: string): string;
   /** What a person types to look at it. */
   readonly commands: readonly string[];
 }
@@ -165,6 +167,13 @@ class Frr implements Engine {
     return [...zebra, ...(this.name === 'frr-bgp' ? this.#bgpPaths() : this.#linkStates())];
   }
 
+  explain(ip: string): string {
+    const protocol = this.name === 'frr-bgp' ? `show bgp ipv4 unicast ${ip}/32` : 'show ip ospf route';
+    return ['show ip route', 'show ip nht', protocol]
+      .map((command) => `${command}\n${run([...this.#vtysh, '-c', command])}`)
+      .join('\n');
+  }
+
   #linkStates(): Holding[] {
     const { asExternalLinkStates } = this.#json<{ asExternalLinkStates?: LinkState[] }>(
       'ospfd',
@@ -270,6 +279,10 @@ class Bird implements Engine {
       holdings.push({ table: 'bird', ip, by });
     }
     return holdings;
+  }
+
+  explain(ip: string): string {
+    return this.#birdc(`show route for ${ip} all`);
   }
 
   #birdc(command: string): string {

@@ -5,7 +5,7 @@ import { Host, macFor } from './host.js';
 import { pause, staysTrue, waitFor } from './program.js';
 import { type FirstHop, HOST, PLACES, type RoutedSite } from './routed-site.js';
 import { SOAK } from './story.js';
-import { type Tour, atRest, tour } from './tour.js';
+import { type Tour, atRest, recover, tour } from './tour.js';
 import { Transfer } from './transfer.js';
 
 /**
@@ -108,12 +108,12 @@ export function cleanMoves(engine: EngineName): void {
         await site.move(host, meter.at, { carrierDrop: random() < 0.5 });
         await pause(30 + random() ** 3 * 2500);
         if (i % 20 === 19) {
-          await atRest(site, meter.at);
-          await site.clean(new Map(meter.at === 'r1' ? [] : [[HOST, meter.at]]));
+          await noGhosts(site, meter.at);
         }
       }
-      await atRest(site, meter.at);
-      await site.clean(new Map(meter.at === 'r1' ? [] : [[HOST, meter.at]]));
+      await noGhosts(site, meter.at);
+      // Back within a verdict looks like a second living host, and R1 keeps its claim for as long as it remembers that.
+      if ((await disputes(site)).contested) await recover(site, meter);
     });
 
     if (thorough(engine))
@@ -145,6 +145,23 @@ export function cleanMoves(engine: EngineName): void {
       evacuation(site, meter),
     );
   });
+}
+
+/** Waits until the host is at rest there, and nobody else announces it; at home nobody does, unless it is disputed. */
+async function noGhosts(site: RoutedSite, at: FirstHop): Promise<void> {
+  const { ctl } = site.marpd(at);
+  const view = await waitFor(
+    async () => {
+      const host = await ctl.host(HOST);
+      const rests =
+        host?.state === 'home' || (host?.state === 'settled' && (at !== 'r1' || host.contest !== null));
+      return rests ? host : undefined;
+    },
+    20_000,
+    `the host to be at rest at ${at}`,
+    20,
+  );
+  await site.clean(new Map(view.state === 'home' ? [] : [[HOST, at]]));
 }
 
 async function evacuation(site: RoutedSite, meter: Tour['meter']): Promise<void> {

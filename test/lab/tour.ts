@@ -95,6 +95,7 @@ class Situation {
       );
     }
     lines.push(meter.host.namespace.exec('ip', 'neigh'));
+    lines.push(site.engine('r3').explain(HOST));
     lines.push('  what the tables would have to lose, if it was at home:', ...site.ghosts(new Map()));
     return lines.join('\n');
   }
@@ -112,7 +113,7 @@ export async function home(site: RoutedSite, meter: MoveMeter): Promise<void> {
 }
 
 /** Starts what is dead, ends all disputes, and brings the host home. */
-async function recover(site: RoutedSite, meter: MoveMeter): Promise<void> {
+export async function recover(site: RoutedSite, meter: MoveMeter): Promise<void> {
   for (const marpd of site.marpds.values()) if (marpd.program?.running !== true) await marpd.start('lan0');
   await site.move(meter.host, 'r1');
   meter.at = 'r1';
