@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import type { EngineName } from './engines.js';
-import { Crowd, monotonicNs, sweepHosts } from './gauges.js';
+import { evacuation } from './evacuation.js';
+import { monotonicNs } from './gauges.js';
 import { Host, macFor } from './host.js';
 import { pause, staysTrue, waitFor } from './program.js';
 import { type FirstHop, HOST, PLACES, type RoutedSite } from './routed-site.js';
@@ -162,52 +163,6 @@ async function noGhosts(site: RoutedSite, at: FirstHop): Promise<void> {
     20,
   );
   await site.clean(new Map(view.state === 'home' ? [] : [[HOST, at]]));
-}
-
-async function evacuation(site: RoutedSite, meter: Tour['meter']): Promise<void> {
-  await site.unplug(meter.host);
-  const ranges = [
-    ['10.1.1.10', 245],
-    ['10.2.2.2', 253],
-    ['10.1.1.2', 2],
-  ] as const;
-  const hypervisor = new Host(site.network, 'hypervisor', { address: '10.99.0.1/24', gateway: '10.99.0.2' });
-  const crowds: Crowd[] = [];
-  for (const [first, count] of ranges) crowds.push(await Crowd.start(hypervisor.namespace, first, count));
-  const everybody = (limitMs: number) =>
-    Promise.all(ranges.map(([first, count]) => sweepHosts(site.remote, first, count, limitMs)));
-  for (const [at, limitMs] of [
-    ['r2', 15_000],
-    ['r4', 10_000],
-  ] as const) {
-    const { spoke } = await site.move(hypervisor, at);
-    for (const crowd of crowds) crowd.announce();
-    const reached = Math.max(...(await everybody(limitMs)));
-    const tookMs = (reached - spoke) / 1e6;
-    // The first time the daemons have never seen any of them; the second is the evacuation.
-    if (at === 'r4') assert.ok(tookMs < 2000, `it took ${tookMs.toFixed(0)} ms`);
-    const truth = new Map(
-      ranges.flatMap(([first, count]) =>
-        PLACES[at].lan.startsWith(first.slice(0, 6))
-          ? []
-          : Array.from({ length: count }, (_, i) => [addressAfter(first, i), at] as const),
-      ),
-    );
-    await waitFor(
-      async () => site.ghosts(truth).length === 0,
-      20_000,
-      `one announcer for each of the ${truth.size}`,
-      500,
-    );
-  }
-  await site.unplug(hypervisor);
-  await site.move(meter.host, 'r1');
-  await site.clean(new Map(), 30_000);
-}
-
-function addressAfter(first: string, offset: number): string {
-  const dot = first.lastIndexOf('.') + 1;
-  return first.slice(0, dot) + (Number(first.slice(dot)) + offset);
 }
 
 /** Daemons that die or restart around a move. */

@@ -117,6 +117,19 @@ export async function recover(site: RoutedSite, meter: MoveMeter): Promise<void>
   for (const marpd of site.marpds.values()) if (marpd.program?.running !== true) await marpd.start('lan0');
   await site.move(meter.host, 'r1');
   meter.at = 'r1';
+  // A claim that is cleared in the middle of a move gives the host back to whoever has not withdrawn yet.
+  await waitFor(
+    async () => {
+      const state = (await site.marpd('r1').ctl.host(HOST))?.state;
+      const others = site.firstHops.filter(
+        (role) => role !== 'r1' && site.marpd(role).routesOf(HOST).length > 0,
+      );
+      return (state === 'settled' || state === 'home') && others.length === 0;
+    },
+    20_000,
+    'the host to be held at home only',
+    100,
+  );
   await waitFor(
     async () => {
       for (const { ctl } of site.marpds.values()) await ctl.post('/v1/clear', { ip: HOST });
