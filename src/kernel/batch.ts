@@ -62,11 +62,11 @@ const NO_FAILURES: Outcomes = [];
 /** Commands between two barriers of one flush: how far behind an acknowledgement may be. */
 const BARRIER_EVERY = 64;
 /**
- * Lines after which a process is replaced, when nothing is under way and when something is: 8 and 32 MiB leaked. A new
+ * Lines after which a process is replaced, when nothing is under way and when something is: 8 and 16 MiB leaked. A new
  * one stops the event loop for some 3 ms (fork), so it is not to be had for every hundred newcomers.
  */
 const QUIET_LIFE_LINES = 2048;
-const BUSY_LIFE_LINES = 8192;
+const BUSY_LIFE_LINES = 4096;
 const BACK_OFF_MS = [0, 0, 0, 50, 200, 1000, 5000];
 
 export class IpBatch {
