@@ -6,7 +6,7 @@ import { Host, macFor } from './host.js';
 import { pause, staysTrue, waitFor } from './program.js';
 import { type FirstHop, HOST, PLACES, type RoutedSite } from './routed-site.js';
 import { SOAK } from './story.js';
-import { type Tour, atRest, recover, tour } from './tour.js';
+import { atRest, recover, tour } from './tour.js';
 import { Transfer } from './transfer.js';
 
 /**
