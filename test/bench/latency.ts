@@ -6,6 +6,7 @@ import { BenchRouter } from './router.js';
 const GAP_MS = 5;
 const REFRESH_PER_SECOND = 50_000;
 const KNOWN_HOSTS = 5000;
+const WARM_UP = 3000;
 
 /** A lone newcomer, with either policy, beside the floor; then the same while known hosts make a din. */
 export const latency: Part = {
@@ -27,7 +28,10 @@ export const latency: Part = {
       const newcomers = (lan: number, count: number) =>
         measureLatency(router.port(lan), router.newcomers(count), count, GAP_MS);
       // A daemon that just started runs code that the compiler has not seen yet.
-      for (const lan of [0, 1]) await newcomers(lan, hosts);
+      for (const lan of [0, 1]) {
+        await measureBurst(router.port(lan), router.newcomers(WARM_UP), WARM_UP, WARM_UP / 2);
+        await newcomers(lan, hosts);
+      }
 
       const floor: Latency[] = [];
       const after: Latency[] = [];
