@@ -21,6 +21,13 @@ const OUTAGE_MS: Readonly<Record<EngineName, number>> = {
   'frr-bgp': 600,
   'bird-ospf': 12_000,
 };
+/** Shortest stay at one place. A host that is gone before the engine has told of it looks like two to marpd. */
+const RESTLESS_MS: Readonly<Record<EngineName, number>> = {
+  'frr-ospf': 30,
+  'bird-bgp': 30,
+  'frr-bgp': 350,
+  'bird-ospf': 6000,
+};
 const SETTLE_MS = 1000;
 /** A settled claim is the incumbent's when nobody has objected for one more settle. */
 const UNOPPOSED_MS = SETTLE_MS + 300;
@@ -107,7 +114,7 @@ export function cleanMoves(engine: EngineName): void {
         const others = site.firstHops.filter((role) => role !== meter.at);
         meter.at = others[Math.floor(random() * others.length)] as FirstHop;
         await site.move(host, meter.at, { carrierDrop: random() < 0.5 });
-        await pause(30 + random() ** 3 * 2500);
+        await pause(RESTLESS_MS[engine] + random() ** 3 * 2500);
         if (i % 20 === 19) {
           await noGhosts(site, meter.at);
         }
