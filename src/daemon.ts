@@ -214,6 +214,9 @@ export class Daemon {
         case 'echo':
           this.kernel.carryOut(action);
           break;
+        case 'absorb':
+          this.capture.absorb(action.iface, action.ip, action.mac, action.forMs);
+          break;
         case 'watch-strays':
           this.watchStrays(action.iface, action.mac, action.watch);
           break;
@@ -342,7 +345,7 @@ export class Daemon {
     return viewInterfaces(this.router, this.config.policy, (iface) => ({
       capturing: known.get(iface)?.open ?? false,
       reason: this.captureReasons.get(iface),
-      frames: known.get(iface)?.frames ?? 0,
+      frames: (known.get(iface)?.frames ?? 0) + (known.get(iface)?.absorbed ?? 0),
     }));
   }
 

@@ -25,6 +25,8 @@ export interface Gauges {
     readonly shed?: number;
     /** Frames that the kernel refused to send. */
     readonly sendFailed?: number;
+    /** Announcements that said nothing new and were kept back in the capture process. */
+    readonly absorbed?: number;
   }>;
   readonly capture: { readonly children: number; readonly restarts: number };
   readonly kernel: {
@@ -167,9 +169,17 @@ export class Metrics {
     this.#counter('marpd_evidence_total', 'Frames acted on that are no mere refresh.', ['kind'], (add) => {
       for (const kind of EVIDENCE_KINDS) add({ kind }, this.#evidence.get(kind) ?? 0);
     });
-    this.#counter('marpd_frames_received_total', 'Frames captured.', ['interface'], (add) => {
+    this.#counter('marpd_frames_received_total', 'Frames that reached us.', ['interface'], (add) => {
       for (const { name, frames } of this.#read().interfaces) add({ interface: name }, frames);
     });
+    this.#counter(
+      'marpd_frames_absorbed_total',
+      'Announcements of known hosts that the capture process kept back.',
+      ['interface'],
+      (add) => {
+        for (const { name, absorbed = 0 } of this.#read().interfaces) add({ interface: name }, absorbed);
+      },
+    );
     this.#counter(
       'marpd_frames_lost_total',
       'Frames that never reached us.',

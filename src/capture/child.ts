@@ -1,11 +1,12 @@
 import { type ConnectOpts, Socket, type SocketConstructorOpts } from 'node:net';
-import { setPriority } from 'node:os';
 import cap from 'cap';
 import { ARP_REPLY } from '../wire/arp.js';
 import { ETHERNET_HEADER_BYTES, ETHER_TYPE_ARP, ETHER_TYPE_IPV4, ETHER_TYPE_RARP } from '../wire/ethernet.js';
+import { Absorber } from './absorber.js';
 import { FLOOD_ARGUMENT } from './launch.js';
 import { Lane, Outbox } from './outbox.js';
 import {
+  ABSORB,
   CLOSE,
   CLOSED,
   FAILED,
@@ -20,6 +21,7 @@ import {
   SEND_FAILED,
   SNAP_BYTES,
   UNUSABLE,
+  decodeAbsorb,
   decodeOpen,
   encodeCounters,
   encodeRecord,
@@ -43,8 +45,6 @@ const COUNTERS_INTERVAL_MS = 400;
 /** After close() libuv still needs the handle's memory, which belongs to the Cap, until the next turn. */
 const KEEP_CLOSED_MS = 1000;
 
-const FLOOD_NICENESS = 10;
-
 /** How long frames are read between two orders; some 600 of them. */
 const REST_MS = 2;
 
@@ -58,8 +58,11 @@ interface Tap {
   readonly lane: Lane;
   /** For answers to our own questions, among others. */
   readonly answers: Lane;
+  /** For what known hosts say. */
+  readonly refreshes: Lane;
   frames: number;
   reportedFrames: number;
+  absorbed: number;
   sendFailed: number;
   reportedSendFailed: number;
 }
@@ -91,18 +94,18 @@ const channel: SocketConstructorOpts & ConnectOpts = {
 const parent = new Socket(channel);
 parent.on('end', die).on('close', die).on('error', die);
 const outbox = new Outbox(parent, PARENT_FD, die);
+const absorber = new Absorber();
 /** Only where no quiet interface would have to sleep with a flooded one. */
 const throttle = process.argv[2] === FLOOD_ARGUMENT ? new Throttle() : undefined;
-// Everybody else goes first: the daemon and the child of the quiet interfaces among them.
-if (throttle !== undefined) setPriority(FLOOD_NICENESS);
 /** For records that belong to no open interface. */
-const ownLane = new Lane();
+const ownLane = new Lane('news');
 outbox.record(ownLane, encodeRecord(READY, 0));
 setInterval(reportCounters, COUNTERS_INTERVAL_MS);
 
 function obey(kind: number, iface: number, payload: Uint8Array): void {
   if (kind === INJECT) return inject(iface, payload);
   if (kind === READ) return outbox.acknowledge(iface);
+  if (kind === ABSORB) return absorb(iface, payload);
   if (kind === OPEN) {
     const request = decodeOpen(iface, payload);
     orders.push(() => open(request));
@@ -123,13 +126,22 @@ function nextOrder(): void {
 function open(request: OpenRequest): void {
   close(request.iface);
   const handle = new cap.Cap();
-  const lane = new Lane();
-  const answers = new Lane(true);
-  const tap = { handle, lane, answers, frames: 0, reportedFrames: 0, sendFailed: 0, reportedSendFailed: 0 };
+  const lane = new Lane('news');
+  const tap: Tap = {
+    handle,
+    lane,
+    answers: new Lane('answers'),
+    refreshes: new Lane('refreshes'),
+    frames: 0,
+    reportedFrames: 0,
+    absorbed: 0,
+    sendFailed: 0,
+    reportedSendFailed: 0,
+  };
   handle.on('packet', (length) => {
     tap.frames++;
     const bytes = untag(length);
-    if (bytes > 0) outbox.frame(isAnswer() ? answers : lane, FRAME, request.iface, captured, bytes);
+    if (bytes > 0) pass(tap, request.iface, bytes);
     throttle?.count(outbox.isFull(lane));
   });
   // A VLAN tag that the network card took off is invisible to a filter and put back by libpcap: see untag().
@@ -150,12 +162,33 @@ function open(request: OpenRequest): void {
   outbox.record(lane, encodeVerdict(OPENED, request.iface, request.serial, ''));
 }
 
+/** Hands on what is in `captured`: answers first, what known hosts say last. */
+function pass(tap: Tap, iface: number, bytes: number): void {
+  let lane = tap.answers;
+  if (!isAnswer()) {
+    const familiarity = absorber.familiarity(iface, captured, bytes, performance.now());
+    if (familiarity === 'absorbed') {
+      tap.absorbed++;
+      return;
+    }
+    lane = familiarity === 'known' ? tap.refreshes : tap.lane;
+  }
+  outbox.frame(lane, FRAME, iface, captured, bytes);
+}
+
+function absorb(iface: number, payload: Uint8Array): void {
+  const { ip, macHigh, macLow, forMs } = decodeAbsorb(payload);
+  if (forMs === 0) absorber.revoke(iface, ip, macHigh, macLow);
+  else absorber.absorb(iface, ip, macHigh, macLow, performance.now() + forMs);
+}
+
 function close(iface: number): void {
   const tap = taps.get(iface);
   if (tap === undefined) return;
   taps.delete(iface);
   tap.handle.close();
   setTimeout(() => tap.handle, KEEP_CLOSED_MS);
+  outbox.join(tap.refreshes, tap.lane);
   outbox.join(tap.answers, tap.lane);
   outbox.record(tap.lane, encodeRecord(CLOSED, iface));
 }
@@ -221,8 +254,9 @@ function reportCounters(): void {
       encodeCounters(iface, {
         kernelReceived: counts?.received ?? 0,
         kernelDropped: counts?.dropped ?? 0,
-        shed: tap.lane.shed + tap.answers.shed,
+        shed: tap.lane.shed + tap.answers.shed + tap.refreshes.shed,
         sendFailed: tap.sendFailed,
+        absorbed: tap.absorbed,
       }),
     );
   }

@@ -8,9 +8,10 @@ import { HEADER_BYTES, MAX_PAYLOAD_BYTES, writeHeader } from './protocol.js';
  * While the parent keeps up, records are gathered in one buffer and written synchronously, at the latest at the end
  * of the turn of the event loop: a lone frame is on its way within microseconds, a flood costs one system call per
  * batch. The parent says what it has read; when that falls behind, every interface queues in lanes of its own and the
- * lanes take turns, so that a frame from a quiet interface overtakes whatever a flooded one has piled up. Urgent lanes
- * have most of the turns: a host's answer must not wait behind the newcomers of a burst until it counts as silence.
- * Within a lane order is kept.
+ * lanes take turns, so that a frame from a quiet interface overtakes whatever a flooded one has piled up. Lanes of
+ * answers have most of the turns: a host's answer must not wait behind the newcomers of a burst until it counts as
+ * silence. Lanes of refreshes have the fewest: they say of known hosts what is believed anyway. Within a lane order is
+ * kept.
  */
 
 const BATCH_BYTES = 16_384;
@@ -18,10 +19,24 @@ const BATCH_BYTES = 16_384;
 const WINDOW_BYTES = 24_576;
 /** A lane begins with a small piece: one late frame must not cost 16 KB on each of hundreds of interfaces. */
 const FIRST_PIECE_BYTES = 1024;
-/** 100,000 newcomers in one burst must fit, whatever the parent is doing. Interfaces in trouble share it equally. */
-const BACKLOG_BYTES = 8 * 1024 * 1024;
-/** Pieces from urgent lanes before one from the others. */
-const URGENT_TURNS = 3;
+/**
+ * 100,000 newcomers in one burst must fit, whatever the parent is doing. Interfaces in trouble share it equally. An old
+ * refresh is worth nothing.
+ */
+const BACKLOG_BYTES: Readonly<Record<Rank, number>> = {
+  answers: 8 * 1024 * 1024,
+  news: 8 * 1024 * 1024,
+  refreshes: 256 * 1024,
+};
+/** Who has the next turn, over and over; when there is nothing of its rank the next in this order is asked. */
+const RANKS = ['answers', 'news', 'refreshes'] as const;
+const TURNS: readonly Rank[] = [
+  ...['answers', 'answers', 'answers', 'news'],
+  ...['answers', 'answers', 'answers', 'news'],
+  ...['answers', 'answers', 'answers', 'refreshes'],
+] as Rank[];
+
+export type Rank = (typeof RANKS)[number];
 
 /** The queue of one interface; empty as long as the parent keeps up. */
 export class Lane {
@@ -30,7 +45,7 @@ export class Lane {
   readonly pieces: Piece[] = [];
   bytes = 0;
 
-  constructor(readonly urgent = false) {}
+  constructor(readonly rank: Rank) {}
 }
 
 interface Piece {
@@ -52,9 +67,8 @@ export class Outbox {
   /** A piece is with libuv. */
   #writing = false;
   /** Lanes that hold pieces, in the order in which their turn comes. */
-  readonly #waiting: Lane[] = [];
-  readonly #urgent: Lane[] = [];
-  #urgentTurns = 0;
+  readonly #lines: Readonly<Record<Rank, Lane[]>> = { answers: [], news: [], refreshes: [] };
+  #turn = 0;
 
   /** `fd` is the socket's; `onLost` is called when the parent is gone. */
   constructor(socket: Socket, fd: number, onLost: () => void) {
@@ -89,7 +103,7 @@ export class Outbox {
 
   /** What comes now would be thrown away. */
   isFull(lane: Lane): boolean {
-    return this.#congested && lane.bytes * this.#line(lane).length > BACKLOG_BYTES;
+    return this.#congested && lane.bytes * this.#line(lane).length > BACKLOG_BYTES[lane.rank];
   }
 
   /** A record about an interface, in order with its frames; never shed. */
@@ -125,15 +139,16 @@ export class Outbox {
   /** What waits in one lane shall go before what comes in the other: an interface has had its last frame. */
   join(lane: Lane, last: Lane): void {
     if (lane.bytes === 0) return;
-    this.#urgent.splice(this.#urgent.indexOf(lane), 1);
-    if (last.bytes === 0) this.#waiting.push(last);
+    const line = this.#line(lane);
+    line.splice(line.indexOf(lane), 1);
+    if (last.bytes === 0) this.#line(last).push(last);
     last.pieces.unshift(...lane.pieces.splice(0));
     last.bytes += lane.bytes;
     lane.bytes = 0;
   }
 
   #line(lane: Lane): Lane[] {
-    return lane.urgent ? this.#urgent : this.#waiting;
+    return this.#lines[lane.rank];
   }
 
   #scheduleTurn(): void {
@@ -176,17 +191,20 @@ export class Outbox {
   }
 
   #nextPiece(): Piece | undefined {
-    const isUrgent =
-      this.#waiting.length === 0 || (this.#urgent.length > 0 && this.#urgentTurns < URGENT_TURNS);
-    this.#urgentTurns = isUrgent ? this.#urgentTurns + 1 : 0;
-    const line = isUrgent ? this.#urgent : this.#waiting;
-    const lane = line.shift();
+    const favoured = this.#lines[TURNS[this.#turn] as Rank];
+    this.#turn = (this.#turn + 1) % TURNS.length;
+    const line = favoured.length > 0 ? favoured : RANKS.map((rank) => this.#lines[rank]).find(hasAny);
+    const lane = line?.shift();
     const piece = lane?.pieces.shift();
-    if (lane === undefined || piece === undefined) return undefined;
+    if (line === undefined || lane === undefined || piece === undefined) return undefined;
     lane.bytes -= piece.used;
     if (lane.bytes > 0) line.push(lane);
     return piece;
   }
+}
+
+function hasAny(line: readonly Lane[]): boolean {
+  return line.length > 0;
 }
 
 /** The piece of the lane to which `size` more bytes may be added. */

@@ -2,10 +2,13 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import type { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import type { IfIndex } from '../mobility/events.js';
+import { type Ip, type Mac, isIpv4 } from '../wire/addresses.js';
 import { FLOOD_ARGUMENT, childEnvironment, childLaunches } from './launch.js';
 import { Lifeline } from './lifeline.js';
 import { Orders } from './orders.js';
 import {
+  ABSORB,
+  ABSORB_BYTES,
   CLOSE,
   CLOSED,
   COUNTERS,
@@ -21,6 +24,7 @@ import {
   decodeVerdict,
   encodeOpen,
   encodeRecord,
+  writeAbsorb,
 } from './protocol.js';
 import { type CaptureStats, residentBytes } from './stats.js';
 import {
@@ -104,6 +108,7 @@ export class Capture {
   #ended = false;
   #fatalTold = false;
   readonly #floodTimer: NodeJS.Timeout;
+  readonly #absorb = new Uint8Array(ABSORB_BYTES);
   readonly #totals = { frames: 0, batches: 0, sent: 0, sendRefused: 0, restarts: 0 };
 
   /** Nothing happens before the first open(). No callback is called from within a method, except by close(). */
@@ -156,6 +161,18 @@ export class Capture {
     }
     this.#totals.sent++;
     return true;
+  }
+
+  /**
+   * Announcements (sender = target) of this host need not be delivered for so long; 0 revokes it. They still count as
+   * `absorbed`. Nothing else is held back: not its answers, requests or probes, and nothing with another MAC.
+   */
+  absorb(iface: IfIndex, ip: Ip, mac: Mac, forMs: number): void {
+    const child = this.#watched.get(iface)?.child;
+    if (child === undefined || !isIpv4(ip)) return;
+    const macHigh = Math.floor(mac / 2 ** 32);
+    writeAbsorb(this.#absorb, { ip, macHigh, macLow: mac % 2 ** 32, forMs });
+    child.lifeline.inject(ABSORB, iface, this.#absorb);
   }
 
   flush(): void {

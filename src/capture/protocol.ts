@@ -38,6 +38,19 @@ export const CLOSE = 17;
 export const INJECT = 18;
 /** The parent has read so many bytes of the child's records; the number stands in place of the interface. */
 export const READ = 19;
+/** Announcements of a host need not be passed on for a while. */
+export const ABSORB = 20;
+
+/** A time of 0 ms revokes what was allowed. */
+export interface AbsorbRequest {
+  readonly ip: number;
+  /** The first two bytes of the MAC, and the other four. */
+  readonly macHigh: number;
+  readonly macLow: number;
+  readonly forMs: number;
+}
+
+export const ABSORB_BYTES = 16;
 
 export interface OpenRequest {
   readonly iface: number;
@@ -59,6 +72,8 @@ export interface Counters {
   readonly shed: number;
   /** Frames the kernel refused to send. */
   readonly sendFailed: number;
+  /** Announcements of known hosts that the child kept back. */
+  readonly absorbed: number;
 }
 
 /** Writes a header at `at`; the payload follows it. */
@@ -125,11 +140,12 @@ export function decodeVerdict(payload: Uint8Array): { serial: number; text: stri
 }
 
 export function encodeCounters(iface: number, counters: Counters): Uint8Array {
-  const payload = new Uint8Array(16);
+  const payload = new Uint8Array(20);
   writeUint32(payload, 0, counters.kernelReceived);
   writeUint32(payload, 4, counters.kernelDropped);
   writeUint32(payload, 8, counters.shed);
   writeUint32(payload, 12, counters.sendFailed);
+  writeUint32(payload, 16, counters.absorbed);
   return encodeRecord(COUNTERS, iface, payload);
 }
 
@@ -139,6 +155,24 @@ export function decodeCounters(payload: Uint8Array): Counters {
     kernelDropped: readUint32(payload, 4),
     shed: readUint32(payload, 8),
     sendFailed: readUint32(payload, 12),
+    absorbed: readUint32(payload, 16),
+  };
+}
+
+/** Writes the payload into the first ABSORB_BYTES of `payload`. */
+export function writeAbsorb(payload: Uint8Array, { ip, macHigh, macLow, forMs }: AbsorbRequest): void {
+  writeUint32(payload, 0, ip);
+  writeUint32(payload, 4, macHigh);
+  writeUint32(payload, 8, macLow);
+  writeUint32(payload, 12, forMs);
+}
+
+export function decodeAbsorb(payload: Uint8Array): AbsorbRequest {
+  return {
+    ip: readUint32(payload, 0),
+    macHigh: readUint32(payload, 4),
+    macLow: readUint32(payload, 8),
+    forMs: readUint32(payload, 12),
   };
 }
 

@@ -22,7 +22,7 @@ const RING_BUDGET_BYTES = 48 << 20;
 const RING_MOST_BYTES = 4 << 20;
 const RING_LEAST_BYTES = 128 << 10;
 
-const NO_COUNTERS: Counters = { kernelReceived: 0, kernelDropped: 0, shed: 0, sendFailed: 0 };
+const NO_COUNTERS: Counters = { kernelReceived: 0, kernelDropped: 0, shed: 0, sendFailed: 0, absorbed: 0 };
 
 /** One interface that the daemon wants captured, in children of the type C. */
 export interface Watched<C> {
@@ -92,13 +92,14 @@ export function retireCounters(watched: Watched<unknown>): void {
   watched.counters = NO_COUNTERS;
 }
 
-/** Frames delivered, and those that were lost on the way. */
+/** Frames delivered, and those that were kept back or lost on the way. */
 export function offeredTo({ frames, former, counters }: Watched<unknown>): number {
-  return frames + former.shed + counters.shed + former.kernelDropped + counters.kernelDropped;
+  const { shed, kernelDropped, absorbed } = sum(former, counters);
+  return frames + shed + kernelDropped + absorbed;
 }
 
 export function statsOf(watched: Watched<{ readonly flood: boolean }>): InterfaceStats {
-  const { kernelReceived, kernelDropped, shed, sendFailed } = sum(watched.former, watched.counters);
+  const { kernelReceived, kernelDropped, ...counters } = sum(watched.former, watched.counters);
   return {
     iface: watched.link.index,
     name: watched.link.name,
@@ -107,8 +108,7 @@ export function statsOf(watched: Watched<{ readonly flood: boolean }>): Interfac
     flooded: watched.child?.flood === true,
     kernelReceived,
     kernelDrops: kernelDropped,
-    shed,
-    sendFailed,
+    ...counters,
   };
 }
 
@@ -118,5 +118,6 @@ function sum(a: Counters, b: Counters): Counters {
     kernelDropped: a.kernelDropped + b.kernelDropped,
     shed: a.shed + b.shed,
     sendFailed: a.sendFailed + b.sendFailed,
+    absorbed: a.absorbed + b.absorbed,
   };
 }

@@ -24,10 +24,12 @@ import { Topology } from './topology.js';
 /** A claim is not deleted earlier than this after a remote one appeared: FRR may then keep a ghost (DESIGN 3.3). */
 export const GHOST_WINDOW_MS = 20;
 const GHOST_REPAIR_MS = 50;
-/** Newcomers of one interface that have not answered yet: hosts answer in milliseconds (a burst of 100,000: 2,500). */
-const MAX_UNPROVEN = 8192;
+/** Newcomers of one interface that have not answered yet: hosts answer in milliseconds, on a busy machine in 500. */
+const MAX_UNPROVEN = 32_768;
 /** Five times a second while a displacing claim is fresh (DESIGN 3.3). */
 const DISPLACED_INTERVAL_MS = 200;
+/** A host is heard of at least so often, and four times per keepalive, however much of it is absorbed. */
+const ABSORB_MS = 1000;
 
 /** Offsets of the tries and of the verdict, ms (DESIGN 3.2). */
 interface Pace {
@@ -110,6 +112,7 @@ export class Brain {
   /** Moves a host to a state (and a place). Claims and releases follow from here and from nowhere else. */
   enter(host: Host, state: HostState, cause: Cause, place?: Place): void {
     const oldPlace = host.place;
+    if (oldPlace !== undefined) this.heed(host, oldPlace);
     if (place !== undefined) this.table.place(host, place, this.topology.nameOf(place.iface));
     const { settleMs, rememberMs } = this.policy.timers;
     const timing =
@@ -259,6 +262,26 @@ export class Brain {
     if (host.state === 'fresh' && host.displaced) return DISPLACED_INTERVAL_MS;
     const rule = host.place && this.topology.rule(host.place.iface);
     return rule?.keepaliveMs ?? DISPLACED_INTERVAL_MS;
+  }
+
+  /**
+   * A host that is where we believe it to be speaks again after `quietMs`: when it does so often, its announcements
+   * need not come up to us for a while.
+   */
+  absorb(host: Host, quietMs: number): void {
+    const { place } = host;
+    if (place === undefined || (host.state !== 'settled' && host.state !== 'home')) return;
+    const forMs = Math.floor(Math.min(ABSORB_MS, this.keepaliveMs(host) / 4));
+    if (this.now < host.absorbedUntil || quietMs > forMs || forMs < 1) return;
+    host.absorbedUntil = this.now + forMs;
+    this.emit({ kind: 'absorb', iface: place.iface, ip: host.ip, mac: place.mac, forMs });
+  }
+
+  /** From here on every frame of the host counts. */
+  private heed(host: Host, place: Place): void {
+    if (host.absorbedUntil === Number.NEGATIVE_INFINITY) return;
+    host.absorbedUntil = Number.NEGATIVE_INFINITY;
+    this.emit({ kind: 'absorb', iface: place.iface, ip: host.ip, mac: place.mac, forMs: 0 });
   }
 
   /** Asks a held host at once, out of turn, whether it is still there. */

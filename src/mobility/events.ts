@@ -283,6 +283,17 @@ export type Action =
   | { readonly kind: 'ghost'; readonly ip: Ip; readonly present: boolean }
   /** Capture, or no longer, IPv4 packets that this MAC sends to others than us: it may have stale neighbours. */
   | { readonly kind: 'watch-strays'; readonly iface: IfIndex; readonly mac: Mac; readonly watch: boolean }
+  /**
+   * Announcements of this host (sender = target) need not be told for so long: they only say what is believed anyway.
+   * 0 ms: they count again from now on.
+   */
+  | {
+      readonly kind: 'absorb';
+      readonly iface: IfIndex;
+      readonly ip: Ip;
+      readonly mac: Mac;
+      readonly forMs: number;
+    }
   /** ICMP echo bound to the interface of an installed claim. */
   | { readonly kind: 'echo'; readonly ip: Ip; readonly dev: string }
   | ({ readonly kind: 'transition' } & Transition)

@@ -146,7 +146,9 @@ function admit(brain: Brain, iface: IfIndex, ip: Ip, mac: Mac): boolean {
 
 /** A frame of a host where we believe it to be. */
 function refresh(brain: Brain, host: Host): void {
+  const quietMs = brain.now - host.lastHeard;
   host.lastHeard = brain.now;
+  brain.absorb(host, quietMs);
   const purpose = host.check?.purpose;
   if (purpose === 'keepalive' || purpose === 'displaced') closeCheck(brain, host);
 }

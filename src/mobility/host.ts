@@ -75,6 +75,8 @@ export class Host implements Due {
   since = 0;
   cause: Cause = 'sighting';
   lastHeard = Number.NEGATIVE_INFINITY;
+  /** Its announcements at `place` are not told to us before this. */
+  absorbedUntil = Number.NEGATIVE_INFINITY;
   /** Smoothed round-trip time of unambiguous answers (RFC 6298 gain 1/8; Karn: first tries only), ms. */
   rttMs: number | undefined;
   role: Role = 'newcomer';

@@ -1,4 +1,4 @@
-import { hostLength, type Ip, type Mac } from '../../src/wire/addresses.js';
+import { hostLength, type Ip, isIpv4, type Mac } from '../../src/wire/addresses.js';
 import type {
   Action,
   Alarm,
@@ -12,6 +12,7 @@ import type {
   Route,
   Transition,
 } from '../../src/mobility/events.js';
+import { Absorber } from '../../src/capture/absorber.js';
 import type { Policy } from '../../src/mobility/policy.js';
 import { Router } from '../../src/mobility/router.js';
 import type { Clock } from './clock.js';
@@ -56,6 +57,8 @@ export class SimRouter implements KernelListener {
   memories: readonly Memory[] = [];
   /** How often the brain was called, by event kind. */
   readonly events = new Map<Event['kind'], number>();
+  /** As in the capture child, but for its size: nothing that a story tells may depend on what it keeps back. */
+  private absorber = new Absorber(64);
   private readonly replies = new Map<number, (verdict: { ok: boolean; message: string }) => void>();
   private run = 0;
   private token = 0;
@@ -76,6 +79,7 @@ export class SimRouter implements KernelListener {
   start(): void {
     this.run++;
     this.brain = new Router(this.policy);
+    this.absorber = new Absorber(64);
     this.invariants.restart();
     this.desired.clear();
     const { kernel } = this;
@@ -163,6 +167,7 @@ export class SimRouter implements KernelListener {
   }
 
   frame(iface: IfIndex, bytes: Uint8Array): void {
+    if (this.absorber.familiarity(iface, bytes, bytes.length, this.clock.now()) === 'absorbed') return;
     const copy = bytes.slice();
     this.later('capture', () => this.tell({ kind: 'frame', iface, bytes: copy }));
   }
@@ -216,6 +221,9 @@ export class SimRouter implements KernelListener {
       case 'ghost':
         this.later('ip', () => this.haunt(action.ip, action.present), false);
         return;
+      case 'absorb':
+        this.later('inject', () => this.absorb(action.iface, action.ip, action.mac, action.forMs));
+        return;
       case 'transition':
         this.transitions.push(action);
         return;
@@ -234,6 +242,13 @@ export class SimRouter implements KernelListener {
       case 'answered':
         return;
     }
+  }
+
+  private absorb(iface: IfIndex, ip: Ip, mac: Mac, forMs: number): void {
+    if (!isIpv4(ip)) return;
+    const [high, low] = [Math.floor(mac / 2 ** 32), mac % 2 ** 32];
+    if (forMs === 0) this.absorber.revoke(iface, ip, high, low);
+    else this.absorber.absorb(iface, ip, high, low, this.clock.now() + forMs);
   }
 
   /** Neighbour and new route first, then the other one goes: make before break. */

@@ -137,6 +137,31 @@ export const BOX: readonly Story[] = [
     },
   ),
 
+  story(
+    'one',
+    'a host that announces itself twenty times a second is followed wherever it goes, and missed when it dies',
+    async (world) => {
+      await settleIn(world, 'v', 'a', 'r1');
+      const chatter = async (times: number) => {
+        for (let i = 0; i < times; i++) {
+          await world.announce('v', 'gratuitous-request');
+          await world.advance(50);
+        }
+      };
+      await chatter(60);
+      for (const lan of ['b', 'a', 'b'] as const) {
+        await world.plug('v', lan, { carrierDrop: false });
+        await untilClaimed(world, 'r1', V, lan, 'fresh', MOVE_MS);
+        await chatter(10);
+        await untilClaimed(world, 'r1', V, lan, 'settled', world.settleMs + 100);
+        await chatter(10);
+      }
+      await world.power('v', false);
+      await untilUnclaimed(world, 'r1', V, world.keepaliveMs + 2000);
+      await untilQuiet(world, 1000);
+    },
+  ),
+
   story('one', 'DESIGN 3.2 Keep: a quiet host that lives keeps its claim', async (world) => {
     await settleIn(world, 'v', 'a', 'r1');
     await world.always(

@@ -71,7 +71,7 @@ describe('the capture child writing to its parent', () => {
     t.after(close);
     const outbox = makeOutbox();
     parent.resume();
-    outbox.frame(new Lane(), FRAME, 3, numbered(1), 60);
+    outbox.frame(new Lane('news'), FRAME, 3, numbered(1), 60);
     assert.deepEqual(arrived, []);
     await until(() => arrived.length === 1);
     assert.deepEqual(arrived, [`${FRAME}:3:1`]);
@@ -81,8 +81,8 @@ describe('the capture child writing to its parent', () => {
     const { parent, arrived, outbox: makeOutbox, close } = await connected();
     t.after(close);
     const outbox = makeOutbox();
-    const flooded = new Lane();
-    const quiet = new Lane();
+    const flooded = new Lane('news');
+    const quiet = new Lane('news');
     for (let i = 0; i < 50_000; i++) outbox.frame(flooded, FRAME, 1, numbered(i), 60);
     outbox.frame(quiet, FRAME, 2, numbered(0), 60);
     outbox.record(quiet, encodeRecord(CLOSED, 2));
@@ -107,8 +107,8 @@ describe('the capture child writing to its parent', () => {
     const { parent, arrived, outbox: makeOutbox, close } = await connected();
     t.after(close);
     const outbox = makeOutbox();
-    const newcomers = new Lane();
-    const answers = new Lane(true);
+    const newcomers = new Lane('news');
+    const answers = new Lane('answers');
     for (let i = 0; i < 50_000; i++) outbox.frame(newcomers, FRAME, 1, numbered(i), 60);
     for (let i = 0; i < 100; i++) outbox.frame(answers, FRAME, 1, numbered(100_000 + i), 60);
     parent.resume();
@@ -121,24 +121,42 @@ describe('the capture child writing to its parent', () => {
     const { parent, arrived, outbox: makeOutbox, close } = await connected();
     t.after(close);
     const outbox = makeOutbox();
-    const newcomers = new Lane();
-    const answers = new Lane(true);
+    const newcomers = new Lane('news');
+    const answers = new Lane('answers');
     for (let i = 0; i < 20_000; i++) outbox.frame(answers, FRAME, 1, numbered(i), 60);
     for (let i = 0; i < 1000; i++) outbox.frame(newcomers, FRAME, 1, numbered(100_000 + i), 60);
     outbox.join(answers, newcomers);
     outbox.record(newcomers, encodeRecord(CLOSED, 1));
-    for (let i = 0; i < 20_000; i++) outbox.frame(new Lane(true), FRAME, 2, numbered(i), 60);
+    for (let i = 0; i < 20_000; i++) outbox.frame(new Lane('answers'), FRAME, 2, numbered(i), 60);
     parent.resume();
     await until(() => arrived.length === 41_001);
     assert.ok(arrived.indexOf(`${CLOSED}:1:`) > arrived.indexOf(`${FRAME}:1:19999`));
     assert.ok(arrived.indexOf(`${FRAME}:1:100999`) < 40_000, 'they had turns before the last answer');
   });
 
+  it('lets newcomers overtake what known hosts repeat, of which it keeps little and starves none', async (t) => {
+    const { parent, arrived, outbox: makeOutbox, close } = await connected();
+    t.after(close);
+    const outbox = makeOutbox();
+    const news = new Lane('news');
+    const refreshes = new Lane('refreshes');
+    for (let i = 0; i < 50_000; i++) outbox.frame(refreshes, FRAME, 1, numbered(i), 60);
+    for (let i = 0; i < 5000; i++) outbox.frame(news, FRAME, 1, numbered(100_000 + i), 60);
+    assert.ok(refreshes.shed > 40_000 && refreshes.bytes < (256 << 10) + 16_384);
+    assert.equal(news.shed, 0);
+    parent.resume();
+    await until(() => arrived.length === 55_000 - refreshes.shed);
+    const lastNews = arrived.indexOf(`${FRAME}:1:104999`);
+    const before = arrived.slice(0, lastNews).filter((record) => Number(record.split(':')[2]) < 100_000);
+    assert.ok(before.length < 5000, `${before.length} refreshes went before the last newcomer`);
+    assert.notEqual(arrived.at(-1), `${FRAME}:1:104999`, 'the others came, too');
+  });
+
   it('holds 100,000 newcomers, sheds what is beyond its memory, counts it, and never sheds its own records', async (t) => {
     const { parent, arrived, outbox: makeOutbox, close } = await connected();
     t.after(close);
     const outbox = makeOutbox();
-    const lane = new Lane();
+    const lane = new Lane('news');
     for (let i = 0; i < 100_000; i++) outbox.frame(lane, FRAME, 1, numbered(i), 60);
     assert.equal(lane.shed, 0);
     for (let i = 0; i < 100_000; i++) outbox.frame(lane, FRAME, 1, numbered(i), 60);
@@ -155,7 +173,7 @@ describe('the capture child writing to its parent', () => {
     const { outbox: makeOutbox, close } = await connected();
     t.after(close);
     const outbox = makeOutbox(() => {});
-    const lanes = Array.from({ length: 4 }, () => new Lane());
+    const lanes = Array.from({ length: 4 }, () => new Lane('news'));
     for (let i = 0; i < 100_000; i++) {
       for (const lane of lanes) outbox.frame(lane, FRAME, 1, numbered(i), 60);
     }
@@ -169,7 +187,7 @@ describe('the capture child writing to its parent', () => {
     const outbox = makeOutbox(() => lost++);
     parent.destroy();
     await once(parent, 'close');
-    outbox.frame(new Lane(), FRAME, 1, numbered(1), 60);
+    outbox.frame(new Lane('news'), FRAME, 1, numbered(1), 60);
     outbox.flush();
     assert.equal(lost, 1);
   });

@@ -2,12 +2,14 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import {
+  ABSORB_BYTES,
   FAILED,
   FRAME,
   HEADER_BYTES,
   MAX_PAYLOAD_BYTES,
   OutOfStep,
   RecordReader,
+  decodeAbsorb,
   decodeCounters,
   decodeOpen,
   decodeText,
@@ -17,6 +19,7 @@ import {
   encodeRecord,
   encodeText,
   encodeVerdict,
+  writeAbsorb,
 } from '../../src/capture/protocol.js';
 import { parseMac } from '../../src/wire/addresses.js';
 
@@ -138,8 +141,21 @@ describe('records between daemon and capture child', () => {
   });
 
   it('carry counters of 32 bits', () => {
-    const counters = { kernelReceived: 0xffff_ffff, kernelDropped: 1, shed: 0x8000_0000, sendFailed: 0 };
+    const counters = {
+      kernelReceived: 0xffff_ffff,
+      kernelDropped: 1,
+      shed: 0x8000_0000,
+      sendFailed: 0,
+      absorbed: 0xffff_fffe,
+    };
     assert.deepEqual(decodeCounters(Uint8Array.from(whole(encodeCounters(3, counters)).payload)), counters);
+  });
+
+  it('carry which announcements need not be passed on', () => {
+    const request = { ip: 0xfffe_0105, macHigh: 0xfe54, macLow: 0xff0a_0105, forMs: 1000 };
+    const payload = new Uint8Array(ABSORB_BYTES);
+    writeAbsorb(payload, request);
+    assert.deepEqual(decodeAbsorb(payload), request);
   });
 
   it('cut a text that is too long for a record', () => {

@@ -32,9 +32,9 @@ describe('an interface that the daemon wants captured', () => {
   it('adds up what it lost in all the children it had', () => {
     const watched = watch<{ flood: boolean }>(link, MB);
     watched.child = { flood: true };
-    watched.counters = { kernelReceived: 100, kernelDropped: 10, shed: 1, sendFailed: 2 };
+    watched.counters = { kernelReceived: 100, kernelDropped: 10, shed: 1, sendFailed: 2, absorbed: 30 };
     retireCounters(watched);
-    watched.counters = { kernelReceived: 50, kernelDropped: 5, shed: 0, sendFailed: 0 };
+    watched.counters = { kernelReceived: 50, kernelDropped: 5, shed: 0, sendFailed: 0, absorbed: 3 };
     assert.deepEqual(statsOf(watched), {
       iface: 5,
       name: 'tap5',
@@ -45,6 +45,7 @@ describe('an interface that the daemon wants captured', () => {
       kernelDrops: 15,
       shed: 1,
       sendFailed: 2,
+      absorbed: 33,
     });
   });
 });

@@ -37,7 +37,7 @@ const alarm: Action = {
 const gauges: Gauges = {
   hosts: { unknown: 0, proving: 1, home: 2, fresh: 3, settled: 4, away: 5, remembered: 6 },
   interfaces: [
-    { name: 'lan0', frames: 77, capturing: true, kernelDrops: 8, shed: 9, sendFailed: 10 },
+    { name: 'lan0', frames: 77, capturing: true, kernelDrops: 8, shed: 9, sendFailed: 10, absorbed: 11 },
     { name: 'lan1', frames: 0, capturing: false },
   ],
   capture: { children: 1, restarts: 2 },
