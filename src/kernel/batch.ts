@@ -15,7 +15,8 @@ import { LineSplitter, launch } from './launch.js';
  * - The name of a device is looked up once and remembered with its index, so an instance must not outlive the
  *   meaning of a name: `renew()`.
  * - Every command that succeeds leaks a page (`ip -batch` of 180,000 commands: 768 MB), so an instance is replaced
- *   after some thousands of lines, if possible at a quiet moment. A spare is ready: that costs one round trip.
+ *   after some thousands of lines, if possible at a quiet moment. A spare is ready: that costs one round trip, and a
+ *   new spare 10 ms (fork, and the pages that this process touches first thereafter), for which newcomers wait.
  */
 
 /** The outcome of one command: undefined when the kernel did it, its refusal, or LOST. */
@@ -61,12 +62,10 @@ const BARRIER = 'marpd-barrier';
 const NO_FAILURES: Outcomes = [];
 /** Commands between two barriers of one flush: how far behind an acknowledgement may be. */
 const BARRIER_EVERY = 64;
-/**
- * Lines after which a process is replaced, when nothing is under way and when something is: 8 and 16 MiB leaked. A new
- * one stops the event loop for some 3 ms (fork), so it is not to be had for every hundred newcomers.
- */
-const QUIET_LIFE_LINES = 2048;
+/** Lines after which a process is replaced, when nothing was asked of it for a while and when something was: 16 MiB. */
+const QUIET_LIFE_LINES = 1024;
 const BUSY_LIFE_LINES = 4096;
+const QUIET_MS = 250;
 const BACK_OFF_MS = [0, 0, 0, 50, 200, 1000, 5000];
 
 export class IpBatch {
@@ -85,6 +84,8 @@ export class IpBatch {
   #closing = false;
   #deathsInARow = 0;
   #restart: NodeJS.Timeout | undefined;
+  /** Set while a process is old enough to be replaced as soon as it is quiet. */
+  #quiet: NodeJS.Timeout | undefined;
   #idle: (() => void)[] = [];
   /** Times a process ended by itself. */
   deaths = 0;
@@ -165,12 +166,24 @@ export class IpBatch {
     if (this.#renewing) return;
     this.flush();
     this.#renewing = true;
-    this.#renewIfQuiet();
+    this.#renewIfDone();
   }
 
-  #renewIfQuiet(): void {
-    if (this.#sentCommands > 0 || this.#process === undefined) return;
-    if (!this.#renewing && this.#process.lines < QUIET_LIFE_LINES) return;
+  /** An old process is replaced when it has had nothing to do for QUIET_MS. */
+  #awaitQuiet(): void {
+    const process = this.#process;
+    if (process === undefined || process.lines < QUIET_LIFE_LINES || this.#closing) return;
+    const { lines } = process;
+    this.#quiet ??= setTimeout(() => {
+      this.#quiet = undefined;
+      if (process !== this.#process) return;
+      if (process.lines === lines) this.renew();
+      else this.#awaitQuiet();
+    }, QUIET_MS).unref();
+  }
+
+  #renewIfDone(): void {
+    if (!this.#renewing || this.#sentCommands > 0 || this.#process === undefined) return;
     this.#renewing = false;
     const old = this.#process;
     this.#process = undefined;
@@ -196,6 +209,7 @@ export class IpBatch {
     clearTimeout(timer);
     this.#closing = true;
     clearTimeout(this.#restart);
+    clearTimeout(this.#quiet);
     const ended = [this.#process, this.#spare].map(
       (process) =>
         new Promise<void>((resolve) => {
@@ -287,7 +301,8 @@ export class IpBatch {
   }
 
   #settle(): void {
-    this.#renewIfQuiet();
+    this.#renewIfDone();
+    this.#awaitQuiet();
     this.#options.onProgress?.();
     if (this.#idle.length === 0) return;
     this.flush();
