@@ -1,4 +1,5 @@
 import { type ConnectOpts, Socket, type SocketConstructorOpts } from 'node:net';
+import { setPriority } from 'node:os';
 import cap from 'cap';
 import { ARP_REPLY } from '../wire/arp.js';
 import { ETHERNET_HEADER_BYTES, ETHER_TYPE_ARP, ETHER_TYPE_IPV4, ETHER_TYPE_RARP } from '../wire/ethernet.js';
@@ -44,6 +45,8 @@ const PARENT_FD = 3;
 const COUNTERS_INTERVAL_MS = 400;
 /** After close() libuv still needs the handle's memory, which belongs to the Cap, until the next turn. */
 const KEEP_CLOSED_MS = 1000;
+
+const FLOOD_NICENESS = 10;
 
 /** How long frames are read between two orders; some 600 of them. */
 const REST_MS = 2;
@@ -97,6 +100,8 @@ const outbox = new Outbox(parent, PARENT_FD, die);
 const absorber = new Absorber();
 /** Only where no quiet interface would have to sleep with a flooded one. */
 const throttle = process.argv[2] === FLOOD_ARGUMENT ? new Throttle() : undefined;
+// Everybody else goes first: the daemon and the child of the quiet interfaces among them.
+if (throttle !== undefined) setPriority(FLOOD_NICENESS);
 /** For records that belong to no open interface. */
 const ownLane = new Lane('news');
 outbox.record(ownLane, encodeRecord(READY, 0));

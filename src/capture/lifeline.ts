@@ -7,8 +7,11 @@ const BATCH_BYTES = 16_384;
 const BACKLOG_BYTES = 4 * 1024 * 1024;
 /** The child is told of what was read in steps of this: a quarter of what it may send ahead. */
 const ACKNOWLEDGE_BYTES = 6144;
-/** Read in one turn of the event loop before other sockets and timers have theirs: about 8,000 frames. */
-const TURN_BYTES = 524_288;
+/**
+ * Read in one turn of the event loop before other sockets and timers have theirs: some 200 frames, 10 ms of work when
+ * each is a newcomer. Left alone, libuv would read on 32 times while a flooded child has more.
+ */
+const TURN_BYTES = 16_384;
 
 /**
  * The parent's end of the socket pair to one capture child: commands out, in batches and in order; records in.

@@ -24,8 +24,6 @@ import { Topology } from './topology.js';
 /** A claim is not deleted earlier than this after a remote one appeared: FRR may then keep a ghost (DESIGN 3.3). */
 export const GHOST_WINDOW_MS = 20;
 const GHOST_REPAIR_MS = 50;
-/** Newcomers of one interface that have not answered yet: hosts answer in milliseconds, on a busy machine in 500. */
-const MAX_UNPROVEN = 32_768;
 /** Five times a second while a displacing claim is fresh (DESIGN 3.3). */
 const DISPLACED_INTERVAL_MS = 200;
 /** A host is heard of at least so often, and four times per keepalive, however much of it is absorbed. */
@@ -393,8 +391,16 @@ export class Brain {
 
   /** Whether this interface may bring one more newcomer. */
   admitNewcomer(iface: IfIndex): boolean {
-    if ((this.unproven.get(iface) ?? 0) >= MAX_UNPROVEN) return false;
-    return this.limits.admitNewcomer(this.topology.nameOf(iface) ?? '', this.now);
+    return this.limits.admitNewcomer(
+      this.topology.nameOf(iface) ?? '',
+      this.unproven.get(iface) ?? 0,
+      this.now,
+    );
+  }
+
+  /** A newcomer of this interface has answered: there are real ones among them. */
+  noteProof(iface: IfIndex): void {
+    this.limits.noteProof(this.topology.nameOf(iface) ?? '');
   }
 
   /** Whether a host may be told (again) where this neighbour of it is. */

@@ -284,6 +284,7 @@ function hearAnswer(brain: Brain, host: Host, question: Question, place: Place):
   const candidate = host.candidate;
   if (candidate?.question === question) {
     if (question.purpose === 'remote-claim') return heldDespiteRemote(brain, host, place);
+    brain.noteProof(place.iface);
     const { incumbent } = candidate;
     if (incumbent !== undefined && incumbent.mac !== place.mac)
       return contestHere(brain, host, incumbent, place);
@@ -299,6 +300,7 @@ function hearAnswer(brain: Brain, host: Host, question: Question, place: Place):
     else if (host.place !== undefined) contestHere(brain, host, place, host.place);
     return brain.touch(host);
   }
+  if (question.purpose === 'prove') brain.noteProof(place.iface);
   host.lastHeard = brain.now;
   closeCheck(brain, host);
   if (candidate !== undefined) candidate.incumbent = place;

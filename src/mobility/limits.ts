@@ -4,10 +4,18 @@ import type { Policy } from './policy.js';
 const ALARM_QUIET_MS = 60_000;
 const REPAIR_QUIET_MS = 1000;
 const MAX_REMEMBERED = 10_000;
+/**
+ * Newcomers of one interface that have not answered yet. Hosts answer: of a burst of 100,000 never more than 2,500 were
+ * still to do so. Forgers do not, and each that is asked costs us the work of a real one; so beyond the first number
+ * there may be only as many as have answered in the last seconds.
+ */
+const UNPROVEN = 4096;
+const UNPROVEN_MOST = 32_768;
+const ANSWERED_WINDOW_MS = 1000;
 
 /** What keeps a storm from taking up all our time: budgets of newcomers and probes, and the patience of whoever reads. */
 export class Limits {
-  private readonly newcomers = new Map<string, Budget>();
+  private readonly newcomers = new Map<string, Newcomers>();
   private readonly alarmed = new Quiet(ALARM_QUIET_MS);
   private readonly repaired = new Quiet(REPAIR_QUIET_MS);
   private readonly urgent: Budget;
@@ -21,14 +29,35 @@ export class Limits {
     this.routine = new Budget(Math.max(1, probesPerSecond / 20), probesPerSecond);
   }
 
-  /** Takes one newcomer from the budget of an interface. It goes by name: a re-created tap gets no new one. */
-  admitNewcomer(name: string, now: number): boolean {
-    let budget = this.newcomers.get(name);
-    if (budget === undefined) {
-      budget = new Budget(this.limits.newcomerBurst, this.limits.newcomersPerSecond);
-      this.newcomers.set(name, budget);
+  /**
+   * Takes one newcomer from the budget of an interface, of which `unproven` have not answered yet. It goes by name: a
+   * re-created tap gets no new budget.
+   */
+  admitNewcomer(name: string, unproven: number, now: number): boolean {
+    const newcomers = this.newcomersOf(name);
+    if (now - newcomers.windowStart >= ANSWERED_WINDOW_MS) {
+      const adjoining = now - newcomers.windowStart < 2 * ANSWERED_WINDOW_MS;
+      newcomers.answeredBefore = adjoining ? newcomers.answered : 0;
+      newcomers.answered = 0;
+      newcomers.windowStart = now;
     }
-    return budget.take(now);
+    const most = UNPROVEN + newcomers.answered + newcomers.answeredBefore;
+    return unproven < Math.min(UNPROVEN_MOST, most) && newcomers.budget.take(now);
+  }
+
+  /** A newcomer of the interface has answered. */
+  noteProof(name: string): void {
+    this.newcomersOf(name).answered++;
+  }
+
+  private newcomersOf(name: string): Newcomers {
+    let newcomers = this.newcomers.get(name);
+    if (newcomers === undefined) {
+      const budget = new Budget(this.limits.newcomerBurst, this.limits.newcomersPerSecond);
+      newcomers = { budget, windowStart: Number.NEGATIVE_INFINITY, answered: 0, answeredBefore: 0 };
+      this.newcomers.set(name, newcomers);
+    }
+    return newcomers;
   }
 
   /** When the first try of a question may go out. */
@@ -45,6 +74,14 @@ export class Limits {
   mayRepair(key: string, now: number): boolean {
     return this.repaired.passes(key, now);
   }
+}
+
+/** What one interface has brought lately: how many answered in this window and in the one before. */
+interface Newcomers {
+  readonly budget: Budget;
+  windowStart: number;
+  answered: number;
+  answeredBefore: number;
 }
 
 /** Lets each key pass once per interval; forgets all when there are too many, which errs on the side of passing. */
