@@ -3,7 +3,7 @@ import { setPriority } from 'node:os';
 import cap from 'cap';
 import { ARP_REPLY } from '../wire/arp.js';
 import { ETHERNET_HEADER_BYTES, ETHER_TYPE_ARP, ETHER_TYPE_IPV4, ETHER_TYPE_RARP } from '../wire/ethernet.js';
-import { FLOOD_ARGUMENT } from './launch.js';
+import { FLOOD_ARGUMENT, STRAYS_ARGUMENT } from './launch.js';
 import { Lane, Outbox } from './outbox.js';
 import {
   CLOSE,
@@ -26,7 +26,7 @@ import {
   encodeText,
   encodeVerdict,
 } from './protocol.js';
-import { Throttle } from './throttle.js';
+import { FLOOD_PACE, STRAYS_PACE, Throttle } from './throttle.js';
 
 /**
  * The capture child: reads frames from interfaces and writes frames to them, for a parent at the other end of file
@@ -92,7 +92,12 @@ const parent = new Socket(channel);
 parent.on('end', die).on('close', die).on('error', die);
 const outbox = new Outbox(parent, PARENT_FD, die);
 /** Only where no quiet interface would have to sleep with a flooded one. */
-const throttle = process.argv[2] === FLOOD_ARGUMENT ? new Throttle() : undefined;
+const paces = new Map([
+  [FLOOD_ARGUMENT, FLOOD_PACE],
+  [STRAYS_ARGUMENT, STRAYS_PACE],
+]);
+const pace = paces.get(process.argv[2] ?? '');
+const throttle = pace && new Throttle(pace);
 // Everybody else goes first: the daemon and the child of the quiet interfaces among them.
 if (throttle !== undefined) setPriority(FLOOD_NICENESS);
 /** For records that belong to no open interface. */

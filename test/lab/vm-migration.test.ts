@@ -65,10 +65,20 @@ async function carrierChanges({ site }: Hypervisors): Promise<string> {
 }
 
 function figures(reports: readonly MigrationReport[]): string {
-  const row = (report: MigrationReport) =>
-    `down ${report.downtimeMs.toFixed(0)}, remote +${beyondDowntime(report, report.remote).toFixed(0)}, ` +
-    `neighbour +${beyondDowntime(report, report.neighbour).toFixed(0)}, TCP ${report.remoteTcp.outageMs.toFixed(0)}`;
-  return reports.map(row).join('; ');
+  const row = (report: MigrationReport) => {
+    const { heard, routed, converged, awake } = report.steps;
+    const steps = [heard, routed, converged, awake].map((ms) => ms.toFixed(0)).join('/');
+    return (
+      `down ${report.downtimeMs.toFixed(0)}, remote +${beyondDowntime(report, report.remote).toFixed(0)}, ` +
+      `neighbour +${beyondDowntime(report, report.neighbour).toFixed(0)}, TCP ${report.remoteTcp.outageMs.toFixed(0)}, ` +
+      `heard/routed/converged/awake ${steps}`
+    );
+  };
+  const summary = (['remote', 'neighbour'] as const).map((pick) => {
+    const values = reports.map((report) => beyondDowntime(report, report[pick]));
+    return `${pick} +${median(values).toFixed(1)} (worst +${Math.max(...values).toFixed(0)})`;
+  });
+  return `median ${summary.join(', ')} of ${reports.length}: ${reports.map(row).join('; ')}`;
 }
 
 const migrationStory = (title: string, tell: (lab: Lab) => Promise<void>) => story(title, tell, 180_000);
