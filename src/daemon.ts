@@ -330,6 +330,7 @@ export class Daemon {
   }
 
   private command(command: Command): Promise<CommandResult> {
+    if (command.name === 'prepare' && this.config.policy.repairNeighbours) this.strays.expect();
     const token = this.nextToken++;
     return new Promise((resolve) => {
       this.commands.set(token, resolve);

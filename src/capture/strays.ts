@@ -8,7 +8,7 @@ import type { CaptureLink } from './watched.js';
 
 /** As many as an order to the child has room for; each costs the kernel a comparison per packet. */
 const MACS_IN_FILTER = 48;
-/** Arrivals and departures come in bursts, and each new filter opens the interface anew, some 10 ms. */
+/** Arrivals and departures come in bursts, and each new filter opens the interface anew, up to 30 ms. */
 const COLLECT_MS = 20;
 const RING_BYTES = 256 << 10;
 const WINDOW_MS = 250;
@@ -48,6 +48,11 @@ export class Strays {
       floodFramesPerSecond: Number.POSITIVE_INFINITY,
       childArgument: STRAYS_ARGUMENT,
     });
+  }
+
+  /** Somebody is about to arrive: the child takes some 100 ms to start. */
+  expect(): void {
+    this.#capture.warmUp();
   }
 
   /** A MAC may belong to several claimed addresses; it is watched until each was unwatched. */
@@ -97,12 +102,18 @@ export class Strays {
     if (!quiet) this.#window = setTimeout(() => this.#judge(), WINDOW_MS);
   }
 
+  /** The first change counts at once, and whatever follows it in a burst together. */
   #change(iface: IfIndex): void {
     this.#changed.add(iface);
-    this.#timer ??= setTimeout(() => {
+    if (this.#timer === undefined) this.#applyChanges();
+  }
+
+  #applyChanges(): void {
+    for (const iface of this.#changed) this.#apply(iface);
+    this.#changed.clear();
+    this.#timer = setTimeout(() => {
       this.#timer = undefined;
-      for (const changed of this.#changed) this.#apply(changed);
-      this.#changed.clear();
+      if (this.#changed.size > 0) this.#applyChanges();
     }, COLLECT_MS);
   }
 
