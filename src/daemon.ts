@@ -122,6 +122,7 @@ export class Daemon {
     this.flush();
     await this.kernel.reconcile('start');
     logger.info({ version: readVersion(), config: this.options.configPath }, 'marpd runs');
+    if (config.policy.repairNeighbours) this.strays.expect();
   }
 
   /** Reads the configuration again. A bad one is refused whole and the old one stays. */
@@ -330,7 +331,6 @@ export class Daemon {
   }
 
   private command(command: Command): Promise<CommandResult> {
-    if (command.name === 'prepare' && this.config.policy.repairNeighbours) this.strays.expect();
     const token = this.nextToken++;
     return new Promise((resolve) => {
       this.commands.set(token, resolve);

@@ -10,6 +10,8 @@ import type { CaptureLink } from './watched.js';
 const MACS_IN_FILTER = 48;
 /** Arrivals and departures come in bursts, and each new filter opens the interface anew, up to 30 ms. */
 const COLLECT_MS = 20;
+/** After what has just been decided has left: routes go first. */
+const FIRST_MS = 1;
 const RING_BYTES = 256 << 10;
 const WINDOW_MS = 250;
 
@@ -21,8 +23,7 @@ interface Visitors {
 
 /**
  * IPv4 packets of visitors to somebody else than us: they name stale neighbours (mobility/strays.ts). They are
- * captured in a child of their own, which is started for the first visitor, so that however many there are they never
- * delay a frame of ARP. The kernel's filter picks them: only these source MACs, no group address, not to us.
+ * captured in a child of their own, so that however many there are they never delay a frame of ARP. The kernel's filter picks them: only these source MACs, no group address, not to us.
  *
  * One packet of each conversation is all that is wanted. So the child reads no more than it must (throttle.ts), and
  * who goes on all the same is left out of the filter for a while (mutes.ts).
@@ -50,7 +51,7 @@ export class Strays {
     });
   }
 
-  /** Somebody is about to arrive: the child takes some 100 ms to start. */
+  /** Starts the child, which holds this process up for some 10 ms: not when the first guest arrives. */
   expect(): void {
     this.#capture.warmUp();
   }
@@ -105,16 +106,14 @@ export class Strays {
   /** The first change counts at once, and whatever follows it in a burst together. */
   #change(iface: IfIndex): void {
     this.#changed.add(iface);
-    if (this.#timer === undefined) this.#applyChanges();
+    this.#timer ??= setTimeout(() => this.#applyChanges(), FIRST_MS);
   }
 
   #applyChanges(): void {
     for (const iface of this.#changed) this.#apply(iface);
+    const wereSome = this.#changed.size > 0;
     this.#changed.clear();
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined;
-      if (this.#changed.size > 0) this.#applyChanges();
-    }, COLLECT_MS);
+    this.#timer = wereSome ? setTimeout(() => this.#applyChanges(), COLLECT_MS) : undefined;
   }
 
   #apply(iface: IfIndex): void {

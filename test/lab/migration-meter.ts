@@ -193,12 +193,16 @@ export class MigrationMeter {
     const own = frames.filter(({ at, bytes }) => at > stoppedAt && hasMac(bytes, 6, macBytes));
     const routes = this.routes.of(HOST, stoppedAt * 1e6 - this.offset).filter(({ added }) => added);
     const { uplink } = PLACES[to];
+    const routed = routes.find(({ role, via }) => role === to && via === undefined);
     const after = (ms: number | undefined) => (ms === undefined ? Number.NaN : ms - resumedAt);
     const afterNs = (event: RouteEvent | undefined) => after(event && (event.at + this.offset) / 1e6);
     return {
       heard: after(own[0]?.at),
-      routed: afterNs(routes.find(({ role, via }) => role === to && via === undefined)),
-      converged: afterNs(routes.find(({ role, via }) => role === 'r3' && via === uplink)),
+      routed: afterNs(routed),
+      // Sooner it may have been the new hypervisor's repair of a ghost, when the old one let go.
+      converged: afterNs(
+        routes.find(({ role, via, at }) => role === 'r3' && via === uplink && at >= (routed?.at ?? 0)),
+      ),
       awake: after(own.find(({ bytes }) => isArp(bytes))?.at),
     };
   }
