@@ -23,7 +23,8 @@ interface Visitors {
 
 /**
  * IPv4 packets of visitors to somebody else than us: they name stale neighbours (mobility/strays.ts). They are
- * captured in a child of their own, so that however many there are they never delay a frame of ARP. The kernel's filter picks them: only these source MACs, no group address, not to us.
+ * captured in a child of their own, so that however many there are they never delay a frame of ARP. The kernel's
+ * filter picks them: only these source MACs, no group address, not to us.
  *
  * One packet of each conversation is all that is wanted. So the child reads no more than it must (throttle.ts), and
  * who goes on all the same is left out of the filter for a while (mutes.ts).

@@ -118,13 +118,25 @@ migrationStory(
 );
 
 migrationStory(
-  'live migration of a silent guest by QEMU’s RARP alone: at most 50 ms beyond QEMU’s downtime (issue 5)',
+  'live migration of a silent guest by QEMU’s RARP alone, prove = "after": at most 50 ms beyond QEMU’s downtime (issue 5)',
+  async (first) => {
+    const { reports, lab } = await migrations(first, 'announcements', false, { prove: 'after' });
+    if (lab !== first) lab.remove();
+    console.log(`# RARP only, after: ${figures(reports)}`);
+    const value = median(reports.map((report) => beyondDowntime(report, report.remote)));
+    assert.ok(value <= 50 * ALLOWANCE, figures(reports));
+  },
+);
+
+// RARP names no address and proves nothing, so the guest has to answer first, and an emulated one takes its time.
+migrationStory(
+  'live migration of a silent guest by QEMU’s RARP alone: at most 20 ms beyond downtime and the guest’s first word (issue 5)',
   async (first) => {
     const { reports, lab } = await migrations(first, 'announcements', false);
     if (lab !== first) lab.remove();
-    const value = median(reports.map((report) => beyondDowntime(report, report.remote)));
-    assert.ok(value <= 50 * ALLOWANCE, figures(reports));
-    console.log(`# RARP only: ${figures(reports)}`);
+    console.log(`# RARP only, before: ${figures(reports)}`);
+    const value = median(reports.map((report) => beyondDowntime(report, report.remote) - report.steps.awake));
+    assert.ok(value <= 20 * ALLOWANCE, figures(reports));
   },
 );
 
