@@ -146,6 +146,11 @@ export function adopt(brain: Brain, ip: Ip, iface: IfIndex, mac: Mac | undefined
   host.lastHeard = brain.now;
   host.role = 'incumbent';
   brain.scheduleKeepalive(host);
+  if (brain.topology.isListening(iface)) {
+    // Capture was faster than the reading of our routes; spread, or 100,000 would speak at once.
+    const soonMs = Math.min(brain.keepaliveMs(host), brain.table.size / 10);
+    host.keepaliveAt = brain.now + soonMs;
+  }
   host.returning = brain.topology.rule(iface)?.learn === 'foreign' && brain.topology.isHome(iface, host.ip);
   brain.touch(host);
 }

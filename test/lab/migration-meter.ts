@@ -60,6 +60,7 @@ export class TcpStream {
 }
 
 const PERIOD_MS = 5;
+const WATCH_SKEW_NS = 5e6;
 
 /** When what happened, ms after the guest resumed; NaN when it did not. */
 export interface Steps {
@@ -194,15 +195,15 @@ export class MigrationMeter {
     const routes = this.routes.of(HOST, stoppedAt * 1e6 - this.offset).filter(({ added }) => added);
     const { uplink } = PLACES[to];
     const routed = routes.find(({ role, via }) => role === to && via === undefined);
+    // All kernels are watched by one process, which reads them in turn.
+    const since = (routed?.at ?? 0) - WATCH_SKEW_NS;
     const after = (ms: number | undefined) => (ms === undefined ? Number.NaN : ms - resumedAt);
     const afterNs = (event: RouteEvent | undefined) => after(event && (event.at + this.offset) / 1e6);
     return {
       heard: after(own[0]?.at),
       routed: afterNs(routed),
-      // Sooner it may have been the new hypervisor's repair of a ghost, when the old one let go.
-      converged: afterNs(
-        routes.find(({ role, via, at }) => role === 'r3' && via === uplink && at >= (routed?.at ?? 0)),
-      ),
+      // Long before, it may have been the new hypervisor's repair of a ghost, when the old one let go.
+      converged: afterNs(routes.find(({ role, via, at }) => role === 'r3' && via === uplink && at >= since)),
       awake: after(own.find(({ bytes }) => isArp(bytes))?.at),
     };
   }
