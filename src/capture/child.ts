@@ -1,5 +1,4 @@
 import { type ConnectOpts, Socket, type SocketConstructorOpts } from 'node:net';
-import { setPriority } from 'node:os';
 import cap from 'cap';
 import { ARP_REPLY } from '../wire/arp.js';
 import { ETHERNET_HEADER_BYTES, ETHER_TYPE_ARP, ETHER_TYPE_IPV4, ETHER_TYPE_RARP } from '../wire/ethernet.js';
@@ -42,8 +41,6 @@ const PARENT_FD = 3;
 const COUNTERS_INTERVAL_MS = 400;
 /** After close() libuv still needs the handle's memory, which belongs to the Cap, until the next turn. */
 const KEEP_CLOSED_MS = 1000;
-
-const FLOOD_NICENESS = 10;
 
 /** Frames are read between two orders for as long as the order took, and at most for this; some 600 of them. */
 const REST_MS = 2;
@@ -98,8 +95,6 @@ const paces = new Map([
 ]);
 const pace = paces.get(process.argv[2] ?? '');
 const throttle = pace && new Throttle(pace);
-// Everybody else goes first: the daemon and the child of the quiet interfaces among them.
-if (throttle !== undefined) beNice();
 /** For records that belong to no open interface. */
 const ownLane = new Lane();
 outbox.record(ownLane, encodeRecord(READY, 0));
@@ -192,15 +187,6 @@ function untag(length: number): number {
   if ((captured.readUInt16BE(14) & VLAN_ID_MASK) !== 0) return 0;
   captured.copy(captured, 12, 16, length);
   return length - VLAN_TAG_BYTES;
-}
-
-/** A sandbox may forbid it. */
-function beNice(): void {
-  try {
-    setPriority(FLOOD_NICENESS);
-  } catch {
-    // Then it only naps.
-  }
 }
 
 /** A unicast ARP reply in `captured`. */
