@@ -46,6 +46,7 @@ export const CAUSE_MEANINGS: Readonly<Record<Cause, string>> = {
   'probe-hint': 'it asked whether its address is free (RFC 5227) a moment before',
   rarp: 'a hypervisor announced its MAC (RARP)',
   sibling: 'another address of its MAC was proven',
+  sought: 'a neighbour that has come home looks for it',
   'link-up': 'the link where it was last seen came up',
   adopted: 'its route was there when marpd started',
   remembered: 'it was here before marpd was restarted',

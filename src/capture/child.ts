@@ -4,7 +4,7 @@ import cap from 'cap';
 import { ARP_REPLY } from '../wire/arp.js';
 import { ETHERNET_HEADER_BYTES, ETHER_TYPE_ARP, ETHER_TYPE_IPV4, ETHER_TYPE_RARP } from '../wire/ethernet.js';
 import { Absorber } from './absorber.js';
-import { FLOOD_ARGUMENT } from './launch.js';
+import { FLOOD_ARGUMENT, STRAYS_ARGUMENT } from './launch.js';
 import { Lane, Outbox } from './outbox.js';
 import {
   ABSORB,
@@ -29,7 +29,7 @@ import {
   encodeText,
   encodeVerdict,
 } from './protocol.js';
-import { Throttle } from './throttle.js';
+import { FLOOD_PACE, STRAYS_PACE, Throttle } from './throttle.js';
 
 /**
  * The capture child: reads frames from interfaces and writes frames to them, for a parent at the other end of file
@@ -41,14 +41,13 @@ import { Throttle } from './throttle.js';
  */
 
 const PARENT_FD = 3;
+const THROTTLED_NICENESS = 10;
 /** Shorter than the window in which the parent judges floods. */
 const COUNTERS_INTERVAL_MS = 400;
 /** After close() libuv still needs the handle's memory, which belongs to the Cap, until the next turn. */
 const KEEP_CLOSED_MS = 1000;
 
-const FLOOD_NICENESS = 10;
-
-/** How long frames are read between two orders; some 600 of them. */
+/** Frames are read between two orders for as long as the order took, and at most for this; some 600 of them. */
 const REST_MS = 2;
 
 const OURS: ReadonlySet<number> = new Set([ETHER_TYPE_ARP, ETHER_TYPE_RARP, ETHER_TYPE_IPV4]);
@@ -99,9 +98,14 @@ parent.on('end', die).on('close', die).on('error', die);
 const outbox = new Outbox(parent, PARENT_FD, die);
 const absorber = new Absorber();
 /** Only where no quiet interface would have to sleep with a flooded one. */
-const throttle = process.argv[2] === FLOOD_ARGUMENT ? new Throttle() : undefined;
+const paces = new Map([
+  [FLOOD_ARGUMENT, FLOOD_PACE],
+  [STRAYS_ARGUMENT, STRAYS_PACE],
+]);
+const pace = paces.get(process.argv[2] ?? '');
+const throttle = pace && new Throttle(pace);
 // Everybody else goes first: the daemon and the child of the quiet interfaces among them.
-if (throttle !== undefined) setPriority(FLOOD_NICENESS);
+if (throttle !== undefined) setPriority(THROTTLED_NICENESS);
 /** For records that belong to no open interface. */
 const ownLane = new Lane('news');
 outbox.record(ownLane, encodeRecord(READY, 0));
@@ -119,13 +123,14 @@ function obey(kind: number, iface: number, payload: Uint8Array): void {
   if (!resting) nextOrder();
 }
 
-/** The kernel takes some 10 ms to open or close a packet socket, and nothing is read meanwhile: one at a time. */
+/** The kernel takes up to 10 ms to open or close a packet socket, and nothing is read meanwhile: one at a time. */
 function nextOrder(): void {
   const carryOut = orders.shift();
   resting = carryOut !== undefined;
   if (carryOut === undefined) return;
+  const began = performance.now();
   carryOut();
-  setTimeout(nextOrder, REST_MS);
+  setTimeout(nextOrder, Math.min(REST_MS, performance.now() - began));
 }
 
 function open(request: OpenRequest): void {

@@ -54,6 +54,8 @@ export interface CaptureOptions {
   bufferBytes?: number;
   /** Frames per second, for a second, from which an interface gets a child of its own. Default 20,000. */
   floodFramesPerSecond?: number;
+  /** Tells the shared child that it has a special task. */
+  childArgument?: string;
   /** How long such an interface must stay below a tenth of that before it comes back. Default 60,000. */
   quietMs?: number;
 }
@@ -139,6 +141,11 @@ export class Capture {
     if (changed || known.retry !== undefined) this.#openIn(known.child ?? this.#home(), known);
   }
 
+  /** Has the child ready before the first open(). */
+  warmUp(): void {
+    this.#home();
+  }
+
   /** Ends it; when it was open, onState says so before this returns. */
   close(index: IfIndex): void {
     const watched = this.#watched.get(index);
@@ -213,7 +220,8 @@ export class Capture {
   #spawn(flood: boolean): Child | undefined {
     const launch = this.#launches[this.#launch];
     if (launch === undefined || this.#ended) return undefined;
-    const process = spawn(launch.file, [...launch.args, ...(flood ? [FLOOD_ARGUMENT] : [])], {
+    const task = flood ? FLOOD_ARGUMENT : this.#options.childArgument;
+    const process = spawn(launch.file, [...launch.args, ...(task === undefined ? [] : [task])], {
       cwd: '/',
       env: childEnvironment(),
       stdio: ['ignore', 'ignore', 'pipe', 'pipe'],

@@ -1,40 +1,67 @@
 import type { IfIndex } from '../mobility/events.js';
 import { type Mac, formatMac } from '../wire/addresses.js';
+import { STRAYS_ARGUMENT } from './launch.js';
+import { type Muted, Mutes } from './mutes.js';
 import { Capture, type CaptureOptions } from './port.js';
 import type { CaptureStats } from './stats.js';
 import type { CaptureLink } from './watched.js';
 
 /** As many as an order to the child has room for; each costs the kernel a comparison per packet. */
 const MACS_IN_FILTER = 48;
-/** Arrivals and departures come in bursts, and each new filter opens the interface anew, some 10 ms. */
+/** Arrivals and departures come in bursts, and each new filter opens the interface anew, up to 30 ms. */
 const COLLECT_MS = 20;
+/** After what has just been decided has left: routes go first. */
+const FIRST_MS = 1;
 const RING_BYTES = 256 << 10;
+const WINDOW_MS = 250;
+
+interface Visitors {
+  link: CaptureLink;
+  readonly macs: Map<Mac, number>;
+  readonly mutes: Mutes;
+}
 
 /**
  * IPv4 packets of visitors to somebody else than us: they name stale neighbours (mobility/strays.ts). They are
- * captured in a child of their own, which is started for the first visitor, so that however many there are they never
- * delay a frame of ARP. The kernel's filter picks them: only these source MACs, no group address, not to us.
+ * captured in a child of their own, so that however many there are they never delay a frame of ARP. The kernel's
+ * filter picks them: only these source MACs, no group address, not to us.
+ *
+ * One packet of each conversation is all that is wanted. So the child reads no more than it must (throttle.ts), and
+ * who goes on all the same is left out of the filter for a while (mutes.ts).
  */
 export class Strays {
   readonly #capture: Capture;
-  readonly #visitors = new Map<IfIndex, { link: CaptureLink; macs: Map<Mac, number> }>();
+  readonly #visitors = new Map<IfIndex, Visitors>();
   readonly #changed = new Set<IfIndex>();
   #timer: NodeJS.Timeout | undefined;
+  /** Runs while there is noise. */
+  #window: NodeJS.Timeout | undefined;
 
   constructor(options: Pick<CaptureOptions, 'onFrame' | 'onBatchEnd' | 'onFatal' | 'onWarning'>) {
     this.#capture = new Capture({
       ...options,
+      onFrame: (iface, bytes) => {
+        this.#visitors.get(iface)?.mutes.count(bytes);
+        this.#window ??= setTimeout(() => this.#judge(), WINDOW_MS);
+        options.onFrame(iface, bytes);
+      },
       onState: () => undefined,
       bufferBytes: RING_BYTES,
       floodFramesPerSecond: Number.POSITIVE_INFINITY,
+      childArgument: STRAYS_ARGUMENT,
     });
+  }
+
+  /** Starts the child, which holds this process up for some 10 ms: not when the first guest arrives. */
+  expect(): void {
+    this.#capture.warmUp();
   }
 
   /** A MAC may belong to several claimed addresses; it is watched until each was unwatched. */
   watch(link: CaptureLink, mac: Mac): void {
     let visitors = this.#visitors.get(link.index);
     if (visitors === undefined) {
-      visitors = { link, macs: new Map() };
+      visitors = { link, macs: new Map(), mutes: new Mutes() };
       this.#visitors.set(link.index, visitors);
     }
     visitors.link = link;
@@ -63,33 +90,57 @@ export class Strays {
 
   async stop(): Promise<void> {
     clearTimeout(this.#timer);
+    clearTimeout(this.#window);
     await this.#capture.stop();
   }
 
+  #judge(): void {
+    this.#window = undefined;
+    let quiet = true;
+    for (const [iface, { mutes }] of this.#visitors) {
+      if (mutes.judge(performance.now())) this.#change(iface);
+      quiet &&= mutes.quiet;
+    }
+    if (!quiet) this.#window = setTimeout(() => this.#judge(), WINDOW_MS);
+  }
+
+  /** The first change counts at once, and whatever follows it in a burst together. */
   #change(iface: IfIndex): void {
     this.#changed.add(iface);
-    this.#timer ??= setTimeout(() => {
-      this.#timer = undefined;
-      for (const changed of this.#changed) this.#apply(changed);
-      this.#changed.clear();
-    }, COLLECT_MS);
+    this.#timer ??= setTimeout(() => this.#applyChanges(), FIRST_MS);
+  }
+
+  #applyChanges(): void {
+    for (const iface of this.#changed) this.#apply(iface);
+    const wereSome = this.#changed.size > 0;
+    this.#changed.clear();
+    this.#timer = wereSome ? setTimeout(() => this.#applyChanges(), COLLECT_MS) : undefined;
   }
 
   #apply(iface: IfIndex): void {
     const visitors = this.#visitors.get(iface);
     if (visitors === undefined) return;
-    if (visitors.macs.size > 0) {
-      this.#capture.open({ ...visitors.link, filter: strayFilter(visitors.link.mac, visitors.macs) });
-    } else {
-      this.#visitors.delete(iface);
-      this.#capture.close(iface);
-    }
+    const { link, macs, mutes } = visitors;
+    const filter = strayFilter(link.mac, macs, mutes.muted);
+    if (filter === undefined) this.#capture.close(iface);
+    else this.#capture.open({ ...link, filter });
+    if (macs.size === 0) this.#visitors.delete(iface);
   }
 }
 
-/** A pcap-filter(7) expression for what these MACs send to one host that is not us. */
-export function strayFilter(own: Mac, visitors: ReadonlyMap<Mac, unknown>): string {
-  const others = `ip and not ether multicast and not ether dst ${formatMac(own)} and not ether src ${formatMac(own)}`;
-  if (visitors.size > MACS_IN_FILTER) return others;
-  return `${others} and (${[...visitors.keys()].map((mac) => `ether src ${formatMac(mac)}`).join(' or ')})`;
+/** A pcap-filter(7) expression for what these MACs send to one host that is not us; undefined when nobody is left. */
+export function strayFilter(
+  own: Mac,
+  visitors: ReadonlyMap<Mac, unknown>,
+  { pairs, sources }: Muted = { pairs: [], sources: [] },
+): string | undefined {
+  const from = (mac: Mac) => `ether src ${formatMac(mac)}`;
+  const to = (mac: Mac) => `ether dst ${formatMac(mac)}`;
+  const parts = ['ip and not ether multicast', `not ${to(own)}`, `not ${from(own)}`];
+  for (const { source, destination } of pairs) parts.push(`not (${from(source)} and ${to(destination)})`);
+  const heard = [...visitors.keys()].filter((mac) => !sources.includes(mac));
+  if (heard.length === 0) return undefined;
+  if (visitors.size <= MACS_IN_FILTER) parts.push(`(${heard.map(from).join(' or ')})`);
+  else for (const source of sources) parts.push(`not ${from(source)}`);
+  return parts.join(' and ');
 }

@@ -1,8 +1,16 @@
-/** No real burst is so long: the daemon admits 100,000 newcomers at once, and each says and answers something. */
-const BURST_FRAMES = 250_000;
-const FRAMES_PER_SECOND = 60_000;
-/** Short enough for a question to leave in time through the same process. */
-const NAP_MS = 4;
+export interface Pace {
+  readonly burstFrames: number;
+  readonly framesPerSecond: number;
+  readonly napMs: number;
+}
+
+/**
+ * No real burst is so long: the daemon admits 100,000 newcomers at once, and each says and answers something. The nap
+ * is short enough for a question to leave in time through the same process.
+ */
+export const FLOOD_PACE: Pace = { burstFrames: 250_000, framesPerSecond: 60_000, napMs: 4 };
+/** The first frames of a conversation tell all; no question leaves through this process. */
+export const STRAYS_PACE: Pace = { burstFrames: 1000, framesPerSecond: 2000, napMs: 10 };
 
 /**
  * What keeps a flooded interface from taking a processor for frames that nobody will look at: its child sleeps, and the
@@ -10,15 +18,22 @@ const NAP_MS = 4;
  */
 export class Throttle {
   readonly #sleeper = new Int32Array(new SharedArrayBuffer(4));
-  #left = BURST_FRAMES;
+  readonly #pace: Pace;
+  #left: number;
   #filledAt = performance.now();
+
+  constructor(pace: Pace) {
+    this.#pace = pace;
+    this.#left = pace.burstFrames;
+  }
 
   /** One frame more was read. `full`: there is no room left for the next ones anyway. */
   count(full: boolean): void {
     if (--this.#left > 0 && !full) return;
-    Atomics.wait(this.#sleeper, 0, 0, NAP_MS);
+    const { burstFrames, framesPerSecond, napMs } = this.#pace;
+    Atomics.wait(this.#sleeper, 0, 0, napMs);
     const now = performance.now();
-    this.#left = Math.min(BURST_FRAMES, this.#left + ((now - this.#filledAt) * FRAMES_PER_SECOND) / 1000);
+    this.#left = Math.min(burstFrames, this.#left + ((now - this.#filledAt) * framesPerSecond) / 1000);
     this.#filledAt = now;
   }
 }

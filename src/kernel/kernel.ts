@@ -58,6 +58,8 @@ export class Kernel {
   readonly #names = new Map<IfIndex, string>();
   #slowly: NodeJS.Timeout | undefined;
   #soon: NodeJS.Timeout | undefined;
+  /** Interfaces whose settings are to be looked at in this turn. */
+  readonly #unset = new Map<IfIndex, Link>();
 
   /** @throws Error when the tables cannot be asked in the order fresh, remote, settled */
   constructor(options: KernelOptions) {
@@ -153,6 +155,7 @@ export class Kernel {
   async stop(onExit: 'withdraw' | 'keep'): Promise<void> {
     clearInterval(this.#slowly);
     clearTimeout(this.#soon);
+    this.#unset.clear();
     this.#watch.stop();
     this.#echo.stop();
     await this.#claims.stop(onExit);
@@ -170,6 +173,7 @@ export class Kernel {
     }
     this.#options.onEvent(event);
     if (event.kind === 'link') this.#applySettings(event.link);
+    else if (event.kind === 'link-gone') this.#unset.delete(event.iface);
   }
 
   /** An echo socket is bound to the interface that had the name when it was made. */
@@ -181,8 +185,17 @@ export class Kernel {
     else this.#names.set(iface, name);
   }
 
+  /** At the end of the turn: taps come by the hundred, and each makes several events. */
   #applySettings(link: Link): void {
-    if (this.#options.isMobility(link.index)) this.#report(this.#settings.apply(link));
+    if (!this.#options.isMobility(link.index)) return;
+    if (this.#unset.size === 0) setImmediate(() => this.#settle());
+    this.#unset.set(link.index, link);
+  }
+
+  #settle(): void {
+    const links = [...this.#unset.values()];
+    this.#unset.clear();
+    this.#report(this.#settings.apply(...links));
   }
 
   #reconcileSoon(reason: string): void {

@@ -84,8 +84,17 @@ export class Settings {
     return changes;
   }
 
-  /** One mobility interface; call again whenever it appears. Returns what was, or has to be, changed. */
-  apply(link: { readonly name: string; readonly index: IfIndex }): SettingChange[] {
+  /**
+   * Mobility interfaces; call again whenever one appears. Returns what was, or has to be, changed. Many at once cost the
+   * file, which is written before this returns, only once.
+   */
+  apply(...links: readonly { readonly name: string; readonly index: IfIndex }[]): SettingChange[] {
+    const changes = links.flatMap((link) => this.#applyTo(link));
+    if (changes.some(({ written }) => written)) this.#store();
+    return changes;
+  }
+
+  #applyTo(link: { readonly name: string; readonly index: IfIndex }): SettingChange[] {
     const changes: SettingChange[] = [];
     const own = (key: string) => `net/ipv4/conf/${link.name}/${key}`;
     if (this.#read(own('forwarding')) === 0) changes.push(this.#change(own('forwarding'), 1, link.index));
@@ -99,7 +108,6 @@ export class Settings {
         changes.push(this.#change(own(key), wanted, link.index));
       }
     }
-    this.#store();
     return changes;
   }
 

@@ -23,7 +23,7 @@ import { Topology } from './topology.js';
 
 /** A claim is not deleted earlier than this after a remote one appeared: FRR may then keep a ghost (DESIGN 3.3). */
 export const GHOST_WINDOW_MS = 20;
-const GHOST_REPAIR_MS = 50;
+export const GHOST_REPAIR_MS = 50;
 /** Five times a second while a displacing claim is fresh (DESIGN 3.3). */
 const DISPLACED_INTERVAL_MS = 200;
 /** A host is heard of at least so often, and four times per keepalive, however much of it is absorbed. */
@@ -309,9 +309,9 @@ export class Brain {
 
   /**
    * Asks by ARP whether the host is at `place`. Undefined when there is no address that the question could come from.
-   * The first try goes out now, or as soon as the probe budget allows; the verdict counts from then.
+   * The first try goes out after `delayMs`, or as soon as the probe budget allows; the verdict counts from then.
    */
-  ask(host: Host, purpose: QuestionPurpose, place: Place): Question | undefined {
+  ask(host: Host, purpose: QuestionPurpose, place: Place, delayMs = 0): Question | undefined {
     const sourceIp = this.topology.probeSource(place.iface, host.ip);
     if (sourceIp === undefined || sourceIp === host.ip) return undefined;
     const { tries, verdictMs } = PACES[purpose] ?? checkPace(this.verdictMs(host));
@@ -324,7 +324,7 @@ export class Brain {
       again: false,
       sent: 0,
       firstSentAt: 0,
-      nextAt: this.limits.reserveProbe(purpose !== 'keepalive', this.now),
+      nextAt: this.limits.reserveProbe(purpose !== 'keepalive', this.now) + delayMs,
     };
     if (question.nextAt <= this.now) this.sendTry(host.ip, question);
     return question;
@@ -345,9 +345,9 @@ export class Brain {
   }
 
   /** Asks, or tells, whoever is at `place` (see arpRequest). */
-  sendRequest(place: Place, senderIp: Ip, targetIp: Ip, purpose: SendPurpose): void {
+  sendRequest(place: Place, senderIp: Ip, targetIp: Ip, purpose: SendPurpose, senderMac?: Mac): void {
     const own = this.topology.link(place.iface)?.mac;
-    this.send(place.iface, own && arpRequest(own, place.mac, senderIp, targetIp), purpose);
+    this.send(place.iface, own && arpRequest(own, place.mac, senderIp, targetIp, senderMac), purpose);
   }
 
   /** Broadcast gratuitous ARP request that says that `ip` is at our MAC. */

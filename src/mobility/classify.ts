@@ -12,7 +12,7 @@ import { ETHER_TYPE_RARP, etherTypeOf } from '../wire/ethernet.js';
 import { decodeRarp } from '../wire/rarp.js';
 import type { DropReason, IfIndex } from './events.js';
 import type { Fib } from './fib.js';
-import { type Policy, refuses } from './policy.js';
+import { type Policy, type Unusable, refuses } from './policy.js';
 import type { Topology } from './topology.js';
 
 /** What a frame says about a host (the table of DESIGN 3.1). */
@@ -83,7 +83,7 @@ export function classify(around: Surroundings, iface: IfIndex, bytes: Uint8Array
 }
 
 /** Why an address can be no mobile host's, or undefined. */
-export function usable(around: Surroundings, ip: Ip, mac: Mac | undefined): DropReason | undefined {
+export function usable(around: Surroundings, ip: Ip, mac: Mac | undefined): Unusable | undefined {
   const { topology } = around;
   if (isUnspecified(ip)) return 'sender-ip-unspecified';
   if (isMulticast(ip)) return 'sender-ip-multicast';

@@ -1,9 +1,21 @@
-import { type Ip, type Mac, formatIp, isGroupMac } from '../wire/addresses.js';
+import { type Ip, type Mac, isGroupMac } from '../wire/addresses.js';
 import type { Brain } from './brain.js';
 import { usable } from './classify.js';
 import type { Command, IfIndex, Memory, Place, Token } from './events.js';
 import { arrive, consider } from './evidence.js';
 import type { Host } from './host.js';
+import {
+  hostless,
+  noAddresses,
+  noRoom,
+  ownMac,
+  tableFull,
+  unaskable,
+  unfitInterface,
+  unknownHost,
+  unknownMac,
+  unusableAddress,
+} from './refusals.js';
 import { remoteAppeared } from './remote.js';
 
 /** After `detach` the dying guest's frames are stale; then it is asked once, in case the migration was cancelled. */
@@ -20,7 +32,7 @@ export function obey(brain: Brain, token: Token, command: Command): void {
 
 function obeyAddress(brain: Brain, name: 'probe' | 'clear', ip: Ip): string | undefined {
   const host = brain.table.get(ip);
-  if (host === undefined) return `no such host: ${formatIp(ip)}`;
+  if (host === undefined) return unknownHost(ip);
   if (name === 'clear') {
     host.contest = undefined;
     host.detached = undefined;
@@ -31,7 +43,7 @@ function obeyAddress(brain: Brain, name: 'probe' | 'clear', ip: Ip): string | un
     if (host.state === 'remembered' && !host.claimed) probeLastPlace(brain, host);
     return undefined;
   }
-  return probeLastPlace(brain, host) ? undefined : 'its last interface is not up';
+  return probeLastPlace(brain, host) ? undefined : unaskable(ip, host.interface);
 }
 
 /** Asks the host where it is held, or where it was last. */
@@ -51,30 +63,28 @@ type Signal = Exclude<Command, { name: 'probe' | 'clear' }>;
 
 /** Checks all addresses before it changes anything: a signal is carried out whole or not at all. */
 function obeySignal(brain: Brain, signal: Signal): string | undefined {
-  const link = brain.topology.linkNamed(signal.interface);
-  if (signal.mac !== undefined && (signal.mac === 0 || isGroupMac(signal.mac)))
-    return 'not the MAC of a host';
+  if (signal.mac !== undefined && (signal.mac === 0 || isGroupMac(signal.mac))) return hostless(signal.mac);
   const ips = signal.ips.length > 0 ? signal.ips : addressesOf(brain, signal.mac);
-  if (ips.length === 0) return 'no address given, and none is known for this MAC';
+  if (ips.length === 0) return noAddresses(signal.mac);
   if (signal.name === 'detach') {
     for (const ip of ips) detach(brain, ip, signal.interface, signal.mac);
     return undefined;
   }
-  if (link === undefined) return `no such interface: ${signal.interface}`;
-  if (brain.topology.rule(link.index) === undefined) return `not a mobility interface: ${signal.interface}`;
-  if (signal.name === 'attach' && !brain.topology.isUsable(link.index)) return `not up: ${signal.interface}`;
+  const link = brain.topology.linkNamed(signal.interface);
+  const unfit = unfitInterface(brain, signal.interface, signal.name === 'attach');
+  if (link === undefined || unfit !== undefined) return unfit;
   const places = new Map<Ip, Place>();
   for (const ip of ips) {
     const mac = signal.mac ?? brain.table.get(ip)?.place?.mac;
-    if (mac === undefined) return `the MAC of ${formatIp(ip)} is not known: give it`;
+    if (mac === undefined) return unknownMac(ip);
+    if (brain.topology.isOwnMac(mac)) return ownMac(mac);
     const reason = usable(brain, ip, mac);
-    if (brain.topology.isOwnMac(mac)) return 'a MAC of this router itself';
-    if (reason !== undefined) return `${formatIp(ip)} is refused: ${reason}`;
-    if (!brain.hasRoom(brain.table.get(ip), link.index))
-      return `${signal.interface} has all the hosts it may have`;
+    if (reason !== undefined) return unusableAddress(ip, reason);
+    if (!brain.hasRoom(brain.table.get(ip), link.index)) return noRoom(brain, link.index);
     places.set(ip, { iface: link.index, mac });
   }
-  if (brain.table.size + places.size > brain.policy.limits.hosts) return 'too many hosts';
+  const unknown = ips.filter((ip) => brain.table.get(ip) === undefined);
+  if (brain.table.size + unknown.length > brain.policy.limits.hosts) return tableFull(brain);
   for (const [ip, place] of places) {
     if (signal.name === 'prepare') prepare(brain, ip, place, signal.interface);
     else attach(brain, ip, place);
@@ -136,6 +146,11 @@ export function adopt(brain: Brain, ip: Ip, iface: IfIndex, mac: Mac | undefined
   host.lastHeard = brain.now;
   host.role = 'incumbent';
   brain.scheduleKeepalive(host);
+  if (brain.topology.isListening(iface)) {
+    // Capture was faster than the reading of our routes; spread, or 100,000 would speak at once.
+    const soonMs = Math.min(brain.keepaliveMs(host), brain.table.size / 10);
+    host.keepaliveAt = brain.now + soonMs;
+  }
   host.returning = brain.topology.rule(iface)?.learn === 'foreign' && brain.topology.isHome(iface, host.ip);
   brain.touch(host);
 }

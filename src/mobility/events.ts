@@ -146,6 +146,7 @@ export const CAUSES = [
   'probe-hint', // it sent an RFC 5227 probe a moment ago
   'rarp', // RARP named its MAC
   'sibling', // another address of its MAC was proven here
+  'sought', // a neighbour that has come home sends to where it is not
   'link-up', // remembered on an interface that came up
   'adopted', // its route was in the kernel when we started
   'remembered', // read from hosts.json

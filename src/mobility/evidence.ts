@@ -7,6 +7,7 @@ import { barred, contestHere, heldDespiteRemote, reclaim } from './contest.js';
 import type { Cause, IfIndex, Place } from './events.js';
 import type { Candidate, Host, Question } from './host.js';
 import { hearControlAnswer, hearInquiryAnswer, openInquiry } from './inquiry.js';
+import { tellSeekers } from './strays.js';
 
 /** PROBE_WAIT + PROBE_NUM x PROBE_MAX + ANNOUNCE_WAIT, at the most (RFC 5227 section 1.1). */
 const PROBING_MS = 1000 + 3 * 2000 + 2000;
@@ -245,6 +246,7 @@ export function arrive(brain: Brain, host: Host, place: Place, cause: Cause, una
   cancelAnnouncement(host, place.iface);
   brain.scheduleKeepalive(host);
   if (host.previous === undefined) brain.announceAway(host);
+  tellSeekers(brain, host);
   brain.touch(host);
   probeSiblings(brain, host, place);
 }
@@ -333,6 +335,7 @@ function closeCheck(brain: Brain, host: Host): void {
     host.ageAt = Math.max(host.ageAt, brain.now + brain.policy.timers.settleMs);
   }
   host.check = undefined;
+  tellSeekers(brain, host);
   brain.scheduleKeepalive(host);
   brain.touch(host);
 }

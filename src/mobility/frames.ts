@@ -3,15 +3,22 @@ import { ARP_REPLY, ARP_REQUEST, encodeArp } from '../wire/arp.js';
 
 /**
  * ARP request from our MAC `own` to `destination`: unicast to ask one host, or by broadcast when its MAC is not known
- * (RFC 826, RFC 1122 section 2.3.2.1). Undefined for IPv6, which has no ARP.
+ * (RFC 826, RFC 1122 section 2.3.2.1). `senderMac` is another one when the request tells of somebody else. Undefined
+ * for IPv6, which has no ARP.
  */
-export function arpRequest(own: Mac, destination: Mac, senderIp: Ip, targetIp: Ip): Uint8Array | undefined {
+export function arpRequest(
+  own: Mac,
+  destination: Mac,
+  senderIp: Ip,
+  targetIp: Ip,
+  senderMac = own,
+): Uint8Array | undefined {
   if (!isIpv4(senderIp) || !isIpv4(targetIp)) return undefined;
   return encodeArp({
     destination,
     source: own,
     opcode: ARP_REQUEST,
-    senderMac: own,
+    senderMac,
     senderIp,
     targetMac: MAC_ZERO,
     targetIp,

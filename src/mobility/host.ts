@@ -113,6 +113,8 @@ export class Host implements Due {
   detached: { readonly iface: IfIndex; readonly mac: Mac; readonly until: number } | undefined;
   /** Prepared over the API: its first sign of life counts as proven. */
   prepared: Place | undefined;
+  /** Hosts that have come home and send to where it is not: told of its MAC when it is heard. */
+  soughtBy: Set<Ip> | undefined;
   /** A newcomer that another router claims, too, has been claimed fresh a second time; it gives way the next time. */
   insisted = false;
   /** When a remote claim last appeared; it may be gone again. */

@@ -25,8 +25,11 @@ export interface Inquiry {
 const CONTROL_ADDRESS = 0xc000_0201 as Ipv4;
 const TRIES_MS = [0, 50, 150];
 const VERDICT_MS = 400;
-/** After the first answer, so long for the control address and further addresses of the same host. */
-const SETTLE_MS = 10;
+/**
+ * After the first answer, so long for further addresses of the same host. The control address is asked first, so who
+ * answers for it has answered by then: kernels that run proxy ARP answer unicast requests at once and in order.
+ */
+const SETTLE_MS = 3;
 const MAX_OPEN = 16;
 
 /** Asks `mac` for the addresses that are missing elsewhere. */
@@ -59,12 +62,9 @@ export function openInquiry(brain: Brain, iface: IfIndex, mac: Mac): void {
 }
 
 function askAll(brain: Brain, inquiry: Inquiry): void {
-  let source: Ip | undefined;
-  for (const [ip, sourceIp] of inquiry.candidates) {
-    brain.sendRequest(inquiry.place, sourceIp, ip, 'probe');
-    source ??= sourceIp;
-  }
+  const [source] = inquiry.candidates.values();
   if (source !== undefined) brain.sendRequest(inquiry.place, source, CONTROL_ADDRESS, 'probe');
+  for (const [ip, sourceIp] of inquiry.candidates) brain.sendRequest(inquiry.place, sourceIp, ip, 'probe');
   inquiry.tries++;
   inquiry.nextAt = inquiry.startedAt + (TRIES_MS[inquiry.tries] ?? VERDICT_MS);
 }

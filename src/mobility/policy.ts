@@ -1,5 +1,4 @@
 import { type Ip, type Mac, type Prefix, contains } from '../wire/addresses.js';
-import type { DropReason } from './events.js';
 
 export type LearnRule = 'foreign' | 'all';
 export type ProveRule = 'before' | 'after' | 'never';
@@ -88,13 +87,28 @@ export function subnetOf(policy: Policy, ip: Ip): Subnet | undefined {
   return best;
 }
 
+/** Why an address can be no mobile host's. */
+export type Unusable =
+  | 'sender-ip-unspecified'
+  | 'sender-ip-multicast'
+  | 'sender-ip-reserved'
+  | 'sender-ip-loopback'
+  | 'sender-ip-gateway'
+  | 'sender-ip-local'
+  | 'sender-ip-subnet-edge'
+  | 'sender-ip-next-hop'
+  | 'sender-ip-other-lan'
+  | 'not-allowed'
+  | 'denied'
+  | 'mac-not-bound';
+
 /** Whether policy lets this host have a claim: prefix lists first, then the binding of address to MAC. */
 export function refuses(
   policy: Policy,
   defaultAllow: readonly Prefix[],
   ip: Ip,
   mac: Mac | undefined,
-): DropReason | undefined {
+): Unusable | undefined {
   if (policy.deny.some((prefix) => contains(prefix, ip))) return 'denied';
   if (!(policy.allow ?? defaultAllow).some((prefix) => contains(prefix, ip))) return 'not-allowed';
   const bound = policy.bindings.get(ip);

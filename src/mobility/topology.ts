@@ -100,6 +100,14 @@ export class Topology {
     return this.ownMacs.has(mac);
   }
 
+  /** Whether the kernel takes in what arrives on `iface` for this MAC: the interface's own, or a port's of a bridge. */
+  takesMac(iface: IfIndex, mac: Mac): boolean {
+    if (!this.ownMacs.has(mac)) return false;
+    for (const link of this.links.values())
+      if (link.mac === mac && (link.index === iface || link.master === iface)) return true;
+    return false;
+  }
+
   isLocal(ip: Ip): boolean {
     return this.local.has(ip);
   }

@@ -136,6 +136,26 @@ export async function startFloor(router: Namespace, iface: string): Promise<Prog
   return program;
 }
 
+/** Where a host sends packets, and by way of whose MAC. */
+export interface Packets {
+  readonly from: string;
+  readonly mac: string;
+  readonly to: string;
+  readonly count: number;
+}
+
+/** From the first packet to a stale neighbour until the host is told where it is, for one after the other. */
+export async function measureRepairs(
+  { crowd, iface }: Port,
+  { from, mac, to, count }: Packets,
+  gapMs: number,
+): Promise<Latency> {
+  const argv = [compiled('noise'), 'stray', iface, from, mac, to, `${count}`, `${gapMs}`];
+  const program = new Program(crowd, crowd.argv(...argv), { title: 'noise stray' });
+  await program.ended(count * 1500 + 10_000);
+  return parseLatency(program.output);
+}
+
 export class Noise {
   private constructor(readonly program: Program) {}
 
@@ -162,6 +182,16 @@ export class Noise {
 
   static storm(port: Port, kind: StormKind, perSecond: number, ms: number): Promise<Noise> {
     return Noise.start(port, 'storm', kind, perSecond, ms, 1);
+  }
+
+  /** The host `from` sends small IPv4 packets to `count` addresses from `to` upwards by way of `mac`; 0: at full speed. */
+  static packets(
+    port: Port,
+    { from, mac, to, count }: Packets,
+    perSecond: number,
+    ms: number,
+  ): Promise<Noise> {
+    return Noise.start(port, 'packets', from, mac, to, count, perSecond, ms);
   }
 
   get running(): boolean {

@@ -11,8 +11,9 @@ import type { CostPoint, Measure, Part } from './measure.js';
 import { costPlot } from './plot.js';
 import { type Run, curveTable, machineLine, markdown, readRun, summary, table } from './report.js';
 import { storm } from './storm.js';
+import { strays } from './strays.js';
 
-const PARTS: readonly Part[] = [latency, burst, moves, storm, interfaces, hosts];
+const PARTS: readonly Part[] = [latency, burst, moves, storm, strays, interfaces, hosts];
 const DOCS = join(import.meta.dirname, '..', '..', 'docs');
 
 const USAGE = `usage: npm run bench [-- PART... [options]]

@@ -1,6 +1,6 @@
 /** What an issue demands of a measured value. */
 export interface Target {
-  readonly issue: 2 | 4;
+  readonly issue: 2 | 4 | 5;
   readonly below?: number;
   readonly atLeast?: number;
 }

@@ -5,6 +5,12 @@
 //   noise refresh IFNAME IP COUNT RATE MS       these hosts announce themselves in turn, RATE frames per second
 //   noise storm   IFNAME KIND RATE MS SEED      KIND random: new MAC and IP in every frame; sender: one MAC, new IPs;
 //                                               repeat: one frame; malformed: frames broken in many ways
+//   noise packets IFNAME FROM MAC TO COUNT RATE MS
+//                                               this host sends small IPv4 packets to COUNT addresses from TO upwards,
+//                                               all by way of MAC; RATE 0 is as fast as it goes
+//   noise stray   IFNAME FROM MAC TO COUNT GAP_MS
+//                                               one such packet to each of them; time until FROM is told by ARP where
+//                                               that address is
 //
 // The MAC of a host is 02:00:<ip>; invented addresses are in 10.64.0.0/10. Prints "ready" when it begins and
 // "sent FRAMES in MS" at the end, or at SIGTERM.
@@ -148,6 +154,68 @@ static int storm_malformed(uint8_t *frame) {
   }
 }
 
+static void read_mac(const char *text, uint8_t *mac) {
+  if (sscanf(text, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", mac, mac + 1, mac + 2, mac + 3, mac + 4, mac + 5) != 6) fail(text);
+}
+
+static uint32_t packet_from, packet_to, packet_count, packet_next;
+static uint8_t packet_by[6];
+
+// UDP from and to port 9 (discard), without a payload and without a checksum of it.
+static int packet(uint8_t *frame) {
+  static const uint8_t ip[] = {8, 0, 0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17}, udp[] = {0, 9, 0, 9, 0, 8};
+  uint32_t from = htonl(packet_from), to = htonl(packet_to + packet_next++ % packet_count), sum = 0;
+  memset(frame, 0, FRAME);
+  memcpy(frame, packet_by, 6);
+  frame[6] = 2;
+  memcpy(frame + 8, &from, 4);
+  memcpy(frame + 12, ip, sizeof ip);
+  memcpy(frame + 26, &from, 4);
+  memcpy(frame + 30, &to, 4);
+  memcpy(frame + 34, udp, sizeof udp);
+  for (int i = 14; i < 34; i += 2) sum += frame[i] << 8 | frame[i + 1];
+  sum = ~((sum & 0xffff) + (sum >> 16));
+  frame[24] = sum >> 8, frame[25] = sum;
+  return FRAME;
+}
+
+static int by_size(const void *a, const void *b) {
+  double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+static void stray(const char *name, int gap_ms) {
+  int fd = packet_socket(name, ETH_P_ARP), known = 0, missed = 0;
+  double *took = calloc(packet_count, sizeof *took);
+  uint8_t frame[FRAME], seen[2048];
+  uint32_t from = htonl(packet_from);
+  for (uint32_t i = 0; i < packet_count; i++) {
+    uint32_t wanted = htonl(packet_to + packet_next % packet_count);
+    packet(frame);
+    while (recv(fd, seen, sizeof seen, MSG_DONTWAIT) >= 0) {}
+    int64_t sent = now_ns(), left = 1000000000;
+    int told = 0;
+    if (send(out, frame, FRAME, 0) != FRAME) fail("send");
+    while (!told && left > 0) {
+      struct pollfd ready = {fd, POLLIN, 0};
+      poll(&ready, 1, left / 1000000 + 1);
+      ssize_t length = recv(fd, seen, sizeof seen, MSG_DONTWAIT);
+      left = 1000000000 - (now_ns() - sent);
+      told = length >= 42 && seen[21] == 1 && memcmp(seen + 28, &wanted, 4) == 0 && memcmp(seen + 38, &from, 4) == 0;
+    }
+    if (told) took[known++] = (now_ns() - sent) / 1e6;
+    else missed++;
+    struct timespec pause = {gap_ms / 1000, gap_ms % 1000 * 1000000};
+    nanosleep(&pause, NULL);
+  }
+  qsort(took, known, sizeof *took, by_size);
+  printf("lat n=%d missed=%d", known, missed);
+  if (known > 0)
+    printf(" p50 %.3f p90 %.3f p99 %.3f max %.3f", took[(known - 1) / 2], took[(known - 1) * 9 / 10],
+           took[(known - 1) * 99 / 100], took[known - 1]);
+  printf("\n");
+}
+
 static volatile sig_atomic_t ending;
 
 static void end(int signal) { ending = signal; }
@@ -164,7 +232,7 @@ static void send_all(int (*make)(uint8_t *frame), double per_second, int64_t dur
   printf("ready\n");
   fflush(stdout);
   while (!ending && (elapsed = now_ns() - began) < duration_ns) {
-    int64_t due = elapsed * per_second / 1e9 - sent;
+    int64_t due = per_second > 0 ? elapsed * per_second / 1e9 - sent : BATCH;
     if (due <= 0) {
       // Ten thousand times a second at most, so that the pause is a pause.
       struct timespec pause = {0, 100000};
@@ -205,6 +273,16 @@ int main(int count, char **words) {
         send_all(kinds[i].make, atof(words[4]), atoll(words[5]) * 1000000);
         return 0;
       }
+  }
+  if ((strcmp(mode, "packets") == 0 && count == 9) || (strcmp(mode, "stray") == 0 && count == 8)) {
+    out = packet_socket(words[2], 0);
+    packet_from = address_of(words[3]);
+    read_mac(words[4], packet_by);
+    packet_to = address_of(words[5]);
+    packet_count = atoi(words[6]);
+    if (count == 9) send_all(packet, atof(words[7]), atoll(words[8]) * 1000000);
+    else stray(words[2], atoi(words[7]));
+    return 0;
   }
   fprintf(stderr, "usage: see the head of noise.c\n");
   return 2;

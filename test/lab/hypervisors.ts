@@ -54,6 +54,8 @@ export interface HypervisorOptions {
    * it a tap has the guest's MAC with fe in front, as libvirt does it: the same on every hypervisor.
    */
   readonly ownTapMacs?: boolean;
+  /** Policy of the taps; `after` believes RARP of a known MAC before the guest has answered. Default `before`. */
+  readonly prove?: 'before' | 'after';
 }
 
 let taps = 0;
@@ -79,7 +81,7 @@ export class Hypervisors {
         place,
         new Marpd(router, {
           ...this.site.marpd(place).config,
-          interface: [{ name: lan }, { name: 'tap*' }, { name: 'vm*' }],
+          interface: [{ name: lan }, { name: 'tap*', prove: options.prove ?? 'before' }, { name: 'vm*' }],
         }),
       );
       // Taps come and go, so FRR's "match interface" is left out, as its configuration says.

@@ -88,17 +88,20 @@ export async function liveMigration(args: readonly string[]): Promise<number> {
       only: { type: 'string' },
       bridged: { type: 'boolean' },
       'own-tap-macs': { type: 'boolean' },
+      prove: { type: 'string', default: 'before' },
       help: { type: 'boolean', short: 'h' },
     },
   });
   const count = Number(values.migrations);
   const engine = ENGINES.find((name) => name === values.engine);
   const rows = ROWS.filter(({ title }) => values.only === undefined || title === values.only);
-  if (values.help === true || engine === undefined || !(count >= 1) || rows.length === 0) {
+  const prove = (['before', 'after'] as const).find((policy) => policy === values.prove);
+  const known = engine !== undefined && prove !== undefined;
+  if (values.help === true || !known || !(count >= 1) || rows.length === 0) {
     console.log(usage());
     return values.help === true ? 0 : 2;
   }
-  const options = { bridged: values.bridged === true, ownTapMacs: values['own-tap-macs'] === true };
+  const options = { bridged: values.bridged === true, ownTapMacs: values['own-tap-macs'] === true, prove };
   console.log(`${bold('marpd: a virtual machine takes its address along')}\n${PICTURE}`);
   console.log(
     dim(`QEMU with ${accelerator().toUpperCase()}, ${engine}, ${count} migrations each, there and back\n`),
@@ -120,6 +123,7 @@ function usage(): string {
   --engine NAME     ${ENGINES.join(', ')} (default frr-ospf)
   --only KIND       one of ${ROWS.map(({ title }) => `"${title}"`).join(', ')}
   --bridged         A's home LAN is a bridge with the guest's tap in it: it knows its neighbours' own MACs
+  --prove POLICY    of the taps: before (default), or after, which believes RARP of a known MAC at once
   --own-tap-macs    every tap has a MAC of its own, not the guest's with fe in front as libvirt gives them`;
 }
 
@@ -182,11 +186,14 @@ function frames(report: MigrationReport): string {
 const NAMES = { r1: 'A', r2: 'B' } as const;
 
 function line(report: MigrationReport): string {
-  const { from, to, downtimeMs, remote, neighbour, remoteTcp, neighbourTcp } = report;
+  const { from, to, downtimeMs, remote, neighbour, remoteTcp, neighbourTcp, steps } = report;
+  const at = (ms: number) => `${ms.toFixed(0)} ms`;
   const udp = (seen: typeof remote) => `${seen.lost} lost, silent ${seen.outageMs.toFixed(0)} ms`;
   return (
     `  ${NAMES[from]} to ${NAMES[to]}: guest stopped for ${downtimeMs.toFixed(0)} ms; UDP remote ${udp(remote)}, ` +
-    `neighbour ${udp(neighbour)}; TCP silent ${remoteTcp.outageMs.toFixed(0)} and ${neighbourTcp.outageMs.toFixed(0)} ms`
+    `neighbour ${udp(neighbour)}; TCP silent ${remoteTcp.outageMs.toFixed(0)} and ${neighbourTcp.outageMs.toFixed(0)} ms; ` +
+    `after the resume: heard ${at(steps.heard)}, routed ${at(steps.routed)}, R3 re-pointed ${at(steps.converged)}, ` +
+    `guest awake ${at(steps.awake)}`
   );
 }
 
@@ -196,6 +203,8 @@ const HEAD = [
   'network: remote',
   'neighbour',
   'silence: remote',
+  'R3 re-pointed',
+  'guest awake',
   'TCP',
   'n',
 ];
@@ -214,6 +223,8 @@ function table(results: readonly Result[]): string {
       figures((report) => beyondDowntime(report, report.remote)),
       figures((report) => beyondDowntime(report, report.neighbour)),
       figures((report) => report.remote.outageMs - report.downtimeMs),
+      figures((report) => report.steps.converged),
+      figures((report) => report.steps.awake),
       figures((report) => Math.max(report.remoteTcp.outageMs, report.neighbourTcp.outageMs)),
       `${reports.length}${hung > 0 ? `, ${hung} hung` : ''}`,
     ];
@@ -233,6 +244,10 @@ function table(results: readonly Result[]): string {
       'network    time for which datagrams (one every 5 ms) were lost, beyond the downtime: what marpd answers for',
     ),
     dim('silence    time without an echo, beyond the downtime: and the guest has to wake up, too'),
+    dim('R3 ...     from the resume until the remote router sends to the new hypervisor'),
+    dim(
+      'guest ...  from the resume to the first ARP frame of the guest itself: before, it can prove nothing',
+    ),
     dim(
       'TCP        time without an echo on a connection, as it is: its retransmission timer starts at 200 ms',
     ),

@@ -1,4 +1,11 @@
-import { Stream, type StreamWindow, monotonicNs, realtimeOffset } from './gauges.js';
+import {
+  type RouteEvent,
+  type RouteWatch,
+  Stream,
+  type StreamWindow,
+  monotonicNs,
+  realtimeOffset,
+} from './gauges.js';
 import { guestTool } from './guest-image.js';
 import type { Host } from './host.js';
 import { type Hypervisors, type Migrated, type Place, type Told, other } from './hypervisors.js';
@@ -53,6 +60,19 @@ export class TcpStream {
 }
 
 const PERIOD_MS = 5;
+const WATCH_SKEW_NS = 5e6;
+
+/** When what happened, ms after the guest resumed; NaN when it did not. */
+export interface Steps {
+  /** The first frame on the new tap that tells of the guest: QEMU's RARP, as a rule. */
+  readonly heard: number;
+  /** The route on the new hypervisor. */
+  readonly routed: number;
+  /** The remote router sends there. */
+  readonly converged: number;
+  /** The first ARP frame of the guest itself: it is awake, and cannot have answered anything before. */
+  readonly awake: number;
+}
 
 /** One live migration, measured. */
 export interface MigrationReport extends Migrated {
@@ -64,6 +84,7 @@ export interface MigrationReport extends Migrated {
   readonly neighbour: StreamWindow;
   readonly remoteTcp: TcpWindow;
   readonly neighbourTcp: TcpWindow;
+  readonly steps: Steps;
   /** ARP and RARP on the new tap, whoever sent them. */
   readonly frames: readonly Captured[];
 }
@@ -88,6 +109,7 @@ export class MigrationMeter {
     readonly neighbour: Stream,
     readonly remoteTcp: TcpStream,
     readonly neighbourTcp: TcpStream,
+    readonly routes: RouteWatch,
     /** From CLOCK_MONOTONIC to the time since 1970, ns. */
     readonly offset: number,
   ) {}
@@ -108,6 +130,7 @@ export class MigrationMeter {
       await Stream.start(neighbour.namespace, HOST, PERIOD_MS),
       await TcpStream.start(site.remote, HOST),
       await TcpStream.start(neighbour.namespace, HOST),
+      await site.watchRoutes(),
       await realtimeOffset(site.remote),
     );
   }
@@ -161,7 +184,27 @@ export class MigrationMeter {
       neighbour: await this.neighbour.window(since, until),
       remoteTcp: await this.remoteTcp.window(since, until),
       neighbourTcp: await this.neighbourTcp.window(since, until),
+      steps: this.#steps(to, migrated, frames()),
       frames: frames(),
+    };
+  }
+
+  #steps(to: Place, { stoppedAt, resumedAt }: Migrated, frames: readonly Captured[]): Steps {
+    const { macBytes } = this.hypervisors;
+    const own = frames.filter(({ at, bytes }) => at > stoppedAt && hasMac(bytes, 6, macBytes));
+    const routes = this.routes.of(HOST, stoppedAt * 1e6 - this.offset).filter(({ added }) => added);
+    const { uplink } = PLACES[to];
+    const routed = routes.find(({ role, via }) => role === to && via === undefined);
+    // All kernels are watched by one process, which reads them in turn.
+    const since = (routed?.at ?? 0) - WATCH_SKEW_NS;
+    const after = (ms: number | undefined) => (ms === undefined ? Number.NaN : ms - resumedAt);
+    const afterNs = (event: RouteEvent | undefined) => after(event && (event.at + this.offset) / 1e6);
+    return {
+      heard: after(own[0]?.at),
+      routed: afterNs(routed),
+      // Long before, it may have been the new hypervisor's repair of a ghost, when the old one let go.
+      converged: afterNs(routes.find(({ role, via, at }) => role === 'r3' && via === uplink && at >= since)),
+      awake: after(own.find(({ bytes }) => isArp(bytes))?.at),
     };
   }
 

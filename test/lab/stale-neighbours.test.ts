@@ -32,3 +32,41 @@ story(
     assert.equal(guest.neighbour(neighbour.ip)?.mac, routerMac('lan1'));
   },
 );
+
+// The neighbour's own MAC is on this LAN, so nobody may answer for it; the kernel alone would doubt its entry after 5 s.
+story(
+  'return home: a host that takes the router of its last LAN for its neighbours is told where they are',
+  async (lab) => {
+    const site = await new Site(lab).start();
+    const guest = site.host('guest');
+    const neighbour = site.host('neighbour', { address: '10.1.1.9/24' });
+    await neighbour.plug('lan0', 'request');
+    await guest.plug('lan0', 'request');
+    await waitFor(() => guest.pings(neighbour.ip), 3000, 'the guest knows its neighbour');
+    await guest.plug('lan1', 'request', false);
+    await site.marpd.routed(guest.ip, 'lan1');
+    await waitFor(() => guest.pings(neighbour.ip), 3000, 'the guest reaches its old neighbour');
+    assert.equal(guest.neighbour(neighbour.ip)?.mac, routerMac('lan1'));
+    await site.marpd.state(guest.ip, 'settled');
+
+    const wire = await Capture.start(guest.namespace, 'eth0');
+    await guest.plug('lan0', 'request', false);
+    await site.marpd.routed(guest.ip, 'lan0');
+    assert.equal(guest.neighbour(neighbour.ip)?.mac, routerMac('lan1'), 'the entry is stale');
+    const began = performance.now();
+    await waitFor(() => guest.pings(neighbour.ip, 0.2), 3000, 'the guest reaches its neighbour');
+    console.log(`# neighbour reached ${(performance.now() - began).toFixed(0)} ms after the first try`);
+    assert.equal(guest.neighbour(neighbour.ip)?.mac, neighbour.mac);
+    const told = { opcode: 'request', senderMac: neighbour.mac, senderIp: neighbour.ip } as const;
+    const repair = await wire.arp({ ...told, targetIp: guest.ip, source: routerMac('lan0') }, 1000);
+    assert.equal(repair.destination, guest.mac, 'by unicast, from us');
+    await site.marpd.state(guest.ip, 'home', 5000);
+    await waitFor(
+      () => neighbour.neighbour(guest.ip)?.mac === guest.mac,
+      2000,
+      'the neighbour knows it again',
+    );
+    assert.ok(guest.pings(neighbour.ip));
+    assert.deepEqual(site.marpd.routes(), []);
+  },
+);

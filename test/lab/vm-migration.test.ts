@@ -65,10 +65,20 @@ async function carrierChanges({ site }: Hypervisors): Promise<string> {
 }
 
 function figures(reports: readonly MigrationReport[]): string {
-  const row = (report: MigrationReport) =>
-    `down ${report.downtimeMs.toFixed(0)}, remote +${beyondDowntime(report, report.remote).toFixed(0)}, ` +
-    `neighbour +${beyondDowntime(report, report.neighbour).toFixed(0)}, TCP ${report.remoteTcp.outageMs.toFixed(0)}`;
-  return reports.map(row).join('; ');
+  const row = (report: MigrationReport) => {
+    const { heard, routed, converged, awake } = report.steps;
+    const steps = [heard, routed, converged, awake].map((ms) => ms.toFixed(0)).join('/');
+    return (
+      `down ${report.downtimeMs.toFixed(0)}, remote +${beyondDowntime(report, report.remote).toFixed(0)}, ` +
+      `neighbour +${beyondDowntime(report, report.neighbour).toFixed(0)}, TCP ${report.remoteTcp.outageMs.toFixed(0)}, ` +
+      `heard/routed/converged/awake ${steps}`
+    );
+  };
+  const summary = (['remote', 'neighbour'] as const).map((pick) => {
+    const values = reports.map((report) => beyondDowntime(report, report[pick]));
+    return `${pick} +${median(values).toFixed(1)} (worst +${Math.max(...values).toFixed(0)})`;
+  });
+  return `median ${summary.join(', ')} of ${reports.length}: ${reports.map(row).join('; ')}`;
 }
 
 const migrationStory = (title: string, tell: (lab: Lab) => Promise<void>) => story(title, tell, 180_000);
@@ -108,13 +118,25 @@ migrationStory(
 );
 
 migrationStory(
-  'live migration of a silent guest by QEMU’s RARP alone: at most 50 ms beyond QEMU’s downtime (issue 5)',
+  'live migration of a silent guest by QEMU’s RARP alone, prove = "after": at most 50 ms beyond QEMU’s downtime (issue 5)',
+  async (first) => {
+    const { reports, lab } = await migrations(first, 'announcements', false, { prove: 'after' });
+    if (lab !== first) lab.remove();
+    console.log(`# RARP only, after: ${figures(reports)}`);
+    const value = median(reports.map((report) => beyondDowntime(report, report.remote)));
+    assert.ok(value <= 50 * ALLOWANCE, figures(reports));
+  },
+);
+
+// RARP names no address and proves nothing, so the guest has to answer first, and an emulated one takes its time.
+migrationStory(
+  'live migration of a silent guest by QEMU’s RARP alone: at most 20 ms beyond downtime and the guest’s first word (issue 5)',
   async (first) => {
     const { reports, lab } = await migrations(first, 'announcements', false);
     if (lab !== first) lab.remove();
-    const value = median(reports.map((report) => beyondDowntime(report, report.remote)));
-    assert.ok(value <= 50 * ALLOWANCE, figures(reports));
-    console.log(`# RARP only: ${figures(reports)}`);
+    console.log(`# RARP only, before: ${figures(reports)}`);
+    const value = median(reports.map((report) => beyondDowntime(report, report.remote) - report.steps.awake));
+    assert.ok(value <= 20 * ALLOWANCE, figures(reports));
   },
 );
 

@@ -213,3 +213,13 @@ describe('days of a site that once ended in disagreement', () => {
     }
   }
 });
+
+describe('claims of an earlier run', () => {
+  it('are asked for soon although capture was open before they were read (DESIGN 3.2, restart)', () => {
+    const driver = new Driver(testPolicy());
+    driver.boot();
+    driver.tell({ kind: 'adopt', ip: VISITOR, iface: LAN1, mac: ONE, age: 'fresh' });
+    driver.advance(1000);
+    assert.equal(driver.router.host(VISITOR)?.state, 'remembered', 'nobody answered');
+  });
+});

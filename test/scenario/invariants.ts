@@ -1,5 +1,5 @@
-import { formatIp, type Ip, type Mac } from '../../src/wire/addresses.js';
-import { ARP_REPLY, decodeArp } from '../../src/wire/arp.js';
+import { formatIp, type Ip, isGroupMac, type Mac } from '../../src/wire/addresses.js';
+import { ARP_REPLY, type ArpFrame, decodeArp } from '../../src/wire/arp.js';
 import type { Action, Event, HostState, IfIndex } from '../../src/mobility/events.js';
 import { type Policy, ruleFor } from '../../src/mobility/policy.js';
 
@@ -26,6 +26,8 @@ export class Invariants {
   private readonly remoteSince = new Map<Ip, number>();
   /** When this MAC last answered for this address on this interface. */
   private readonly proofs = new Map<string, number>();
+  /** When this MAC last said that it has this address on this interface. */
+  private readonly said = new Map<string, number>();
   private readonly trusted = new Set<Ip>();
   private readonly downSince = new Map<IfIndex, number>();
   private readonly names = new Map<IfIndex, string>();
@@ -170,7 +172,7 @@ export class Invariants {
     const frame = decodeArp(action.bytes);
     if (typeof frame === 'string') return this.broken(`sent a frame that is no ARP: ${frame}`);
     if (frame.senderIp === 0) this.broken('sent a probe with sender 0.0.0.0: Windows reports a conflict');
-    if (frame.senderMac !== frame.source) this.broken('sent a frame whose sender MAC is not its source');
+    if (frame.senderMac !== frame.source) this.toldOf(action, frame, now);
     if (action.purpose !== 'probe') return;
     const second = Math.floor(now / 1000);
     const probes = this.probes.get(frame.targetIp);
@@ -179,9 +181,18 @@ export class Invariants {
       this.broken(`${formatIp(frame.targetIp)}: a storm of probes`);
   }
 
+  /** A frame of ours about somebody else: to one host, and no more than that one has just said itself on this LAN. */
+  private toldOf(action: Extract<Action, { kind: 'send' }>, frame: ArpFrame, now: number): void {
+    const said = this.said.get(`${frame.senderIp} ${frame.senderMac} ${action.iface}`) ?? -Infinity;
+    const fresh = now - said < PROOF_LASTS_MS;
+    if (action.purpose !== 'repair' || isGroupMac(frame.destination) || !fresh)
+      this.broken('sent a frame whose sender MAC is not its source');
+  }
+
   private noteAnswer(iface: IfIndex, bytes: Uint8Array, now: number): void {
     const frame = decodeArp(bytes);
     if (typeof frame === 'string' || frame.source !== frame.senderMac) return;
+    this.said.set(`${frame.senderIp} ${frame.senderMac} ${iface}`, now);
     const answer = frame.opcode === ARP_REPLY && frame.senderIp !== frame.targetIp;
     if (answer) this.proofs.set(`${frame.senderIp} ${frame.senderMac} ${iface}`, now);
   }

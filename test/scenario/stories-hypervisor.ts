@@ -161,4 +161,29 @@ export const HYPERVISOR: readonly Story[] = [
       await noAlarms(world, ['r1', 'r2']);
     },
   ),
+
+  story(
+    'two',
+    'DESIGN 3.2: detach a moment before the guest is back home: the blind repair at the old router is no dispute',
+    async (world) => {
+      const H = ipOf('h');
+      await world.plug('h', 'a');
+      await world.advance(3 * world.settleMs);
+      await world.plug('h', 'b', { carrierDrop: false });
+      await world.advance(longEnough(world));
+      await announcedBy(world, 'h', ['r2']);
+      await world.command('r2', 'detach', { host: 'h', lan: 'b' });
+      await world.advance(5);
+      await world.plug('h', 'a', { carrierDrop: false });
+      await untilClaimed(world, 'r1', H, 'a', 'fresh', LEARN_MS);
+      await untilEcho(world, 'far', 'h', OUTAGE_MS);
+      await untilUnclaimed(world, 'r1', H, 2 * world.settleMs + 100);
+      await world.advance(longEnough(world));
+      assert.equal(await claimOf(world, 'r1', H), '', 'no /32 is left');
+      await untilEcho(world, 'far', 'h', 100);
+      await untilQuiet(world, 100);
+      await announcedBy(world, 'h', []);
+      await noAlarms(world, ['r1', 'r2']);
+    },
+  ),
 ];
