@@ -25,6 +25,8 @@ export class Absorber {
   readonly #macHighs: Uint16Array;
   readonly #macLows: Uint32Array;
   readonly #untils: Float64Array;
+  /** There may be entries. A burst of newcomers at the start of a daemon shall not pay for there being none. */
+  #used = false;
 
   /** `entries` is a power of two. */
   constructor(entries = ENTRIES) {
@@ -41,6 +43,7 @@ export class Absorber {
    * `until`, on the clock of familiarity().
    */
   absorb(iface: number, ip: number, macHigh: number, macLow: number, until: number): void {
+    this.#used = true;
     const at = this.#entryOf(iface, ip);
     this.#ifaces[at] = iface;
     this.#ips[at] = ip;
@@ -56,15 +59,15 @@ export class Absorber {
   }
 
   /** `bytes` is an Ethernet frame of `length` bytes. Anything but a well-formed ARP packet of one host is unknown. */
-  familiarity(iface: number, bytes: Uint8Array, length: number, now: number): Familiarity {
-    if (length < 42 || !isArp(bytes)) return 'unknown';
+  familiarity(iface: number, bytes: Uint8Array, length: number, clock: () => number): Familiarity {
+    if (!this.#used || length < 42 || !isArp(bytes)) return 'unknown';
     const ip = readUint32(bytes, 28);
     const at = this.#entryOf(iface, ip);
     const macHigh = readUint16(bytes, 6);
     const macLow = readUint32(bytes, 8);
     if (!this.#is(at, iface, ip, macHigh, macLow)) return 'unknown';
     if (readUint16(bytes, 22) !== macHigh || readUint32(bytes, 24) !== macLow) return 'unknown';
-    return ip === readUint32(bytes, 38) && now < (this.#untils[at] as number) ? 'absorbed' : 'known';
+    return ip === readUint32(bytes, 38) && clock() < (this.#untils[at] as number) ? 'absorbed' : 'known';
   }
 
   #entryOf(iface: number, ip: number): number {

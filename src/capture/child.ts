@@ -97,6 +97,7 @@ const parent = new Socket(channel);
 parent.on('end', die).on('close', die).on('error', die);
 const outbox = new Outbox(parent, PARENT_FD, die);
 const absorber = new Absorber();
+const clock = () => performance.now();
 /** Only where no quiet interface would have to sleep with a flooded one. */
 const paces = new Map([
   [FLOOD_ARGUMENT, FLOOD_PACE],
@@ -176,7 +177,7 @@ function open(request: OpenRequest): void {
 function pass(tap: Tap, iface: number, bytes: number): void {
   let lane = tap.answers;
   if (!isAnswer()) {
-    const familiarity = absorber.familiarity(iface, captured, bytes, performance.now());
+    const familiarity = absorber.familiarity(iface, captured, bytes, clock);
     if (familiarity === 'absorbed') {
       tap.absorbed++;
       return;

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import type { IfIndex } from '../mobility/events.js';
 import { type Ip, type Mac, isIpv4 } from '../wire/addresses.js';
-import { FLOOD_ARGUMENT, childEnvironment, childLaunches } from './launch.js';
+import { FLOOD_ARGUMENT, childEnvironment, childLaunches, hurry } from './launch.js';
 import { Lifeline } from './lifeline.js';
 import { Orders } from './orders.js';
 import {
@@ -50,7 +50,7 @@ export interface CaptureOptions {
   /** Capture cannot work on this machine as it is; `message` says what to do. Called once. */
   onFatal(message: string): void;
   onWarning(message: string): void;
-  /** Kernel memory, resident, for an interface's frames that wait to be read. Default: 4 MB, less if there are many. */
+  /** Kernel memory, resident, for an interface's frames that wait to be read. Default: 6 MB, less if there are many. */
   bufferBytes?: number;
   /** Frames per second, for a second, from which an interface gets a child of its own. Default 20,000. */
   floodFramesPerSecond?: number;
@@ -226,6 +226,7 @@ export class Capture {
       env: childEnvironment(),
       stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
     });
+    if (task === undefined) hurry(process.pid);
     const lifeline = new Lifeline(
       process.stdio[3] as Socket,
       (kind, iface, payload) => this.#onRecord(child, kind, iface, payload),

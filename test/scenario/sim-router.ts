@@ -167,7 +167,7 @@ export class SimRouter implements KernelListener {
   }
 
   frame(iface: IfIndex, bytes: Uint8Array): void {
-    if (this.absorber.familiarity(iface, bytes, bytes.length, this.clock.now()) === 'absorbed') return;
+    if (this.absorber.familiarity(iface, bytes, bytes.length, () => this.clock.now()) === 'absorbed') return;
     const copy = bytes.slice();
     this.later('capture', () => this.tell({ kind: 'frame', iface, bytes: copy }));
   }
