@@ -169,7 +169,7 @@ export class Kernel {
       this.#claims.linkGone(event.iface);
     }
     this.#options.onEvent(event);
-    if (event.kind === 'link') this.#applySettings(event.link);
+    if (event.kind === 'link') this.applySettings(event.link);
   }
 
   /** An echo socket is bound to the interface that had the name when it was made. */
@@ -181,8 +181,10 @@ export class Kernel {
     else this.#names.set(iface, name);
   }
 
-  #applySettings(link: Link): void {
+  /** Also after a reload: an interface that became a mobility interface, or is none any more. */
+  applySettings(link: Link): void {
     if (this.#options.isMobility(link.index)) this.#report(this.#settings.apply(link));
+    else this.#report(this.#settings.restoreInterface(link));
   }
 
   #reconcileSoon(reason: string): void {
