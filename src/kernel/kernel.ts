@@ -93,6 +93,7 @@ export class Kernel {
         const iface = this.#watch.links.indexOf(dev);
         return iface !== undefined && this.#watch.hasForeignNeighbour(ip, iface);
       },
+      foreignMac: (ip, iface) => this.#watch.foreignMac(ip, iface),
     });
     this.#echo = new Echo({
       onReply: (ip, rttMs) => onEvent({ kind: 'echo-reply', ip, rttMs }),
