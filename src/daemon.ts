@@ -140,7 +140,10 @@ export class Daemon {
       };
       this.options.logger.level = config.log.level;
       this.carryOut(this.router.setPolicy(config.policy, at));
-      for (const link of this.router.links()) this.watchLink(link);
+      for (const link of this.router.links()) {
+        this.watchLink(link);
+        this.kernel.applySettings(link);
+      }
       const rest = fixed.length === 0 ? '' : `; these wait for a restart: ${fixed.join(', ')}`;
       this.lastReload = { at, ok: true, message: `configuration reloaded${rest}` };
     } catch (error) {

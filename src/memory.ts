@@ -10,8 +10,10 @@ const file = z.object({
   version: z.literal(1),
   /** ISO 8601, for people. */
   writtenAt: z.string(),
-  hosts: z.array(z.object({ ip: z.string(), mac: z.string(), interface: z.string(), reason: z.string() })),
+  hosts: z.array(z.unknown()),
 });
+
+const entry = z.object({ ip: z.string(), mac: z.string(), interface: z.string(), reason: z.string() });
 
 const NAME = 'hosts.json';
 
@@ -31,7 +33,10 @@ export function writeMemories(directory: string, memories: readonly Memory[], wr
   renameSync(`${path}.new`, path);
 }
 
-/** Reads what an earlier run wrote. A missing file is an empty memory, a bad one is too and `warn` says why. */
+/**
+ * Reads what an earlier run wrote. A missing file is an empty memory, a bad one is too and `warn` says why. A bad entry
+ * costs only itself.
+ */
 export function readMemories(directory: string, warn: (message: string) => void): Memory[] {
   const path = join(directory, NAME);
   let text: string;
@@ -41,16 +46,35 @@ export function readMemories(directory: string, warn: (message: string) => void)
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') warn(`${path} cannot be read: ${String(error)}`);
     return [];
   }
+  let hosts: readonly unknown[];
   try {
-    return file.parse(JSON.parse(text)).hosts.flatMap(({ ip: ipText, mac: macText, ...rest }) => {
-      const ip = parseIp(ipText);
-      const mac = parseMac(macText);
-      return ip === undefined || mac === undefined ? [] : [{ ip, mac, ...rest }];
-    });
+    hosts = file.parse(JSON.parse(text)).hosts;
   } catch (error) {
     warn(
       `${path} is not a memory of ours and is ignored: ${error instanceof Error ? error.message : String(error)}`,
     );
     return [];
   }
+  const memories: Memory[] = [];
+  let firstBad: number | undefined;
+  for (const [index, host] of hosts.entries()) {
+    const memory = readEntry(host);
+    if (memory !== undefined) memories.push(memory);
+    else firstBad ??= index;
+  }
+  if (firstBad !== undefined) {
+    const bad = hosts.length - memories.length;
+    warn(
+      `${path}: ${bad} of ${hosts.length} hosts cannot be read and are forgotten, first hosts[${firstBad}]`,
+    );
+  }
+  return memories;
+}
+
+function readEntry(value: unknown): Memory | undefined {
+  const { success, data } = entry.safeParse(value);
+  if (!success) return undefined;
+  const ip = parseIp(data.ip);
+  const mac = parseMac(data.mac);
+  return ip === undefined || mac === undefined ? undefined : { ...data, ip, mac };
 }

@@ -95,6 +95,7 @@ export class Kernel {
         const iface = this.#watch.links.indexOf(dev);
         return iface !== undefined && this.#watch.hasForeignNeighbour(ip, iface);
       },
+      foreignMac: (ip, iface) => this.#watch.foreignMac(ip, iface),
     });
     this.#echo = new Echo({
       onReply: (ip, rttMs) => onEvent({ kind: 'echo-reply', ip, rttMs }),
@@ -172,7 +173,7 @@ export class Kernel {
       this.#claims.linkGone(event.iface);
     }
     this.#options.onEvent(event);
-    if (event.kind === 'link') this.#applySettings(event.link);
+    if (event.kind === 'link') this.applySettings(event.link);
     else if (event.kind === 'link-gone') this.#unset.delete(event.iface);
   }
 
@@ -185,9 +186,15 @@ export class Kernel {
     else this.#names.set(iface, name);
   }
 
-  /** At the end of the turn: taps come by the hundred, and each makes several events. */
-  #applySettings(link: Link): void {
-    if (!this.#options.isMobility(link.index)) return;
+  /**
+   * Also after a reload: an interface that became a mobility interface, or is none any more. Done at the end of the
+   * turn: taps come by the hundred, and each makes several events.
+   */
+  applySettings(link: Link): void {
+    if (!this.#options.isMobility(link.index)) {
+      this.#unset.delete(link.index);
+      return this.#report(this.#settings.restoreInterface(link));
+    }
     if (this.#unset.size === 0) setImmediate(() => this.#settle());
     this.#unset.set(link.index, link);
   }

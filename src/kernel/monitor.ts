@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Event, IfIndex, Link, Route } from '../mobility/events.js';
-import type { Ip } from '../wire/addresses.js';
+import type { Ip, Mac } from '../wire/addresses.js';
 import { CarrierPoll } from './carrier.js';
 import { dumpLinks, dumpRoutes } from './dump.js';
 import { LineSplitter, launch, readLines } from './launch.js';
@@ -61,7 +61,7 @@ export class KernelWatch {
   readonly #names = new PrintedNames();
   readonly #carrier: CarrierPoll;
   /** Permanent neighbour entries that somebody else made. */
-  #foreign = new Map<IfIndex, Set<Ip>>();
+  #foreign = new Map<IfIndex, Map<Ip, Mac | undefined>>();
   #child: ChildProcess | undefined;
   /** Lines that came before the links were known. */
   #held: string[] | undefined;
@@ -120,6 +120,11 @@ export class KernelWatch {
   /** Whether somebody else made a permanent neighbour entry for the address there; it is not ours to touch. */
   hasForeignNeighbour(ip: Ip, iface: IfIndex): boolean {
     return this.#foreign.get(iface)?.has(ip) ?? false;
+  }
+
+  /** The MAC in such an entry. */
+  foreignMac(ip: Ip, iface: IfIndex): Mac | undefined {
+    return this.#foreign.get(iface)?.get(ip);
   }
 
   /** Ends the monitor; nothing it may still say counts. */
@@ -305,16 +310,16 @@ export class KernelWatch {
       return;
     }
     const permanent = line.state === 'PERMANENT' && !line.deleted;
-    if (permanent || this.#foreign.has(iface)) this.#noteForeign(line.ip, iface, permanent);
+    if (permanent || this.#foreign.has(iface)) this.#noteForeign(line, iface, permanent);
     if (line.state === 'NOARP' || this.#options.wantsNeighbours?.(link) === false) return;
     const lost = line.deleted || line.state === 'FAILED' || line.state === 'INCOMPLETE';
     this.#tell({ kind: 'neighbour', iface, ip: line.ip, mac: lost ? undefined : line.mac });
   }
 
-  #noteForeign(ip: Ip, iface: IfIndex, present: boolean): void {
-    const there = this.#foreign.get(iface) ?? new Set();
-    if (present) there.add(ip);
-    else there.delete(ip);
+  #noteForeign(line: NeighbourLine, iface: IfIndex, present: boolean): void {
+    const there = this.#foreign.get(iface) ?? new Map<Ip, Mac | undefined>();
+    if (present) there.set(line.ip, line.mac);
+    else there.delete(line.ip);
     if (there.size > 0) this.#foreign.set(iface, there);
     else this.#foreign.delete(iface);
   }

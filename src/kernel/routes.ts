@@ -1,5 +1,5 @@
 import type { ClaimAge, Event, IfIndex, Link } from '../mobility/events.js';
-import { type Ip, type Mac, isIpv4 } from '../wire/addresses.js';
+import { formatIp, formatMac, type Ip, type Mac, isIpv4 } from '../wire/addresses.js';
 import type { IpBatch } from './batch.js';
 import { AGES, Entries, type Entry } from './entries.js';
 import type { Lane } from './lanes.js';
@@ -35,6 +35,8 @@ export interface ClaimsOptions extends Slots {
   readonly indexOf: (dev: string) => IfIndex | undefined;
   /** Whether somebody else made a permanent neighbour entry there. */
   readonly foreignNeighbour?: ((ip: Ip, dev: string) => boolean) | undefined;
+  /** The MAC in that entry. */
+  readonly foreignMac?: ((ip: Ip, iface: IfIndex) => Mac | undefined) | undefined;
 }
 
 export interface AdoptedClaim {
@@ -103,12 +105,22 @@ export class Claims {
     }
     const entry = this.#entries.take(ip);
     const isAgeing = entry.want?.iface === iface && claim.age === 'settled';
+    if (entry.want?.iface !== iface || entry.want.mac !== claim.mac) this.#warnOfForeignMac(claim);
     entry.want = claim;
     entry.ghost = false;
     entry.owed = true;
     entry.retries = 0;
     this.#entries.join(entry, iface);
     this.#sender.enqueue(entry, isAgeing ? 'bulk' : 'urgent');
+  }
+
+  /** Such an entry is not ours to change, so the host gets nothing: only its maker can help. */
+  #warnOfForeignMac({ ip, iface, dev, mac }: Claim): void {
+    const foreign = this.#options.foreignMac?.(ip, iface);
+    if (foreign === undefined || mac === undefined || foreign === mac) return;
+    this.#options.onWarning(
+      `${formatIp(ip)} is at ${formatMac(mac)}, but a permanent neighbour entry of somebody else on ${dev} says ${formatMac(foreign)}: the host gets no traffic until it is removed (ip neigh del ${formatIp(ip)} dev ${dev})`,
+    );
   }
 
   /** Wants no claim for the address. */

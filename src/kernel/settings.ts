@@ -153,6 +153,31 @@ export class Settings {
     return changes;
   }
 
+  /**
+   * One interface that is no mobility interface any more: what was changed on it alone goes back at once. What stands
+   * in for a lowered `conf/all` stays until all is restored.
+   */
+  restoreInterface(link: { readonly name: string; readonly index: IfIndex }): SettingChange[] {
+    const changes: SettingChange[] = [];
+    for (const { path, ours, original, index } of [...this.#saved.values()].reverse()) {
+      if (index !== link.index || !path.startsWith(`net/ipv4/conf/${link.name}/`)) continue;
+      if (this.#read(path) === ours && ours !== original) {
+        const failure = this.#write(path, original);
+        const written = failure === undefined;
+        changes.push({
+          path,
+          from: ours,
+          to: original,
+          written,
+          note: failure ?? 'no mobility interface now',
+        });
+      }
+      this.#saved.delete(path);
+    }
+    if (changes.length > 0) this.#store();
+    return changes;
+  }
+
   #change(path: string, to: number, index: IfIndex, note?: string): SettingChange {
     const from = this.#read(path) ?? 0;
     if (this.#options.mode === 'check') return { path, from, to, written: false, note };

@@ -19,6 +19,7 @@ export function hearLink(brain: Brain, link: Link): void {
     loseInterface(brain, link.index, 'link-down', !link.up);
   }
   if (!wasListening && topology.isListening(link.index)) wakeInterface(brain, link);
+  else if (old !== undefined && old.mac !== link.mac) askSoon(brain, link);
   if (old?.master !== undefined) hearPort(brain, link.index, old.master, link);
   if (old === undefined || old.addresses !== link.addresses) reviewHosts(brain);
 }
@@ -70,6 +71,22 @@ function loseInterface(brain: Brain, iface: IfIndex, cause: Cause, routesDeleted
   }
 }
 
+/** Our MAC changed: their entry for the gateway is stale until a question of ours repairs it (RFC 826). */
+function askSoon(brain: Brain, link: Link): void {
+  const keepaliveMs = brain.topology.rule(link.index)?.keepaliveMs ?? 0;
+  let order = 0;
+  for (const host of brain.table.on(link.index)) {
+    if (host.claimed && host.place?.iface === link.index) hasten(brain, host, keepaliveMs, order++);
+  }
+}
+
+/** Asked soon, spread so that 100,000 do not speak at once. */
+function hasten(brain: Brain, host: Host, keepaliveMs: number, order: number): void {
+  host.keepaliveAt = Math.min(host.keepaliveAt, brain.now + Math.min(keepaliveMs, order / 10));
+  host.keepaliveSetAt = brain.now;
+  brain.touch(host);
+}
+
 function wakeInterface(brain: Brain, link: Link): void {
   const hosts = [...brain.table.onNamed(link.name)];
   const keepaliveMs = brain.topology.rule(link.index)?.keepaliveMs ?? 0;
@@ -79,10 +96,8 @@ function wakeInterface(brain: Brain, link: Link): void {
       host.wake = { left: [...WAKE_MS], start: brain.now };
       brain.touch(host);
     } else if (host.claimed && host.lastHeard < brain.now) {
-      // Adopted, or unheard while capture was closed: asked soon, spread so that 100,000 do not speak at once.
-      host.keepaliveAt = Math.min(host.keepaliveAt, brain.now + Math.min(keepaliveMs, order++ / 10));
-      host.keepaliveSetAt = brain.now;
-      brain.touch(host);
+      // Adopted, or unheard while capture was closed.
+      hasten(brain, host, keepaliveMs, order++);
     }
   }
 }
@@ -121,7 +136,11 @@ function hearPort(brain: Brain, port: IfIndex, bridge: IfIndex, now: Link | unde
 export function reviewHosts(brain: Brain): void {
   const { topology } = brain;
   for (const host of [...brain.table.all()]) {
-    if (!host.held || host.place === undefined) continue;
+    if (host.place === undefined) continue;
+    if (!host.held) {
+      readmit(brain, host);
+      continue;
+    }
     const rule = topology.rule(host.place.iface);
     if (rule === undefined || usable(brain, host.ip, host.place.mac) !== undefined) {
       brain.withdraw(host, 'not-allowed');
@@ -137,4 +156,14 @@ export function reviewHosts(brain: Brain): void {
     }
     brain.touch(host);
   }
+}
+
+/** It was withdrawn because it was not allowed, and is allowed again: it never went, so it is asked. */
+function readmit(brain: Brain, host: Host): void {
+  if (host.state !== 'remembered' || host.cause !== 'not-allowed' || host.wake !== undefined) return;
+  const { place } = host;
+  if (place === undefined || !brain.topology.isListening(place.iface)) return;
+  if (usable(brain, host.ip, place.mac) !== undefined) return;
+  host.wake = { left: [...WAKE_MS], start: brain.now };
+  brain.touch(host);
 }

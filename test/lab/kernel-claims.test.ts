@@ -158,6 +158,12 @@ describe('claims (DESIGN 3.2, 3.3)', () => {
     room.want(host, 'lan0');
     await room.done();
     assert.ok(claimed('lan0').some((line) => line.startsWith('10.16.8.1 ')));
+    // another MAC than the host's, and nobody but its maker may change it: that is said, once per claim
+    room.want(host, 'lan0', 'settled');
+    await room.done();
+    const said = room.warnings.filter((text) => text.includes('10.16.8.1 is at'));
+    assert.equal(said.length, 1);
+    assert.match(said[0] ?? '', /somebody else on lan0 says 02:00:00:00:00:77/);
     room.claims.release(host);
     room.claims.forgetNeighbour(host, 'lan0');
     await room.done();

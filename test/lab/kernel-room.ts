@@ -63,6 +63,7 @@ export class Room {
     onDenied: (refusal) => this.warnings.push(refusal),
     indexOf: (dev) => this.watch.links.indexOf(dev),
     foreignNeighbour: (ip, dev) => this.watch.hasForeignNeighbour(ip, this.watch.links.indexOf(dev) ?? -1),
+    foreignMac: (ip, iface) => this.watch.foreignMac(ip, iface),
   });
 
   static async open(): Promise<Room> {

@@ -142,6 +142,22 @@ describe('kernel settings (DESIGN 3.2)', () => {
     assert.deepEqual(warnings, []);
   });
 
+  it('an interface that is no mobility interface any more has its own values back at once, others keep ours', () => {
+    const before = everything();
+    const settings = open();
+    settings.apply(LAN0);
+    settings.apply({ name: 'eth0', index: 3 });
+    const changes = settings.restoreInterface(LAN0);
+    assert.deepEqual(
+      changes.map(({ path, to }) => `${path}=${to}`),
+      ['net/ipv4/conf/lan0/arp_ignore=0', 'net/ipv4/conf/lan0/forwarding=0'],
+    );
+    assert.deepEqual(everything(), { ...before, 'eth0/forwarding': '1', 'eth0/arp_ignore': '1' });
+    assert.deepEqual(settings.restoreInterface(LAN0), []);
+    settings.restore({ keepForwarding: false });
+    assert.deepEqual(everything(), before);
+  });
+
   it('mode `check` tells and touches nothing', () => {
     set('conf/all/proxy_arp', 1);
     const before = everything();
