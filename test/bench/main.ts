@@ -9,7 +9,18 @@ import { latency } from './latency.js';
 import { moves } from './local-moves.js';
 import type { CostPoint, Measure, Part } from './measure.js';
 import { costPlot } from './plot.js';
-import { type Run, curveTable, machineLine, markdown, readRun, summary, table } from './report.js';
+import {
+  type PartResult,
+  type Run,
+  curveTable,
+  machineLine,
+  markdown,
+  measuresOf,
+  merge,
+  readRun,
+  summary,
+  table,
+} from './report.js';
 import { storm } from './storm.js';
 import { strays } from './strays.js';
 
@@ -23,7 +34,7 @@ ${PARTS.map(({ name, about }) => `  ${name.padEnd(12)}${about}`).join('\n')}
   --quick         shorter and rougher
   --json FILE     also write the result as JSON
   --last FILE     compare with that result (default docs/performance.json)
-  --write-docs    replace docs/performance.{md,json} and docs/cost-growth.svg
+  --write-docs    put the result into docs/performance.{md,json} and docs/cost-growth.svg
   --help
 `;
 
@@ -45,12 +56,13 @@ async function main(argv: readonly string[]): Promise<number> {
     console.log(USAGE);
     return values.help ? 0 : 2;
   }
-  const last = readRun(values.last);
+  const last = measuresOf(readRun(values.last));
+  const command = ['npm run bench', ...(argv.length > 0 ? ['--', ...argv] : [])].join(' ');
   const machine = machineLine();
   console.log(machine);
   prepareInstruments();
   const curve: CostPoint[] = [];
-  const parts: Run['parts'][number][] = [];
+  const parts: PartResult[] = [];
   const failures: string[] = [];
   for (const part of PARTS.filter(({ name }) => positionals.length === 0 || positionals.includes(name))) {
     const measures: Measure[] = [];
@@ -64,11 +76,11 @@ async function main(argv: readonly string[]): Promise<number> {
     } catch (error) {
       failures.push(`${part.name} broke off: ${error instanceof Error ? error.message : String(error)}`);
     }
-    parts.push({ name: part.name, about: part.about, measures });
+    const at = new Date().toISOString();
+    parts.push({ name: part.name, about: part.about, at, command, machine, measures });
     console.log(`\n${part.name}: ${part.about}\n\n${table(measures, last)}`);
   }
-  const command = ['npm run bench', ...(argv.length > 0 ? ['--', ...argv] : [])].join(' ');
-  const run: Run = { at: new Date().toISOString(), command, machine, parts, curve };
+  const run: Run = { parts, curve };
   if (curve.length > 0) {
     console.log(
       `\n${curveTable(curve)
@@ -78,11 +90,17 @@ async function main(argv: readonly string[]): Promise<number> {
   }
   console.log(`\n${summary(run)}`);
   for (const failure of failures) console.error(failure);
-  const json = `${JSON.stringify(run, undefined, 2)}\n`;
-  if (values.json !== undefined) writeFileSync(values.json, json);
+  const json = (result: Run) => `${JSON.stringify(result, undefined, 2)}\n`;
+  if (values.json !== undefined) writeFileSync(values.json, json(run));
   if (values['write-docs']) {
-    writeFileSync(join(DOCS, 'performance.json'), json);
-    writeFileSync(join(DOCS, 'performance.md'), markdown(run));
+    const documented = join(DOCS, 'performance.json');
+    const all = merge(
+      readRun(documented),
+      run,
+      PARTS.map(({ name }) => name),
+    );
+    writeFileSync(documented, json(all));
+    writeFileSync(join(DOCS, 'performance.md'), markdown(all));
     if (curve.length > 0) writeFileSync(join(DOCS, 'cost-growth.svg'), costPlot(curve));
   }
   return failures.length === 0 ? 0 : 1;

@@ -2,13 +2,19 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg, release, totalmem } from 'node:os';
 import { type CostPoint, type Measure, type Target, isMet, missed } from './measure.js';
 
-/** One whole run, as it is written to JSON. */
+/** Results as they are written to JSON: each part with the run that measured it last. */
 export interface Run {
+  readonly parts: readonly PartResult[];
+  readonly curve: readonly CostPoint[];
+}
+
+export interface PartResult {
+  readonly name: string;
+  readonly about: string;
   readonly at: string;
   readonly command: string;
   readonly machine: string;
-  readonly parts: { readonly name: string; readonly about: string; readonly measures: readonly Measure[] }[];
-  readonly curve: readonly CostPoint[];
+  readonly measures: readonly Measure[];
 }
 
 /** The machine in one line. Two results are comparable when theirs agree, load included. */
@@ -110,8 +116,8 @@ function markdownTable(lines: readonly (readonly string[])[]): string {
 /** docs/performance.md, all of it. */
 export function markdown(run: Run): string {
   const parts = run.parts.map(
-    ({ name, about, measures }) =>
-      `## ${name}\n\n${about[0]?.toUpperCase()}${about.slice(1)}.\n\n${markdownTable(
+    ({ name, about, at, command, machine, measures }) =>
+      `## ${name}\n\n${about[0]?.toUpperCase()}${about.slice(1)}. \`${command}\`, ${at}, ${machine}.\n\n${markdownTable(
         [HEADINGS.filter((heading) => heading !== 'to last'), ...rows(measures, new Map())].map((line) =>
           line.length === HEADINGS.length ? [...line.slice(0, 3), line[4] as string] : line,
         ),
@@ -124,26 +130,37 @@ export function markdown(run: Run): string {
   return [
     '# Performance',
     '',
-    'The last full result of `npm run bench`, written by it. Do not edit: `npm run bench -- --write-docs` replaces it.',
-    'How each value is measured is told in [bench.md](bench.md).',
+    'The last result of each part of `npm run bench`, written by `npm run bench -- [PART...] --write-docs`: do not edit.',
+    'How each value is measured is told in [bench.md](bench.md). (#2) and so on is the issue that demands it.',
     '',
-    `- Command: \`${run.command}\`, ${run.at}`,
-    `- Machine: ${run.machine}`,
-    `- ${summary(run).replaceAll('\n  ', '\n  - ')}`,
+    `${summary(run).replaceAll('\n  ', '\n- ')}`,
     '',
     ...parts,
     curve,
   ].join('\n');
 }
 
-/** Measures of an earlier run by name; none when there is no such file. */
-export function readRun(path: string): Map<string, Measure> {
+/** An earlier result; undefined when there is no such file. */
+export function readRun(path: string): Run | undefined {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
   } catch {
-    return new Map();
+    return undefined;
   }
-  const { parts } = JSON.parse(text) as Run;
-  return new Map(parts.flatMap(({ measures }) => measures).map((measure) => [measure.name, measure]));
+  return JSON.parse(text) as Run;
+}
+
+/** The measures of a result by name. */
+export function measuresOf(run: Run | undefined): Map<string, Measure> {
+  return new Map(run?.parts.flatMap(({ measures }) => measures).map((measure) => [measure.name, measure]));
+}
+
+/** The newer result, and of the older one what the newer has not measured. `order` has the names of all parts. */
+export function merge(older: Run | undefined, newer: Run, order: readonly string[]): Run {
+  const parts = order.flatMap((name) => {
+    const named = (run: Run | undefined) => run?.parts.find((part) => part.name === name);
+    return named(newer) ?? named(older) ?? [];
+  });
+  return { parts, curve: newer.curve.length > 0 ? newer.curve : (older?.curve ?? []) };
 }

@@ -149,7 +149,7 @@ export function cleanMoves(engine: EngineName): void {
       await site.clean(new Map([[HOST, 'r2']]), 15_000);
     });
 
-    await chapter('500 hosts move at once: all reachable within 2 s, nothing lost', () =>
+    await chapter('500 hosts move at once: all reachable within seconds, nothing lost', () =>
       evacuation(site, meter),
     );
   });
