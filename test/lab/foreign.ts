@@ -52,11 +52,19 @@ function sysctls(namespace: Namespace): string[] {
 /** Pids of a process and of all its descendants, the process first. */
 export function descendants(pid: number): number[] {
   const found = [pid];
-  for (const entry of readdirSync(`/proc/${pid}/task`)) {
+  for (const entry of threadsOf(pid)) {
     const children = readText(`/proc/${pid}/task/${entry}/children`).trim();
     for (const child of children === '' ? [] : children.split(' ')) found.push(...descendants(Number(child)));
   }
   return found;
+}
+
+function threadsOf(pid: number): string[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`);
+  } catch {
+    return []; // ended meanwhile
+  }
 }
 
 /** Argument vector of a process as one line. */
