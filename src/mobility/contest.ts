@@ -1,4 +1,4 @@
-import type { Brain } from './brain.js';
+import { type Brain, GHOST_REPAIR_MS } from './brain.js';
 import type { DropReason, Place } from './events.js';
 import type { Contest, Host } from './host.js';
 
@@ -9,6 +9,12 @@ const RETRY_MS = 10_000;
 /** Longer than the other router's propagation and verdict, and over before the incumbent's re-claim ages. */
 const INSIST_MS = 150;
 const RETRY_MAX_MS = 540_000;
+/**
+ * When a host has just come home and our claim is dropped, the router that it came from may repair a ghost blindly
+ * (Brain.suspectGhost): a claim of its own for a moment, there and on the way, which is no dispute.
+ */
+const HOMECOMING_MS = 1000;
+const REPAIR_OVER_MS = 2 * GHOST_REPAIR_MS;
 
 /** Why evidence from this place is not listened to now. */
 export function barred(brain: Brain, host: Host, place: Place): DropReason | undefined {
@@ -77,6 +83,13 @@ export function contestHere(brain: Brain, host: Host, incumbent: Place, challeng
  * fresh, the newcomer withdraws and tries again later.
  */
 export function heldDespiteRemote(brain: Brain, host: Host, place: Place): void {
+  const repairOverMs = host.remoteAppearedAt + REPAIR_OVER_MS - brain.now;
+  const justHome = host.state === 'home' && host.remoteAppearedAt - host.releasedAt < HOMECOMING_MS;
+  if (justHome && repairOverMs > 0) {
+    // The claim that is still there then is meant.
+    host.check = brain.ask(host, 'remote-claim', place, repairOverMs);
+    return brain.touch(host);
+  }
   const yields = host.claimed && host.role === 'newcomer';
   if (yields) return host.insisted ? giveWay(brain, host, place) : insist(brain, host);
   const contest = dispute(brain, host, undefined);

@@ -1,17 +1,9 @@
 import { type Ip, MAC_BROADCAST } from '../wire/addresses.js';
-import { type Brain, GHOST_REPAIR_MS, GHOST_WINDOW_MS } from './brain.js';
+import { type Brain, GHOST_WINDOW_MS } from './brain.js';
 import { usable } from './classify.js';
 import type { Route } from './events.js';
 import { consider } from './evidence.js';
 import type { Host } from './host.js';
-
-/**
- * When a host has just come home and our claim is dropped, the router that it came from may repair a ghost blindly
- * (Brain.suspectGhost): a claim of its own for a moment, which is no dispute. So it is not asked about before that is
- * over, there and on the way.
- */
-const HOMECOMING_MS = 1000;
-const REPAIR_OVER_MS = 2 * GHOST_REPAIR_MS;
 
 /** A route of somebody else came, changed or went. `initial` marks the dump at start: no storm of announcements. */
 export function hearRoute(brain: Brain, change: 'add' | 'delete', route: Route, initial: boolean): void {
@@ -58,9 +50,8 @@ export function remoteVanished(brain: Brain, ip: Ip): void {
 /** Asks the host whether it is still here; the check runs to its verdict whatever the remote claim does. */
 export function checkDespiteRemote(brain: Brain, host: Host): void {
   if (host.place === undefined || host.check?.purpose === 'remote-claim') return;
-  const justHome = host.state === 'home' && brain.now - host.releasedAt < HOMECOMING_MS;
   const question = brain.topology.isUsable(host.place.iface)
-    ? brain.ask(host, 'remote-claim', host.place, justHome ? REPAIR_OVER_MS : 0)
+    ? brain.ask(host, 'remote-claim', host.place)
     : undefined;
   if (question === undefined) return brain.withdraw(host, 'remote-claim');
   host.check = question;
