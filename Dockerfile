@@ -1,7 +1,7 @@
 # marpd in a container, on the host's network:
 #
 #   docker build -t marpd .
-#   docker run --network host --cap-drop ALL --cap-add NET_ADMIN --cap-add NET_RAW \
+#   docker run --network host --cap-drop ALL --cap-add NET_ADMIN --cap-add NET_RAW --ulimit nice=30 --ulimit rtprio=1 \
 #     -v /etc/marpd:/etc/marpd:ro -v /run/marpd:/run/marpd marpd
 #
 # /run/marpd holds the control socket and the memory of withdrawn hosts; shared with the host, both outlive the

@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
-import { LineSplitter, launch } from './launch.js';
+import { LineSplitter, launchUrgent } from './launch.js';
 
 /**
  * The long-lived `ip -force -batch -`: commands go in line by line, and only failures come out.
@@ -224,7 +224,7 @@ export class IpBatch {
   }
 
   #spawn(): Process {
-    const child = launch('ip', ['-force', '-batch', '-'], 'net_admin', ['pipe', 'ignore', 'pipe']);
+    const child = launchUrgent(['-force', '-batch', '-'], ['pipe', 'ignore', 'pipe']);
     const process: Process = { child, input: child.stdin as Writable, lines: 0, reached: 0, complaint: '' };
     const splitter = new LineSplitter();
     // EPIPE of a process that died: its end is told by `close`.
