@@ -221,6 +221,9 @@ export class Daemon {
         case 'absorb':
           this.capture.absorb(action.iface, action.ip, action.mac, action.forMs);
           break;
+        case 'refuse-newcomers':
+          this.capture.refuseNewcomers(action.iface, action.forMs);
+          break;
         case 'watch-strays':
           this.watchStrays(action.iface, action.mac, action.watch);
           break;

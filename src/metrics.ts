@@ -27,6 +27,8 @@ export interface Gauges {
     readonly sendFailed?: number;
     /** Announcements that said nothing new and were kept back in the capture process. */
     readonly absorbed?: number;
+    /** Newcomers of a storm that were refused in the capture process. */
+    readonly refused?: number;
   }>;
   readonly capture: { readonly children: number; readonly restarts: number };
   readonly kernel: {
@@ -185,9 +187,10 @@ export class Metrics {
       'Frames that never reached us.',
       ['interface', 'where'],
       (add) => {
-        for (const { name, kernelDrops = 0, shed = 0 } of this.#read().interfaces) {
+        for (const { name, kernelDrops = 0, shed = 0, refused = 0 } of this.#read().interfaces) {
           add({ interface: name, where: 'ring' }, kernelDrops);
           add({ interface: name, where: 'capture' }, shed);
+          add({ interface: name, where: 'budget' }, refused);
         }
       },
     );

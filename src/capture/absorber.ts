@@ -85,6 +85,11 @@ export class Absorber {
   }
 }
 
+/** An ARP packet with a sender in it, that is not a probe of RFC 5227. */
+export function isSighting(bytes: Uint8Array, length: number): boolean {
+  return length >= 42 && isArp(bytes) && readUint32(bytes, 28) !== 0;
+}
+
 /** RFC 826 for Ethernet and IPv4, request or reply. */
 function isArp(bytes: Uint8Array): boolean {
   return (

@@ -3,7 +3,7 @@ import { setPriority } from 'node:os';
 import cap from 'cap';
 import { ARP_REPLY } from '../wire/arp.js';
 import { ETHERNET_HEADER_BYTES, ETHER_TYPE_ARP, ETHER_TYPE_IPV4, ETHER_TYPE_RARP } from '../wire/ethernet.js';
-import { Absorber } from './absorber.js';
+import { Absorber, isSighting } from './absorber.js';
 import { FLOOD_ARGUMENT, STRAYS_ARGUMENT } from './launch.js';
 import { Lane, Outbox } from './outbox.js';
 import {
@@ -18,18 +18,20 @@ import {
   type OpenRequest,
   READ,
   READY,
+  REFUSE,
   RecordReader,
   SEND_FAILED,
   SNAP_BYTES,
   UNUSABLE,
   decodeAbsorb,
   decodeOpen,
+  decodeRefuse,
   encodeCounters,
   encodeRecord,
   encodeText,
   encodeVerdict,
 } from './protocol.js';
-import { FLOOD_PACE, STRAYS_PACE, Throttle } from './throttle.js';
+import { FLOOD_PACE, REFUSE_PACE, STRAYS_PACE, Throttle } from './throttle.js';
 
 /**
  * The capture child: reads frames from interfaces and writes frames to them, for a parent at the other end of file
@@ -65,6 +67,9 @@ interface Tap {
   frames: number;
   reportedFrames: number;
   absorbed: number;
+  refused: number;
+  /** Newcomers are refused until then; 0: they are not. */
+  refusingUntil: number;
   sendFailed: number;
   reportedSendFailed: number;
 }
@@ -105,6 +110,7 @@ const paces = new Map([
 ]);
 const pace = paces.get(process.argv[2] ?? '');
 const throttle = pace && new Throttle(pace);
+const refusals = new Throttle(REFUSE_PACE);
 // Everybody else goes first: the daemon and the child of the quiet interfaces among them.
 if (throttle !== undefined) setPriority(THROTTLED_NICENESS);
 /** For records that belong to no open interface. */
@@ -116,6 +122,7 @@ function obey(kind: number, iface: number, payload: Uint8Array): void {
   if (kind === INJECT) return inject(iface, payload);
   if (kind === READ) return outbox.acknowledge(iface);
   if (kind === ABSORB) return absorb(iface, payload);
+  if (kind === REFUSE) return refuse(iface, decodeRefuse(payload));
   if (kind === OPEN) {
     const request = decodeOpen(iface, payload);
     orders.push(() => open(request));
@@ -146,6 +153,8 @@ function open(request: OpenRequest): void {
     frames: 0,
     reportedFrames: 0,
     absorbed: 0,
+    refused: 0,
+    refusingUntil: 0,
     sendFailed: 0,
     reportedSendFailed: 0,
   };
@@ -182,6 +191,7 @@ function pass(tap: Tap, iface: number, bytes: number): void {
       tap.absorbed++;
       return;
     }
+    if (familiarity === 'unknown' && tap.refusingUntil > 0 && isRefused(tap, bytes)) return;
     lane = familiarity === 'known' ? tap.refreshes : tap.lane;
   }
   outbox.frame(lane, FRAME, iface, captured, bytes);
@@ -191,6 +201,23 @@ function absorb(iface: number, payload: Uint8Array): void {
   const { ip, macHigh, macLow, forMs } = decodeAbsorb(payload);
   if (forMs === 0) absorber.revoke(iface, ip, macHigh, macLow);
   else absorber.absorb(iface, ip, macHigh, macLow, performance.now() + forMs);
+}
+
+function refuse(iface: number, forMs: number): void {
+  const tap = taps.get(iface);
+  if (tap !== undefined) tap.refusingUntil = performance.now() + forMs;
+}
+
+/** Counts a newcomer of a storm. It is not worth a processor: what comes while we nap is lost in the ring, at no cost. */
+function isRefused(tap: Tap, bytes: number): boolean {
+  if (performance.now() >= tap.refusingUntil) {
+    tap.refusingUntil = 0;
+    return false;
+  }
+  if (!isSighting(captured, bytes)) return false;
+  tap.refused++;
+  refusals.count(false);
+  return true;
 }
 
 function close(iface: number): void {
@@ -268,6 +295,7 @@ function reportCounters(): void {
         shed: tap.lane.shed + tap.answers.shed + tap.refreshes.shed,
         sendFailed: tap.sendFailed,
         absorbed: tap.absorbed,
+        refused: tap.refused,
       }),
     );
   }

@@ -6,12 +6,12 @@ const BATCH_BYTES = 16_384;
 /** A child that leaves so much unread is not alive in any useful sense; what it is sent meanwhile is refused. */
 const BACKLOG_BYTES = 4 * 1024 * 1024;
 /** The child is told of what was read in steps of this: a quarter of what it may send ahead. */
-const ACKNOWLEDGE_BYTES = 6144;
+const ACKNOWLEDGE_BYTES = 3072;
 /**
- * Read in one turn of the event loop before other sockets and timers have theirs: some 200 frames, 10 ms of work when
+ * Read in one turn of the event loop before other sockets and timers have theirs: some 100 frames, 10 ms of work on a busy machine when
  * each is a newcomer. Left alone, libuv would read on 32 times while a flooded child has more.
  */
-const TURN_BYTES = 16_384;
+const TURN_BYTES = 8192;
 
 /**
  * The parent's end of the socket pair to one capture child: commands out, in batches and in order; records in.

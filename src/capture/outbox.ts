@@ -14,9 +14,9 @@ import { HEADER_BYTES, MAX_PAYLOAD_BYTES, writeHeader } from './protocol.js';
  * kept.
  */
 
-const BATCH_BYTES = 16_384;
-/** Unread by the parent at most, more or less: some 350 frames, and what it needs to do something about them. */
-const WINDOW_BYTES = 24_576;
+const BATCH_BYTES = 8192;
+/** Unread by the parent at most, more or less: some 180 frames. Each may be a newcomer, 0.1 ms of work on a busy machine. */
+const WINDOW_BYTES = 12_288;
 /** A lane begins with a small piece: one late frame must not cost 16 KB on each of hundreds of interfaces. */
 const FIRST_PIECE_BYTES = 1024;
 /**

@@ -17,6 +17,7 @@ import {
   INJECT,
   OPENED,
   READY,
+  REFUSE,
   SEND_FAILED,
   UNUSABLE,
   decodeCounters,
@@ -24,6 +25,7 @@ import {
   decodeVerdict,
   encodeOpen,
   encodeRecord,
+  encodeRefuse,
   writeAbsorb,
 } from './protocol.js';
 import { type CaptureStats, residentBytes } from './stats.js';
@@ -180,6 +182,14 @@ export class Capture {
     const macHigh = Math.floor(mac / 2 ** 32);
     writeAbsorb(this.#absorb, { ip, macHigh, macLow: mac % 2 ** 32, forMs });
     child.lifeline.inject(ABSORB, iface, this.#absorb);
+  }
+
+  /**
+   * A storm: ARP frames of unknown senders need not be delivered for so long, they still count as `refused`. Answers to
+   * our questions, RFC 5227 probes, RARP and what known hosts say are delivered.
+   */
+  refuseNewcomers(iface: IfIndex, forMs: number): void {
+    this.#watched.get(iface)?.child?.lifeline.command(encodeRecord(REFUSE, iface, encodeRefuse(forMs)));
   }
 
   flush(): void {

@@ -41,6 +41,9 @@ export const READ = 19;
 /** Announcements of a host need not be passed on for a while. */
 export const ABSORB = 20;
 
+/** Milliseconds for which newcomers of the interface need not be passed on. */
+export const REFUSE = 21;
+
 /** A time of 0 ms revokes what was allowed. */
 export interface AbsorbRequest {
   readonly ip: number;
@@ -74,6 +77,8 @@ export interface Counters {
   readonly sendFailed: number;
   /** Announcements of known hosts that the child kept back. */
   readonly absorbed: number;
+  /** Frames of newcomers that the child threw away in a storm, as the daemon wanted. */
+  readonly refused: number;
 }
 
 /** Writes a header at `at`; the payload follows it. */
@@ -140,12 +145,13 @@ export function decodeVerdict(payload: Uint8Array): { serial: number; text: stri
 }
 
 export function encodeCounters(iface: number, counters: Counters): Uint8Array {
-  const payload = new Uint8Array(20);
+  const payload = new Uint8Array(24);
   writeUint32(payload, 0, counters.kernelReceived);
   writeUint32(payload, 4, counters.kernelDropped);
   writeUint32(payload, 8, counters.shed);
   writeUint32(payload, 12, counters.sendFailed);
   writeUint32(payload, 16, counters.absorbed);
+  writeUint32(payload, 20, counters.refused);
   return encodeRecord(COUNTERS, iface, payload);
 }
 
@@ -156,6 +162,7 @@ export function decodeCounters(payload: Uint8Array): Counters {
     shed: readUint32(payload, 8),
     sendFailed: readUint32(payload, 12),
     absorbed: readUint32(payload, 16),
+    refused: readUint32(payload, 20),
   };
 }
 
@@ -174,6 +181,16 @@ export function decodeAbsorb(payload: Uint8Array): AbsorbRequest {
     macLow: readUint32(payload, 8),
     forMs: readUint32(payload, 12),
   };
+}
+
+export function encodeRefuse(forMs: number): Uint8Array {
+  const payload = new Uint8Array(4);
+  writeUint32(payload, 0, forMs);
+  return payload;
+}
+
+export function decodeRefuse(payload: Uint8Array): number {
+  return readUint32(payload, 0);
 }
 
 export function encodeText(text: string): Uint8Array {

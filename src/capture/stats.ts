@@ -22,7 +22,7 @@ export interface ChildStats {
   readonly rssBytes: number | undefined;
 }
 
-/** Totals since open() was first called for the interface; the last five are at most a second old. */
+/** Totals since open() was first called for the interface; the last six are at most a second old. */
 export interface InterfaceStats {
   readonly iface: IfIndex;
   readonly name: string;
@@ -41,6 +41,8 @@ export interface InterfaceStats {
   readonly sendFailed: number;
   /** Announcements of known hosts that the child kept back, as the daemon wanted. */
   readonly absorbed: number;
+  /** Frames of newcomers that the child threw away in a storm, as the daemon wanted. */
+  readonly refused: number;
 }
 
 /** Resident memory of a process from /proc, undefined when there is no such process. */

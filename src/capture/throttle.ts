@@ -12,6 +12,9 @@ export const FLOOD_PACE: Pace = { burstFrames: 250_000, framesPerSecond: 60_000,
 /** The first frames of a conversation tell all; no question leaves through this process. */
 export const STRAYS_PACE: Pace = { burstFrames: 1000, framesPerSecond: 2000, napMs: 10 };
 
+/** Newcomers of a storm, in whatever process: between two naps others have their turn. */
+export const REFUSE_PACE: Pace = { burstFrames: 64, framesPerSecond: 60_000, napMs: 1 };
+
 /**
  * What keeps a flooded interface from taking a processor for frames that nobody will look at: its child sleeps, and the
  * kernel drops and counts what its ring cannot hold, which costs next to nothing.

@@ -22,7 +22,14 @@ const RING_BUDGET_BYTES = 48 << 20;
 const RING_MOST_BYTES = 6 << 20;
 const RING_LEAST_BYTES = 128 << 10;
 
-const NO_COUNTERS: Counters = { kernelReceived: 0, kernelDropped: 0, shed: 0, sendFailed: 0, absorbed: 0 };
+const NO_COUNTERS: Counters = {
+  kernelReceived: 0,
+  kernelDropped: 0,
+  shed: 0,
+  sendFailed: 0,
+  absorbed: 0,
+  refused: 0,
+};
 
 /** One interface that the daemon wants captured, in children of the type C. */
 export interface Watched<C> {
@@ -94,8 +101,8 @@ export function retireCounters(watched: Watched<unknown>): void {
 
 /** Frames delivered, and those that were kept back or lost on the way. */
 export function offeredTo({ frames, former, counters }: Watched<unknown>): number {
-  const { shed, kernelDropped, absorbed } = sum(former, counters);
-  return frames + shed + kernelDropped + absorbed;
+  const { shed, kernelDropped, absorbed, refused } = sum(former, counters);
+  return frames + shed + kernelDropped + absorbed + refused;
 }
 
 export function statsOf(watched: Watched<{ readonly flood: boolean }>): InterfaceStats {
@@ -119,5 +126,6 @@ function sum(a: Counters, b: Counters): Counters {
     shed: a.shed + b.shed,
     sendFailed: a.sendFailed + b.sendFailed,
     absorbed: a.absorbed + b.absorbed,
+    refused: a.refused + b.refused,
   };
 }

@@ -391,16 +391,21 @@ export class Brain {
 
   /** Whether this interface may bring one more newcomer. */
   admitNewcomer(iface: IfIndex): boolean {
-    return this.limits.admitNewcomer(
-      this.topology.nameOf(iface) ?? '',
-      this.unproven.get(iface) ?? 0,
-      this.now,
-    );
+    const name = this.topology.nameOf(iface) ?? '';
+    if (this.limits.admitNewcomer(name, this.unproven.get(iface) ?? 0, this.now)) return true;
+    const forMs = this.limits.noteRefusal(name, this.now);
+    if (forMs > 0) this.emit({ kind: 'refuse-newcomers', iface, forMs });
+    return false;
   }
 
   /** A newcomer of this interface has answered: there are real ones among them. */
   noteProof(iface: IfIndex): void {
     this.limits.noteProof(this.topology.nameOf(iface) ?? '');
+  }
+
+  /** A newcomer of this interface did not answer: there are forged ones among them. */
+  noteSilence(iface: IfIndex): void {
+    this.limits.noteSilence(this.topology.nameOf(iface) ?? '');
   }
 
   /** Whether a host may be told (again) where this neighbour of it is. */

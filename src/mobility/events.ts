@@ -295,6 +295,8 @@ export type Action =
       readonly mac: Mac;
       readonly forMs: number;
     }
+  /** A storm: who is unknown on this interface would be refused for so long, and need not be told. */
+  | { readonly kind: 'refuse-newcomers'; readonly iface: IfIndex; readonly forMs: number }
   /** ICMP echo bound to the interface of an installed claim. */
   | { readonly kind: 'echo'; readonly ip: Ip; readonly dev: string }
   | ({ readonly kind: 'transition' } & Transition)

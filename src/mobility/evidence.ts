@@ -368,6 +368,7 @@ export function hearSilence(brain: Brain, host: Host, question: Question): void 
 }
 
 function candidateSilent(brain: Brain, host: Host, candidate: Candidate): void {
+  if (candidate.cause === 'sighting') brain.noteSilence(candidate.place.iface);
   const proving = host.state === 'proving';
   if (proving && candidate.question.purpose === 'remote-claim' && brain.fib.remote(host.ip) !== undefined) {
     brain.setCandidate(host, undefined);

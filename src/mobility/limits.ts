@@ -6,12 +6,16 @@ const REPAIR_QUIET_MS = 1000;
 const MAX_REMEMBERED = 10_000;
 /**
  * Newcomers of one interface that have not answered yet. Hosts answer: of a burst of 100,000 never more than 2,500 were
- * still to do so. Forgers do not, and each that is asked costs us the work of a real one; so beyond the first number
- * there may be only as many as have answered in the last seconds.
+ * still to do so. Forgers do not, and each that is asked costs us the work of a real one; so there is credit for a first
+ * number, which shrinks with each that stayed silent in the last seconds, and for as many as have answered in them.
  */
-const UNPROVEN = 4096;
+const UNPROVEN = 2048;
+const UNPROVEN_LEAST = 256;
 const UNPROVEN_MOST = 32_768;
-const ANSWERED_WINDOW_MS = 1000;
+const CREDIT_WINDOW_MS = 1000;
+/** Newcomers refused within a window from which the interface is in a storm, and the rest of it need not come up to us. */
+const STORM_REFUSALS = 256;
+const STORM_WINDOW_MS = 50;
 
 /** What keeps a storm from taking up all our time: budgets of newcomers and probes, and the patience of whoever reads. */
 export class Limits {
@@ -35,26 +39,50 @@ export class Limits {
    */
   admitNewcomer(name: string, unproven: number, now: number): boolean {
     const newcomers = this.newcomersOf(name);
-    if (now - newcomers.windowStart >= ANSWERED_WINDOW_MS) {
-      const adjoining = now - newcomers.windowStart < 2 * ANSWERED_WINDOW_MS;
-      newcomers.answeredBefore = adjoining ? newcomers.answered : 0;
-      newcomers.answered = 0;
+    if (now - newcomers.windowStart >= CREDIT_WINDOW_MS) {
+      const adjoining = now - newcomers.windowStart < 2 * CREDIT_WINDOW_MS;
+      newcomers.before = adjoining ? newcomers.lately : { answered: 0, silent: 0 };
+      newcomers.lately = { answered: 0, silent: 0 };
       newcomers.windowStart = now;
     }
-    const most = UNPROVEN + newcomers.answered + newcomers.answeredBefore;
-    return unproven < Math.min(UNPROVEN_MOST, most) && newcomers.budget.take(now);
+    const { lately, before } = newcomers;
+    const first = Math.max(UNPROVEN_LEAST, UNPROVEN - lately.silent - before.silent);
+    const most = Math.min(UNPROVEN_MOST, first + lately.answered + before.answered);
+    return unproven < most && newcomers.budget.take(now);
+  }
+
+  /** A newcomer was refused. Returns for how many milliseconds the next ones of the interface will be. */
+  noteRefusal(name: string, now: number): number {
+    const newcomers = this.newcomersOf(name);
+    if (now - newcomers.refusedSince >= STORM_WINDOW_MS) {
+      newcomers.refusedSince = now;
+      newcomers.refused = 0;
+    }
+    return ++newcomers.refused === STORM_REFUSALS ? STORM_WINDOW_MS : 0;
   }
 
   /** A newcomer of the interface has answered. */
   noteProof(name: string): void {
-    this.newcomersOf(name).answered++;
+    this.newcomersOf(name).lately.answered++;
+  }
+
+  /** A newcomer of the interface has said something and then not answered. */
+  noteSilence(name: string): void {
+    this.newcomersOf(name).lately.silent++;
   }
 
   private newcomersOf(name: string): Newcomers {
     let newcomers = this.newcomers.get(name);
     if (newcomers === undefined) {
       const budget = new Budget(this.limits.newcomerBurst, this.limits.newcomersPerSecond);
-      newcomers = { budget, windowStart: Number.NEGATIVE_INFINITY, answered: 0, answeredBefore: 0 };
+      newcomers = {
+        budget,
+        windowStart: Number.NEGATIVE_INFINITY,
+        lately: { answered: 0, silent: 0 },
+        before: { answered: 0, silent: 0 },
+        refusedSince: Number.NEGATIVE_INFINITY,
+        refused: 0,
+      };
       this.newcomers.set(name, newcomers);
     }
     return newcomers;
@@ -76,12 +104,19 @@ export class Limits {
   }
 }
 
-/** What one interface has brought lately: how many answered in this window and in the one before. */
+interface Verdicts {
+  answered: number;
+  silent: number;
+}
+
+/** What one interface has brought in this window of time and in the one before, and how many were refused. */
 interface Newcomers {
   readonly budget: Budget;
   windowStart: number;
-  answered: number;
-  answeredBefore: number;
+  lately: Verdicts;
+  before: Verdicts;
+  refusedSince: number;
+  refused: number;
 }
 
 /** Lets each key pass once per interval; forgets all when there are too many, which errs on the side of passing. */

@@ -59,10 +59,11 @@ const capture = new Capture({
 });
 
 for await (const line of createInterface({ input: process.stdin })) {
-  const { command, iface, name, mac, hex } = JSON.parse(line);
+  const { command, iface, name, mac, hex, forMs } = JSON.parse(line);
   if (command === 'open') capture.open({ index: iface, name, mac: parseMac(mac ?? '') ?? own });
   else if (command === 'close') capture.close(iface);
   else if (command === 'send') say({ event: 'sent', ok: capture.send(iface, Buffer.from(hex, 'hex')) });
+  else if (command === 'refuse') capture.refuseNewcomers(iface, forMs);
   else if (command === 'reflect') reflecting = true;
   else if (command === 'forget') heard.clear();
   else if (command === 'report') {

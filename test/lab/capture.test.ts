@@ -113,6 +113,29 @@ describe('capture in a namespace', () => {
     assert.equal(heard?.disorder, 0);
   });
 
+  it('keeps back newcomers of a storm for as long as it is told, and no RARP', async () => {
+    const lan = pair('r');
+    const side = await new Side().open([lan.index, lan.router]);
+    side.command('refuse', { iface: lan.index, forMs: 600_000 });
+    await side.report(); // both go one way: it has been obeyed when the frames come
+    wire('flood', lan.host, '3000', '20000');
+    wire('raw', lan.host, RARP);
+    const heard = await until('RARP', async () => {
+      const now = await side.heard(lan.index);
+      return now.rarp > 0 ? now : undefined;
+    });
+    assert.deepEqual(heard, { frames: 1, rarp: 1, other: 0, senders: 0, disorder: 0 });
+    const refused = await until('the counters', async () => {
+      const { stats } = await side.report();
+      return stats.interfaces[0]?.refused === 3000 ? stats : undefined;
+    });
+    assert.equal(refused.interfaces[0]?.shed, 0);
+    side.command('refuse', { iface: lan.index, forMs: 0 });
+    await side.report();
+    wire('raw', lan.host, GRATUITOUS);
+    await until('a newcomer', async () => ((await side.heard(lan.index)).senders > 0 ? true : undefined));
+  });
+
   it('counts what the kernel drops when the ring is far too small', async (t) => {
     const lan = pair('f');
     const side = await new Side({ bufferBytes: 8192 }).open([lan.index, lan.router]);

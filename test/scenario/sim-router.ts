@@ -224,6 +224,8 @@ export class SimRouter implements KernelListener {
       case 'absorb':
         this.later('inject', () => this.absorb(action.iface, action.ip, action.mac, action.forMs));
         return;
+      case 'refuse-newcomers':
+        return; // they are refused here as well
       case 'transition':
         this.transitions.push(action);
         return;

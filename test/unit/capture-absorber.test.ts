@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { Absorber } from '../../src/capture/absorber.js';
+import { Absorber, isSighting } from '../../src/capture/absorber.js';
 import { arpReply, arpRequest } from '../../src/mobility/frames.js';
 import { type Ipv4, MAC_BROADCAST, type Mac, parseIp, parseMac } from '../../src/wire/addresses.js';
 import { ETHER_TYPE_ARP, writeEthernet } from '../../src/wire/ethernet.js';
@@ -23,6 +23,25 @@ function allowed(): Absorber {
 
 const ask = (absorber: Absorber, frame: Uint8Array, now = 0, iface = 7) =>
   absorber.familiarity(iface, frame, frame.length, () => now);
+
+describe('sightings', () => {
+  const probe = arpRequest(MAC, MAC_BROADCAST, parseIp('0.0.0.0') as Ipv4, HOST) as Uint8Array;
+  const is = (bytes: Uint8Array) => isSighting(bytes, bytes.length);
+
+  it('are ARP requests and replies of somebody (RFC 826)', () => {
+    assert.equal(is(gratuitous(MAC, HOST)), true);
+    assert.equal(is(arpRequest(MAC, MAC_BROADCAST, HOST, OTHER) as Uint8Array), true);
+    assert.equal(is(arpReply(MAC, HOST, STRANGER, OTHER) as Uint8Array), true);
+  });
+
+  it('are not RFC 5227 probes, what is cut short, nor other protocols', () => {
+    assert.equal(is(probe), false);
+    assert.equal(is(gratuitous(MAC, HOST).subarray(0, 41)), false);
+    const rarp = Uint8Array.from(gratuitous(MAC, HOST));
+    rarp.set([0x80, 0x35], 12);
+    assert.equal(is(rarp), false);
+  });
+});
 
 describe('announcements of known hosts', () => {
   it('are absorbed while the daemon allows it, as requests and as replies (RFC 5944 section 4.6)', () => {

@@ -12,11 +12,13 @@ import {
   decodeAbsorb,
   decodeCounters,
   decodeOpen,
+  decodeRefuse,
   decodeText,
   decodeVerdict,
   encodeCounters,
   encodeOpen,
   encodeRecord,
+  encodeRefuse,
   encodeText,
   encodeVerdict,
   writeAbsorb,
@@ -147,8 +149,13 @@ describe('records between daemon and capture child', () => {
       shed: 0x8000_0000,
       sendFailed: 0,
       absorbed: 0xffff_fffe,
+      refused: 0xffff_fffd,
     };
     assert.deepEqual(decodeCounters(Uint8Array.from(whole(encodeCounters(3, counters)).payload)), counters);
+  });
+
+  it('carry for how long newcomers need not be passed on', () => {
+    assert.equal(decodeRefuse(Uint8Array.from(encodeRefuse(0xffff_fff0))), 0xffff_fff0);
   });
 
   it('carry which announcements need not be passed on', () => {

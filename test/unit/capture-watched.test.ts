@@ -32,9 +32,23 @@ describe('an interface that the daemon wants captured', () => {
   it('adds up what it lost in all the children it had', () => {
     const watched = watch<{ flood: boolean }>(link, MB);
     watched.child = { flood: true };
-    watched.counters = { kernelReceived: 100, kernelDropped: 10, shed: 1, sendFailed: 2, absorbed: 30 };
+    watched.counters = {
+      kernelReceived: 100,
+      kernelDropped: 10,
+      shed: 1,
+      sendFailed: 2,
+      absorbed: 30,
+      refused: 4,
+    };
     retireCounters(watched);
-    watched.counters = { kernelReceived: 50, kernelDropped: 5, shed: 0, sendFailed: 0, absorbed: 3 };
+    watched.counters = {
+      kernelReceived: 50,
+      kernelDropped: 5,
+      shed: 0,
+      sendFailed: 0,
+      absorbed: 3,
+      refused: 1,
+    };
     assert.deepEqual(statsOf(watched), {
       iface: 5,
       name: 'tap5',
@@ -46,6 +60,7 @@ describe('an interface that the daemon wants captured', () => {
       shed: 1,
       sendFailed: 2,
       absorbed: 33,
+      refused: 5,
     });
   });
 });

@@ -37,7 +37,16 @@ const alarm: Action = {
 const gauges: Gauges = {
   hosts: { unknown: 0, proving: 1, home: 2, fresh: 3, settled: 4, away: 5, remembered: 6 },
   interfaces: [
-    { name: 'lan0', frames: 77, capturing: true, kernelDrops: 8, shed: 9, sendFailed: 10, absorbed: 11 },
+    {
+      name: 'lan0',
+      frames: 77,
+      capturing: true,
+      kernelDrops: 8,
+      shed: 9,
+      sendFailed: 10,
+      absorbed: 11,
+      refused: 12,
+    },
     { name: 'lan1', frames: 0, capturing: false },
   ],
   capture: { children: 1, restarts: 2 },
@@ -81,6 +90,7 @@ test('STYLE 3: transitions, drops, frames and alarms are metrics with the closed
     'marpd_interface_capturing{interface="lan1"} 0',
     'marpd_frames_lost_total{interface="lan0",where="ring"} 8',
     'marpd_frames_lost_total{interface="lan0",where="capture"} 9',
+    'marpd_frames_lost_total{interface="lan0",where="budget"} 12',
     'marpd_frames_lost_total{interface="lan1",where="ring"} 0',
     'marpd_send_failures_total{interface="lan0"} 10',
     'marpd_capture_children 1',

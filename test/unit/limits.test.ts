@@ -1,0 +1,64 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { Limits } from '../../src/mobility/limits.js';
+
+const LIMITS = {
+  hosts: 1000,
+  addressesPerMac: 4,
+  newcomerBurst: 100_000,
+  newcomersPerSecond: 20_000,
+  probesPerSecond: 20_000,
+  remembered: 1000,
+  inquiryCandidates: 8,
+};
+
+/** How many newcomers of lan0 are admitted before one is refused, none of them having answered yet. */
+function credit(limits: Limits, now: number): number {
+  let unproven = 0;
+  while (limits.admitNewcomer('lan0', unproven, now)) unproven++;
+  return unproven;
+}
+
+describe('credit for newcomers that have not answered', () => {
+  it('is a first number, and as many as have answered in the last one to two seconds', () => {
+    const limits = new Limits(LIMITS);
+    assert.equal(credit(limits, 0), 2048);
+    for (let i = 0; i < 500; i++) limits.noteProof('lan0');
+    assert.equal(credit(limits, 100), 2548);
+    assert.equal(credit(limits, 1100), 2548);
+    assert.equal(credit(limits, 3200), 2048, 'long ago');
+  });
+
+  it('shrinks with each that stayed silent, not below 256, and returns when they are long gone', () => {
+    const limits = new Limits(LIMITS);
+    credit(limits, 0);
+    for (let i = 0; i < 1000; i++) limits.noteSilence('lan0');
+    assert.equal(credit(limits, 100), 1048);
+    for (let i = 0; i < 9000; i++) limits.noteSilence('lan0');
+    assert.equal(credit(limits, 200), 256);
+    for (let i = 0; i < 300; i++) limits.noteProof('lan0');
+    assert.equal(credit(limits, 300), 556, 'those who answer are served in a storm as well');
+    assert.equal(credit(limits, 3400), 2048);
+  });
+
+  it('is never more than 32,768, and each interface has its own', () => {
+    const limits = new Limits(LIMITS);
+    credit(limits, 0);
+    for (let i = 0; i < 40_000; i++) limits.noteProof('lan0');
+    assert.equal(credit(limits, 100), 32_768);
+    assert.equal(limits.admitNewcomer('lan1', 2048, 100), false);
+  });
+});
+
+describe('refused newcomers', () => {
+  it('are a storm when there are 256 within 50 ms, which is said once per window', () => {
+    const limits = new Limits(LIMITS);
+    const refuse = (times: number, now: number) =>
+      Array.from({ length: times }, () => limits.noteRefusal('lan0', now)).filter((ms) => ms > 0);
+    assert.deepEqual(refuse(255, 0), []);
+    assert.deepEqual(refuse(255, 60), [], 'another window');
+    assert.deepEqual(refuse(1, 100), [50]);
+    assert.deepEqual(refuse(1000, 105), []);
+    assert.deepEqual(refuse(1000, 120), [50]);
+  });
+});
