@@ -138,9 +138,13 @@ export function strayFilter(
   const to = (mac: Mac) => `ether dst ${formatMac(mac)}`;
   const parts = ['ip and not ether multicast', `not ${to(own)}`, `not ${from(own)}`];
   for (const { source, destination } of pairs) parts.push(`not (${from(source)} and ${to(destination)})`);
-  const heard = [...visitors.keys()].filter((mac) => !sources.includes(mac));
-  if (heard.length === 0) return undefined;
-  if (visitors.size <= MACS_IN_FILTER) parts.push(`(${heard.map(from).join(' or ')})`);
-  else for (const source of sources) parts.push(`not ${from(source)}`);
+  if (visitors.size > MACS_IN_FILTER) {
+    // More than can be muted, and many: this is done in the midst of their arrival.
+    for (const source of sources) parts.push(`not ${from(source)}`);
+  } else {
+    const heard = [...visitors.keys()].filter((mac) => !sources.includes(mac));
+    if (heard.length === 0) return undefined;
+    parts.push(`(${heard.map(from).join(' or ')})`);
+  }
   return parts.join(' and ');
 }
