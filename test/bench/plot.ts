@@ -22,6 +22,7 @@ export function costPlot(curve: readonly CostPoint[]): string {
   const height = PANEL.top + PANEL.height + PANEL.bottom;
   const panels = CURVES.map((each, i) => panel(each, curve, PANEL.left + i * (PANEL.width + PANEL.gap)));
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="11">
+<title>What hosts cost: memory, processor and answers by their number</title>
 <rect width="100%" height="100%" fill="white"/>
 ${panels.join('\n')}
 </svg>
