@@ -8,8 +8,8 @@ const BACKLOG_BYTES = 4 * 1024 * 1024;
 /** The child is told of what was read in steps of this: a quarter of what it may send ahead. */
 const ACKNOWLEDGE_BYTES = 3072;
 /**
- * Read in one turn of the event loop before other sockets and timers have theirs: some 100 frames, 10 ms of work on a busy machine when
- * each is a newcomer. Left alone, libuv would read on 32 times while a flooded child has more.
+ * Read in one turn of the event loop before other sockets and timers have theirs: some 100 frames, 10 ms of work on a busy
+ * machine when each is a newcomer. Left alone, libuv would read on 32 times while a flooded child has more.
  */
 const TURN_BYTES = 8192;
 

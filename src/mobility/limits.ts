@@ -5,8 +5,8 @@ const ALARM_QUIET_MS = 60_000;
 const REPAIR_QUIET_MS = 1000;
 const MAX_REMEMBERED = 10_000;
 /**
- * Newcomers of one interface that have not answered yet. Hosts answer: of a burst of 100,000 never more than 2,500 were
- * still to do so. Forgers do not, and each that is asked costs us the work of a real one; so there is credit for a first
+ * Newcomers of one interface that have not answered yet. Hosts answer, and their answers overtake what else comes: bursts
+ * of 100,000 at full speed are learned whole (npm run bench -- burst). Forgers do not, and each that is asked costs us the work of a real one; so there is credit for a first
  * number, which shrinks with each that stayed silent in the last seconds, and for as many as have answered in them.
  */
 const UNPROVEN = 2048;
