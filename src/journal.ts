@@ -1,4 +1,5 @@
-import { DROP_MEANINGS, type Noted, describe, formatRtt, CAUSE_MEANINGS } from './journal-words.js';
+import { type Entry, NO_RECORD, Records, type Slot } from './journal-records.js';
+import { CAUSE_MEANINGS, DROP_MEANINGS, type Noted, describe, formatRtt } from './journal-words.js';
 import {
   type Action,
   type AlarmKind,
@@ -12,7 +13,7 @@ import { type Ip, formatIp, formatMac } from './wire/addresses.js';
 /**
  * The last things that happened to each address, for `marpctl why`, the drops of each reason and the recent alarms.
  *
- * It keeps the actions as they are and makes words of them only when asked, so that a record costs some hundred
+ * It keeps what the actions say and makes words of it only when asked, so that a record costs some hundred
  * nanoseconds. Addresses that were never proven are kept apart and few: a storm of forged senders must not push out
  * what is known of real hosts.
  */
@@ -20,7 +21,7 @@ export interface JournalOptions {
   /** Name of an interface, if it still exists. */
   readonly nameOf: (iface: IfIndex) => string | undefined;
   readonly recordsPerAddress?: number;
-  /** Records kept of hosts that were proven once, some 200 bytes each. */
+  /** Records kept of hosts that were proven once, some 50 bytes each. */
   readonly hostRecords?: number;
   /** Records kept of all other addresses. */
   readonly strangerRecords?: number;
@@ -66,11 +67,6 @@ type Drop = Extract<Noted, { kind: 'drop' }>;
 type Alarm = Extract<Noted, { kind: 'alarm' }>;
 type Transition = Extract<Noted, { kind: 'transition' }>;
 
-interface Entry {
-  last: Noted;
-  times: number;
-}
-
 /** In one of these states a host has once been proven. */
 const PROVEN: ReadonlySet<HostState> = new Set(['home', 'fresh', 'settled', 'away']);
 const NEW_STRANGERS_PER_SECOND = 5000;
@@ -89,8 +85,9 @@ export class Journal {
   constructor(options: JournalOptions) {
     this.#nameOf = options.nameOf;
     const length = options.recordsPerAddress ?? 32;
-    this.#hosts = new Pages(length, options.hostRecords ?? 150_000);
-    this.#strangers = new Pages(length, options.strangerRecords ?? 20_000);
+    const records = new Records();
+    this.#hosts = new Pages(records, length, options.hostRecords ?? 150_000);
+    this.#strangers = new Pages(records, length, options.strangerRecords ?? 20_000);
   }
 
   /** Takes every action; those that are no news are ignored. */
@@ -200,10 +197,12 @@ export class Journal {
   }
 }
 
-/** What is known of one address. */
+/** The records of one address, a list from the oldest to the newest. */
 interface Page {
-  readonly entries: Entry[];
-  /** When it took its place in the order in which pages go. */
+  oldest: Slot;
+  newest: Slot;
+  length: number;
+  /** When it took its place in the order in which pages go, whole ms. */
   placedAt: number;
 }
 
@@ -212,19 +211,30 @@ const ORDER_MS = 1000;
 
 /** One short list per address; the address that was silent longest goes first when all lists are too long together. */
 class Pages {
+  readonly #records: Records;
   readonly #pages = new Map<Ip, Page>();
   readonly #perAddress: number;
   readonly #total: number;
-  #oldest = this.#pages.entries();
+  /** Made when it is needed: it would keep every table alive that the map outgrows meanwhile. */
+  #oldest: MapIterator<[Ip, Page]> | undefined;
   #size = 0;
 
-  constructor(perAddress: number, total: number) {
+  /** Pages between which one is moved share their records. */
+  constructor(records: Records, perAddress: number, total: number) {
+    this.#records = records;
     this.#perAddress = perAddress;
     this.#total = total;
   }
 
+  /** Oldest first; undefined when nothing is known of the address. */
   get(ip: Ip): readonly Entry[] | undefined {
-    return this.#pages.get(ip)?.entries;
+    const page = this.#pages.get(ip);
+    if (page === undefined) return undefined;
+    const entries: Entry[] = [];
+    for (let slot = page.oldest; slot !== NO_RECORD; slot = this.#records.next(slot)) {
+      entries.push(this.#records.read(slot, ip));
+    }
+    return entries;
   }
 
   /** False when nothing is known of the address. */
@@ -232,26 +242,24 @@ class Pages {
     const page = this.#pages.get(ip);
     if (page === undefined) return false;
     if (action.at - page.placedAt >= ORDER_MS) {
-      page.placedAt = action.at;
+      page.placedAt = Math.floor(action.at);
       this.#pages.delete(ip);
       this.#pages.set(ip, page);
     }
-    const { entries } = page;
-    const newest = entries[entries.length - 1];
-    if (newest !== undefined && isRepeat(newest.last, action)) {
-      newest.last = action;
-      newest.times++;
-      return true;
-    }
-    entries.push({ last: action, times: 1 });
-    if (entries.length > this.#perAddress) entries.shift();
-    else this.#size++;
+    if (this.#records.repeat(page.newest, action)) return true;
+    const slot = this.#records.add(action);
+    this.#records.link(page.newest, slot);
+    page.newest = slot;
+    page.length++;
+    this.#size++;
+    if (page.length > this.#perAddress) this.#tearOff(page);
     this.#evict();
     return true;
   }
 
   open(ip: Ip, action: Noted): void {
-    this.#pages.set(ip, { entries: [{ last: action, times: 1 }], placedAt: action.at });
+    const slot = this.#records.add(action);
+    this.#pages.set(ip, { oldest: slot, newest: slot, length: 1, placedAt: Math.floor(action.at) });
     this.#size++;
     this.#evict();
   }
@@ -260,46 +268,35 @@ class Pages {
     const page = this.#pages.get(ip);
     if (page === undefined) return;
     this.#pages.delete(ip);
-    this.#size -= page.entries.length;
+    this.#size -= page.length;
     other.#pages.set(ip, page);
-    other.#size += page.entries.length;
+    other.#size += page.length;
+  }
+
+  /** Forgets the oldest record of a page. */
+  #tearOff(page: Page): void {
+    const { oldest } = page;
+    page.oldest = this.#records.next(oldest);
+    page.length--;
+    this.#size--;
+    this.#records.release(oldest);
   }
 
   /** The iterator stays: a new one would have to pass the gaps of all that are gone. What it has passed is gone. */
   #evict(): void {
     while (this.#size > this.#total) {
+      this.#oldest ??= this.#pages.entries();
       const oldest = this.#oldest.next();
       if (oldest.done === true) {
         if (this.#pages.size === 0) throw new Error('journal: records are counted that no address has');
-        this.#oldest = this.#pages.entries();
+        this.#oldest = undefined;
         continue;
       }
       const [ip, page] = oldest.value;
       this.#pages.delete(ip);
-      this.#size -= page.entries.length;
+      while (page.length > 0) this.#tearOff(page);
     }
   }
-}
-
-function isRepeat(before: Noted, now: Noted): boolean {
-  if (before.kind === 'drop') {
-    return (
-      now.kind === 'drop' &&
-      before.reason === now.reason &&
-      before.iface === now.iface &&
-      before.mac === now.mac
-    );
-  }
-  if (before.kind === 'answered') {
-    return now.kind === 'answered' && before.target === now.target && before.interface === now.interface;
-  }
-  return (
-    before.kind === 'evidence' &&
-    now.kind === 'evidence' &&
-    before.evidence === now.evidence &&
-    before.iface === now.iface &&
-    before.mac === now.mac
-  );
 }
 
 /** The one sentence that answers "why was this host (not) learned". */

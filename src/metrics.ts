@@ -4,13 +4,12 @@ import {
   ALARMS,
   type Action,
   CAUSES,
-  type Cause,
   DROP_REASONS,
-  type DropReason,
-  type EvidenceKind,
+  EVIDENCE_KINDS,
   HOST_STATES,
   type HostState,
 } from './mobility/events.js';
+import { wordCodes } from './word-codes.js';
 
 /** What the rooms know and nobody has to tell: read when Prometheus asks. Counts only grow. */
 export interface Gauges {
@@ -41,15 +40,14 @@ export interface Gauges {
 }
 
 const PURPOSES = ['probe', 'answer', 'announce', 'repair'] as const;
-const EVIDENCE_KINDS: readonly EvidenceKind[] = ['request', 'reply', 'gratuitous', 'probe', 'rarp', 'answer'];
 /** From a proof on a quiet LAN to a storm, in seconds. */
 const LATENCY_BUCKETS = [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5];
 const LAG_RESOLUTION_MS = 20;
 const LAG_WINDOW_MS = 60_000;
 
-const stateIndex = new Map<HostState, number>(HOST_STATES.map((state, index) => [state, index]));
-const causeIndex = new Map<Cause, number>(CAUSES.map((cause, index) => [cause, index]));
-const dropIndex = new Map<DropReason, number>(DROP_REASONS.map((reason, index) => [reason, index]));
+const stateCode = wordCodes(HOST_STATES);
+const causeCode = wordCodes(CAUSES);
+const reasonCode = wordCodes(DROP_REASONS);
 
 /** Counts actions in plain arrays, and makes Prometheus metrics of them only when asked. */
 export class Metrics {
@@ -95,15 +93,14 @@ export class Metrics {
         this.#sent.set(action.purpose, (this.#sent.get(action.purpose) ?? 0) + 1);
         return;
       case 'transition': {
-        const from = stateIndex.get(action.from) as number;
-        const to = stateIndex.get(action.to) as number;
-        const at =
-          (from * HOST_STATES.length + to) * CAUSES.length + (causeIndex.get(action.cause) as number);
+        const from = stateCode.get(action.from) as number;
+        const to = stateCode.get(action.to) as number;
+        const at = (from * HOST_STATES.length + to) * CAUSES.length + (causeCode.get(action.cause) as number);
         this.#transitions[at] = (this.#transitions[at] as number) + 1;
         return;
       }
       case 'drop': {
-        const at = dropIndex.get(action.reason) as number;
+        const at = reasonCode.get(action.reason) as number;
         this.#drops[at] = (this.#drops[at] as number) + 1;
         return;
       }

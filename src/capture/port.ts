@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import type { IfIndex } from '../mobility/events.js';
 import { type Ip, type Mac, isIpv4 } from '../wire/addresses.js';
+import { FLOOD_WINDOW_MS, judgeFlood } from './floods.js';
 import { FLOOD_ARGUMENT, childEnvironment, childLaunches, hurry } from './launch.js';
 import { Lifeline } from './lifeline.js';
 import { Orders } from './orders.js';
@@ -35,7 +36,6 @@ import {
   type Watched,
   filterOf,
   nextRetryMs,
-  offeredTo,
   retireCounters,
   ringBytesFor,
   statsOf,
@@ -58,16 +58,14 @@ export interface CaptureOptions {
   floodFramesPerSecond?: number;
   /** Tells the shared child that it has a special task. */
   childArgument?: string;
-  /** How long such an interface must stay below a tenth of that before it comes back. Default 60,000. */
+  /** How long such an interface must stay below a quarter of that before it comes back. Default 20,000. */
   quietMs?: number;
 }
 
 const FLOOD_FRAMES_PER_SECOND = 20_000;
-const FLOOD_WINDOW_MS = 500;
-const FLOOD_WINDOWS = 2;
 /** There are not more processors to win than this, and each child costs some 50 MB. */
 const FLOOD_CHILDREN = 3;
-const QUIET_MS = 60_000;
+const QUIET_MS = 20_000;
 /** What was in the old child's ring when the new one took over is read by then. */
 const HANDOVER_MS = 100;
 /** A child that lived longer than this died of something new. */
@@ -430,26 +428,21 @@ export class Capture {
 
   /** Twice a second: who is flooded gets a child of its own, who has long been quiet comes back. */
   #judgeFloods(): void {
-    const limit = ((this.#options.floodFramesPerSecond ?? FLOOD_FRAMES_PER_SECOND) * FLOOD_WINDOW_MS) / 1000;
+    const { floodFramesPerSecond = FLOOD_FRAMES_PER_SECOND, quietMs = QUIET_MS } = this.#options;
     const now = performance.now();
     for (const watched of this.#watched.values()) {
-      // A daemon that does not keep up hears only a part of a flood.
-      const offered = offeredTo(watched);
-      const frames = offered - watched.framesBefore;
-      watched.framesBefore = offered;
+      const verdict = judgeFlood(watched, { floodFramesPerSecond, quietMs }, now);
       const { child } = watched;
       if (child === undefined || !watched.open || watched.next !== undefined) continue;
-      if (frames > limit / 10) watched.quietSince = now;
       let target: Child | undefined;
-      // A burst of newcomers is over before another process would be worth its memory.
-      watched.floodWindows = frames > limit ? watched.floodWindows + 1 : 0;
-      if (!child.flood && watched.floodWindows >= FLOOD_WINDOWS && child.interfaces.size > 1) {
-        const others = [...this.#children].filter(({ flood }) => flood);
-        if (others.length < FLOOD_CHILDREN) target = this.#spawn(true);
-      } else if (child.flood && now - watched.quietSince > (this.#options.quietMs ?? QUIET_MS)) {
-        target = this.#home();
-      }
+      if (!child.flood && verdict === 'flooded' && child.interfaces.size > 1) target = this.#floodChild();
+      else if (child.flood && verdict === 'quiet') target = this.#home();
       if (target !== undefined) watched.next = { child: target, serial: this.#command(target, watched) };
     }
+  }
+
+  #floodChild(): Child | undefined {
+    const others = [...this.#children].filter(({ flood }) => flood);
+    return others.length < FLOOD_CHILDREN ? this.#spawn(true) : undefined;
   }
 }

@@ -21,7 +21,7 @@ export function viewHost(router: Router, host: Readonly<Host>, now: number): Hos
     sinceMs: now - host.since,
     lastHeardMs: Number.isFinite(host.lastHeard) ? now - host.lastHeard : null,
     rttMs: host.rttMs ?? null,
-    deadlineMs: until(Math.min(host.ageAt, host.forgetAt), now),
+    deadlineMs: host.endsAt === undefined ? null : Math.max(0, host.endsAt - now),
     remote:
       remote === undefined
         ? null
@@ -35,10 +35,6 @@ export function viewHost(router: Router, host: Readonly<Host>, now: number): Hos
           },
     contest: viewContest(router, host, now),
   };
-}
-
-function until(deadline: number, now: number): number | null {
-  return Number.isFinite(deadline) ? Math.max(0, deadline - now) : null;
 }
 
 /** The incumbent's side and the other's; behind another router only the interface `remote` is known of it. */

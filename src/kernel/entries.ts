@@ -17,7 +17,7 @@ export interface Entry extends Holding, Queued {
   routeEchoes: number;
   neighbourEchoes: number;
   /** Interfaces that it is listed under. */
-  joined: IfIndex[];
+  joined: readonly IfIndex[];
   /** When anything was last sent or answered, on the count of jobs. */
   touched: number;
   /** What the last look at the kernel found, and its number. */
@@ -57,7 +57,9 @@ export class Entries {
     const members = this.#byIface.get(iface);
     if (members === undefined) this.#byIface.set(iface, new Set([entry]));
     else members.add(entry);
-    if (!entry.joined.includes(iface)) entry.joined.push(iface);
+    // Not pushed to: that would make room for 16 more, and hardly any address ever has a second one.
+    if (entry.joined.length === 0) entry.joined = [iface];
+    else if (!entry.joined.includes(iface)) entry.joined = [...entry.joined, iface];
   }
 
   /** The interface is gone; its index never comes back. */
@@ -89,6 +91,8 @@ export class Entries {
   }
 }
 
+const NOWHERE: readonly IfIndex[] = [];
+
 function blankEntry(ip: Ip): Entry {
   return {
     ip,
@@ -105,7 +109,7 @@ function blankEntry(ip: Ip): Entry {
     clash: false,
     routeEchoes: 0,
     neighbourEchoes: 0,
-    joined: [],
+    joined: NOWHERE,
     touched: 0,
     seenBy: 0,
     seenFresh: false,

@@ -125,10 +125,8 @@ export class Kernel {
 
   carryOut(action: KernelAction): void {
     switch (action.kind) {
-      case 'claim': {
-        const { ip, iface, dev, mac, age } = action;
-        return this.#claims.want({ ip, iface, dev, mac, age });
-      }
+      case 'claim':
+        return this.#claims.want(action);
       case 'release':
         return this.#claims.release(action.ip);
       case 'forget-neighbour':

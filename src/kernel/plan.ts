@@ -101,7 +101,7 @@ export function samePlace(a: Claim, b: Claim): boolean {
   return a.iface === b.iface && a.dev === b.dev;
 }
 
-function sameNeighbour(a: Claim, b: Claim): boolean {
+export function sameNeighbour(a: Claim, b: Claim): boolean {
   return samePlace(a, b) && a.mac === b.mac;
 }
 

@@ -12,6 +12,7 @@ import {
   dropRouteCommand,
   forgetCommand,
   isPlainDeviceName,
+  sameNeighbour,
 } from './plan.js';
 import { Sender } from './sender.js';
 import { takeStock } from './stock.js';
@@ -314,6 +315,8 @@ export class Claims {
     entry.retries = 0;
     const { want } = entry;
     if (want === undefined) return this.#entries.bury(entry);
+    // One claim to remember instead of two.
+    if (entry.neighbour !== undefined && sameNeighbour(entry.neighbour, want)) entry.neighbour = want;
     if (!entry.owed) return;
     entry.owed = false;
     this.#options.onInstalled?.(want.ip, want.age, want.dev);

@@ -145,10 +145,7 @@ export class Brain {
       iface: host.place?.iface,
       interface: host.interface,
       mac: host.place?.mac,
-      deadline:
-        Math.min(host.ageAt, host.forgetAt) === Number.POSITIVE_INFINITY
-          ? undefined
-          : Math.min(host.ageAt, host.forgetAt),
+      deadline: host.endsAt,
       at: this.now,
     });
     if (state === 'remembered') this.boundMemory(host);
@@ -193,7 +190,8 @@ export class Brain {
 
   /** When another router's claim for the host last appeared, even if it is gone again. */
   remoteAppearedAt(host: Host): number {
-    return Math.max(host.remoteAppearedAt, this.fib.remote(host.ip)?.since ?? Number.NEGATIVE_INFINITY);
+    const appearedAt = host.remoteAppearedAt ?? Number.NEGATIVE_INFINITY;
+    return Math.max(appearedAt, this.fib.remote(host.ip)?.since ?? Number.NEGATIVE_INFINITY);
   }
 
   /** A routing daemon may still announce a route that is gone: repaired blindly when no remote claim is in the way. */
@@ -270,15 +268,15 @@ export class Brain {
     const { place } = host;
     if (place === undefined || (host.state !== 'settled' && host.state !== 'home')) return;
     const forMs = Math.floor(Math.min(ABSORB_MS, this.keepaliveMs(host) / 4));
-    if (this.now < host.absorbedUntil || quietMs > forMs || forMs < 1) return;
+    if (this.now < (host.absorbedUntil ?? 0) || quietMs > forMs || forMs < 1) return;
     host.absorbedUntil = this.now + forMs;
     this.emit({ kind: 'absorb', iface: place.iface, ip: host.ip, mac: place.mac, forMs });
   }
 
   /** From here on every frame of the host counts. */
   private heed(host: Host, place: Place): void {
-    if (host.absorbedUntil === Number.NEGATIVE_INFINITY) return;
-    host.absorbedUntil = Number.NEGATIVE_INFINITY;
+    if (host.absorbedUntil === undefined) return;
+    host.absorbedUntil = undefined;
     this.emit({ kind: 'absorb', iface: place.iface, ip: host.ip, mac: place.mac, forMs: 0 });
   }
 
@@ -296,7 +294,7 @@ export class Brain {
     if (home === undefined || !this.topology.isUsable(home)) return;
     if (host.held && host.place?.iface === home) return;
     // Whoever is about to take the address there would take our announcement for a conflict.
-    if (this.now < host.hushUntil) return;
+    if (this.now < (host.hushUntil ?? 0)) return;
     host.announce = { iface: home, left: 3, at: this.now };
   }
 
@@ -416,7 +414,7 @@ export class Brain {
   /** Whether the interface may have one more host, or has this one already. */
   hasRoom(host: Host | undefined, iface: IfIndex): boolean {
     if (host?.place?.iface === iface) return true;
-    return this.table.on(iface).size < (this.topology.rule(iface)?.maxHosts ?? 0);
+    return this.table.countOn(iface) < (this.topology.rule(iface)?.maxHosts ?? 0);
   }
 
   /** Whether this MAC already has all the addresses it may have, those being proven included. */

@@ -122,7 +122,7 @@ function detach(brain: Brain, ip: Ip, name: string, mac: Mac | undefined): void 
   if (mac !== undefined && host.place.mac !== mac) return;
   const { iface } = host.place;
   if (host.candidate !== undefined) brain.abandonCandidate(host, 'detach');
-  host.graceUntil = Number.NEGATIVE_INFINITY;
+  host.graceUntil = undefined;
   if (host.held) brain.withdraw(host, 'detach');
   host.detached = { iface, mac: host.place.mac, until: brain.now + DETACHED_MS };
   // Another router may have claimed it already; then its home LAN is told at once.

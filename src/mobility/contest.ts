@@ -83,8 +83,9 @@ export function contestHere(brain: Brain, host: Host, incumbent: Place, challeng
  * fresh, the newcomer withdraws and tries again later.
  */
 export function heldDespiteRemote(brain: Brain, host: Host, place: Place): void {
-  const repairOverMs = host.remoteAppearedAt + REPAIR_OVER_MS - brain.now;
-  const justHome = host.state === 'home' && host.remoteAppearedAt - host.releasedAt < HOMECOMING_MS;
+  const { remoteAppearedAt = Number.NEGATIVE_INFINITY, releasedAt = Number.NEGATIVE_INFINITY } = host;
+  const repairOverMs = remoteAppearedAt + REPAIR_OVER_MS - brain.now;
+  const justHome = host.state === 'home' && remoteAppearedAt - releasedAt < HOMECOMING_MS;
   if (justHome && repairOverMs > 0) {
     // The claim that is still there then is meant.
     host.check = brain.ask(host, 'remote-claim', place, repairOverMs);

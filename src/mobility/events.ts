@@ -220,7 +220,8 @@ export const DROP_REASONS = [
 export type DropReason = (typeof DROP_REASONS)[number];
 
 /** What kind of frame a sighting was (DESIGN 3.1). */
-export type EvidenceKind = 'request' | 'reply' | 'gratuitous' | 'probe' | 'rarp' | 'answer';
+export const EVIDENCE_KINDS = ['request', 'reply', 'gratuitous', 'probe', 'rarp', 'answer'] as const;
+export type EvidenceKind = (typeof EVIDENCE_KINDS)[number];
 
 /** The one record of a change of state; log line, metric, `marpctl monitor` and `why` are views of it. */
 export interface Transition {

@@ -92,7 +92,8 @@ function hearSighting(
     if (host.detached?.iface === iface && host.detached.mac === mac)
       return brain.drop('detached', iface, ip, mac);
     cancelAnnouncement(host, iface);
-    if (brain.topology.isHome(iface, ip)) host.hushUntil = Math.max(host.hushUntil, brain.now + HEARD_MS);
+    if (brain.topology.isHome(iface, ip))
+      host.hushUntil = Math.max(host.hushUntil ?? 0, brain.now + HEARD_MS);
     const open = host.candidate?.place;
     if (open?.iface === iface && open.mac === mac) return;
     const reason = barred(brain, host, { iface, mac });
@@ -253,9 +254,8 @@ export function arrive(brain: Brain, host: Host, place: Place, cause: Cause, una
 
 /** All addresses of a guest move together: one proven address gets the others asked at once. */
 function probeSiblings(brain: Brain, host: Host, place: Place): void {
-  const siblings = brain.table.withMac(place.mac);
-  if (siblings.size < 2) return;
-  for (const sibling of [...siblings]) {
+  if (brain.table.countWithMac(place.mac) < 2) return;
+  for (const sibling of [...brain.table.withMac(place.mac)]) {
     const elsewhere = !(sibling.held && sibling.isAt(place.iface, place.mac));
     if (sibling === host || !elsewhere || sibling.candidate !== undefined || sibling.detached !== undefined)
       continue;
@@ -359,7 +359,7 @@ export function hearSilence(brain: Brain, host: Host, question: Question): void 
     case 'remote-claim':
       return brain.withdraw(host, 'remote-claim');
     default:
-      if (brain.now < host.graceUntil) {
+      if (brain.now < (host.graceUntil ?? 0)) {
         brain.scheduleKeepalive(host);
         return brain.touch(host);
       }

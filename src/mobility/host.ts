@@ -67,6 +67,9 @@ export interface Contest {
 }
 
 export class Host implements Due {
+  // Times are ms on the monotonic clock. Those that most hosts never have are undefined until then: a number would take
+  // 16 bytes more of every host.
+
   due = Number.POSITIVE_INFINITY;
   /** Where the host is held or, remembered or away, where it was last. */
   place: Place | undefined;
@@ -76,7 +79,7 @@ export class Host implements Due {
   cause: Cause = 'sighting';
   lastHeard = Number.NEGATIVE_INFINITY;
   /** Its announcements at `place` are not told to us before this. */
-  absorbedUntil = Number.NEGATIVE_INFINITY;
+  absorbedUntil: number | undefined;
   /** Smoothed round-trip time of unambiguous answers (RFC 6298 gain 1/8; Karn: first tries only), ms. */
   rttMs: number | undefined;
   role: Role = 'newcomer';
@@ -96,9 +99,9 @@ export class Host implements Due {
   /** When that was decided: a frame heard since then puts it off, without a deadline of its own. */
   keepaliveSetAt = 0;
   /** remembered: when it is forgotten. away: when the loss of the remote claim counts. */
-  forgetAt = Number.POSITIVE_INFINITY;
+  forgetAt: number | undefined;
   /** Attached on a hypervisor's word: silence before this does not withdraw the claim. */
-  graceUntil = Number.NEGATIVE_INFINITY;
+  graceUntil: number | undefined;
   /** A withdrawal that waits for the 20 ms rule. */
   withdrawal: { readonly cause: Cause; readonly at: number } | undefined;
   /** Evidence that has to wait: an RFC 5227 probe, or a third place while a question to another is open. */
@@ -106,7 +109,7 @@ export class Host implements Due {
   /** Gratuitous ARP with our MAC on the home LAN of a host that is away. */
   announce: { readonly iface: IfIndex; left: number; at: number } | undefined;
   /** Somebody is about to take the address on its home LAN: no announcement of ours there before this. */
-  hushUntil = Number.NEGATIVE_INFINITY;
+  hushUntil: number | undefined;
   /** Probes after a link-up: offsets still to do. */
   wake: { left: number[]; start: number } | undefined;
   /** Frames of a guest that was just detached are stale until then. */
@@ -118,12 +121,12 @@ export class Host implements Due {
   /** A newcomer that another router claims, too, has been claimed fresh a second time; it gives way the next time. */
   insisted = false;
   /** When a remote claim last appeared; it may be gone again. */
-  remoteAppearedAt = Number.NEGATIVE_INFINITY;
+  remoteAppearedAt: number | undefined;
   /** When our claim was last given up. */
-  releasedAt = Number.NEGATIVE_INFINITY;
+  releasedAt: number | undefined;
   /** The kernel deleted our route too soon after a remote claim: a routing daemon may announce a ghost. */
   ghost: 'waiting' | 'present' | undefined;
-  ghostAt = Number.POSITIVE_INFINITY;
+  ghostAt: number | undefined;
 
   #state: HostState = 'unknown';
 
@@ -163,7 +166,7 @@ export class Host implements Due {
     this.cause = cause;
     this.withdrawal = undefined;
     this.ageAt = timing.ageAt ?? Number.POSITIVE_INFINITY;
-    this.forgetAt = timing.forgetAt ?? Number.POSITIVE_INFINITY;
+    this.forgetAt = timing.forgetAt;
     if (!this.held) {
       this.check = undefined;
       this.previous = undefined;
@@ -177,7 +180,7 @@ export class Host implements Due {
       if (this.hint !== undefined && this.isAt(this.hint.place.iface, this.hint.place.mac))
         this.hint = undefined;
       this.ghost = undefined;
-      this.ghostAt = Number.POSITIVE_INFINITY;
+      this.ghostAt = undefined;
     }
     if (!this.claimed) this.returning = false;
     return from;
@@ -193,8 +196,14 @@ export class Host implements Due {
     this.withdrawal = undefined;
     this.contest = undefined;
     this.ghost = undefined;
-    this.ghostAt = Number.POSITIVE_INFINITY;
-    this.forgetAt = Number.POSITIVE_INFINITY;
+    this.ghostAt = undefined;
+    this.forgetAt = undefined;
+  }
+
+  /** When the present state ends by itself. */
+  get endsAt(): number | undefined {
+    const at = Math.min(this.ageAt, this.forgetAt ?? Number.POSITIVE_INFINITY);
+    return at === Number.POSITIVE_INFINITY ? undefined : at;
   }
 
   /** The question that tells where the host is, while it is open: at most one such story at a time. */
@@ -206,7 +215,9 @@ export class Host implements Due {
 
   /** The earliest of all its deadlines. */
   nextDeadline(): number {
-    let next = Math.min(this.ageAt, this.keepaliveAt, this.forgetAt, this.ghostAt);
+    let next = Math.min(this.ageAt, this.keepaliveAt);
+    if (this.forgetAt !== undefined) next = Math.min(next, this.forgetAt);
+    if (this.ghostAt !== undefined) next = Math.min(next, this.ghostAt);
     if (this.candidate !== undefined) next = Math.min(next, this.candidate.question.nextAt);
     if (this.check !== undefined) next = Math.min(next, this.check.nextAt);
     if (this.previous !== undefined) next = Math.min(next, this.previous.nextAt);

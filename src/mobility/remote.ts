@@ -16,14 +16,18 @@ export function hearRoute(brain: Brain, change: 'add' | 'delete', route: Route, 
 export function remoteAppeared(brain: Brain, ip: Ip, initial: boolean): void {
   const host = brain.table.get(ip);
   if (host !== undefined) host.remoteAppearedAt = brain.now;
-  if (host !== undefined && !host.claimed && brain.now - host.releasedAt < GHOST_WINDOW_MS)
+  if (
+    host !== undefined &&
+    !host.claimed &&
+    brain.now < (host.releasedAt ?? Number.NEGATIVE_INFINITY) + GHOST_WINDOW_MS
+  )
     host.ghost = 'waiting';
   switch (host?.state) {
     case 'settled':
     case 'home':
       return checkDespiteRemote(brain, host);
     case 'away':
-      host.forgetAt = Number.POSITIVE_INFINITY;
+      host.forgetAt = undefined;
       return brain.touch(host);
     case undefined:
     case 'remembered':

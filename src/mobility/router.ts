@@ -124,7 +124,7 @@ export class Router {
 
   /** Hosts held or remembered on an interface. */
   countOn(iface: IfIndex): number {
-    return this.brain.table.on(iface).size;
+    return this.brain.table.countOn(iface);
   }
 
   links(): IterableIterator<Link> {

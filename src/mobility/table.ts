@@ -2,25 +2,44 @@ import type { Ip, Mac } from '../wire/addresses.js';
 import type { IfIndex, Place } from './events.js';
 import { Host } from './host.js';
 
-function addTo<K>(index: Map<K, Set<Host>>, key: K, host: Host): void {
-  const hosts = index.get(key);
-  if (hosts === undefined) index.set(key, new Set([host]));
-  else hosts.add(host);
-}
+const NONE: readonly Host[] = [];
 
-function removeFrom<K>(index: Map<K, Set<Host>>, key: K, host: Host): void {
-  const hosts = index.get(key);
-  if (hosts?.delete(host) && hosts.size === 0) index.delete(key);
-}
+/** Hosts by something that they share. Most MACs have one host: that one stands there itself, a Set costs 200 bytes. */
+class Index<K> {
+  private readonly hosts = new Map<K, Host | Set<Host>>();
 
-const NONE: ReadonlySet<Host> = new Set();
+  get(key: K): Iterable<Host> {
+    const found = this.hosts.get(key);
+    if (found === undefined) return NONE;
+    return found instanceof Host ? [found] : found;
+  }
+
+  count(key: K): number {
+    const found = this.hosts.get(key);
+    if (found === undefined) return 0;
+    return found instanceof Host ? 1 : found.size;
+  }
+
+  add(key: K, host: Host): void {
+    const found = this.hosts.get(key);
+    if (found === undefined) this.hosts.set(key, host);
+    else if (found instanceof Set) found.add(host);
+    else if (found !== host) this.hosts.set(key, new Set([found, host]));
+  }
+
+  delete(key: K, host: Host): void {
+    const found = this.hosts.get(key);
+    if (found === host) this.hosts.delete(key);
+    else if (found instanceof Set && found.delete(host) && found.size === 0) this.hosts.delete(key);
+  }
+}
 
 /** Every address we know, found by address, by MAC, by interface index and by interface name. */
 export class HostTable {
   private readonly byIp = new Map<Ip, Host>();
-  private readonly byMac = new Map<Mac, Set<Host>>();
-  private readonly byIface = new Map<IfIndex, Set<Host>>();
-  private readonly byName = new Map<string, Set<Host>>();
+  private readonly byMac = new Index<Mac>();
+  private readonly byIface = new Index<IfIndex>();
+  private readonly byName = new Index<string>();
 
   get size(): number {
     return this.byIp.size;
@@ -45,27 +64,35 @@ export class HostTable {
   }
 
   /** Hosts whose place, held or last known, has this MAC. */
-  withMac(mac: Mac): ReadonlySet<Host> {
-    return this.byMac.get(mac) ?? NONE;
+  withMac(mac: Mac): Iterable<Host> {
+    return this.byMac.get(mac);
+  }
+
+  countWithMac(mac: Mac): number {
+    return this.byMac.count(mac);
   }
 
   /** Hosts whose place is on this interface, held or not. */
-  on(iface: IfIndex): ReadonlySet<Host> {
-    return this.byIface.get(iface) ?? NONE;
+  on(iface: IfIndex): Iterable<Host> {
+    return this.byIface.get(iface);
+  }
+
+  countOn(iface: IfIndex): number {
+    return this.byIface.count(iface);
   }
 
   /** Hosts whose place is or was on an interface of this name, whatever its index was then. */
-  onNamed(name: string): ReadonlySet<Host> {
-    return this.byName.get(name) ?? NONE;
+  onNamed(name: string): Iterable<Host> {
+    return this.byName.get(name);
   }
 
   place(host: Host, place: Place, name: string | undefined): void {
     this.unindex(host);
     host.place = place;
     host.interface = name;
-    addTo(this.byMac, place.mac, host);
-    addTo(this.byIface, place.iface, host);
-    if (name !== undefined) addTo(this.byName, name, host);
+    this.byMac.add(place.mac, host);
+    this.byIface.add(place.iface, host);
+    if (name !== undefined) this.byName.add(name, host);
   }
 
   remove(host: Host): void {
@@ -75,8 +102,8 @@ export class HostTable {
 
   private unindex(host: Host): void {
     if (host.place === undefined) return;
-    removeFrom(this.byMac, host.place.mac, host);
-    removeFrom(this.byIface, host.place.iface, host);
-    if (host.interface !== undefined) removeFrom(this.byName, host.interface, host);
+    this.byMac.delete(host.place.mac, host);
+    this.byIface.delete(host.place.iface, host);
+    if (host.interface !== undefined) this.byName.delete(host.interface, host);
   }
 }

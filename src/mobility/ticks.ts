@@ -34,8 +34,8 @@ function wakeUp(brain: Brain, host: Host): void {
     if (question !== undefined && question.nextAt <= now) advance(brain, host, question);
   }
   if (host.ageAt <= now) age(brain, host);
-  if (host.ghostAt <= now) {
-    host.ghostAt = Number.POSITIVE_INFINITY;
+  if (host.ghostAt !== undefined && host.ghostAt <= now) {
+    host.ghostAt = undefined;
     if (host.ghost === 'present') brain.emit({ kind: 'ghost', ip: host.ip, present: false });
     host.ghost = undefined;
   }
@@ -47,7 +47,7 @@ function wakeUp(brain: Brain, host: Host): void {
   if (host.state === 'remembered' && host.contest?.retryAt !== undefined && host.contest.retryAt <= now) {
     retryChallenge(brain, host);
   }
-  if (host.forgetAt <= now) forget(brain, host);
+  if (host.forgetAt !== undefined && host.forgetAt <= now) forget(brain, host);
   if (host.state !== 'unknown' || host.hint !== undefined) brain.touch(host);
 }
 
@@ -90,7 +90,7 @@ function keepAlive(brain: Brain, host: Host): void {
     host.keepaliveAt = Number.POSITIVE_INFINITY;
     return;
   }
-  if (now - host.lastHeard >= rule.holdMs && now >= host.graceUntil && rule.holdMs > 0) {
+  if (now - host.lastHeard >= rule.holdMs && now >= (host.graceUntil ?? 0) && rule.holdMs > 0) {
     // The 20 ms rule may put the withdrawal off; nothing else is to be done for this host until then.
     host.keepaliveAt = Number.POSITIVE_INFINITY;
     brain.withdraw(host, 'hold-expired');
@@ -144,7 +144,7 @@ function retryChallenge(brain: Brain, host: Host): void {
 }
 
 function forget(brain: Brain, host: Host): void {
-  host.forgetAt = Number.POSITIVE_INFINITY;
+  host.forgetAt = undefined;
   if (host.state === 'away') awayLost(brain, host);
   else if (host.state === 'remembered') brain.enter(host, 'unknown', 'forgotten');
 }

@@ -64,7 +64,7 @@ export class Marpd {
     this.program = new Program(this.namespace, [process.execPath, MARPD, '--config', this.configPath], {
       title: 'marpd',
       // no service manager listens here, whatever the test was started from
-      env: { NOTIFY_SOCKET: undefined, NODE_OPTIONS: undefined },
+      env: { NOTIFY_SOCKET: undefined, NODE_OPTIONS: process.env.MARPD_NODE_OPTIONS },
     });
     return this.program;
   }
