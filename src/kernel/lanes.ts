@@ -30,7 +30,7 @@ export interface Queued {
   lane: Lane | undefined;
 }
 
-/** Two queues, of which the second is only served while the first is empty. */
+/** Two queues, of which the second is served when there is time for it. */
 export class Lanes<T extends Queued> {
   readonly #queues = { urgent: new Queue<T>(), bulk: new Queue<T>() };
 
@@ -38,9 +38,9 @@ export class Lanes<T extends Queued> {
     return this.#queues.urgent.length + this.#queues.bulk.length;
   }
 
-  /** True when nothing urgent waits. */
-  get calm(): boolean {
-    return this.#queues.urgent.length === 0;
+  /** How many wait in a lane, those that have moved to the other one since included. */
+  waiting(lane: Lane): number {
+    return this.#queues[lane].length;
   }
 
   push(item: T, lane: Lane): void {
@@ -59,3 +59,33 @@ export class Lanes<T extends Queued> {
     }
   }
 }
+
+const CALM_MS = 20;
+const PATIENCE_MS = 500;
+
+/**
+ * When bulk work gets a turn. In a burst of newcomers those of the first second would age while the last ones are still
+ * to be learned, for as much work again: that waits until the pressure is over, but no longer than half a second. Then
+ * it gets a share: a claim that is fresh for much too long would be taken for a newer one than it is.
+ */
+export class BulkTurns {
+  #pressedAt = Number.NEGATIVE_INFINITY;
+  #waitsSince: number | undefined;
+
+  /**
+   * `pressed`: much that is urgent waits or is under way. `waits`: there is bulk work. `now` in ms.
+   * Returns whether it may have all the room there is for it, a share beside the urgent, or nothing yet.
+   */
+  next(pressed: boolean, waits: boolean, now: number): 'all' | 'share' | 'nothing' {
+    if (pressed) this.#pressedAt = now;
+    const calm = now - this.#pressedAt >= CALM_MS;
+    if (!waits || calm) this.#waitsSince = undefined;
+    else this.#waitsSince ??= now;
+    if (!waits) return 'nothing';
+    if (calm) return 'all';
+    return now - (this.#waitsSince ?? now) >= PATIENCE_MS ? 'share' : 'nothing';
+  }
+}
+
+/** After this, `next` may have another answer though nothing has happened. */
+export const BULK_RETRY_MS = CALM_MS;

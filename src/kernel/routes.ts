@@ -21,8 +21,8 @@ import { takeStock } from './stock.js';
  * Desired against installed. The brain says what it wants for an address; the sender closes the gap to what the kernel
  * has, and what the kernel has is read back whenever something may have changed it.
  *
- * Newcomers, moves and withdrawals are urgent; ageing, adoption and repair are bulk, fed in small slices and only
- * while nothing urgent waits.
+ * Newcomers, moves and withdrawals are urgent; ageing, adoption and repair are bulk, fed in small slices when there is
+ * time for it (see BulkTurns).
  */
 
 export interface ClaimsOptions extends Slots {

@@ -2,7 +2,7 @@ import type { IfIndex } from '../mobility/events.js';
 import type { Ip } from '../wire/addresses.js';
 import { IpBatch, type Outcomes } from './batch.js';
 import { type Entry, noteOutcomes } from './entries.js';
-import { type Lane, Lanes } from './lanes.js';
+import { BULK_RETRY_MS, BulkTurns, type Lane, Lanes } from './lanes.js';
 import { GHOST, type Slots, type Step, commandFor, planSteps } from './plan.js';
 
 export interface SenderOptions extends Slots {
@@ -24,6 +24,9 @@ export interface SenderOptions extends Slots {
 /** Commands under way at most. An urgent one never waits for more than a slice of bulk. */
 const URGENT_WINDOW = 1024;
 const BULK_WINDOW = 64;
+/** Commands under way from which there is no time for bulk, and its share when it has waited too long. */
+const PRESSURE = 256;
+const BULK_SHARE = 16;
 
 /**
  * Sends what separates an entry from what is wanted for it, computed at the moment of sending, and takes the answers
@@ -34,6 +37,8 @@ export class Sender {
   readonly batch: IpBatch;
   readonly #options: SenderOptions;
   readonly #lanes = new Lanes<Entry>();
+  readonly #turns = new BulkTurns();
+  #bulkTimer: NodeJS.Timeout | undefined;
   /** What the co-process means by a device name, as far as it has used it. */
   #names = new Map<string, IfIndex>();
   #idle: (() => void)[] = [];
@@ -87,7 +92,7 @@ export class Sender {
   pump(): void {
     if (this.#stopped) return;
     this.#serve('urgent', URGENT_WINDOW);
-    if (this.#lanes.calm) this.#serve('bulk', BULK_WINDOW);
+    this.#serveBulk();
     this.batch.flush();
     if (this.#idle.length === 0 || this.pending > 0) return;
     const waiting = this.#idle;
@@ -105,7 +110,22 @@ export class Sender {
   /** Sends nothing more and ends the co-process. */
   stop(): Promise<void> {
     this.#stopped = true;
+    clearTimeout(this.#bulkTimer);
     return this.batch.close(1000);
+  }
+
+  #serveBulk(): void {
+    const pressed = this.#lanes.waiting('urgent') > 0 || this.batch.outstanding >= PRESSURE;
+    const waits = this.#lanes.waiting('bulk') > 0;
+    const turn = this.#turns.next(pressed, waits, performance.now());
+    // With all the room, the answers to what is under way make the next turn.
+    if (turn === 'all') return this.#serve('bulk', BULK_WINDOW);
+    if (turn === 'share') this.#serve('bulk', this.batch.outstanding + BULK_SHARE);
+    if (!waits) return;
+    this.#bulkTimer ??= setTimeout(() => {
+      this.#bulkTimer = undefined;
+      this.pump();
+    }, BULK_RETRY_MS);
   }
 
   /** For callers that do not pump. */

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { LOST } from '../../src/kernel/batch.js';
 import { Entries, type Entry, noteOutcomes } from '../../src/kernel/entries.js';
-import { Lanes, type Queued } from '../../src/kernel/lanes.js';
+import { BulkTurns, Lanes, type Queued } from '../../src/kernel/lanes.js';
 import {
   type Claim,
   GHOST,
@@ -247,10 +247,39 @@ describe('lanes', () => {
     lanes.push(a, 'urgent');
     assert.equal(lanes.shift('urgent'), a);
     assert.equal(lanes.shift('urgent'), undefined);
-    assert.ok(lanes.calm);
+    assert.equal(lanes.waiting('urgent'), 0);
     assert.equal(lanes.shift('bulk'), b);
     assert.equal(lanes.shift('bulk'), undefined);
     assert.equal(lanes.length, 0);
+  });
+});
+
+describe('turns of bulk work', () => {
+  const WAITS = true;
+
+  it('none in a burst, all 20 ms after it', () => {
+    const turns = new BulkTurns();
+    assert.equal(turns.next(false, WAITS, 0), 'all');
+    assert.equal(turns.next(true, WAITS, 100), 'nothing');
+    assert.equal(turns.next(false, WAITS, 119), 'nothing');
+    assert.equal(turns.next(false, WAITS, 120), 'all');
+    assert.equal(turns.next(false, false, 121), 'nothing');
+  });
+
+  it('a share once it has waited for half a second, until it need not wait any more', () => {
+    const turns = new BulkTurns();
+    const inBurst = (now: number) => turns.next(true, WAITS, now);
+    assert.deepEqual([0, 10, 499, 500, 510].map(inBurst), [
+      'nothing',
+      'nothing',
+      'nothing',
+      'share',
+      'share',
+    ]);
+    assert.equal(turns.next(true, false, 520), 'nothing', 'all done');
+    assert.deepEqual([530, 1029, 1030].map(inBurst), ['nothing', 'nothing', 'share']);
+    assert.equal(turns.next(false, WAITS, 1050), 'all');
+    assert.equal(inBurst(1051), 'nothing');
   });
 });
 
