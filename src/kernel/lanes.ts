@@ -61,11 +61,11 @@ export class Lanes<T extends Queued> {
 }
 
 const CALM_MS = 20;
-const PATIENCE_MS = 500;
+const PATIENCE_MS = 1000;
 
 /**
  * When bulk work gets a turn. In a burst of newcomers those of the first second would age while the last ones are still
- * to be learned, for as much work again: that waits until the pressure is over, but no longer than half a second. Then
+ * to be learned, for as much work again: that waits until the pressure is over, but no longer than a second. Then
  * it gets a share: a claim that is fresh for much too long would be taken for a newer one than it is.
  */
 export class BulkTurns {

@@ -266,20 +266,20 @@ describe('turns of bulk work', () => {
     assert.equal(turns.next(false, false, 121), 'nothing');
   });
 
-  it('a share once it has waited for half a second, until it need not wait any more', () => {
+  it('a share once it has waited for a second, until it need not wait any more', () => {
     const turns = new BulkTurns();
     const inBurst = (now: number) => turns.next(true, WAITS, now);
-    assert.deepEqual([0, 10, 499, 500, 510].map(inBurst), [
+    assert.deepEqual([0, 10, 999, 1000, 1010].map(inBurst), [
       'nothing',
       'nothing',
       'nothing',
       'share',
       'share',
     ]);
-    assert.equal(turns.next(true, false, 520), 'nothing', 'all done');
-    assert.deepEqual([530, 1029, 1030].map(inBurst), ['nothing', 'nothing', 'share']);
-    assert.equal(turns.next(false, WAITS, 1050), 'all');
-    assert.equal(inBurst(1051), 'nothing');
+    assert.equal(turns.next(true, false, 1020), 'nothing', 'all done');
+    assert.deepEqual([1030, 2029, 2030].map(inBurst), ['nothing', 'nothing', 'share']);
+    assert.equal(turns.next(false, WAITS, 2050), 'all');
+    assert.equal(inBurst(2051), 'nothing');
   });
 });
 
