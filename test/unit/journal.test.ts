@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CAUSE_MEANINGS, DROP_MEANINGS } from '../../src/journal-words.js';
+import { CAUSE_MEANINGS, DROP_MEANINGS, type Noted } from '../../src/journal-words.js';
+import { Records } from '../../src/journal-records.js';
 import { Journal } from '../../src/journal.js';
 import {
   type Action,
@@ -254,6 +255,15 @@ test('alarms: most recent first, the same one counted, at most 64', () => {
     otherInterface: 'remote',
     message: 'm',
   });
+});
+
+test('the place of a record that went is used again', () => {
+  const records = new Records();
+  const places = (count: number) =>
+    Array.from({ length: count }, (_, i) => records.add(drop(i, 'contested') as Noted));
+  const first = places(3000);
+  for (const slot of first) records.release(slot);
+  assert.deepEqual(new Set(places(3000)), new Set(first));
 });
 
 test('a record costs little enough for 50,000 a second', () => {
