@@ -75,6 +75,7 @@ export class Daemon {
     this.capture = new Capture({
       onFrame: (iface, bytes) => this.handle({ kind: 'frame', iface, bytes }),
       onBatchEnd: () => this.flush(),
+      acquaintances: () => this.router.acquaintances(),
       onState: (iface, open, reason) => this.captureChanged(iface, open, reason),
       onFatal: options.onFatal,
       onWarning,
@@ -232,6 +233,8 @@ export class Daemon {
           this.commands.delete(action.token);
           break;
         default:
+          if (action.kind === 'transition' && action.mac !== undefined)
+            this.capture.know(action.ip, action.mac);
           this.unseen.push(action);
       }
     }

@@ -1,3 +1,5 @@
+import type { HostAddresses } from './protocol.js';
+
 /** Two hosts that share an entry take turns in it, which costs frames and nothing else. */
 const ENTRIES = 1 << 16;
 
@@ -85,9 +87,11 @@ export class Absorber {
   }
 }
 
-/** An ARP packet with a sender in it, that is not a probe of RFC 5227. */
-export function isSighting(bytes: Uint8Array, length: number): boolean {
-  return length >= 42 && isArp(bytes) && readUint32(bytes, 28) !== 0;
+/** Who speaks in a frame: the sender of an ARP packet, or who would like to be the target of a probe (RFC 5227). */
+export function speakerOf(bytes: Uint8Array, length: number): HostAddresses | undefined {
+  if (length < 42 || !isArp(bytes)) return undefined;
+  const ip = readUint32(bytes, 28) || readUint32(bytes, 38);
+  return { ip, macHigh: readUint16(bytes, 22), macLow: readUint32(bytes, 24) };
 }
 
 /** RFC 826 for Ethernet and IPv4, request or reply. */

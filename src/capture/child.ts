@@ -3,7 +3,8 @@ import { setPriority } from 'node:os';
 import cap from 'cap';
 import { ARP_REPLY } from '../wire/arp.js';
 import { ETHERNET_HEADER_BYTES, ETHER_TYPE_ARP, ETHER_TYPE_IPV4, ETHER_TYPE_RARP } from '../wire/ethernet.js';
-import { Absorber, isSighting } from './absorber.js';
+import { Absorber, speakerOf } from './absorber.js';
+import { Acquaintances } from './acquaintances.js';
 import { FLOOD_ARGUMENT, STRAYS_ARGUMENT } from './launch.js';
 import { Lane, Outbox } from './outbox.js';
 import {
@@ -13,6 +14,7 @@ import {
   FAILED,
   FRAME,
   INJECT,
+  KNOW,
   OPEN,
   OPENED,
   type OpenRequest,
@@ -31,6 +33,7 @@ import {
   encodeText,
   encodeVerdict,
 } from './protocol.js';
+import { ACQUAINTANCE_MS } from './storms.js';
 import { FLOOD_PACE, REFUSE_PACE, STRAYS_PACE, Throttle } from './throttle.js';
 
 /**
@@ -70,6 +73,10 @@ interface Tap {
   refused: number;
   /** Newcomers are refused until then; 0: they are not. */
   refusingUntil: number;
+  /** Who is no newcomer. */
+  readonly acquaintances: Acquaintances;
+  /** When the parent last wanted newcomers refused. */
+  stormyAt: number;
   sendFailed: number;
   reportedSendFailed: number;
 }
@@ -123,6 +130,7 @@ function obey(kind: number, iface: number, payload: Uint8Array): void {
   if (kind === READ) return outbox.acknowledge(iface);
   if (kind === ABSORB) return absorb(iface, payload);
   if (kind === REFUSE) return refuse(iface, decodeRefuse(payload));
+  if (kind === KNOW) return taps.get(iface)?.acquaintances.learn(payload);
   if (kind === OPEN) {
     const request = decodeOpen(iface, payload);
     orders.push(() => open(request));
@@ -155,6 +163,8 @@ function open(request: OpenRequest): void {
     absorbed: 0,
     refused: 0,
     refusingUntil: 0,
+    acquaintances: new Acquaintances(),
+    stormyAt: 0,
     sendFailed: 0,
     reportedSendFailed: 0,
   };
@@ -205,7 +215,9 @@ function absorb(iface: number, payload: Uint8Array): void {
 
 function refuse(iface: number, forMs: number): void {
   const tap = taps.get(iface);
-  if (tap !== undefined) tap.refusingUntil = performance.now() + forMs;
+  if (tap === undefined) return;
+  tap.stormyAt = performance.now();
+  tap.refusingUntil = tap.stormyAt + forMs;
 }
 
 /** Counts a newcomer of a storm. It is not worth a processor: what comes while we nap is lost in the ring, at no cost. */
@@ -214,7 +226,9 @@ function isRefused(tap: Tap, bytes: number): boolean {
     tap.refusingUntil = 0;
     return false;
   }
-  if (!isSighting(captured, bytes)) return false;
+  const speaker = speakerOf(captured, bytes);
+  if (speaker === undefined) return false;
+  if (tap.acquaintances.has(speaker.ip, speaker.macHigh, speaker.macLow)) return false;
   tap.refused++;
   refusals.count(false);
   return true;
@@ -283,6 +297,7 @@ function kernelCounts(tap: Tap): { received: number; dropped: number } | undefin
 
 function reportCounters(): void {
   for (const [iface, tap] of taps) {
+    if (performance.now() - tap.stormyAt > 2 * ACQUAINTANCE_MS) tap.acquaintances.forget();
     if (tap.frames === tap.reportedFrames && tap.sendFailed === tap.reportedSendFailed) continue;
     tap.reportedFrames = tap.frames;
     tap.reportedSendFailed = tap.sendFailed;

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import type { IfIndex } from '../mobility/events.js';
 import { type Ip, type Mac, isIpv4 } from '../wire/addresses.js';
+import type { Acquaintance } from './acquaintances.js';
 import { FLOOD_WINDOW_MS, judgeFlood } from './floods.js';
 import { FLOOD_ARGUMENT, childEnvironment, childLaunches, hurry } from './launch.js';
 import { Lifeline } from './lifeline.js';
@@ -18,7 +19,6 @@ import {
   INJECT,
   OPENED,
   READY,
-  REFUSE,
   SEND_FAILED,
   UNUSABLE,
   decodeCounters,
@@ -26,9 +26,9 @@ import {
   decodeVerdict,
   encodeOpen,
   encodeRecord,
-  encodeRefuse,
   writeAbsorb,
 } from './protocol.js';
+import { Storms } from './storms.js';
 import { type CaptureStats, residentBytes } from './stats.js';
 import {
   type CaptureLink,
@@ -52,6 +52,8 @@ export interface CaptureOptions {
   /** Capture cannot work on this machine as it is; `message` says what to do. Called once. */
   onFatal(message: string): void;
   onWarning(message: string): void;
+  /** Hosts that the daemon knows; asked when a storm begins. */
+  acquaintances?(): Iterable<Acquaintance>;
   /** Kernel memory, resident, for an interface's frames that wait to be read. Default: 6 MB, less if there are many. */
   bufferBytes?: number;
   /** Frames per second, for a second, from which an interface gets a child of its own. Default 20,000. */
@@ -99,6 +101,7 @@ interface Child {
 export class Capture {
   readonly #options: CaptureOptions;
   readonly #launches = childLaunches();
+  readonly #storms: Storms;
   #launch = 0;
   readonly #watched = new Map<IfIndex, Watched<Child>>();
   readonly #children = new Set<Child>();
@@ -116,6 +119,10 @@ export class Capture {
   /** Nothing happens before the first open(). No callback is called from within a method, except by close(). */
   constructor(options: CaptureOptions) {
     this.#options = options;
+    this.#storms = new Storms(
+      () => options.acquaintances?.() ?? [],
+      (iface, kind, payload) => this.#watched.get(iface)?.child?.lifeline.inject(kind, iface, payload),
+    );
     this.#floodTimer = setInterval(() => this.#judgeFloods(), FLOOD_WINDOW_MS).unref();
   }
 
@@ -183,11 +190,17 @@ export class Capture {
   }
 
   /**
-   * A storm: ARP frames of unknown senders need not be delivered for so long, they still count as `refused`. Answers to
-   * our questions, RFC 5227 probes, RARP and what known hosts say are delivered.
+   * A storm: ARP frames of strangers need not be delivered for so long, they still count as `refused`. Answers to our
+   * questions, RARP and what acquaintances say or probe for are delivered.
    */
   refuseNewcomers(iface: IfIndex, forMs: number): void {
-    this.#watched.get(iface)?.child?.lifeline.command(encodeRecord(REFUSE, iface, encodeRefuse(forMs)));
+    const watched = this.#watched.get(iface);
+    if (watched?.child !== undefined) this.#storms.refuse(iface, watched.serial, forMs, performance.now());
+  }
+
+  /** This host is no stranger any more. */
+  know(ip: Ip, mac: Mac): void {
+    this.#storms.know([ip, mac], performance.now());
   }
 
   flush(): void {

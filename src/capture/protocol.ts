@@ -43,13 +43,11 @@ export const ABSORB = 20;
 
 /** Milliseconds for which newcomers of the interface need not be passed on. */
 export const REFUSE = 21;
+/** Hosts that are no newcomers. */
+export const KNOW = 22;
 
 /** A time of 0 ms revokes what was allowed. */
-export interface AbsorbRequest {
-  readonly ip: number;
-  /** The first two bytes of the MAC, and the other four. */
-  readonly macHigh: number;
-  readonly macLow: number;
+export interface AbsorbRequest extends HostAddresses {
   readonly forMs: number;
 }
 
@@ -183,6 +181,33 @@ export function decodeAbsorb(payload: Uint8Array): AbsorbRequest {
   };
 }
 
+export interface HostAddresses {
+  readonly ip: number;
+  /** The first two bytes of the MAC, and the other four. */
+  readonly macHigh: number;
+  readonly macLow: number;
+}
+
+/** In a KNOW record, one behind the other. */
+export const ACQUAINTANCE_BYTES = 10;
+
+export function writeAcquaintance(
+  payload: Uint8Array,
+  at: number,
+  { ip, macHigh, macLow }: HostAddresses,
+): void {
+  writeUint32(payload, at, ip);
+  writeUint32(payload, at + 4, macLow);
+  payload[at + 8] = macHigh;
+  payload[at + 9] = macHigh >>> 8;
+}
+
+export function readAcquaintance(payload: Uint8Array, at: number): HostAddresses {
+  const macHigh = (payload[at + 8] as number) | ((payload[at + 9] as number) << 8);
+  return { ip: readUint32(payload, at), macLow: readUint32(payload, at + 4), macHigh };
+}
+
+/** The payload. */
 export function encodeRefuse(forMs: number): Uint8Array {
   const payload = new Uint8Array(4);
   writeUint32(payload, 0, forMs);

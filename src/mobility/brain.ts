@@ -365,9 +365,9 @@ export class Brain {
 
   /** Opens, replaces or closes the question to a new place of a host. */
   setCandidate(host: Host, candidate: Candidate | undefined): void {
-    if (host.candidate !== undefined) this.countOpen(host.candidate.place, -1);
+    if (host.candidate !== undefined) this.countOpen(host.candidate, -1);
     host.candidate = candidate;
-    if (candidate !== undefined) this.countOpen(candidate.place, 1);
+    if (candidate !== undefined) this.countOpen(candidate, 1);
   }
 
   /** Gives up the question to a new place, and with it the state that consists of nothing else. */
@@ -378,19 +378,28 @@ export class Brain {
     else this.touch(host);
   }
 
-  private countOpen({ mac, iface }: Place, by: 1 | -1): void {
-    const count = (this.open.get(mac) ?? 0) + by;
-    if (count > 0) this.open.set(mac, count);
-    else this.open.delete(mac);
-    this.unproven.set(iface, (this.unproven.get(iface) ?? 0) + by);
+  private countOpen({ place: { mac, iface }, cause }: Candidate, by: 1 | -1): void {
+    count(this.open, mac, by);
+    // Our own questions are not its doing: who was here before is asked by the thousand when a link comes up.
+    if (cause === 'sighting' || cause === 'probe-hint') count(this.unproven, iface, by);
   }
 
   // --- limits and reports ------------------------------------------------------------------------------------------
 
-  /** Whether this interface may bring one more newcomer. */
-  admitNewcomer(iface: IfIndex): boolean {
+  /** Whether this interface may bring one more newcomer, or somebody known who comes from another place. */
+  admitNewcomer(iface: IfIndex, acquainted = false): boolean {
     const name = this.topology.nameOf(iface) ?? '';
-    if (this.limits.admitNewcomer(name, this.unproven.get(iface) ?? 0, this.now)) return true;
+    const unproven = this.unproven.get(iface) ?? 0;
+    return this.limits.admitNewcomer(name, unproven, acquainted, this.now) || this.refuse(iface, name);
+  }
+
+  /** Whether a newcomer that was admitted may be asked only now. */
+  mayStillAsk(iface: IfIndex): boolean {
+    const name = this.topology.nameOf(iface) ?? '';
+    return (this.unproven.get(iface) ?? 0) < this.limits.credit(name, this.now) || this.refuse(iface, name);
+  }
+
+  private refuse(iface: IfIndex, name: string): false {
     const forMs = this.limits.noteRefusal(name, this.now);
     if (forMs > 0) this.emit({ kind: 'refuse-newcomers', iface, forMs });
     return false;
@@ -399,11 +408,6 @@ export class Brain {
   /** A newcomer of this interface has answered: there are real ones among them. */
   noteProof(iface: IfIndex): void {
     this.limits.noteProof(this.topology.nameOf(iface) ?? '');
-  }
-
-  /** A newcomer of this interface did not answer: there are forged ones among them. */
-  noteSilence(iface: IfIndex): void {
-    this.limits.noteSilence(this.topology.nameOf(iface) ?? '');
   }
 
   /** Whether a host may be told (again) where this neighbour of it is. */
@@ -463,4 +467,11 @@ export class Brain {
   reply(token: Token, ok: boolean, message: string): void {
     this.emit({ kind: 'reply', token, ok, message });
   }
+}
+
+/** Counts up or down; what is zero is not kept. */
+function count<K>(counts: Map<K, number>, key: K, by: 1 | -1): void {
+  const now = (counts.get(key) ?? 0) + by;
+  if (now > 0) counts.set(key, now);
+  else counts.delete(key);
 }

@@ -138,7 +138,7 @@ function admit(brain: Brain, iface: IfIndex, ip: Ip, mac: Mac): boolean {
     brain.drop('host-limit', iface, ip, mac);
     return false;
   }
-  if (!brain.admitNewcomer(iface)) {
+  if (!brain.admitNewcomer(iface, known?.place?.mac === mac)) {
     brain.drop('newcomer-budget', iface, ip, mac);
     brain.alarm('newcomer-storm', 'more newcomers than the budget of the interface', { place });
     return false;
@@ -368,7 +368,6 @@ export function hearSilence(brain: Brain, host: Host, question: Question): void 
 }
 
 function candidateSilent(brain: Brain, host: Host, candidate: Candidate): void {
-  if (candidate.cause === 'sighting') brain.noteSilence(candidate.place.iface);
   const proving = host.state === 'proving';
   if (proving && candidate.question.purpose === 'remote-claim' && brain.fib.remote(host.ip) !== undefined) {
     brain.setCandidate(host, undefined);

@@ -6,16 +6,21 @@ const REPAIR_QUIET_MS = 1000;
 const MAX_REMEMBERED = 10_000;
 /**
  * Newcomers of one interface that have not answered yet. Hosts answer, and their answers overtake what else comes: bursts
- * of 100,000 at full speed are learned whole (npm run bench -- burst). Forgers do not, and each that is asked costs us the work of a real one; so there is credit for a first
- * number, which shrinks with each that stayed silent in the last seconds, and for as many as have answered in them.
+ * of 100,000 at full speed are learned whole (npm run bench -- burst). Forgers do not, and each that is asked costs us the
+ * work of a real one; so there is credit for a first number, and for as many as have answered in the last seconds. As
+ * long as that keeps forgers at bay, some 4,000 a second, real newcomers get in beside them. In a storm, of which there
+ * are up to twenty in a second, the first number is less with each.
  */
 const UNPROVEN = 2048;
 const UNPROVEN_LEAST = 256;
+const UNPROVEN_LESS = 200;
 const UNPROVEN_MOST = 32_768;
 const CREDIT_WINDOW_MS = 1000;
 /** Newcomers refused within a window from which the interface is in a storm, and the rest of it need not come up to us. */
 const STORM_REFUSALS = 256;
 const STORM_WINDOW_MS = 50;
+const MAX_INTERFACES = 1000;
+const FORGET_MS = 10_000;
 
 /** What keeps a storm from taking up all our time: budgets of newcomers and probes, and the patience of whoever reads. */
 export class Limits {
@@ -35,20 +40,26 @@ export class Limits {
 
   /**
    * Takes one newcomer from the budget of an interface, of which `unproven` have not answered yet. It goes by name: a
-   * re-created tap gets no new budget.
+   * re-created tap gets no new budget. One that is known from elsewhere by its MAC has all the credit that there is.
    */
-  admitNewcomer(name: string, unproven: number, now: number): boolean {
+  admitNewcomer(name: string, unproven: number, acquainted: boolean, now: number): boolean {
+    const most = acquainted ? UNPROVEN_MOST : this.credit(name, now);
+    return unproven < most && this.newcomersOf(name).budget.take(now);
+  }
+
+  /** How many of an interface may be unproven at a time. */
+  credit(name: string, now: number): number {
+    if (!this.newcomers.has(name)) this.forgetQuiet(now);
     const newcomers = this.newcomersOf(name);
     if (now - newcomers.windowStart >= CREDIT_WINDOW_MS) {
       const adjoining = now - newcomers.windowStart < 2 * CREDIT_WINDOW_MS;
-      newcomers.before = adjoining ? newcomers.lately : { answered: 0, silent: 0 };
-      newcomers.lately = { answered: 0, silent: 0 };
+      newcomers.before = adjoining ? newcomers.lately : { answered: 0, storms: 0 };
+      newcomers.lately = { answered: 0, storms: 0 };
       newcomers.windowStart = now;
     }
     const { lately, before } = newcomers;
-    const first = Math.max(UNPROVEN_LEAST, UNPROVEN - lately.silent - before.silent);
-    const most = Math.min(UNPROVEN_MOST, first + lately.answered + before.answered);
-    return unproven < most && newcomers.budget.take(now);
+    const first = Math.max(UNPROVEN_LEAST, UNPROVEN - UNPROVEN_LESS * (lately.storms + before.storms));
+    return Math.min(UNPROVEN_MOST, first + lately.answered + before.answered);
   }
 
   /** A newcomer was refused. Returns for how many milliseconds the next ones of the interface will be. */
@@ -58,7 +69,9 @@ export class Limits {
       newcomers.refusedSince = now;
       newcomers.refused = 0;
     }
-    return ++newcomers.refused === STORM_REFUSALS ? STORM_WINDOW_MS : 0;
+    if (++newcomers.refused !== STORM_REFUSALS) return 0;
+    newcomers.lately.storms++;
+    return STORM_WINDOW_MS;
   }
 
   /** A newcomer of the interface has answered. */
@@ -66,9 +79,11 @@ export class Limits {
     this.newcomersOf(name).lately.answered++;
   }
 
-  /** A newcomer of the interface has said something and then not answered. */
-  noteSilence(name: string): void {
-    this.newcomersOf(name).lately.silent++;
+  /** Names of taps that came and went: after so long their budgets are full again, as if they were new. */
+  private forgetQuiet(now: number): void {
+    if (this.newcomers.size < MAX_INTERFACES) return;
+    for (const [name, { windowStart }] of this.newcomers)
+      if (now - windowStart > FORGET_MS) this.newcomers.delete(name);
   }
 
   private newcomersOf(name: string): Newcomers {
@@ -78,8 +93,8 @@ export class Limits {
       newcomers = {
         budget,
         windowStart: Number.NEGATIVE_INFINITY,
-        lately: { answered: 0, silent: 0 },
-        before: { answered: 0, silent: 0 },
+        lately: { answered: 0, storms: 0 },
+        before: { answered: 0, storms: 0 },
         refusedSince: Number.NEGATIVE_INFINITY,
         refused: 0,
       };
@@ -104,17 +119,17 @@ export class Limits {
   }
 }
 
-interface Verdicts {
+interface Experience {
   answered: number;
-  silent: number;
+  storms: number;
 }
 
 /** What one interface has brought in this window of time and in the one before, and how many were refused. */
 interface Newcomers {
   readonly budget: Budget;
   windowStart: number;
-  lately: Verdicts;
-  before: Verdicts;
+  lately: Experience;
+  before: Experience;
   refusedSince: number;
   refused: number;
 }

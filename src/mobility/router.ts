@@ -99,6 +99,11 @@ export class Router {
     return this.brain.takeActions();
   }
 
+  /** Every host that has once been found somewhere, with the MAC that it had there. */
+  *acquaintances(): IterableIterator<readonly [Ip, Mac]> {
+    for (const { ip, place } of this.brain.table.all()) if (place !== undefined) yield [ip, place.mac];
+  }
+
   // --- views -------------------------------------------------------------------------------------------------------
 
   get counts(): Readonly<Record<HostState, number>> {

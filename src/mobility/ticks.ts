@@ -131,9 +131,13 @@ function followHint(brain: Brain, host: Host): void {
   host.hint = undefined;
   if (hint === undefined) return;
   if (host.held && host.isAt(hint.place.iface, hint.place.mac)) return;
-  if (brain.topology.isListening(hint.place.iface)) {
-    considerUnlessBarred(brain, host, hint.place, 'probe-hint');
-  } else if (host.state === 'unknown') brain.discard(host);
+  const { iface, mac } = hint.place;
+  const newcomer = host.state === 'unknown';
+  if (newcomer && !brain.mayStillAsk(iface)) brain.drop('newcomer-budget', iface, host.ip, mac);
+  else if (brain.topology.isListening(iface)) {
+    return considerUnlessBarred(brain, host, hint.place, 'probe-hint');
+  }
+  if (newcomer) brain.discard(host);
 }
 
 function retryChallenge(brain: Brain, host: Host): void {

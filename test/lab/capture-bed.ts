@@ -175,5 +175,7 @@ const body = `00010800060400${'01'}${HOST}0a010105${'000000000000'}0a010105`;
 export const GRATUITOUS = `ffffffffffff${HOST}0806${body}`.padEnd(120, '0');
 export const tagged = (tci: string) => `ffffffffffff${HOST}8100${tci}0806${body}`.padEnd(120, '0');
 export const RARP = `ffffffffffff${HOST}80350001080006040003${HOST}00000000${HOST}00000000`.padEnd(120, '0');
+/** An RFC 5227 probe of the same host. */
+export const PROBE = GRATUITOUS.replace(`${HOST}0a010105`, `${HOST}00000000`);
 export const OWN = GRATUITOUS.replaceAll(HOST, '020000000001');
 export const IPV4 = `ffffffffffff${HOST}0800`.padEnd(120, '0');

@@ -6,8 +6,10 @@ import { readFileSync } from 'node:fs';
 import { after, afterEach, before, describe, it } from 'node:test';
 import {
   GRATUITOUS,
+  HOST,
   IPV4,
   OWN,
+  PROBE,
   RARP,
   Side,
   alive,
@@ -130,9 +132,34 @@ describe('capture in a namespace', () => {
       return stats.interfaces[0]?.refused === 3000 ? stats : undefined;
     });
     assert.equal(refused.interfaces[0]?.shed, 0);
+
+    // One who becomes known is let through, and one who is known when the interface is opened anew.
+    side.command('know', { ip: '10.1.1.5', mac: HOST.replace(/..(?!$)/g, '$&:') });
+    await side.report();
+    const [stranger, acquaintance] = [PROBE.replaceAll(HOST, '020000000a06'), PROBE];
+    wire('raw', lan.host, stranger, GRATUITOUS.replaceAll(HOST, '020000000a06'), acquaintance, GRATUITOUS);
+    const through = await until('an acquaintance', async () => {
+      const now = await side.heard(lan.index);
+      return now.frames >= 3 ? now : undefined;
+    });
+    assert.deepEqual(through, { frames: 3, rarp: 1, other: 0, senders: 2, disorder: 0 });
+    side.command('acquaint', { ip: '10.1.1.5', mac: HOST.replace(/..(?!$)/g, '$&:') });
+    process.kill(onlyChild(await side.report()), 'SIGKILL');
+    await until('another child', () => (side.states(lan.index).length >= 3 ? true : undefined));
+    side.command('forget');
+    side.command('refuse', { iface: lan.index, forMs: 600_000 });
+    await side.report();
+    wire('raw', lan.host, stranger, GRATUITOUS);
+    const again = await until('the acquaintance', async () => {
+      const now = await side.heard(lan.index);
+      return now.senders > 0 ? now : undefined;
+    });
+    assert.equal(again.frames, 1);
+
+    side.command('forget');
     side.command('refuse', { iface: lan.index, forMs: 0 });
     await side.report();
-    wire('raw', lan.host, GRATUITOUS);
+    wire('raw', lan.host, GRATUITOUS.replaceAll(HOST, '020000000a06'));
     await until('a newcomer', async () => ((await side.heard(lan.index)).senders > 0 ? true : undefined));
   });
 

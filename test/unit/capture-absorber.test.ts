@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { Absorber, isSighting } from '../../src/capture/absorber.js';
+import { Absorber, speakerOf } from '../../src/capture/absorber.js';
 import { arpReply, arpRequest } from '../../src/mobility/frames.js';
 import { type Ipv4, MAC_BROADCAST, type Mac, parseIp, parseMac } from '../../src/wire/addresses.js';
 import { ETHER_TYPE_ARP, writeEthernet } from '../../src/wire/ethernet.js';
@@ -24,22 +24,26 @@ function allowed(): Absorber {
 const ask = (absorber: Absorber, frame: Uint8Array, now = 0, iface = 7) =>
   absorber.familiarity(iface, frame, frame.length, () => now);
 
-describe('sightings', () => {
-  const probe = arpRequest(MAC, MAC_BROADCAST, parseIp('0.0.0.0') as Ipv4, HOST) as Uint8Array;
-  const is = (bytes: Uint8Array) => isSighting(bytes, bytes.length);
+describe('who speaks in a frame', () => {
+  const speaker = (bytes: Uint8Array) => speakerOf(bytes, bytes.length);
+  const host = { ip: HOST, macHigh: HIGH, macLow: LOW };
 
-  it('are ARP requests and replies of somebody (RFC 826)', () => {
-    assert.equal(is(gratuitous(MAC, HOST)), true);
-    assert.equal(is(arpRequest(MAC, MAC_BROADCAST, HOST, OTHER) as Uint8Array), true);
-    assert.equal(is(arpReply(MAC, HOST, STRANGER, OTHER) as Uint8Array), true);
+  it('is the sender of an ARP request or reply (RFC 826)', () => {
+    assert.deepEqual(speaker(gratuitous(MAC, HOST)), host);
+    assert.deepEqual(speaker(arpRequest(MAC, MAC_BROADCAST, HOST, OTHER) as Uint8Array), host);
+    assert.deepEqual(speaker(arpReply(MAC, HOST, STRANGER, OTHER) as Uint8Array), host);
   });
 
-  it('are not RFC 5227 probes, what is cut short, nor other protocols', () => {
-    assert.equal(is(probe), false);
-    assert.equal(is(gratuitous(MAC, HOST).subarray(0, 41)), false);
+  it('is who would like to have the address of an RFC 5227 probe', () => {
+    const probe = arpRequest(MAC, MAC_BROADCAST, parseIp('0.0.0.0') as Ipv4, HOST) as Uint8Array;
+    assert.deepEqual(speaker(probe), host);
+  });
+
+  it('is nobody in what is cut short, nor in other protocols', () => {
+    assert.equal(speaker(gratuitous(MAC, HOST).subarray(0, 41)), undefined);
     const rarp = Uint8Array.from(gratuitous(MAC, HOST));
     rarp.set([0x80, 0x35], 12);
-    assert.equal(is(rarp), false);
+    assert.equal(speaker(rarp), undefined);
   });
 });
 

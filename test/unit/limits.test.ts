@@ -15,7 +15,7 @@ const LIMITS = {
 /** How many newcomers of lan0 are admitted before one is refused, none of them having answered yet. */
 function credit(limits: Limits, now: number): number {
   let unproven = 0;
-  while (limits.admitNewcomer('lan0', unproven, now)) unproven++;
+  while (limits.admitNewcomer('lan0', unproven, false, now)) unproven++;
   return unproven;
 }
 
@@ -29,16 +29,39 @@ describe('credit for newcomers that have not answered', () => {
     assert.equal(credit(limits, 3200), 2048, 'long ago');
   });
 
-  it('shrinks with each that stayed silent, not below 256, and returns when they are long gone', () => {
+  it('shrinks with each storm, not below 256, and returns when they are long gone', () => {
     const limits = new Limits(LIMITS);
     credit(limits, 0);
-    for (let i = 0; i < 1000; i++) limits.noteSilence('lan0');
-    assert.equal(credit(limits, 100), 1048);
-    for (let i = 0; i < 9000; i++) limits.noteSilence('lan0');
-    assert.equal(credit(limits, 200), 256);
+    const storm = (now: number) => {
+      for (let i = 0; i < 256; i++) limits.noteRefusal('lan0', now);
+    };
+    storm(0);
+    assert.equal(credit(limits, 10), 1848);
+    for (let now = 60; now < 660; now += 60) storm(now);
+    assert.equal(credit(limits, 700), 256);
     for (let i = 0; i < 300; i++) limits.noteProof('lan0');
-    assert.equal(credit(limits, 300), 556, 'those who answer are served in a storm as well');
+    assert.equal(credit(limits, 800), 556, 'those who answer are served in a storm as well');
     assert.equal(credit(limits, 3400), 2048);
+  });
+
+  it('does not shrink when so few are refused that it is no storm', () => {
+    const limits = new Limits(LIMITS);
+    for (let now = 0; now < 1000; now += 60) for (let i = 0; i < 255; i++) limits.noteRefusal('lan0', now);
+    assert.equal(credit(limits, 1000), 2048);
+  });
+
+  it('is all there is for one that is known from another place', () => {
+    const limits = new Limits(LIMITS);
+    assert.equal(limits.admitNewcomer('lan0', 2048, false, 0), false);
+    assert.equal(limits.admitNewcomer('lan0', 2048, true, 0), true);
+    assert.equal(limits.admitNewcomer('lan0', 32_768, true, 0), false);
+  });
+
+  it('is not remembered of a thousand interfaces that are long gone', () => {
+    const limits = new Limits(LIMITS);
+    for (let i = 0; i < 5000; i++) limits.credit(`tap${i}`, 11_000 * i);
+    const { newcomers } = limits as unknown as { readonly newcomers: ReadonlyMap<string, unknown> };
+    assert.ok(newcomers.size <= 1000, `${newcomers.size}`);
   });
 
   it('is never more than 32,768, and each interface has its own', () => {
@@ -46,7 +69,7 @@ describe('credit for newcomers that have not answered', () => {
     credit(limits, 0);
     for (let i = 0; i < 40_000; i++) limits.noteProof('lan0');
     assert.equal(credit(limits, 100), 32_768);
-    assert.equal(limits.admitNewcomer('lan1', 2048, 100), false);
+    assert.equal(limits.admitNewcomer('lan1', 2048, false, 100), false);
   });
 });
 
