@@ -1,13 +1,12 @@
 import type { Logger } from 'pino';
 import { readVersion } from './arguments.js';
 import { Capture } from './capture/port.js';
-import type { CaptureStats } from './capture/stats.js';
 import { Strays } from './capture/strays.js';
 import { type Config, ConfigError, needsRestart } from './config.js';
 import { installedRecord, recordOf } from './control/records.js';
 import type { CommandResult, StatusView } from './control/schemas.js';
 import { type Api, ControlServer } from './control/server.js';
-import { pageHosts, viewHost, viewInterfaces } from './control/views.js';
+import { pageHosts, viewChildren, viewHost, viewInterfaces } from './control/views.js';
 import { Kernel } from './kernel/kernel.js';
 import { readMemories, writeMemories } from './memory.js';
 import type { Action, Command, Event, IfIndex, Link, Token } from './mobility/events.js';
@@ -395,20 +394,15 @@ export class Daemon {
         present: this.interfaces().filter((view) => view.present && view.master === null).length,
         capturing: capture.interfaces.filter((view) => view.open).length,
       },
-      capture: { children: childViews(capture), restarts: capture.restarts, frames: capture.frames },
+      capture: {
+        children: viewChildren(capture.children),
+        restarts: capture.restarts,
+        frames: capture.frames,
+      },
       kernel: this.kernel.stats(),
       eventLoopLagMs: this.views.metrics.eventLoopLagMs(),
       rssBytes: process.memoryUsage.rss(),
       alarms: this.views.journal.alarms(now),
     };
   }
-}
-
-function childViews(capture: CaptureStats): StatusView['capture']['children'] {
-  return capture.children.map(({ pid, interfaces, flood, rssBytes }) => ({
-    pid,
-    interfaces,
-    flood,
-    rssBytes: rssBytes ?? null,
-  }));
 }

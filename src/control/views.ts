@@ -1,6 +1,6 @@
 import { pageOf } from './paging.js';
 import { ipOrNull, macOrNull } from './records.js';
-import type { HostQuery, HostView, InterfaceView } from './schemas.js';
+import type { HostQuery, HostView, InterfaceView, StatusView } from './schemas.js';
 import type { Host } from '../mobility/host.js';
 import type { InterfaceRule, Policy } from '../mobility/policy.js';
 import type { Router } from '../mobility/router.js';
@@ -138,4 +138,18 @@ export function viewInterfaces(
 function viewRule(rule: InterfaceRule) {
   const { pattern, learn, prove, keepaliveMs, holdMs, maxHosts } = rule;
   return { pattern, learn, prove, keepaliveMs, holdMs, maxHosts };
+}
+
+type ChildView = StatusView['capture']['children'][number];
+
+/** A process whose memory cannot be read has just ended. */
+export function viewChildren(
+  children: readonly (Omit<ChildView, 'rssBytes'> & { readonly rssBytes: number | undefined })[],
+): ChildView[] {
+  return children.map(({ pid, interfaces, flood, rssBytes }) => ({
+    pid,
+    interfaces,
+    flood,
+    rssBytes: rssBytes ?? null,
+  }));
 }

@@ -8,17 +8,20 @@ const MAX_REMEMBERED = 10_000;
  * Newcomers of one interface that have not answered yet. Hosts answer, and their answers overtake what else comes: bursts
  * of 100,000 at full speed are learned whole (npm run bench -- burst). Forgers do not, and each that is asked costs us the
  * work of a real one; so there is credit for a first number, and for as many as have answered in the last seconds. As
- * long as that keeps forgers at bay, some 4,000 a second, real newcomers get in beside them. In a storm, of which there
- * are up to twenty in a second, the first number is less with each.
+ * long as that keeps forgers at bay, some 4,000 a second, real newcomers get in beside them. The first number is less with
+ * each storm of the last seconds.
  */
 const UNPROVEN = 2048;
 const UNPROVEN_LEAST = 256;
-const UNPROVEN_LESS = 200;
+const UNPROVEN_LESS = 400;
 const UNPROVEN_MOST = 32_768;
 const CREDIT_WINDOW_MS = 1000;
 /** Newcomers refused within a window from which the interface is in a storm, and the rest of it need not come up to us. */
 const STORM_REFUSALS = 256;
 const STORM_WINDOW_MS = 50;
+/** When there were more than so many storms in the last seconds it is one that lasts, and refused for longer at a time. */
+const STORM_LASTS = 4;
+const STORM_REST_MS = 200;
 const MAX_INTERFACES = 1000;
 const FORGET_MS = 10_000;
 
@@ -58,7 +61,7 @@ export class Limits {
       newcomers.windowStart = now;
     }
     const { lately, before } = newcomers;
-    const first = Math.max(UNPROVEN_LEAST, UNPROVEN - UNPROVEN_LESS * (lately.storms + before.storms));
+    const first = Math.max(UNPROVEN_LEAST, UNPROVEN - UNPROVEN_LESS * stormsOf(newcomers));
     return Math.min(UNPROVEN_MOST, first + lately.answered + before.answered);
   }
 
@@ -71,7 +74,7 @@ export class Limits {
     }
     if (++newcomers.refused !== STORM_REFUSALS) return 0;
     newcomers.lately.storms++;
-    return STORM_WINDOW_MS;
+    return stormsOf(newcomers) > STORM_LASTS ? STORM_REST_MS : STORM_WINDOW_MS;
   }
 
   /** A newcomer of the interface has answered. */
@@ -132,6 +135,10 @@ interface Newcomers {
   before: Experience;
   refusedSince: number;
   refused: number;
+}
+
+function stormsOf({ lately, before }: Newcomers): number {
+  return lately.storms + before.storms;
 }
 
 /** Lets each key pass once per interval; forgets all when there are too many, which errs on the side of passing. */

@@ -36,7 +36,7 @@ describe('credit for newcomers that have not answered', () => {
       for (let i = 0; i < 256; i++) limits.noteRefusal('lan0', now);
     };
     storm(0);
-    assert.equal(credit(limits, 10), 1848);
+    assert.equal(credit(limits, 10), 1648);
     for (let now = 60; now < 660; now += 60) storm(now);
     assert.equal(credit(limits, 700), 256);
     for (let i = 0; i < 300; i++) limits.noteProof('lan0');
@@ -83,5 +83,8 @@ describe('refused newcomers', () => {
     assert.deepEqual(refuse(1, 100), [50]);
     assert.deepEqual(refuse(1000, 105), []);
     assert.deepEqual(refuse(1000, 120), [50]);
+    assert.deepEqual(refuse(1000, 180), [50]);
+    assert.deepEqual(refuse(1000, 240), [50]);
+    assert.deepEqual(refuse(1000, 300), [200], 'it lasts');
   });
 });
