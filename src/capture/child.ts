@@ -75,7 +75,7 @@ interface Tap {
   refusingUntil: number;
   /** Who is no newcomer. */
   readonly acquaintances: Acquaintances;
-  /** When the parent last wanted newcomers refused. */
+  /** When the parent last said anything of a storm. */
   stormyAt: number;
   sendFailed: number;
   reportedSendFailed: number;
@@ -130,7 +130,7 @@ function obey(kind: number, iface: number, payload: Uint8Array): void {
   if (kind === READ) return outbox.acknowledge(iface);
   if (kind === ABSORB) return absorb(iface, payload);
   if (kind === REFUSE) return refuse(iface, decodeRefuse(payload));
-  if (kind === KNOW) return taps.get(iface)?.acquaintances.learn(payload);
+  if (kind === KNOW) return learn(iface, payload);
   if (kind === OPEN) {
     const request = decodeOpen(iface, payload);
     orders.push(() => open(request));
@@ -211,6 +211,14 @@ function absorb(iface: number, payload: Uint8Array): void {
   const { ip, macHigh, macLow, forMs } = decodeAbsorb(payload);
   if (forMs === 0) absorber.revoke(iface, ip, macHigh, macLow);
   else absorber.absorb(iface, ip, macHigh, macLow, performance.now() + forMs);
+}
+
+/** Of whom the parent knows; of many, it comes in pieces, and the refusal after them. */
+function learn(iface: number, payload: Uint8Array): void {
+  const tap = taps.get(iface);
+  if (tap === undefined) return;
+  tap.stormyAt = performance.now();
+  tap.acquaintances.learn(payload);
 }
 
 function refuse(iface: number, forMs: number): void {
