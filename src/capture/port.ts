@@ -1,13 +1,8 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import type { Socket } from 'node:net';
-import { createInterface } from 'node:readline';
 import type { IfIndex } from '../mobility/events.js';
 import { type Ip, type Mac, isIpv4 } from '../wire/addresses.js';
 import type { Acquaintance } from './acquaintances.js';
+import { type Child, Children } from './children.js';
 import { FLOOD_WINDOW_MS, judgeFlood } from './floods.js';
-import { FLOOD_ARGUMENT, childEnvironment, childLaunches, hurry } from './launch.js';
-import { Lifeline } from './lifeline.js';
-import { Orders } from './orders.js';
 import {
   ABSORB,
   ABSORB_BYTES,
@@ -18,9 +13,7 @@ import {
   FRAME,
   INJECT,
   OPENED,
-  READY,
   SEND_FAILED,
-  UNUSABLE,
   decodeCounters,
   decodeText,
   decodeVerdict,
@@ -74,21 +67,6 @@ const HANDOVER_MS = 100;
 const STEADY_MS = 1000;
 const RESPAWN_FIRST_MS = 100;
 const RESPAWN_MOST_MS = 5000;
-/** Children in a row that die before they can do anything: the installation is broken. */
-const STILLBIRTHS = 5;
-const STOP_MS = 1000;
-
-/** One capture child; `interfaces` are those it has been told to open and has not closed. */
-interface Child {
-  readonly process: ChildProcess;
-  readonly lifeline: Lifeline;
-  readonly orders: Orders;
-  readonly interfaces: Set<IfIndex>;
-  readonly startedAt: number;
-  readonly flood: boolean;
-  ready: boolean;
-  lastWords: string;
-}
 
 /**
  * The daemon's door to the wire: captures ARP and RARP frames on many interfaces and injects frames there, by way of
@@ -100,18 +78,13 @@ interface Child {
  */
 export class Capture {
   readonly #options: CaptureOptions;
-  readonly #launches = childLaunches();
   readonly #storms: Storms;
-  #launch = 0;
   readonly #watched = new Map<IfIndex, Watched<Child>>();
-  readonly #children = new Set<Child>();
+  readonly #children: Children;
   #shared: Child | undefined;
   #respawn: NodeJS.Timeout | undefined;
   #earlyDeaths = 0;
-  #stillbirths = 0;
   #serial = 0;
-  #ended = false;
-  #fatalTold = false;
   readonly #floodTimer: NodeJS.Timeout;
   readonly #absorb = new Uint8Array(ABSORB_BYTES);
   readonly #totals = { frames: 0, batches: 0, sent: 0, sendRefused: 0, restarts: 0 };
@@ -119,6 +92,14 @@ export class Capture {
   /** Nothing happens before the first open(). No callback is called from within a method, except by close(). */
   constructor(options: CaptureOptions) {
     this.#options = options;
+    this.#children = new Children({
+      childArgument: options.childArgument,
+      onRecord: (child, kind, iface, payload) => this.#onRecord(child, kind, iface, payload),
+      onBatchEnd: () => this.#onBatchEnd(),
+      onDeath: (child, reason) => this.#onDeath(child, reason),
+      onFatal: (message) => options.onFatal(message),
+      onWarning: (message) => options.onWarning(message),
+    });
     this.#storms = new Storms(
       () => options.acquaintances?.() ?? [],
       (iface, kind, payload) => this.#watched.get(iface)?.child?.lifeline.inject(kind, iface, payload),
@@ -216,80 +197,23 @@ export class Capture {
 
   /** Sends what is waiting, ends all children and resolves when they are gone. No callback follows the call. */
   async stop(): Promise<void> {
-    this.#ended = true;
     clearInterval(this.#floodTimer);
     clearTimeout(this.#respawn);
     for (const watched of this.#watched.values()) clearTimeout(watched.retry);
     this.#watched.clear();
-    const gone = [...this.#children].map(
-      (child) => new Promise<void>((resolve) => child.process.once('close', () => resolve())),
-    );
-    for (const child of this.#children) child.lifeline.end();
-    const impatience = setTimeout(() => {
-      for (const child of this.#children) child.process.kill('SIGKILL');
-    }, STOP_MS);
-    await Promise.all(gone);
-    clearTimeout(impatience);
+    await this.#children.stop();
   }
 
   /** The child that all quiet interfaces share; undefined while a dead one's replacement has to wait. */
   #home(): Child | undefined {
-    if (this.#shared === undefined && this.#respawn === undefined) this.#shared = this.#spawn(false);
+    if (this.#shared === undefined && this.#respawn === undefined) this.#shared = this.#children.spawn(false);
     return this.#shared;
   }
 
-  #spawn(flood: boolean): Child | undefined {
-    const launch = this.#launches[this.#launch];
-    if (launch === undefined || this.#ended) return undefined;
-    const task = flood ? FLOOD_ARGUMENT : this.#options.childArgument;
-    const process = spawn(launch.file, [...launch.args, ...(task === undefined ? [] : [task])], {
-      cwd: '/',
-      env: childEnvironment(),
-      stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
-    });
-    if (task === undefined) hurry(process.pid);
-    const lifeline = new Lifeline(
-      process.stdio[3] as Socket,
-      (kind, iface, payload) => this.#onRecord(child, kind, iface, payload),
-      () => this.#onBatchEnd(),
-      (reason) => {
-        child.lastWords = reason;
-        process.kill('SIGKILL');
-      },
-    );
-    const startedAt = performance.now();
-    const child: Child = {
-      process,
-      lifeline,
-      orders: new Orders((record) => lifeline.command(record)),
-      interfaces: new Set(),
-      startedAt,
-      flood,
-      ready: false,
-      lastWords: '',
-    };
-    this.#children.add(child);
-    process.on('error', (error) => {
-      child.lastWords = error.message;
-    });
-    // Not `exit`: what the child wrote before it died is still to be read.
-    process.on('close', (code, signal) => this.#onDeath(child, signal ?? `exit ${code}`));
-    createInterface({ input: process.stderr as Socket }).on('line', (line) => {
-      // libpcap would like to know the netmask; a filter for ARP has no use for it.
-      if (line.trim() === '' || line.includes('no IPv4 address assigned')) return;
-      child.lastWords = line;
-      if (child.ready && !this.#ended) this.#options.onWarning(`capture child ${process.pid}: ${line}`);
-    });
-    return child;
-  }
-
-  #onDeath(child: Child, cause: string): void {
-    this.#children.delete(child);
+  #onDeath(child: Child, reason: string | undefined): void {
     if (child === this.#shared) this.#shared = undefined;
-    if (this.#ended || (child.flood && child.interfaces.size === 0)) return;
+    if (reason === undefined) return;
     this.#totals.restarts++;
-    const reason = `capture child died (${cause}${child.lastWords === '' ? '' : `: ${child.lastWords}`})`;
-    if (!child.ready && !this.#wouldLaunchOtherwise(reason)) return;
     const early = performance.now() - child.startedAt < STEADY_MS;
     this.#earlyDeaths = child.ready && early ? this.#earlyDeaths + 1 : 0;
     if (this.#earlyDeaths > 1 && this.#respawn === undefined) {
@@ -310,30 +234,11 @@ export class Capture {
     if (this.#respawn === undefined) this.#reopenOrphans();
   }
 
-  /** A child never came to life: try the next way to start one. False when there is none left. */
-  #wouldLaunchOtherwise(reason: string): boolean {
-    if (this.#launch < this.#launches.length - 1) {
-      this.#launch++;
-      this.#options.onWarning(`${reason}; starting it with more privileges than it needs`);
-      return true;
-    }
-    this.#stillbirths++;
-    if (this.#stillbirths < STILLBIRTHS) return true;
-    this.#fatal(reason);
-    return false;
-  }
-
   #reopenOrphans(): void {
     this.#respawn = undefined;
     for (const watched of this.#watched.values()) {
       if (watched.child === undefined && watched.retry === undefined) this.#openIn(this.#home(), watched);
     }
-  }
-
-  #fatal(message: string): void {
-    if (this.#ended || this.#fatalTold) return;
-    this.#fatalTold = true;
-    this.#options.onFatal(message);
   }
 
   #openIn(child: Child | undefined, watched: Watched<Child>): void {
@@ -370,11 +275,10 @@ export class Capture {
 
   #onBatchEnd(): void {
     this.#totals.batches++;
-    if (!this.#ended) this.#options.onBatchEnd();
+    this.#options.onBatchEnd();
   }
 
   #onRecord(child: Child, kind: number, iface: IfIndex, payload: Uint8Array): void {
-    if (this.#ended) return;
     if (kind === OPENED || kind === FAILED) child.orders.onAnswer(iface);
     const watched = this.#watched.get(iface);
     if (kind === FRAME) {
@@ -382,11 +286,6 @@ export class Capture {
       watched.frames++;
       this.#totals.frames++;
       this.#options.onFrame(iface, payload);
-    } else if (kind === READY) {
-      child.ready = true;
-      this.#stillbirths = 0;
-    } else if (kind === UNUSABLE) {
-      this.#fatal(decodeText(payload));
     } else if (watched === undefined || kind === CLOSED) {
       return;
     } else if (kind === OPENED) {
@@ -428,7 +327,7 @@ export class Capture {
     }
     if (serial !== watched.serial) return;
     if (/permission|not permitted/i.test(text)) {
-      this.#fatal(
+      this.#children.fatal(
         `cannot capture on ${watched.link.name}: ${text}. Run marpd as root or grant it CAP_NET_RAW`,
       );
     }
@@ -456,6 +355,6 @@ export class Capture {
 
   #floodChild(): Child | undefined {
     const others = [...this.#children].filter(({ flood }) => flood);
-    return others.length < FLOOD_CHILDREN ? this.#spawn(true) : undefined;
+    return others.length < FLOOD_CHILDREN ? this.#children.spawn(true) : undefined;
   }
 }

@@ -89,7 +89,7 @@ const plants: readonly Plant[] = [
   ['src/kernel/echo.ts', uses('createSocket', 'raw-socket'), null],
   ['src/kernel/raw.ts', uses('createSocket', 'raw-socket'), /Only src\/kernel\/echo\.ts imports raw-socket/],
   ['src/capture/raw.ts', uses('createSocket', 'raw-socket'), /Only src\/kernel\/echo\.ts imports raw-socket/],
-  ['src/capture/port.ts', uses('fork', 'node:child_process'), null],
+  ['src/capture/children.ts', uses('fork', 'node:child_process'), null],
   [
     'src/capture/spawn.ts',
     uses('fork', 'node:child_process'),
