@@ -1,4 +1,5 @@
 import { type Ip, MAC_BROADCAST, type Mac } from '../wire/addresses.js';
+import { Unanswered } from './admission.js';
 import { Deadlines } from './deadlines.js';
 import type {
   Action,
@@ -17,6 +18,7 @@ import { arpReply, arpRequest } from './frames.js';
 import type { Candidate, Host, Question, QuestionPurpose } from './host.js';
 import type { Inquiry } from './inquiry.js';
 import { Limits } from './limits.js';
+import { paceOf } from './paces.js';
 import type { Policy } from './policy.js';
 import { HostTable } from './table.js';
 import { Topology } from './topology.js';
@@ -28,23 +30,6 @@ export const GHOST_REPAIR_MS = 50;
 const DISPLACED_INTERVAL_MS = 200;
 /** A host is heard of at least so often, and four times per keepalive, however much of it is absorbed. */
 const ABSORB_MS = 1000;
-
-/** Offsets of the tries and of the verdict, ms (DESIGN 3.2). */
-interface Pace {
-  readonly tries: readonly number[];
-  readonly verdictMs: number;
-}
-
-const PACES: Readonly<Partial<Record<QuestionPurpose, Pace>>> = {
-  prove: { tries: [0, 50, 150], verdictMs: 500 },
-  keepalive: { tries: [0, 250, 500], verdictMs: 750 },
-  displaced: { tries: [0, 200, 400], verdictMs: 600 },
-};
-
-/** Is it still at its old place (DESIGN 3.3)? */
-function checkPace(v: number): Pace {
-  return { tries: [0, v / 3, (2 * v) / 3], verdictMs: v };
-}
 
 /** What the brain knows, and the verbs in which its rules are written. The rules themselves are in the files beside. */
 export class Brain {
@@ -71,10 +56,9 @@ export class Brain {
   now = 0;
 
   private actions: Action[] = [];
-  private limits: Limits;
-  /** Open proofs of each MAC and on each interface. */
-  private readonly open = new Map<Mac, number>();
-  private readonly unproven = new Map<IfIndex, number>();
+  /** Of a policy: made anew with it. */
+  limits: Limits;
+  readonly unanswered = new Unanswered();
   private readonly remembered = new Set<Host>();
 
   constructor(public policy: Policy) {
@@ -312,7 +296,7 @@ export class Brain {
   ask(host: Host, purpose: QuestionPurpose, place: Place, delayMs = 0): Question | undefined {
     const sourceIp = this.topology.probeSource(place.iface, host.ip);
     if (sourceIp === undefined || sourceIp === host.ip) return undefined;
-    const { tries, verdictMs } = PACES[purpose] ?? checkPace(this.verdictMs(host));
+    const { tries, verdictMs } = paceOf(purpose, this.verdictMs(host));
     const question: Question = {
       purpose,
       place,
@@ -365,9 +349,9 @@ export class Brain {
 
   /** Opens, replaces or closes the question to a new place of a host. */
   setCandidate(host: Host, candidate: Candidate | undefined): void {
-    if (host.candidate !== undefined) this.countOpen(host.candidate, -1);
+    if (host.candidate !== undefined) this.unanswered.count(host.candidate, -1);
     host.candidate = candidate;
-    if (candidate !== undefined) this.countOpen(candidate, 1);
+    if (candidate !== undefined) this.unanswered.count(candidate, 1);
   }
 
   /** Gives up the question to a new place, and with it the state that consists of nothing else. */
@@ -378,58 +362,11 @@ export class Brain {
     else this.touch(host);
   }
 
-  private countOpen({ place: { mac, iface }, cause }: Candidate, by: 1 | -1): void {
-    count(this.open, mac, by);
-    // Our own questions are not its doing: who was here before is asked by the thousand when a link comes up.
-    if (cause === 'sighting' || cause === 'probe-hint') count(this.unproven, iface, by);
-  }
-
-  // --- limits and reports ------------------------------------------------------------------------------------------
-
-  /** Whether this interface may bring one more newcomer, or somebody known who comes from another place. */
-  admitNewcomer(iface: IfIndex, acquainted = false): boolean {
-    const name = this.topology.nameOf(iface) ?? '';
-    const unproven = this.unproven.get(iface) ?? 0;
-    return this.limits.admitNewcomer(name, unproven, acquainted, this.now) || this.refuse(iface, name);
-  }
-
-  /** Whether a newcomer that was admitted may be asked only now. */
-  mayStillAsk(iface: IfIndex): boolean {
-    const name = this.topology.nameOf(iface) ?? '';
-    return (this.unproven.get(iface) ?? 0) < this.limits.credit(name, this.now) || this.refuse(iface, name);
-  }
-
-  private refuse(iface: IfIndex, name: string): false {
-    const forMs = this.limits.noteRefusal(name, this.now);
-    if (forMs > 0) this.emit({ kind: 'refuse-newcomers', iface, forMs });
-    return false;
-  }
-
-  /** A newcomer of this interface has answered: there are real ones among them. */
-  noteProof(iface: IfIndex): void {
-    this.limits.noteProof(this.topology.nameOf(iface) ?? '');
-  }
+  // --- reports -------------------------------------------------------------------------------------------------
 
   /** Whether a host may be told (again) where this neighbour of it is. */
   mayRepair(host: Ip, neighbour: Ip): boolean {
     return this.limits.mayRepair(`${host} ${neighbour}`, this.now);
-  }
-
-  /** Whether the interface may have one more host, or has this one already. */
-  hasRoom(host: Host | undefined, iface: IfIndex): boolean {
-    if (host?.place?.iface === iface) return true;
-    return this.table.countOn(iface) < (this.topology.rule(iface)?.maxHosts ?? 0);
-  }
-
-  /** Whether this MAC already has all the addresses it may have, those being proven included. */
-  isMacFull(mac: Mac): boolean {
-    const limit = this.policy.limits.addressesPerMac;
-    let count = this.open.get(mac) ?? 0;
-    if (count >= limit) return true;
-    for (const host of this.table.withMac(mac)) {
-      if (host.held && ++count >= limit) return true;
-    }
-    return false;
   }
 
   drop(reason: DropReason, iface: IfIndex, ip: Ip | undefined, mac: Mac | undefined): void {
@@ -467,11 +404,4 @@ export class Brain {
   reply(token: Token, ok: boolean, message: string): void {
     this.emit({ kind: 'reply', token, ok, message });
   }
-}
-
-/** Counts up or down; what is zero is not kept. */
-function count<K>(counts: Map<K, number>, key: K, by: 1 | -1): void {
-  const now = (counts.get(key) ?? 0) + by;
-  if (now > 0) counts.set(key, now);
-  else counts.delete(key);
 }

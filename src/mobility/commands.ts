@@ -1,4 +1,5 @@
 import { type Ip, type Mac, isGroupMac } from '../wire/addresses.js';
+import { hasRoom } from './admission.js';
 import type { Brain } from './brain.js';
 import { usable } from './classify.js';
 import type { Command, IfIndex, Memory, Place, Token } from './events.js';
@@ -80,7 +81,7 @@ function obeySignal(brain: Brain, signal: Signal): string | undefined {
     if (brain.topology.isOwnMac(mac)) return ownMac(mac);
     const reason = usable(brain, ip, mac);
     if (reason !== undefined) return unusableAddress(ip, reason);
-    if (!brain.hasRoom(brain.table.get(ip), link.index)) return noRoom(brain, link.index);
+    if (!hasRoom(brain, brain.table.get(ip), link.index)) return noRoom(brain, link.index);
     places.set(ip, { iface: link.index, mac });
   }
   const unknown = ips.filter((ip) => brain.table.get(ip) === undefined);

@@ -1,5 +1,6 @@
 import { type Ip, MAC_BROADCAST, type Mac } from '../wire/addresses.js';
 import type { ArpFrame } from '../wire/arp.js';
+import { admit, hasRoom, noteProof } from './admission.js';
 import { answer } from './answer.js';
 import type { Brain } from './brain.js';
 import { type Drop, classify } from './classify.js';
@@ -122,30 +123,6 @@ function mustWait(brain: Brain, host: Host, place: Place): boolean {
   return true;
 }
 
-/** Whether limits let a newcomer, or a known host at a new place, take up our time. Says why not. */
-function admit(brain: Brain, iface: IfIndex, ip: Ip, mac: Mac): boolean {
-  const place = { iface, mac };
-  if (brain.isMacFull(mac)) {
-    brain.drop('mac-limit', iface, ip, mac);
-    brain.alarm('mac-limit', 'one MAC uses more addresses than it may', { place });
-    return false;
-  }
-  const known = brain.table.get(ip);
-  if (
-    !brain.hasRoom(known, iface) ||
-    (known === undefined && brain.table.size >= brain.policy.limits.hosts)
-  ) {
-    brain.drop('host-limit', iface, ip, mac);
-    return false;
-  }
-  if (!brain.admitNewcomer(iface, known?.place?.mac === mac)) {
-    brain.drop('newcomer-budget', iface, ip, mac);
-    brain.alarm('newcomer-storm', 'more newcomers than the budget of the interface', { place });
-    return false;
-  }
-  return true;
-}
-
 /** A frame of a host where we believe it to be. */
 function refresh(brain: Brain, host: Host): void {
   const quietMs = brain.now - host.lastHeard;
@@ -221,7 +198,7 @@ export function arrive(brain: Brain, host: Host, place: Place, cause: Cause, una
   const { topology, now } = brain;
   const rule = topology.rule(place.iface);
   if (rule === undefined) throw new Error('a host arrived on an interface that is no mobility interface');
-  if (!brain.hasRoom(host, place.iface)) {
+  if (!hasRoom(brain, host, place.iface)) {
     // Many may be proving themselves at once; only so many arrive.
     brain.drop('host-limit', place.iface, host.ip, place.mac);
     brain.abandonCandidate(host, 'no-room');
@@ -286,7 +263,7 @@ function hearAnswer(brain: Brain, host: Host, question: Question, place: Place):
   const candidate = host.candidate;
   if (candidate?.question === question) {
     if (question.purpose === 'remote-claim') return heldDespiteRemote(brain, host, place);
-    brain.noteProof(place.iface);
+    noteProof(brain, place.iface);
     const { incumbent } = candidate;
     if (incumbent !== undefined && incumbent.mac !== place.mac)
       return contestHere(brain, host, incumbent, place);
@@ -302,7 +279,7 @@ function hearAnswer(brain: Brain, host: Host, question: Question, place: Place):
     else if (host.place !== undefined) contestHere(brain, host, place, host.place);
     return brain.touch(host);
   }
-  if (question.purpose === 'prove') brain.noteProof(place.iface);
+  if (question.purpose === 'prove') noteProof(brain, place.iface);
   host.lastHeard = brain.now;
   closeCheck(brain, host);
   if (candidate !== undefined) candidate.incumbent = place;

@@ -1,4 +1,5 @@
 import { type Ip, type Ipv4, type Mac, isIpv4 } from '../wire/addresses.js';
+import { admitNewcomer } from './admission.js';
 import type { Brain } from './brain.js';
 import type { IfIndex, Place } from './events.js';
 import { refuses } from './policy.js';
@@ -35,7 +36,7 @@ const MAX_OPEN = 16;
 /** Asks `mac` for the addresses that are missing elsewhere. */
 export function openInquiry(brain: Brain, iface: IfIndex, mac: Mac): void {
   if (brain.inquiries.some((open) => open.place.mac === mac && open.place.iface === iface)) return;
-  if (brain.inquiries.length >= MAX_OPEN || !brain.admitNewcomer(iface)) {
+  if (brain.inquiries.length >= MAX_OPEN || !admitNewcomer(brain, iface)) {
     return brain.drop('inquiry-limit', iface, undefined, mac);
   }
   const candidates = new Map<Ip, Ip>();

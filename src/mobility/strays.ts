@@ -1,5 +1,6 @@
 import { type Ip, MAC_BROADCAST, type Mac, isGroupMac } from '../wire/addresses.js';
 import { decodeIpv4 } from '../wire/ipv4.js';
+import { admitNewcomer } from './admission.js';
 import { answersFor } from './answer.js';
 import type { Brain } from './brain.js';
 import { usable } from './classify.js';
@@ -39,7 +40,7 @@ function seek(brain: Brain, seeker: Host, ip: Ip, wrong: Mac): void {
   const here = known?.held === true && known.place?.iface === place.iface;
   if (here && known.place?.mac === wrong) return;
   if (usable(brain, ip, undefined) !== undefined || !brain.mayRepair(seeker.ip, ip)) return;
-  if (known === undefined && !brain.admitNewcomer(place.iface)) return;
+  if (known === undefined && !admitNewcomer(brain, place.iface)) return;
   const neighbour = known ?? brain.create(ip);
   neighbour.soughtBy ??= new Set();
   neighbour.soughtBy.add(seeker.ip);

@@ -1,3 +1,4 @@
+import { mayStillAsk } from './admission.js';
 import type { Brain } from './brain.js';
 import { detachOver } from './commands.js';
 import { disputedUntil } from './contest.js';
@@ -133,7 +134,7 @@ function followHint(brain: Brain, host: Host): void {
   if (host.held && host.isAt(hint.place.iface, hint.place.mac)) return;
   const { iface, mac } = hint.place;
   const newcomer = host.state === 'unknown';
-  if (newcomer && !brain.mayStillAsk(iface)) brain.drop('newcomer-budget', iface, host.ip, mac);
+  if (newcomer && !mayStillAsk(brain, iface)) brain.drop('newcomer-budget', iface, host.ip, mac);
   else if (brain.topology.isListening(iface)) {
     return considerUnlessBarred(brain, host, hint.place, 'probe-hint');
   }

@@ -93,14 +93,18 @@ const plants: readonly Plant[] = [
   [
     'src/capture/spawn.ts',
     uses('fork', 'node:child_process'),
-    /Only kernel\/ and src\/capture\/port\.ts start/,
+    /Only kernel\/ and src\/capture\/children\.ts start/,
   ],
   [
     'src/control/spawn.ts',
     uses('spawn', 'node:child_process'),
-    /Only kernel\/ and src\/capture\/port\.ts start/,
+    /Only kernel\/ and src\/capture\/children\.ts start/,
   ],
-  ['src/control/bare.ts', uses('spawn', 'child_process'), /Only kernel\/ and src\/capture\/port\.ts start/],
+  [
+    'src/control/bare.ts',
+    uses('spawn', 'child_process'),
+    /Only kernel\/ and src\/capture\/children\.ts start/,
+  ],
 
   // The hall has all the doors; the files beside it do not.
   [
@@ -114,7 +118,11 @@ const plants: readonly Plant[] = [
     /Only src\/capture\/child\.ts imports cap/,
   ],
   ['src/ctl.ts', uses('x', './kernel/links.js'), /its only door is control/],
-  ['src/ctl-spawn.ts', uses('spawn', 'node:child_process'), /Only kernel\/ and src\/capture\/port\.ts start/],
+  [
+    'src/ctl-spawn.ts',
+    uses('spawn', 'node:child_process'),
+    /Only kernel\/ and src\/capture\/children\.ts start/,
+  ],
   ['src/log.ts', usesType('./mobility/events.js'), null],
   ['src/metrics.ts', uses('x', './control/server.js'), /Only daemon\.ts and main\.ts have doors/],
 ];
