@@ -40,6 +40,11 @@ export function routerAt(lan: LanName): RouterName {
   return ROUTER_NAMES.find((name) => lanOf(name) === lan) as RouterName;
 }
 
+/** @throws for a LAN of another router */
+export function mustHave(router: RouterName, lan: LanName): void {
+  if (lanOf(router) !== lan) throw new Error(`${router} has no lan ${lan}`);
+}
+
 /** `lan a`, as `World.route` says it, of a router's interface. */
 export function placeOf(router: RouterName, dev: string): string {
   if (dev === LAN_PORT) return `lan ${lanOf(router)}`;

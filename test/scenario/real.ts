@@ -2,8 +2,9 @@ import { formatIp, formatMac, type Ip, type Mac } from '../../src/wire/addresses
 import type { DropReason } from '../../src/mobility/events.js';
 import type { Marpd } from '../lab/marpd.js';
 import { CommandFailed, type Lab, type Namespace } from '../lab/namespace.js';
-import { pause } from '../lab/program.js';
+import { pause, waitFor } from '../lab/program.js';
 import { PLACES, RoutedSite } from '../lab/routed-site.js';
+import { SOAK } from '../lab/story.js';
 import { Actor } from './real-actor.js';
 import { audit, claimsIn } from './real-audit.js';
 import { Diary } from './real-diary.js';
@@ -13,6 +14,7 @@ import {
   FIRST_HOP,
   LAN_PORT,
   lanOf,
+  mustHave,
   nextHopOf,
   ORPHANS,
   placeOf,
@@ -50,9 +52,9 @@ const SLACK_MS = 500;
 const LOOK_EVERY_MS = 5;
 const ECHO_TIMEOUT_S = 0.25;
 
-const SETTLE_MS = 1000;
-/** A fifth of the default: stories wait for two of them, again and again. */
-const KEEPALIVE_MS = 1000;
+/** The defaults in the long run; less in the short one, since stories wait for several of them again and again. */
+const SETTLE_MS = SOAK ? 1000 : 600;
+const KEEPALIVE_MS = SOAK ? 5000 : 600;
 
 /** The world of namespaces, kernels, FRR with OSPF, and the daemon as it is built. */
 export class RealWorld implements World {
@@ -60,6 +62,7 @@ export class RealWorld implements World {
   readonly keepaliveMs = KEEPALIVE_MS;
   readonly #actors = new Map<HostName, Actor>();
   readonly #diaries = new Map<RouterName, Diary>();
+  readonly #cutOff = new Set<RouterName>();
   #strangers = 0;
   /** Of the present story; ms since 1970. */
   #began = Date.now();
@@ -195,17 +198,29 @@ export class RealWorld implements World {
     await marpd.captures(LAN_PORT);
   }
 
-  async carrier(router: RouterName, _lan: LanName, up: boolean): Promise<void> {
+  async carrier(router: RouterName, lan: LanName, up: boolean): Promise<void> {
+    mustHave(router, lan);
     const port = `${FIRST_HOP[router]}-${LAN_PORT}`;
     this.site.network.namespace.ip(`link set ${port} ${up ? 'up' : 'down'}`);
   }
 
-  async admin(router: RouterName, _lan: LanName, up: boolean): Promise<void> {
+  async admin(router: RouterName, lan: LanName, up: boolean): Promise<void> {
+    mustHave(router, lan);
     this.#node(router).ip(`link set ${LAN_PORT} ${up ? 'up' : 'down'}`);
   }
 
+  /** A link that is up is one over which the routers have found each other again. */
   async coreLink(router: RouterName, up: boolean): Promise<void> {
     this.#node('core').ip(`link set ${CORE_PORT[router]} ${up ? 'up' : 'down'}`);
+    if (up) this.#cutOff.delete(router);
+    else this.#cutOff.add(router);
+    if (!up) return;
+    const neighbours = this.routers.length - this.#cutOff.size;
+    await waitFor(
+      () => this.site.engine(ROLE.core).neighbours() >= neighbours,
+      10_000,
+      `${neighbours} neighbours of the core`,
+    );
   }
 
   async command(
