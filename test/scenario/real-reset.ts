@@ -2,26 +2,20 @@ import { mkdirSync, rmSync } from 'node:fs';
 import type { HostsPage } from '../../src/control/schemas.js';
 import type { RoutedSite } from '../lab/routed-site.js';
 import { audit } from './real-audit.js';
-import { addressOf, LAN_PORT, routerOf } from './real-places.js';
-import { CAST, type RouterName } from './world.js';
+import { addressOf, LAN_PORT } from './real-places.js';
+import { CAST } from './world.js';
 
 /** A site is used by one story after the other: starting its routing daemons takes longer than most stories. */
 
 const CALM_MS = 15_000;
 
-/** Ends all daemons, with all that they hold and remember, and waits until no table of the site names a host. */
-export async function wipe(site: RoutedSite, start: (router: RouterName) => Promise<void>): Promise<void> {
-  await Promise.all(
-    [...site.marpds].map(async ([role, marpd]) => {
-      const { program, stateDirectory } = marpd;
-      // Only a daemon takes its claims back; one that was killed gets a successor for that.
-      if (program?.running === false) await start(routerOf(role));
-      await marpd.stop();
-      rmSync(stateDirectory, { recursive: true, force: true });
-      mkdirSync(stateDirectory);
-      marpd.namespace.ip(`neigh flush dev ${LAN_PORT}`);
-    }),
-  );
+/** Wipes what the daemons remember, now that they are stopped, and waits until no table of the site names a host. */
+export async function wipe(site: RoutedSite): Promise<void> {
+  for (const { stateDirectory, namespace } of site.marpds.values()) {
+    rmSync(stateDirectory, { recursive: true, force: true });
+    mkdirSync(stateDirectory);
+    namespace.ip(`neigh flush dev ${LAN_PORT}`);
+  }
   await site.converged(CALM_MS);
   await site.clean(new Map(), CALM_MS);
 }

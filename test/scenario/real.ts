@@ -63,6 +63,8 @@ export class RealWorld implements World {
   readonly #actors = new Map<HostName, Actor>();
   readonly #diaries = new Map<RouterName, Diary>();
   readonly #cutOff = new Set<RouterName>();
+  /** Routers whose daemon shall not run; any other that does not has died by itself. */
+  readonly #halted = new Set<RouterName>(ROUTER_NAMES);
   #strangers = 0;
   /** Of the present story; ms since 1970. */
   #began = Date.now();
@@ -182,11 +184,13 @@ export class RealWorld implements World {
   async stop(router: RouterName, routes: 'withdraw' | 'keep' = 'withdraw'): Promise<void> {
     if (routes === 'keep')
       throw new Error('a daemon of the real world is configured to withdraw when it stops');
+    this.#halted.add(router);
     const status = await this.#marpd(router).stop();
     if (status !== 0) throw new Error(`marpd of ${router} ended with ${status}`);
   }
 
   async kill(router: RouterName): Promise<void> {
+    this.#halted.add(router);
     await this.#marpd(router).crash();
   }
 
@@ -196,6 +200,7 @@ export class RealWorld implements World {
     this.#diary(router).follow(marpd.launch());
     await marpd.answers();
     await marpd.captures(LAN_PORT);
+    this.#halted.delete(router);
   }
 
   async carrier(router: RouterName, lan: LanName, up: boolean): Promise<void> {
@@ -297,6 +302,8 @@ export class RealWorld implements World {
 
   /** Undoes whatever a story did, and gives every router a daemon that knows nothing. @throws when something is left */
   async reset(): Promise<void> {
+    const dead = this.routers.filter((name) => !this.#halted.has(name) && !this.#runs(name));
+    if (dead.length > 0) throw new Error(`marpd of ${dead.join(' and ')} died by itself`);
     for (const name of this.routers) {
       await this.coreLink(name, true);
       await this.carrier(name, lanOf(name), true);
@@ -306,7 +313,11 @@ export class RealWorld implements World {
       if (name in CAST) await actor.unplug();
       else await this.#retire(name, actor);
     }
-    await wipe(this.site, (router) => this.start(router));
+    // Only a daemon takes its claims back; one that was killed gets a successor for that. The first has no past.
+    const successors = this.routers.filter((name) => this.#halted.has(name) && this.#marpd(name).program);
+    await Promise.all(successors.map((name) => this.start(name)));
+    await Promise.all(this.routers.filter((name) => this.#runs(name)).map((name) => this.stop(name)));
+    await wipe(this.site);
     for (const { host } of this.#actors.values()) host.namespace.ip('neigh flush dev eth0');
     this.site.remote.ip('neigh flush dev eth0');
     await this.#actor('neighbourA').plug('a', 'silent', true);
@@ -352,6 +363,10 @@ export class RealWorld implements World {
     return this.site.marpd(FIRST_HOP[router]);
   }
 
+  #runs(router: RouterName): boolean {
+    return this.#marpd(router).program?.running === true;
+  }
+
   #diary(router: RouterName): Diary {
     return this.#diaries.get(router) as Diary;
   }
@@ -367,7 +382,6 @@ export class RealWorld implements World {
 
   /** Once a daemon that lives has answered, its log is read up to then. */
   async #caughtUp(router: RouterName): Promise<void> {
-    const { program, ctl } = this.#marpd(router);
-    if (program?.running === true) await ctl.status();
+    if (this.#runs(router)) await this.#marpd(router).ctl.status();
   }
 }
