@@ -1,5 +1,4 @@
 import type { ChildProcess } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Event, IfIndex, Link, Route } from '../mobility/events.js';
@@ -11,8 +10,10 @@ import { LinkTable } from './links.js';
 import { isEcho, withoutOwn } from './own-changes.js';
 import { parseMonitorLine } from './parse-line.js';
 import { type FdbLine, type NeighbourLine, parseBridgeFdb, parseNeighbour } from './parse-neighbour.js';
-import { MAIN_TABLE, type RouteLine, parseRoute } from './parse-route.js';
+import { MAIN_TABLE, type RouteLine, parseRoute, routeKey, toRoute } from './parse-route.js';
 import { PrintedNames } from './printed-names.js';
+import { SilentLosses } from './silent-losses.js';
+import { subscribed } from './subscribed.js';
 
 export interface WatchOptions {
   /** Our own route protocol number. */
@@ -36,7 +37,6 @@ export interface WatchOptions {
 }
 
 const CARRIER_POLL_MS = 40;
-const SUBSCRIBE_TIMEOUT_MS = 1000;
 /** After an overrun the dump waits for the burst to end: it would only be overrun again. */
 const OVERRUN_QUIET_MS = 100;
 const OVERRUN_WAIT_MS = 1000;
@@ -60,11 +60,14 @@ export class KernelWatch {
   readonly #ownMark: string;
   readonly #names = new PrintedNames();
   readonly #carrier: CarrierPoll;
+  readonly #losses = new SilentLosses(() => this.#readRoutesAgain());
   /** Permanent neighbour entries that somebody else made. */
   #foreign = new Map<IfIndex, Map<Ip, Mac | undefined>>();
   #child: ChildProcess | undefined;
   /** Lines that came before the links were known. */
   #held: string[] | undefined;
+  /** A dump, complete or of routes only, is under way. */
+  #dumping = false;
   /** Routes that changed while a dump runs. */
   #touched: Set<string> | undefined;
   #generation = 0;
@@ -114,6 +117,7 @@ export class KernelWatch {
     this.#stopped = true;
     clearTimeout(this.#resyncTimer);
     this.#carrier.stop();
+    this.#losses.stop();
     this.#drop();
   }
 
@@ -134,6 +138,7 @@ export class KernelWatch {
     this.#child = undefined;
     this.#held = undefined;
     this.#touched = undefined;
+    this.#dumping = false;
   }
 
   async #connect(): Promise<void> {
@@ -142,6 +147,7 @@ export class KernelWatch {
     const check = () => {
       if (stale()) throw new Error(SUPERSEDED);
     };
+    this.#dumping = true;
     this.#held = [];
     this.#child = this.#spawn(generation);
     await subscribed(this.#child);
@@ -162,10 +168,28 @@ export class KernelWatch {
     check();
     await this.#dumpRoutes(stale);
     check();
-    this.#touched = undefined;
-    this.#tell({ kind: 'routes-end' });
+    this.#dumping = false;
     this.#failures = 0;
     this.#endBatch();
+  }
+
+  /** The monitor goes on; what it tells meanwhile counts more. */
+  #readRoutesAgain(): void {
+    // (What is under way may have been too early.)
+    if (this.#dumping) return this.#losses.again(OVERRUN_QUIET_MS);
+    const generation = this.#generation;
+    const stale = () => generation !== this.#generation;
+    this.#dumping = true;
+    this.#dumpRoutes(stale).then(
+      () => {
+        if (stale()) return;
+        this.#dumping = false;
+        this.#endBatch();
+      },
+      (error: Error) => {
+        if (!stale()) this.#resync(`routes could not be read: ${error.message}`, OVERRUN_QUIET_MS);
+      },
+    );
   }
 
   #spawn(generation: number): ChildProcess {
@@ -267,6 +291,7 @@ export class KernelWatch {
     switch (parsed.kind) {
       case 'link':
         if (!this.#names.note(parsed)) return this.#mistrust(line);
+        if (parsed.deleted || !parsed.up || !parsed.carrier) this.#losses.linkLost(parsed.index);
         return this.#tell(this.links.apply(parsed, this.#resolve));
       case 'address':
         return this.#tell(this.links.apply(parsed, this.#resolve));
@@ -297,6 +322,7 @@ export class KernelWatch {
       return;
     }
     this.#touched?.add(routeKey(line));
+    if (!line.deleted) this.#losses.noteRoute(line, iface);
     this.#tell({ kind: 'route', change: line.deleted ? 'delete' : 'add', route, initial: false });
   }
 
@@ -363,35 +389,13 @@ export class KernelWatch {
           if (line === undefined) return text.startsWith('\t') ? undefined : this.#mistrust(text);
           if (line.protocol === this.#options.protocol || touched.has(routeKey(line))) return;
           const iface = line.dev === undefined ? undefined : this.links.indexOf(line.dev);
+          this.#losses.noteRoute(line, iface);
           this.#tell({ kind: 'route', change: 'add', route: toRoute(line, iface), initial: true });
         });
         if (stale()) return;
       }
     }
-  }
-}
-
-function toRoute(line: RouteLine, iface: IfIndex | undefined): Route {
-  const { prefix, table, protocol, metric, type, via } = line;
-  return { prefix, table, protocol, metric, type, iface, via };
-}
-
-function routeKey({ prefix, table, metric }: RouteLine): string {
-  return `${table} ${metric} ${prefix.length} ${prefix.ip}`;
-}
-
-/** Resolves when the monitor is a member of its groups: what happens from now on, it will tell. */
-async function subscribed(child: ChildProcess): Promise<void> {
-  const deadline = performance.now() + SUBSCRIBE_TIMEOUT_MS;
-  while (performance.now() < deadline) {
-    if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) {
-      throw new Error('ip monitor ended');
-    }
-    // sk Eth Pid Groups ...: protocol 0 is NETLINK_ROUTE.
-    for (const row of readFileSync('/proc/net/netlink', 'latin1').split('\n')) {
-      const [, protocol, pid, groups] = row.split(/\s+/);
-      if (protocol === '0' && Number(pid) === child.pid && groups !== '00000000') return;
-    }
-    await delay(1);
+    this.#touched = undefined;
+    this.#tell({ kind: 'routes-end' });
   }
 }

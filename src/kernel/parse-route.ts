@@ -1,4 +1,4 @@
-import type { Route } from '../mobility/events.js';
+import type { IfIndex, Route } from '../mobility/events.js';
 import { type Ip, type Ipv4, type Prefix, hostLength, parseIp, parsePrefix } from '../wire/addresses.js';
 
 /** A route as `ip -d -N` prints it; `dev` is the name of its one outgoing interface. */
@@ -105,4 +105,14 @@ function parseDestination(text: string): Prefix | undefined {
   if (text.includes('/')) return parsePrefix(text);
   const ip = parseIp(text);
   return ip === undefined ? undefined : { ip, length: hostLength(ip) };
+}
+
+/** What the kernel tells routes apart by. */
+export function routeKey({ prefix, table, metric }: RouteLine): string {
+  return `${table} ${metric} ${prefix.length} ${prefix.ip}`;
+}
+
+export function toRoute(line: RouteLine, iface: IfIndex | undefined): Route {
+  const { prefix, table, protocol, metric, type, via } = line;
+  return { prefix, table, protocol, metric, type, iface, via };
 }

@@ -293,6 +293,8 @@ export class Claims {
     const late = new Promise<'late'>((resolve) => {
       timer = setTimeout(() => resolve('late'), timeoutMs);
     });
+    // Nobody will be there to delete them in time.
+    for (const { ip, ghost } of [...this.#entries.all()]) if (ghost) this.ghost(ip, false);
     const work = onExit === 'withdraw' ? this.withdrawAll() : this.idle();
     if ((await Promise.race([work, late])) === 'late') {
       this.#options.onWarning(`stopped with ${this.pending} claims unfinished`);

@@ -334,7 +334,7 @@ export function hearSilence(brain: Brain, host: Host, question: Question): void 
       // Silent at the old place and not yet proven at the new one: asked again before it is given up.
       return host.claimed ? brain.probeNow(host) : brain.touch(host);
     case 'remote-claim':
-      return brain.withdraw(host, 'remote-claim');
+      return giveWay(brain, host, question);
     default:
       if (brain.now < (host.graceUntil ?? 0)) {
         brain.scheduleKeepalive(host);
@@ -342,6 +342,15 @@ export function hearSilence(brain: Brain, host: Host, question: Question): void 
       }
       return brain.withdraw(host, question.purpose === 'prove' ? 'no-answer' : 'keepalive-lost');
   }
+}
+
+/** Another router has it. But if it spoke here since it was asked, it may be back: that sighting needs a proof of its own. */
+function giveWay(brain: Brain, host: Host, question: Question): void {
+  const { place } = host;
+  const spoke = host.lastHeard > question.firstSentAt;
+  brain.withdraw(host, 'remote-claim');
+  if (spoke && place !== undefined && host.withdrawal === undefined)
+    considerUnlessBarred(brain, host, place, 'sighting');
 }
 
 function candidateSilent(brain: Brain, host: Host, candidate: Candidate): void {

@@ -275,6 +275,20 @@ describe('claims (DESIGN 3.2, 3.3)', () => {
   });
 });
 
+describe('the end', () => {
+  for (const onExit of ['withdraw', 'keep'] as const) {
+    it(`a ghost does not outlive the daemon: ${onExit}`, async () => {
+      const room = await Room.open();
+      room.claims.ghost(addr('10.16.8.4'), true);
+      await room.done();
+      assert.equal(routes().length, 1);
+      await room.claims.stop(onExit);
+      room.watch.stop();
+      assert.deepEqual(routes(), []);
+    });
+  }
+});
+
 describe('adoption', () => {
   it('an earlier run is found with address, place, MAC and age; the caught-between is settled', async () => {
     const mac = 'lladdr 02:00:0a:01:01:05 dev lan0 nud permanent extern_learn protocol 44';

@@ -158,6 +158,38 @@ describe('the watch (DESIGN 5.5, 5.6)', () => {
     ip('link del br0');
   });
 
+  it('routes that die with a link, of which the kernel says nothing, are told to be gone', async () => {
+    /** Hosts that have a route, by all that was told. */
+    const routed = () => {
+      let known = new Set<Ip>();
+      let repeated = known;
+      for (const event of room.events) {
+        if (event.kind === 'routes-begin') repeated = new Set();
+        if (event.kind === 'routes-end') known = repeated;
+        if (event.kind !== 'route') continue;
+        for (const set of [known, repeated]) {
+          if (event.change === 'add') set.add(event.route.prefix.ip);
+          else set.delete(event.route.prefix.ip);
+        }
+      }
+      return ['10.17.2.1', '10.17.2.2'].filter((text) => known.has(addr(text)));
+    };
+    ip('link add v0 type veth peer name v1');
+    for (const end of ['v0', 'v1']) ip(`link set ${end} up`);
+    ip('addr add 10.17.3.1/24 dev v0');
+    room.events.length = 0;
+    ip('nexthop add id 17 via 10.17.3.2 dev v0 proto 188');
+    ip('route add 10.17.2.1/32 nhid 17 proto 188 metric 20');
+    ip('route add 10.17.2.2/32 via 10.17.3.2 dev v0 proto 188 metric 20');
+    await until('both', () => routed().length === 2);
+    // FRR's routes refer to a nexthop object, which goes with the carrier; others wait for it to return.
+    ip('link set v1 down');
+    await until('the one over a nexthop object', () => routed().join() === '10.17.2.2');
+    ip('link set v0 down');
+    await until('the other', () => routed().length === 0);
+    ip('link del v0');
+  });
+
   it('kill -9 of the monitor: the complete state is told again, with what was missed', async () => {
     ip('link add v0 type veth peer name v1');
     await until('v0', () => room.watch.links.indexOf('v0') !== undefined);

@@ -62,9 +62,14 @@ const SUBNETS = Object.values(PLACES).map(({ lan }) => ({
   gateway: lan.replace('/24', ''),
 }));
 
+/** A home subnet of mobile hosts. */
+export type Subnet = { readonly prefix: string; readonly gateway: string };
+
 export interface RoutedSiteOptions {
   /** A third first-hop router, R4. */
   readonly third?: boolean;
+  /** Home subnets that no router has connected: known to every marpd, and let through by every FRR. */
+  readonly orphans?: readonly Subnet[];
   /** Merged over the default sections of every marpd. */
   readonly config?: MarpdConfig;
 }
@@ -101,12 +106,12 @@ export class RoutedSite {
     this.#cables();
     const config = {
       interface: [{ name: 'lan0' }],
-      subnet: SUBNETS.slice(0, this.firstHops.length),
+      subnet: [...SUBNETS.slice(0, this.firstHops.length), ...(options.orphans ?? [])],
       ...options.config,
       router: { settle: SETTLE[engineName], ...(options.config?.router as object | undefined) },
     };
     for (const role of this.firstHops) this.marpds.set(role, new Marpd(this.routers[role], config));
-    for (const role of this.#roles) this.#addEngine(role);
+    for (const role of this.#roles) this.#addEngine(role, options.orphans ?? []);
   }
 
   get #roles(): Role[] {
@@ -146,9 +151,11 @@ export class RoutedSite {
     b.ip(`addr add ${bIp} dev ${bName}`, `link set ${bName} up`);
   }
 
-  #addEngine(role: Role): void {
+  #addEngine(role: Role, orphans: readonly Subnet[]): void {
     // R4 is R2 with other addresses.
-    const config = role === 'r4' ? renderR4(shippedConfig(this.engineName, 'r2')) : undefined;
+    const shipped = shippedConfig(this.engineName, role === 'r4' ? 'r2' : role);
+    const rendered = role === 'r4' ? renderR4(shipped) : shipped;
+    const config = role === 'r3' ? rendered : permit(rendered, orphans);
     this.engines.set(role, makeEngine(this.engineName, this.routers[role], config));
   }
 
@@ -319,6 +326,18 @@ export class RoutedSite {
       .filter(({ dst }) => dst.startsWith('10.') && !dst.includes('/'))
       .map(({ dst, protocol, metric }) => ({ dst, protocol, metric: metric ?? 0 }));
   }
+}
+
+/** More mobile prefixes in the configuration of an FRR. */
+function permit(config: string, subnets: readonly Subnet[]): string {
+  if (subnets.length === 0) return config;
+  const entry = /^ip prefix-list mobile-hosts seq \d+ permit \S+ ge 32$/m;
+  if (!entry.test(config))
+    throw new Error('only the configurations of FRR can be given more mobile prefixes');
+  const more = subnets.map(
+    ({ prefix }, i) => `ip prefix-list mobile-hosts seq ${1000 + i} permit ${prefix} ge 32`,
+  );
+  return config.replace(entry, (first) => [first, ...more].join('\n'));
 }
 
 function renderR4(r2: string): string {

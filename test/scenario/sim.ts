@@ -68,6 +68,10 @@ export class SimWorld implements World {
     this.clock.runUntil(this.now() + ms);
   }
 
+  bound(ms: number): number {
+    return ms;
+  }
+
   async until(what: string, withinMs: number, condition: () => boolean | Promise<boolean>): Promise<number> {
     const start = this.now();
     for (;;) {

@@ -52,7 +52,7 @@ export const FAILURES: readonly Story[] = [
       await world.coreLink('r1', true);
       await world.advance(longEnough(world));
       const { longestOutageMs } = await stream.stop();
-      assert.ok(longestOutageMs <= 200, `outage of ${longestOutageMs} ms`);
+      assert.ok(longestOutageMs <= world.bound(200), `outage of ${longestOutageMs} ms`);
       await announcedBy(world, 'v', ['r2']);
       await untilQuiet(world, 100);
     },

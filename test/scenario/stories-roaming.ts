@@ -127,7 +127,7 @@ export const ROAMING: readonly Story[] = [
     await noAlarms(world, ['r1', 'r2', 'r3']);
   }),
 
-  ...[30, 120, 250, 400, 700, 950, 1050].map((restMs) =>
+  ...[18, 20, 22, 24, 30, 120, 250, 400, 700, 950, 1050].map((restMs) =>
     story('two', `B back to A ${restMs} ms after A to B`, async (world) => {
       await settleIn(world, 'v', 'a', 'r1');
       await world.plug('v', 'b', { carrierDrop: false });
@@ -143,7 +143,7 @@ export const ROAMING: readonly Story[] = [
     }),
   ),
 
-  ...[30, 250, 700].map((restMs) =>
+  ...[20, 24, 30, 250, 700].map((restMs) =>
     story('two', `home, away and home again ${restMs} ms later`, async (world) => {
       await world.plug('h', 'a');
       await world.advance(3000);

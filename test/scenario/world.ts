@@ -111,6 +111,13 @@ export interface ClaimView {
   readonly age: ClaimAge;
 }
 
+/** What a daemon tells of an alarm, and of a host that changed its state. */
+export type AlarmView = Pick<
+  Alarm,
+  'alarm' | 'ip' | 'mac' | 'interface' | 'otherMac' | 'otherInterface' | 'at'
+>;
+export type TransitionView = Pick<Transition, 'ip' | 'from' | 'to' | 'cause' | 'interface' | 'mac' | 'at'>;
+
 /** A stream of one echo per ms between two hosts; an echo counts when it and its answer would arrive. */
 export interface Stream {
   stop(): Promise<{ readonly sent: number; readonly lost: number; readonly longestOutageMs: number }>;
@@ -128,7 +135,15 @@ export interface World {
 
   now(): number;
   advance(ms: number): Promise<void>;
-  /** Lets the world go on until the condition holds and returns how long that took; fails after `withinMs`. */
+  /**
+   * What a bound in a story means here. Stories say those of an idle box and a perfect clock; the simulator takes
+   * them at their word, a world on a real machine adds what the machine may be late. `until` does it by itself.
+   */
+  bound(ms: number): number;
+  /**
+   * Lets the world go on until the condition holds and returns how long that took; fails after `bound(withinMs)`,
+   * but never without a look that began later than that.
+   */
   until(what: string, withinMs: number, condition: () => boolean | Promise<boolean>): Promise<number>;
   /** Fails as soon as the condition does not hold within the next `forMs`. */
   always(what: string, forMs: number, condition: () => boolean | Promise<boolean>): Promise<void>;
@@ -171,8 +186,8 @@ export interface World {
   /** Who a host's neighbour table names for an address: a host, a router, or undefined. */
   neighbour(host: HostName, ip: Ip): Promise<string | undefined>;
   conflicts(host: HostName): Promise<number>;
-  alarms(router: RouterName): Promise<readonly Alarm[]>;
-  transitions(router: RouterName, ip: Ip): Promise<readonly Transition[]>;
+  alarms(router: RouterName): Promise<readonly AlarmView[]>;
+  transitions(router: RouterName, ip: Ip): Promise<readonly TransitionView[]>;
   drops(router: RouterName): Promise<ReadonlyMap<DropReason, number>>;
   /**
    * What does not agree after everything went quiet: ghosts, two announcers, claims that daemon and kernel do not

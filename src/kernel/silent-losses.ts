@@ -1,0 +1,45 @@
+import type { IfIndex } from '../mobility/events.js';
+import type { RouteLine } from './parse-route.js';
+
+/** The kernel's own routes, of addresses: an interface that has no others forwards for nobody. */
+const PROTOCOL_KERNEL = 2;
+/** The links of a box fail together, and an interface is set down a moment before its routes go. */
+const GATHER_MS = 20;
+
+/**
+ * The kernel tells nobody of the routes that die with a link: all of them when it is set down or removed, those over
+ * nexthop objects (FRR's) also when it loses its carrier. Then the tables must be read again, or the claim of a router
+ * that cannot be reached any more is believed for ever.
+ */
+export class SilentLosses {
+  /** Links that routes of others lead through; undefined stands for those of a multipath route. */
+  readonly #used = new Set<IfIndex | undefined>();
+  readonly #readAgain: () => void;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(readAgain: () => void) {
+    this.#readAgain = readAgain;
+  }
+
+  /** `iface`: the index of `dev`. */
+  noteRoute({ protocol, dev, via }: RouteLine, iface: IfIndex | undefined): void {
+    if (protocol === PROTOCOL_KERNEL || (dev === undefined && via === undefined)) return;
+    this.#used.add(iface);
+  }
+
+  linkLost(iface: IfIndex): void {
+    if (this.#used.has(iface) || this.#used.has(undefined)) this.again(GATHER_MS);
+  }
+
+  again(afterMs: number): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      this.#readAgain();
+    }, afterMs);
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+}
