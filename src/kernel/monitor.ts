@@ -179,10 +179,12 @@ export class KernelWatch {
     if (this.#dumping) return this.#losses.again(OVERRUN_QUIET_MS);
     const generation = this.#generation;
     const stale = () => generation !== this.#generation;
+    const began = performance.now();
     this.#dumping = true;
     this.#dumpRoutes(stale).then(
       () => {
         if (stale()) return;
+        this.#losses.wereRead(performance.now() - began);
         this.#dumping = false;
         this.#endBatch();
       },

@@ -5,6 +5,8 @@ import type { RouteLine } from './parse-route.js';
 const PROTOCOL_KERNEL = 2;
 /** The links of a box fail together, and an interface is set down a moment before its routes go. */
 const GATHER_MS = 20;
+/** Pause between two readings, in times of what one takes. */
+const PAUSE_RATIO = 10;
 
 /**
  * The kernel tells nobody of the routes that die with a link: all of them when it is set down or removed, those over
@@ -16,6 +18,8 @@ export class SilentLosses {
   readonly #used = new Set<IfIndex | undefined>();
   readonly #readAgain: () => void;
   #timer: NodeJS.Timeout | undefined;
+  /** Before this the tables are not read again. */
+  #notBefore = 0;
 
   constructor(readAgain: () => void) {
     this.#readAgain = readAgain;
@@ -32,10 +36,17 @@ export class SilentLosses {
   }
 
   again(afterMs: number): void {
-    this.#timer ??= setTimeout(() => {
+    if (this.#timer !== undefined) return;
+    const waitMs = Math.max(afterMs, this.#notBefore - performance.now());
+    this.#timer = setTimeout(() => {
       this.#timer = undefined;
       this.#readAgain();
-    }, afterMs);
+    }, waitMs);
+  }
+
+  /** The tables were read in so long: large ones, on a box whose links flap, shall not be read all the time. */
+  wereRead(tookMs: number): void {
+    this.#notBefore = performance.now() + PAUSE_RATIO * tookMs;
   }
 
   stop(): void {

@@ -334,7 +334,7 @@ export function hearSilence(brain: Brain, host: Host, question: Question): void 
       // Silent at the old place and not yet proven at the new one: asked again before it is given up.
       return host.claimed ? brain.probeNow(host) : brain.touch(host);
     case 'remote-claim':
-      return giveWay(brain, host, question);
+      return yieldToRemote(brain, host, question);
     default:
       if (brain.now < (host.graceUntil ?? 0)) {
         brain.scheduleKeepalive(host);
@@ -345,7 +345,7 @@ export function hearSilence(brain: Brain, host: Host, question: Question): void 
 }
 
 /** Another router has it. But if it spoke here since it was asked, it may be back: that sighting needs a proof of its own. */
-function giveWay(brain: Brain, host: Host, question: Question): void {
+function yieldToRemote(brain: Brain, host: Host, question: Question): void {
   const { place } = host;
   const spoke = host.lastHeard > question.firstSentAt;
   brain.withdraw(host, 'remote-claim');
