@@ -277,9 +277,8 @@ export class Brain {
     const home = this.topology.homeInterface(host.ip);
     if (home === undefined || !this.topology.isUsable(home)) return;
     if (host.held && host.place?.iface === home) return;
-    // Whoever is about to take the address there would take our announcement for a conflict.
-    if (this.now < (host.hushUntil ?? 0)) return;
-    host.announce = { iface: home, left: 3, at: this.now };
+    // Whoever is about to take the address there would take our announcement for a conflict: later, if nobody does.
+    host.announce = { iface: home, left: 3, at: Math.max(this.now, host.hushUntil ?? 0) };
   }
 
   // --- questions ---------------------------------------------------------------------------------------------------

@@ -216,6 +216,8 @@ export function arrive(brain: Brain, host: Host, place: Place, cause: Cause, una
     host.returning = atHome;
     host.displaced = moved || remote !== undefined;
   }
+  // Who was about to take the address is here: when it leaves again, its neighbours are told at once.
+  if (topology.isHome(place.iface, host.ip)) host.hushUntil = undefined;
   host.role = 'newcomer';
   host.insisted = false;
   host.lastHeard = now;

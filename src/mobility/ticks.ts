@@ -121,6 +121,10 @@ function announce(brain: Brain, host: Host): void {
     host.announce = undefined;
     return;
   }
+  if (host.hushUntil !== undefined && brain.now < host.hushUntil) {
+    announce.at = host.hushUntil;
+    return;
+  }
   brain.sendAnnouncement(announce.iface, host.ip);
   announce.left--;
   announce.at = brain.now + 1000;

@@ -36,6 +36,7 @@ const LONG: readonly Choice[] = [
   [/^a home host that was never heard moves/, 'mobility-frr-ospf has it'],
   [/^B back to A (?!250 )\d+ ms/, 'other rests'],
   [/^home, away and home again/, 'as B back to A'],
+  [/^home, and away again/, 'vm-migration has it with a guest'],
   [/^RFC 7432 section 15\.1: a clean mover/, '40 moves, a minute'],
   [/^a visitor dies silently/, 'the time of two keepalives'],
   [/^two living hosts with one address: the incumbent keeps it/, 'four minutes'],

@@ -159,6 +159,31 @@ export const ROAMING: readonly Story[] = [
     }),
   ),
 
+  ...[150, 400, 900].map((restMs) =>
+    story('two', `home, and away again ${restMs} ms later: its neighbours follow`, async (world) => {
+      await world.plug('h', 'a');
+      await untilEcho(world, 'neighbourA', 'h', 50);
+      await world.advance(3000);
+      await world.plug('h', 'b');
+      await untilEcho(world, 'neighbourA', 'h', 100);
+      await world.advance(longEnough(world));
+      await world.plug('h', 'a');
+      await untilEcho(world, 'neighbourA', 'h', 30);
+      await world.advance(restMs);
+      await world.plug('h', 'b');
+      await world.until(
+        'the neighbour knows',
+        world.settleMs + 700,
+        async () => (await world.neighbour('neighbourA', H)) === 'r1',
+      );
+      await untilEcho(world, 'neighbourA', 'h', 100);
+      await world.advance(longEnough(world));
+      await announcedBy(world, 'h', ['r2']);
+      await untilQuiet(world, 100);
+      await noAlarms(world, ['r1', 'r2']);
+    }),
+  ),
+
   story(
     'two',
     'RFC 7432 section 15.1: a clean mover is never frozen, however often it moves',
