@@ -8,12 +8,12 @@ const MAX_REMEMBERED = 10_000;
  * Newcomers of one interface that have not answered yet. Hosts answer, and their answers overtake what else comes: bursts
  * of 100,000 at full speed are learned whole (npm run bench -- burst). Forgers do not, and each that is asked costs us the
  * work of a real one; so there is credit for a first number, and for as many as have answered in the last seconds. As
- * long as that keeps forgers at bay, some 4,000 a second, real newcomers get in beside them. The first number is less with
+ * long as that keeps forgers at bay, some 8,000 a second, real newcomers get in beside them. The first number is less with
  * each storm of the last seconds.
  */
-const UNPROVEN = 2048;
+const UNPROVEN = 4096;
 const UNPROVEN_LEAST = 256;
-const UNPROVEN_LESS = 400;
+const UNPROVEN_LESS = 800;
 const UNPROVEN_MOST = 32_768;
 const CREDIT_WINDOW_MS = 1000;
 /** Newcomers refused within a window from which the interface is in a storm, and the rest of it need not come up to us. */
@@ -73,6 +73,8 @@ export class Limits {
       newcomers.refused = 0;
     }
     if (++newcomers.refused !== STORM_REFUSALS) return 0;
+    // A burst of real ones for which we were late.
+    if (newcomers.lately.answered + newcomers.before.answered >= STORM_REFUSALS) return 0;
     newcomers.lately.storms++;
     return stormsOf(newcomers) > STORM_LASTS ? STORM_REST_MS : STORM_WINDOW_MS;
   }
