@@ -1,4 +1,5 @@
 import { Lab } from '../lab/namespace.js';
+import { pause } from '../lab/program.js';
 import { RealWorld } from './real.js';
 import type { Story } from './stories.js';
 import type { Layout } from './world.js';
@@ -20,7 +21,7 @@ export class Stage {
       });
     } catch (error) {
       // Read before the lab goes: the programs' last words wait in their pipes.
-      await new Promise((resolve) => setTimeout(resolve, 100));
+      await pause(100);
       const report = [this.#world?.report(), this.#lab?.failureReport()].join('\n\n');
       this.close();
       throw new Error(`${(error as Error).message}\n\n${report}`, { cause: error });
