@@ -42,6 +42,10 @@ function obeyAddress(brain: Brain, name: 'probe' | 'clear', ip: Ip): string | un
     if (host.claimed) brain.withdraw(host, 'clear');
     else if (host.state !== 'unknown') brain.enter(host, 'unknown', 'clear');
     if (host.state === 'remembered' && !host.claimed) probeLastPlace(brain, host);
+    // Nobody tells us again of a claim of another router that was there before.
+    if (brain.table.get(ip) === undefined && brain.fib.remote(ip) !== undefined) {
+      remoteAppeared(brain, ip, false);
+    }
     return undefined;
   }
   return probeLastPlace(brain, host) ? undefined : unaskable(ip, host.interface);

@@ -313,8 +313,19 @@ async function agree(turmoil: Turmoil): Promise<void> {
   try {
     await waitFor(same, CALM_MS, 'the kernel to hold the truth', 200);
   } catch (error) {
-    throw new Error(`seed ${SEED}: ${String(error)}\n${differences.join('\n')}`);
+    throw new Error(
+      `seed ${SEED}: ${String(error)}\n${differences.join('\n')}\n${await accounts(marpd, differences)}`,
+    );
   }
+}
+
+/** What the daemon says of the addresses that are wrong, and what it dropped. */
+async function accounts({ ctl }: Site['marpd'], differences: readonly string[]): Promise<string> {
+  const ips = new Set(differences.flatMap((line) => line.match(/^[0-9.]+/)?.[0] ?? []));
+  const whys = await Promise.all([...ips].map((ip) => ctl.exchange('GET', `/v1/why/${ip}`)));
+  const { body } = await ctl.exchange('GET', '/metrics');
+  const losses = body.split('\n').filter((line) => /drop|lost|refus/.test(line) && !/ 0$|^#/.test(line));
+  return [...whys.map((why) => why.body), ...losses].join('\n');
 }
 
 /** The account of a daemon that came to rest: no process began or ended for a second. */

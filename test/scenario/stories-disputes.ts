@@ -155,6 +155,19 @@ export const DISPUTES: readonly Story[] = [
     ),
   ),
 
+  story('two', '`clear` for a host that is away: its home router knows it away again', async (world) => {
+    await world.plug('h', 'a');
+    await world.advance(2000);
+    await world.plug('h', 'b');
+    const away = async () => (await world.transitions('r1', H)).at(-1)?.to === 'away';
+    await world.until('r1 knows it away', 1000, away);
+    const cleared = await world.command('r1', 'clear', { host: 'h', lan: 'a' });
+    assert.ok(cleared.ok, cleared.message);
+    await world.until('r1 knows it away again', 1000, away);
+    await untilEcho(world, 'neighbourA', 'h', 200);
+    await untilQuiet(world, 2 * world.settleMs);
+  }),
+
   ...([false, true] as const).flatMap((victimsMac) =>
     (['one', 'two'] as const).map((layout) =>
       story(
