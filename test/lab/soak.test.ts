@@ -20,6 +20,8 @@ const ROAMING = '10.3.3';
 const STORMS: readonly StormKind[] = ['random', 'sender', 'repeat', 'malformed'];
 /** The rest of a storm, of a restarted child or of an idle connection is over by then. */
 const CALM_MS = SECONDS < 120 ? 30_000 : 90_000;
+/** A host that reaches nobody asks again; more patiently than a real one, so that being deaf for long is noticed. */
+const SPEAK_AGAIN_MS = 8000;
 
 /**
  * The heap of a young daemon still grows by up to 40 MB. The bound is made for the long run, where 110 KB per second
@@ -165,7 +167,7 @@ class Turmoil {
     ['foreign', () => this.#comeAndGo()],
   ];
 
-  /** The turmoil ends; the guests that come and go are gone, and whoever is left says a word. */
+  /** The turmoil ends; the guests that come and go are gone, and the daemon has seen to the last flap and kill. */
   async calm(): Promise<void> {
     if (this.#storm?.running) await this.#storm.rate();
     for (const name of [...this.#guests.keys()]) await this.#end(name);
@@ -174,9 +176,10 @@ class Turmoil {
     this.#foreign.clear();
     await this.site.marpd.captures('lan0', CALM_MS);
     await this.site.marpd.captures('lan1', CALM_MS);
-    this.speak();
+    await atRest(this.site.marpd.pid);
   }
 
+  /** Whoever is left says a word. */
   speak(): void {
     this.crowd.burst(`${ROAMING}.50`, CROWD);
     for (const { ip, frames } of this.#guests.values()) frames.gratuitous(ip, macFor(ip));
@@ -306,7 +309,12 @@ class Turmoil {
 async function agree(turmoil: Turmoil): Promise<void> {
   const { marpd } = turmoil.site;
   let differences: string[] = [];
+  let spokenAt = Number.NEGATIVE_INFINITY;
   const same = async () => {
+    if (performance.now() - spokenAt > SPEAK_AGAIN_MS) {
+      turmoil.speak();
+      spokenAt = performance.now();
+    }
     differences = [...turmoil.differences(), ...(await marpd.disagreements())];
     return differences.length === 0;
   };
