@@ -118,8 +118,8 @@ const paces = new Map([
 const pace = paces.get(process.argv[2] ?? '');
 const throttle = pace && new Throttle(pace);
 const refusals = new Throttle(REFUSE_PACE);
-// Everybody else goes first: the daemon and the child of the quiet interfaces among them.
-if (throttle !== undefined) setPriority(THROTTLED_NICENESS);
+let standsBack = false;
+if (pace === STRAYS_PACE) standBack();
 /** For records that belong to no open interface. */
 const ownLane = new Lane('news');
 outbox.record(ownLane, encodeRecord(READY, 0));
@@ -172,7 +172,7 @@ function open(request: OpenRequest): void {
     tap.frames++;
     const bytes = untag(length);
     if (bytes > 0) pass(tap, request.iface, bytes);
-    throttle?.count(outbox.isFull(lane));
+    if (throttle?.count(outbox.isFull(lane)) === true) standBack();
   });
   // A VLAN tag that the network card took off is invisible to a filter and put back by libpcap: see untag().
   try {
@@ -207,6 +207,13 @@ function pass(tap: Tap, iface: number, bytes: number): void {
   outbox.frame(lane, FRAME, iface, captured, bytes);
 }
 
+/** For no newcomers of a burst: the daemon and the child of the quiet interfaces go first, and everybody else. */
+function standBack(): void {
+  if (standsBack) return;
+  standsBack = true;
+  setPriority(THROTTLED_NICENESS);
+}
+
 function absorb(iface: number, payload: Uint8Array): void {
   const { ip, macHigh, macLow, forMs } = decodeAbsorb(payload);
   if (forMs === 0) absorber.revoke(iface, ip, macHigh, macLow);
@@ -238,7 +245,7 @@ function isRefused(tap: Tap, bytes: number): boolean {
   if (speaker === undefined) return false;
   if (tap.acquaintances.has(speaker.ip, speaker.macHigh, speaker.macLow)) return false;
   tap.refused++;
-  refusals.count(false);
+  if (refusals.count(false) && throttle !== undefined) standBack();
   return true;
 }
 
