@@ -1,6 +1,4 @@
-import type { ChildProcess } from 'node:child_process';
-import type { Readable, Writable } from 'node:stream';
-import { LineSplitter, launchUrgent } from './launch.js';
+import { BARRIER, IpProcess, type IpProcessOptions } from './ip-process.js';
 
 /**
  * The long-lived `ip -force -batch -`: commands go in line by line, and only failures come out.
@@ -15,8 +13,9 @@ import { LineSplitter, launchUrgent } from './launch.js';
  * - The name of a device is looked up once and remembered with its index, so an instance must not outlive the
  *   meaning of a name: `renew()`.
  * - Every command that succeeds leaks a page (`ip -batch` of 180,000 commands: 768 MB), so an instance is replaced
- *   after some thousands of lines, if possible at a quiet moment. A spare is ready: that costs one round trip, and a
- *   new spare 10 ms (fork, and the pages that this process touches first thereafter), for which newcomers wait.
+ *   after some thousands of lines, if possible at a quiet moment. A spare is ready: that costs one round trip. The old
+ *   one is ended by a syntax error, and its shell starts the next spare: a fork of ours would take 10 ms and more (and
+ *   the pages that we touch first thereafter), for which newcomers would wait.
  */
 
 /** The outcome of one command: undefined when the kernel did it, its refusal, or LOST. */
@@ -36,19 +35,9 @@ interface Job {
   outcomes: Outcome[] | undefined;
 }
 
-interface Process {
-  readonly child: ChildProcess;
-  readonly input: Writable;
-  /** Lines written so far. */
-  lines: number;
-  /** Every line up to this one was carried out. */
-  reached: number;
-  complaint: string;
-}
-
 export interface BatchOptions {
   readonly onWarning: (message: string) => void;
-  /** A line sent to every new process at once, so that its tables of names are read before they are needed. */
+  /** See IpProcessOptions. */
   readonly warmUp?: string | undefined;
   /** We may not change routes; told at most once by each process, when there is a warm-up. */
   readonly onDenied?: ((refusal: string) => void) | undefined;
@@ -58,7 +47,6 @@ export interface BatchOptions {
   readonly onProgress?: (() => void) | undefined;
 }
 
-const BARRIER = 'marpd-barrier';
 const NO_FAILURES: Outcomes = [];
 /** Commands between two barriers of one flush: how far behind an acknowledgement may be. */
 const BARRIER_EVERY = 64;
@@ -70,9 +58,12 @@ const BACK_OFF_MS = [0, 0, 0, 50, 200, 1000, 5000];
 
 export class IpBatch {
   readonly #options: BatchOptions;
-  #process: Process | undefined;
+  readonly #hearing: IpProcessOptions;
+  #process: IpProcess | undefined;
   /** Started ahead, with no names remembered yet. */
-  #spare: Process | undefined;
+  #spare: IpProcess | undefined;
+  /** Those whose `ip` is being replaced: the next spares. */
+  readonly #renewed = new Set<IpProcess>();
   #unsent: Job[] = [];
   #unsentCommands = 0;
   /** Written and not acknowledged, oldest first from `#head` on. */
@@ -92,6 +83,14 @@ export class IpBatch {
 
   constructor(options: BatchOptions) {
     this.#options = options;
+    this.#hearing = {
+      warmUp: options.warmUp,
+      onFailure: (process, at, complaint) => this.#noteFailure(process, at, complaint),
+      onPause: (process) => this.#complete(process),
+      onRenewed: (process) => this.#welcome(process),
+      onEnd: (process, status) => this.#mourn(process, status),
+      onError: (error) => options.onWarning(`ip cannot be started: ${error.message}`),
+    };
     this.#process = this.#spawn();
     this.#spare = this.#spawn();
   }
@@ -101,9 +100,9 @@ export class IpBatch {
     return this.#unsentCommands + this.#sentCommands;
   }
 
-  /** Process ids, for tests and the memory account. */
+  /** Process ids of the shells, for tests. */
   get pids(): number[] {
-    return [this.#process, this.#spare].flatMap((process) => process?.child.pid ?? []);
+    return this.#all().flatMap(({ pid }) => pid ?? []);
   }
 
   /**
@@ -157,7 +156,7 @@ export class IpBatch {
     this.#sentCommands += this.#unsentCommands;
     this.#unsentCommands = 0;
     this.#unsent = [];
-    process.input.write(text, 'latin1');
+    process.write(text);
     if (process.lines > BUSY_LIFE_LINES) this.renew();
   }
 
@@ -187,9 +186,21 @@ export class IpBatch {
     this.#renewing = false;
     const old = this.#process;
     this.#process = undefined;
-    old.input.end();
+    this.#renewed.add(old);
+    old.renew();
     // The spare may have been started before the name changed, but it has not looked up any.
     this.#replace();
+  }
+
+  #welcome(process: IpProcess): void {
+    this.#renewed.delete(process);
+    if (this.#process === undefined && this.#restart === undefined) this.#appoint(process);
+    else if (this.#spare === undefined) this.#spare = process;
+    else void process.close();
+  }
+
+  #all(): IpProcess[] {
+    return [this.#process, this.#spare, ...this.#renewed].filter((process) => process !== undefined);
   }
 
   /** Resolves when everything submitted so far was carried out or refused. */
@@ -210,53 +221,23 @@ export class IpBatch {
     this.#closing = true;
     clearTimeout(this.#restart);
     clearTimeout(this.#quiet);
-    const ended = [this.#process, this.#spare].map(
-      (process) =>
-        new Promise<void>((resolve) => {
-          if (process === undefined || process.child.pid === undefined) return resolve();
-          process.child.on('close', () => resolve());
-          process.input.end();
-        }),
-    );
+    const ended = this.#all().map((process) => process.close());
     this.#process = undefined;
     this.#spare = undefined;
+    this.#renewed.clear();
     await Promise.all(ended);
   }
 
-  #spawn(): Process {
-    const child = launchUrgent(['-force', '-batch', '-'], ['pipe', 'ignore', 'pipe']);
-    const process: Process = { child, input: child.stdin as Writable, lines: 0, reached: 0, complaint: '' };
-    const splitter = new LineSplitter();
-    // EPIPE of a process that died: its end is told by `close`.
-    process.input.on('error', () => undefined);
-    (child.stderr as Readable).setEncoding('utf8').on('data', (text: string) => {
-      splitter.push(text, (line) => this.#hear(process, line));
-      this.#complete(process);
-    });
-    child.on('error', (error) => this.#options.onWarning(`ip cannot be started: ${error.message}`));
-    child.on('close', (status) => this.#mourn(process, status));
-    if (this.#options.warmUp !== undefined) {
-      process.input.write(`${this.#options.warmUp}\n`);
-      process.lines++;
-    }
-    return process;
+  #spawn(): IpProcess {
+    return new IpProcess(this.#hearing);
   }
 
-  /** One line of stderr. */
-  #hear(process: Process, line: string): void {
-    if (!line.startsWith('Command failed -:')) {
-      if (!line.startsWith('Object "marpd-barrier"')) {
-        process.complaint = process.complaint === '' ? line : `${process.complaint}; ${line}`;
-      }
-      return;
+  #noteFailure(process: IpProcess, at: number, complaint: string): void {
+    if (complaint === '') return;
+    if (process === this.#process) this.#blame(at, complaint);
+    if (at === 1 && this.#options.warmUp !== undefined && complaint.includes('not permitted')) {
+      this.#options.onDenied?.(complaint);
     }
-    const at = Number(line.slice('Command failed -:'.length));
-    process.reached = at;
-    if (process.complaint !== '' && process === this.#process) this.#blame(at, process.complaint);
-    if (at === 1 && this.#options.warmUp !== undefined && process.complaint.includes('not permitted')) {
-      this.#options.onDenied?.(process.complaint);
-    }
-    process.complaint = '';
   }
 
   #blame(line: number, complaint: string): void {
@@ -276,7 +257,7 @@ export class IpBatch {
   }
 
   /** Hands over the outcome of every job whose last line was reached. */
-  #complete(process: Process): void {
+  #complete(process: IpProcess): void {
     if (process !== this.#process) return;
     let job = this.#sent[this.#head];
     while (job !== undefined && this.#lastLine(job) <= process.reached) {
@@ -312,10 +293,12 @@ export class IpBatch {
     for (const resolve of waiting) resolve();
   }
 
-  #mourn(process: Process, status: number | null): void {
-    if (process === this.#spare) {
-      this.#spare = undefined;
+  #mourn(process: IpProcess, status: number | null): void {
+    if (process === this.#spare || this.#renewed.delete(process)) {
+      if (process === this.#spare) this.#spare = undefined;
       if (!this.#closing) this.#options.onWarning(`the spare ip process ended (status ${status})`);
+      // Awaited.
+      if (this.#process === undefined && this.#restart === undefined) this.#replace();
     }
     if (process !== this.#process) return;
     this.#process = undefined;
@@ -333,7 +316,7 @@ export class IpBatch {
   }
 
   /** What the dead process did not acknowledge is lost, but for the command that it died of, if that is known. */
-  #bury(process: Process): void {
+  #bury(process: IpProcess): void {
     const orphans = this.#sent.slice(this.#head);
     let first = true;
     for (const job of orphans) {
@@ -358,15 +341,23 @@ export class IpBatch {
     if (this.#closing) return;
     const delay = BACK_OFF_MS[Math.min(this.#deathsInARow, BACK_OFF_MS.length - 1)] as number;
     const take = () => {
-      this.#process = this.#spare ?? this.#spawn();
+      this.#restart = undefined;
+      const spare = this.#spare;
       this.#spare = undefined;
-      // Not in the same turn: what waits for the process goes first.
-      setImmediate(() => {
-        if (!this.#closing && this.#deathsInARow < 3) this.#spare ??= this.#spawn();
-      });
-      this.flush();
+      if (spare !== undefined) this.#appoint(spare);
+      else if (this.#renewed.size === 0) this.#appoint(this.#spawn());
     };
     if (delay === 0) take();
     else this.#restart = setTimeout(take, delay);
+  }
+
+  #appoint(process: IpProcess): void {
+    this.#process = process;
+    // Not in the same turn: what waits for the process goes first.
+    setImmediate(() => {
+      if (this.#closing || this.#deathsInARow >= 3 || this.#renewed.size > 0) return;
+      this.#spare ??= this.#spawn();
+    });
+    this.flush();
   }
 }

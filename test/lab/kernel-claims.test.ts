@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { treeOf } from '../bench/processes.js';
 import type { IfIndex } from '../../src/mobility/events.js';
 import { formatIp, formatMac } from '../../src/wire/addresses.js';
 import {
@@ -234,8 +235,10 @@ describe('claims (DESIGN 3.2, 3.3)', () => {
     const killer = setInterval(() => {
       const pid = room.claims.batch.pids[0];
       if (pid === undefined || kills >= (soak ? 100 : 10)) return;
+      // Its shell, or ip itself.
+      const tree = treeOf(pid);
       try {
-        process.kill(pid, 'SIGKILL');
+        process.kill(tree[kills % tree.length] as number, 'SIGKILL');
         kills++;
       } catch {
         // killed before, and its end is not known yet
