@@ -1,4 +1,4 @@
-import { BARRIER, IpProcess, type IpProcessOptions } from './ip-process.js';
+import { IpProcess, type IpProcessOptions, type Job, type Outcomes } from './ip-process.js';
 
 /**
  * The long-lived `ip -force -batch -`: commands go in line by line, and only failures come out.
@@ -13,27 +13,10 @@ import { BARRIER, IpProcess, type IpProcessOptions } from './ip-process.js';
  * - The name of a device is looked up once and remembered with its index, so an instance must not outlive the
  *   meaning of a name: `renew()`.
  * - Every command that succeeds leaks a page (`ip -batch` of 180,000 commands: 768 MB), so an instance is replaced
- *   after some thousands of lines, if possible at a quiet moment. A spare is ready: that costs one round trip. The old
- *   one is ended by a syntax error, and its shell starts the next spare: a fork of ours would take 10 ms and more (and
- *   the pages that we touch first thereafter), for which newcomers would wait.
+ *   after some thousands of lines, if possible at a quiet moment. A spare takes over at once, while the old one
+ *   finishes its work. Then that is ended by a syntax error, and its shell starts the next spare: a fork of ours would
+ *   take 10 ms and more (and the pages that we touch first thereafter), for which newcomers would wait.
  */
-
-/** The outcome of one command: undefined when the kernel did it, its refusal, or LOST. */
-export type Outcome = string | undefined;
-/** By position of the command; a shorter or empty array means that the others succeeded. */
-export type Outcomes = readonly Outcome[];
-
-/** The process ended before it said anything about the command: it may or may not have been carried out. */
-export const LOST = 'lost: the ip process ended';
-
-interface Job {
-  readonly commands: readonly string[];
-  readonly done: ((outcomes: Outcomes) => void) | undefined;
-  readonly fenced: boolean;
-  /** Line of the first command, counted from 1 in the life of a process. */
-  firstLine: number;
-  outcomes: Outcome[] | undefined;
-}
 
 export interface BatchOptions {
   readonly onWarning: (message: string) => void;
@@ -47,9 +30,6 @@ export interface BatchOptions {
   readonly onProgress?: (() => void) | undefined;
 }
 
-const NO_FAILURES: Outcomes = [];
-/** Commands between two barriers of one flush: how far behind an acknowledgement may be. */
-const BARRIER_EVERY = 64;
 /** Lines after which a process is replaced, when nothing was asked of it for a while and when something was: 16 MiB. */
 const QUIET_LIFE_LINES = 1024;
 const BUSY_LIFE_LINES = 4096;
@@ -62,14 +42,12 @@ export class IpBatch {
   #process: IpProcess | undefined;
   /** Started ahead, with no names remembered yet. */
   #spare: IpProcess | undefined;
+  /** Relieved ones: they finish their work, and then their `ip` is replaced. */
+  readonly #relieved = new Set<IpProcess>();
   /** Those whose `ip` is being replaced: the next spares. */
   readonly #renewed = new Set<IpProcess>();
   #unsent: Job[] = [];
   #unsentCommands = 0;
-  /** Written and not acknowledged, oldest first from `#head` on. */
-  #sent: Job[] = [];
-  #head = 0;
-  #sentCommands = 0;
   #turnScheduled = false;
   #renewing = false;
   #closing = false;
@@ -85,8 +63,11 @@ export class IpBatch {
     this.#options = options;
     this.#hearing = {
       warmUp: options.warmUp,
-      onFailure: (process, at, complaint) => this.#noteFailure(process, at, complaint),
-      onPause: (process) => this.#complete(process),
+      onDenied: (refusal) => options.onDenied?.(refusal),
+      onProgress: (finished) => {
+        if (finished) this.#deathsInARow = 0;
+        this.#settle();
+      },
       onRenewed: (process) => this.#welcome(process),
       onEnd: (process, status) => this.#mourn(process, status),
       onError: (error) => options.onWarning(`ip cannot be started: ${error.message}`),
@@ -100,6 +81,12 @@ export class IpBatch {
     return this.#unsentCommands + this.#sentCommands;
   }
 
+  get #sentCommands(): number {
+    let sum = this.#process?.outstanding ?? 0;
+    for (const { outstanding } of this.#relieved) sum += outstanding;
+    return sum;
+  }
+
   /** Process ids of the shells, for tests. */
   get pids(): number[] {
     return this.#all().flatMap(({ pid }) => pid ?? []);
@@ -107,7 +94,7 @@ export class IpBatch {
 
   /**
    * Queues commands; they go out together with the others of this turn of the event loop. `done` is called once,
-   * after all of them, in the order of submission.
+   * after all of them.
    */
   submit(commands: readonly string[], done?: (outcomes: Outcomes) => void): void {
     this.#enqueue({ commands, done, fenced: false, firstLine: 0, outcomes: undefined });
@@ -134,30 +121,11 @@ export class IpBatch {
   flush(): void {
     const process = this.#process;
     if (process === undefined || this.#renewing || this.#unsent.length === 0) return;
-    let text = '';
-    let sinceBarrier = 0;
-    const barrier = () => {
-      text += `${BARRIER}\n`;
-      process.lines++;
-      sinceBarrier = 0;
-    };
-    for (const job of this.#unsent) {
-      job.firstLine = process.lines + 1;
-      for (const line of job.commands) {
-        text += `${line}\n`;
-        process.lines++;
-        sinceBarrier++;
-        if (job.fenced) barrier();
-      }
-      if (sinceBarrier >= BARRIER_EVERY) barrier();
-      this.#sent.push(job);
-    }
-    if (sinceBarrier > 0) barrier();
-    this.#sentCommands += this.#unsentCommands;
-    this.#unsentCommands = 0;
+    const jobs = this.#unsent;
     this.#unsent = [];
-    process.write(text);
-    if (process.lines > BUSY_LIFE_LINES) this.renew();
+    this.#unsentCommands = 0;
+    process.send(jobs);
+    if (process.lines > BUSY_LIFE_LINES) this.#relieve();
   }
 
   /** From here on the names of devices mean what they mean now. Commands already submitted are carried out before. */
@@ -168,28 +136,31 @@ export class IpBatch {
     this.#renewIfDone();
   }
 
-  /** An old process is replaced when it has had nothing to do for QUIET_MS. */
-  #awaitQuiet(): void {
-    const process = this.#process;
-    if (process === undefined || process.lines < QUIET_LIFE_LINES || this.#closing) return;
-    const { lines } = process;
-    this.#quiet ??= setTimeout(() => {
-      this.#quiet = undefined;
-      if (process !== this.#process) return;
-      if (process.lines === lines) this.renew();
-      else this.#awaitQuiet();
-    }, QUIET_MS).unref();
-  }
-
   #renewIfDone(): void {
     if (!this.#renewing || this.#sentCommands > 0 || this.#process === undefined) return;
     this.#renewing = false;
     const old = this.#process;
     this.#process = undefined;
-    this.#renewed.add(old);
-    old.renew();
+    this.#relieved.add(old);
     // The spare may have been started before the name changed, but it has not looked up any.
     this.#replace();
+    this.#retire(old);
+  }
+
+  /** The spare goes on at once. When there is none yet, the old one does. */
+  #relieve(): void {
+    const old = this.#process;
+    if (old === undefined || this.#spare === undefined || this.#closing) return;
+    this.#relieved.add(old);
+    this.#appoint(this.#spare);
+    this.#retire(old);
+  }
+
+  /** A relieved one that has finished its work. */
+  #retire(process: IpProcess): void {
+    if (process.outstanding > 0 || this.#closing || !this.#relieved.delete(process)) return;
+    this.#renewed.add(process);
+    process.renew();
   }
 
   #welcome(process: IpProcess): void {
@@ -199,8 +170,22 @@ export class IpBatch {
     else void process.close();
   }
 
+  /** An old process is replaced when it has had nothing to do for QUIET_MS. */
+  #awaitQuiet(): void {
+    const process = this.#process;
+    if (process === undefined || process.lines < QUIET_LIFE_LINES || this.#closing) return;
+    const { lines } = process;
+    this.#quiet ??= setTimeout(() => {
+      this.#quiet = undefined;
+      if (process !== this.#process) return;
+      if (process.lines === lines) this.#relieve();
+      else this.#awaitQuiet();
+    }, QUIET_MS).unref();
+  }
+
   #all(): IpProcess[] {
-    return [this.#process, this.#spare, ...this.#renewed].filter((process) => process !== undefined);
+    const all = [this.#process, this.#spare, ...this.#relieved, ...this.#renewed];
+    return all.filter((process) => process !== undefined);
   }
 
   /** Resolves when everything submitted so far was carried out or refused. */
@@ -224,6 +209,7 @@ export class IpBatch {
     const ended = this.#all().map((process) => process.close());
     this.#process = undefined;
     this.#spare = undefined;
+    this.#relieved.clear();
     this.#renewed.clear();
     await Promise.all(ended);
   }
@@ -232,56 +218,8 @@ export class IpBatch {
     return new IpProcess(this.#hearing);
   }
 
-  #noteFailure(process: IpProcess, at: number, complaint: string): void {
-    if (complaint === '') return;
-    if (process === this.#process) this.#blame(at, complaint);
-    if (at === 1 && this.#options.warmUp !== undefined && complaint.includes('not permitted')) {
-      this.#options.onDenied?.(complaint);
-    }
-  }
-
-  #blame(line: number, complaint: string): void {
-    for (let i = this.#head; i < this.#sent.length; i++) {
-      const job = this.#sent[i] as Job;
-      if (job.firstLine > line) return; // a barrier, or the warm-up
-      const index = job.fenced ? (line - job.firstLine) / 2 : line - job.firstLine;
-      if (index >= job.commands.length) continue;
-      job.outcomes ??= [];
-      job.outcomes[index] = complaint;
-      return;
-    }
-  }
-
-  #lastLine(job: Job): number {
-    return job.firstLine + (job.fenced ? 2 : 1) * (job.commands.length - 1);
-  }
-
-  /** Hands over the outcome of every job whose last line was reached. */
-  #complete(process: IpProcess): void {
-    if (process !== this.#process) return;
-    let job = this.#sent[this.#head];
-    while (job !== undefined && this.#lastLine(job) <= process.reached) {
-      this.#deathsInARow = 0;
-      this.#finish(job, job.outcomes ?? NO_FAILURES);
-      job = this.#sent[this.#head];
-    }
-    this.#settle();
-  }
-
-  #finish(job: Job, outcomes: Outcomes): void {
-    this.#sent[this.#head++] = undefined as never;
-    this.#sentCommands -= job.commands.length;
-    if (this.#head === this.#sent.length) {
-      this.#sent = [];
-      this.#head = 0;
-    } else if (this.#head >= 4096) {
-      this.#sent = this.#sent.slice(this.#head);
-      this.#head = 0;
-    }
-    job.done?.(outcomes);
-  }
-
   #settle(): void {
+    for (const process of this.#relieved) this.#retire(process);
     this.#renewIfDone();
     this.#awaitQuiet();
     this.#options.onProgress?.();
@@ -294,47 +232,30 @@ export class IpBatch {
   }
 
   #mourn(process: IpProcess, status: number | null): void {
-    if (process === this.#spare || this.#renewed.delete(process)) {
-      if (process === this.#spare) this.#spare = undefined;
-      if (!this.#closing) this.#options.onWarning(`the spare ip process ended (status ${status})`);
-      // Awaited.
-      if (this.#process === undefined && this.#restart === undefined) this.#replace();
-    }
-    if (process !== this.#process) return;
-    this.#process = undefined;
-    this.#renewing = false;
+    if (process === this.#process) {
+      this.#process = undefined;
+      this.#renewing = false;
+      this.#deathsInARow++;
+    } else if (!this.#relieved.delete(process)) return this.#mournSpare(process, status);
     this.deaths++;
-    this.#deathsInARow++;
     // Status 2 is a refused `neigh` command: its job is told.
     if (status !== 2) {
       const why = process.complaint === '' ? '' : `: ${process.complaint}`;
       this.#options.onWarning(`the ip process ended (status ${status})${why}; it is restarted`);
     }
-    this.#bury(process);
-    this.#replace();
+    process.bury();
+    this.#settle();
+    if (this.#process === undefined) this.#replace();
     this.#options.onDeath?.();
   }
 
-  /** What the dead process did not acknowledge is lost, but for the command that it died of, if that is known. */
-  #bury(process: IpProcess): void {
-    const orphans = this.#sent.slice(this.#head);
-    let first = true;
-    for (const job of orphans) {
-      const stride = job.fenced ? 2 : 1;
-      const outcomes = job.commands.map((_, index): Outcome => {
-        const line = job.firstLine + stride * index;
-        if (line <= process.reached) return job.outcomes?.[index];
-        // Fenced: the line behind the last barrier is the one that ended the process.
-        if (first && job.fenced && process.complaint !== '') {
-          first = false;
-          return process.complaint;
-        }
-        first = false;
-        return LOST;
-      });
-      this.#finish(job, outcomes);
-    }
-    this.#settle();
+  #mournSpare(process: IpProcess, status: number | null): void {
+    if (process === this.#spare) this.#spare = undefined;
+    else if (!this.#renewed.delete(process)) return;
+    if (this.#closing) return;
+    this.#options.onWarning(`the spare ip process ended (status ${status})`);
+    // Awaited.
+    if (this.#process === undefined && this.#restart === undefined) this.#replace();
   }
 
   #replace(): void {
@@ -342,9 +263,7 @@ export class IpBatch {
     const delay = BACK_OFF_MS[Math.min(this.#deathsInARow, BACK_OFF_MS.length - 1)] as number;
     const take = () => {
       this.#restart = undefined;
-      const spare = this.#spare;
-      this.#spare = undefined;
-      if (spare !== undefined) this.#appoint(spare);
+      if (this.#spare !== undefined) this.#appoint(this.#spare);
       else if (this.#renewed.size === 0) this.#appoint(this.#spawn());
     };
     if (delay === 0) take();
@@ -352,10 +271,11 @@ export class IpBatch {
   }
 
   #appoint(process: IpProcess): void {
+    if (process === this.#spare) this.#spare = undefined;
     this.#process = process;
     // Not in the same turn: what waits for the process goes first.
     setImmediate(() => {
-      if (this.#closing || this.#deathsInARow >= 3 || this.#renewed.size > 0) return;
+      if (this.#closing || this.#deathsInARow >= 3 || this.#relieved.size + this.#renewed.size > 0) return;
       this.#spare ??= this.#spawn();
     });
     this.flush();

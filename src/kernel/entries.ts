@@ -1,6 +1,6 @@
 import type { ClaimAge, IfIndex } from '../mobility/events.js';
 import type { Ip } from '../wire/addresses.js';
-import { LOST, type Outcomes } from './batch.js';
+import { LOST, type Outcomes } from './ip-process.js';
 import type { Queued } from './lanes.js';
 import { type Claim, GHOST, type Holding, type Occupant, type Step } from './plan.js';
 

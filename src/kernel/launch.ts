@@ -14,6 +14,13 @@ let confinement: 'full' | 'mortal' | 'none' | undefined;
 const REAL_TIME = ['chrt', '--rr', '1'] as const;
 let mayBeRealTime: boolean | undefined;
 
+/**
+ * For a reader behind a pipe: woken for every line it would take the processor from whoever writes the next one, 28,000
+ * times in a burst of 50,000 newcomers. This way it has its turn when the writer has had its own.
+ */
+const PATIENT = ['chrt', '--batch', '0'] as const;
+let mayBePatient: boolean | undefined;
+
 function setprivArguments(privilege: Privilege): string[] {
   const kept = privilege === 'none' ? '-all' : `-all,+${privilege}`;
   return [
@@ -35,21 +42,20 @@ function probeConfinement(): 'full' | 'mortal' | 'none' {
   return works('setpriv', '--pdeathsig=KILL') ? 'mortal' : 'none';
 }
 
-/** Needs CAP_SYS_NICE or RLIMIT_RTPRIO. */
-function probeRealTime(): boolean {
-  const [chrt, ...priority] = REAL_TIME;
-  return works(chrt, ...priority);
+/** Needs chrt, and for the real-time priority CAP_SYS_NICE or RLIMIT_RTPRIO. */
+function mayRunAs([chrt, ...policy]: readonly [string, ...string[]]): boolean {
+  return works(chrt, ...policy);
 }
 
-function command(tool: string, args: readonly string[], privilege: Privilege): [string, string[]] {
+function command(tool: string, args: readonly string[], privilege: Privilege): [string, ...string[]] {
   confinement ??= probeConfinement();
   switch (confinement) {
     case 'full':
-      return ['setpriv', [...setprivArguments(privilege), tool, ...args]];
+      return ['setpriv', ...setprivArguments(privilege), tool, ...args];
     case 'mortal':
-      return ['setpriv', ['--pdeathsig=KILL', tool, ...args]];
+      return ['setpriv', '--pdeathsig=KILL', tool, ...args];
     case 'none':
-      return [tool, [...args]];
+      return [tool, ...args];
   }
 }
 
@@ -59,21 +65,30 @@ function environment(): NodeJS.ProcessEnv {
 }
 
 /**
- * Starts a tool of iproute2, or one that reads what it says, that cannot outlive the daemon: a monitor would otherwise
- * linger until it next writes. It gets a session of its own, so that Ctrl-C on a terminal reaches only the daemon,
- * which still needs it to withdraw its routes.
+ * Starts a tool of iproute2 that cannot outlive the daemon: a monitor would otherwise linger until it next writes. It
+ * gets a session of its own, so that Ctrl-C on a terminal reaches only the daemon, which still needs it to withdraw
+ * its routes.
  */
 export function launch(
-  tool: 'ip' | 'bridge' | 'grep',
+  tool: 'ip' | 'bridge',
   args: readonly string[],
   privilege: Privilege,
   stdio: StdioOptions,
 ): ChildProcess {
-  const [file, argv] = command(tool, args, privilege);
-  return spawn(file, argv, { stdio, detached: true, env: environment() });
+  return start(command(tool, args, privilege), stdio);
 }
 
-/** What the shell of `launchUrgent` says when it has started the next `ip`. */
+/** The same for a tool that reads what another one says. */
+export function launchReader(tool: 'grep', args: readonly string[], stdio: StdioOptions): ChildProcess {
+  mayBePatient ??= mayRunAs(PATIENT);
+  return start([...(mayBePatient ? PATIENT : []), ...command(tool, args, 'none')], stdio);
+}
+
+function start([file, ...args]: readonly string[], stdio: StdioOptions): ChildProcess {
+  return spawn(file as string, args, { stdio, detached: true, env: environment() });
+}
+
+/** What the shell of `launchBatch` says when it has started the next `ip`. */
 export const RENEWED = 'marpd-renewed';
 
 /**
@@ -82,11 +97,9 @@ export const RENEWED = 'marpd-renewed';
  * hosts needs to fork. Any other end is its end, too.
  */
 export function launchBatch(stdio: StdioOptions): ChildProcess {
-  mayBeRealTime ??= probeRealTime();
+  mayBeRealTime ??= mayRunAs(REAL_TIME);
   const script = `while ip -force -batch -; s=$?; [ $s = 255 ]; do echo ${RENEWED} >&2; done; exit $s`;
-  const [file, argv] = command('sh', ['-c', script], 'net_admin');
-  const [first, ...rest] = [...(mayBeRealTime ? REAL_TIME : []), file, ...argv] as [string, ...string[]];
-  return spawn(first, rest, { stdio, detached: true, env: environment() });
+  return start([...(mayBeRealTime ? REAL_TIME : []), ...command('sh', ['-c', script], 'net_admin')], stdio);
 }
 
 export interface Finished {
@@ -98,7 +111,7 @@ export interface Finished {
 
 /** Runs a tool to its end, for the rare one-shot at start and stop. Blocks; never throws. */
 export function runTool(tool: 'ip' | 'bridge', args: readonly string[]): Finished {
-  const [file, argv] = command(tool, args, 'net_admin');
+  const [file, ...argv] = command(tool, args, 'net_admin');
   const { status, stdout, stderr, error } = spawnSync(file, argv, {
     encoding: 'utf8',
     maxBuffer: 1 << 26,

@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import type { Readable } from 'node:stream';
-import { launch } from './launch.js';
+import { launchReader } from './launch.js';
 
 /**
  * Our own routes and neighbour entries come back from the kernel as news, two lines for each newcomer. A daemon that
@@ -13,7 +13,7 @@ export function withoutOwn(lines: Readable, protocol: number): ChildProcess {
   const neighbour = `^[^D].* extern_learn PERMANENT proto ${protocol} `;
   const route = `^[^D].* table [0-9]+ proto ${protocol} `;
   const args = ['--text', '--line-buffered', '--invert-match', '-E', '-e', neighbour, '-e', route];
-  const filter = launch('grep', args, 'none', [lines, 'pipe', 'ignore']);
+  const filter = launchReader('grep', args, [lines, 'pipe', 'ignore']);
   // Ours is one end too many: when the filter dies, the monitor must notice.
   lines.destroy();
   return filter;

@@ -1,7 +1,8 @@
 import type { IfIndex } from '../mobility/events.js';
 import type { Ip } from '../wire/addresses.js';
-import { IpBatch, type Outcomes } from './batch.js';
+import { IpBatch } from './batch.js';
 import { type Entry, noteOutcomes } from './entries.js';
+import type { Outcomes } from './ip-process.js';
 import { BULK_RETRY_MS, BulkTurns, type Lane, Lanes } from './lanes.js';
 import { GHOST, type Slots, type Step, commandFor, planSteps } from './plan.js';
 

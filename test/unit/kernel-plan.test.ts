@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { LOST } from '../../src/kernel/batch.js';
+import { LOST } from '../../src/kernel/ip-process.js';
 import { Entries, type Entry, noteOutcomes } from '../../src/kernel/entries.js';
 import { BulkTurns, Lanes, type Queued } from '../../src/kernel/lanes.js';
 import {
