@@ -1,4 +1,4 @@
-import { IpProcess, type IpProcessOptions, type Job, type Outcomes } from './ip-process.js';
+import { IpProcess, type IpProcessOptions, type Job, type Outcomes, STATUS_REFUSED } from './ip-process.js';
 
 /**
  * The long-lived `ip -force -batch -`: commands go in line by line, and only failures come out.
@@ -34,6 +34,7 @@ export interface BatchOptions {
 const QUIET_LIFE_LINES = 1024;
 const BUSY_LIFE_LINES = 4096;
 const QUIET_MS = 250;
+const PROVISION_MS = 1000;
 const BACK_OFF_MS = [0, 0, 0, 50, 200, 1000, 5000];
 
 export class IpBatch {
@@ -53,6 +54,7 @@ export class IpBatch {
   #closing = false;
   #deathsInARow = 0;
   #restart: NodeJS.Timeout | undefined;
+  #provision: NodeJS.Timeout | undefined;
   /** Set while a process is old enough to be replaced as soon as it is quiet. */
   #quiet: NodeJS.Timeout | undefined;
   #idle: (() => void)[] = [];
@@ -130,16 +132,17 @@ export class IpBatch {
 
   /** From here on the names of devices mean what they mean now. Commands already submitted are carried out before. */
   renew(): void {
-    if (this.#renewing) return;
+    // The next one knows no names yet.
+    if (this.#renewing || this.#process === undefined) return;
     this.flush();
     this.#renewing = true;
     this.#renewIfDone();
   }
 
   #renewIfDone(): void {
-    if (!this.#renewing || this.#sentCommands > 0 || this.#process === undefined) return;
-    this.#renewing = false;
     const old = this.#process;
+    if (!this.#renewing || this.#sentCommands > 0 || old === undefined) return;
+    this.#renewing = false;
     this.#process = undefined;
     this.#relieved.add(old);
     // The spare may have been started before the name changed, but it has not looked up any.
@@ -150,7 +153,8 @@ export class IpBatch {
   /** The spare goes on at once. When there is none yet, the old one does. */
   #relieve(): void {
     const old = this.#process;
-    if (old === undefined || this.#spare === undefined || this.#closing) return;
+    if (old === undefined || this.#closing) return;
+    if (this.#spare === undefined) return this.#provideSoon();
     this.#relieved.add(old);
     this.#appoint(this.#spare);
     this.#retire(old);
@@ -164,7 +168,7 @@ export class IpBatch {
   }
 
   #welcome(process: IpProcess): void {
-    this.#renewed.delete(process);
+    if (!this.#renewed.delete(process) || this.#closing) return;
     if (this.#process === undefined && this.#restart === undefined) this.#appoint(process);
     else if (this.#spare === undefined) this.#spare = process;
     else void process.close();
@@ -206,6 +210,7 @@ export class IpBatch {
     this.#closing = true;
     clearTimeout(this.#restart);
     clearTimeout(this.#quiet);
+    clearTimeout(this.#provision);
     const ended = this.#all().map((process) => process.close());
     this.#process = undefined;
     this.#spare = undefined;
@@ -238,14 +243,15 @@ export class IpBatch {
       this.#deathsInARow++;
     } else if (!this.#relieved.delete(process)) return this.#mournSpare(process, status);
     this.deaths++;
-    // Status 2 is a refused `neigh` command: its job is told.
-    if (status !== 2) {
+    // A refused command: its job is told.
+    if (status !== STATUS_REFUSED) {
       const why = process.complaint === '' ? '' : `: ${process.complaint}`;
       this.#options.onWarning(`the ip process ended (status ${status})${why}; it is restarted`);
     }
-    process.bury();
+    process.bury(status);
     this.#settle();
-    if (this.#process === undefined) this.#replace();
+    this.#replaceIfMissing();
+    this.#provideSoon();
     this.#options.onDeath?.();
   }
 
@@ -254,7 +260,11 @@ export class IpBatch {
     else if (!this.#renewed.delete(process)) return;
     if (this.#closing) return;
     this.#options.onWarning(`the spare ip process ended (status ${status})`);
-    // Awaited.
+    this.#replaceIfMissing();
+    this.#provideSoon();
+  }
+
+  #replaceIfMissing(): void {
     if (this.#process === undefined && this.#restart === undefined) this.#replace();
   }
 
@@ -274,10 +284,23 @@ export class IpBatch {
     if (process === this.#spare) this.#spare = undefined;
     this.#process = process;
     // Not in the same turn: what waits for the process goes first.
-    setImmediate(() => {
-      if (this.#closing || this.#deathsInARow >= 3 || this.#relieved.size + this.#renewed.size > 0) return;
-      this.#spare ??= this.#spawn();
-    });
+    setImmediate(() => this.#provide());
     this.flush();
+  }
+
+  /** A spare, unless one is on its way or they die as soon as they are born. */
+  #provide(): void {
+    const isOnItsWay = this.#relieved.size + this.#renewed.size > 0;
+    if (this.#closing || this.#process === undefined || this.#deathsInARow >= 3 || isOnItsWay) return;
+    this.#spare ??= this.#spawn();
+  }
+
+  /** For one that died. */
+  #provideSoon(): void {
+    if (this.#spare !== undefined || this.#closing) return;
+    this.#provision ??= setTimeout(() => {
+      this.#provision = undefined;
+      this.#provide();
+    }, PROVISION_MS).unref();
   }
 }

@@ -29,10 +29,13 @@ export interface IpProcessOptions {
   onProgress(finished: boolean): void;
   /** After `renew`: the next `ip` is there. */
   onRenewed(process: IpProcess): void;
-  /** It ended by itself; its jobs are still to be buried. Status 2: a refused `neigh` command. */
+  /** It ended by itself; its jobs are still to be buried. */
   onEnd(process: IpProcess, status: number | null): void;
   onError(error: Error): void;
 }
+
+/** Exit status after a refused `neigh` command. */
+export const STATUS_REFUSED = 2;
 
 const BARRIER = 'marpd-barrier';
 /** An incomplete command. */
@@ -127,9 +130,12 @@ export class IpProcess {
     });
   }
 
-  /** It has ended. What it did not acknowledge is lost, but for the command that it died of, if that is known. */
-  bury(): void {
-    let first = true;
+  /**
+   * It has ended with this status. What it did not acknowledge is lost, but for the command that it died of, if that is
+   * known. The shell has something to say of a killed `ip`, too.
+   */
+  bury(status: number | null): void {
+    let first = status === STATUS_REFUSED || this.#failed;
     for (const job of this.#sent.slice(this.#head)) {
       const stride = job.fenced ? 2 : 1;
       const outcomes = job.commands.map((_, index): Outcome => {

@@ -94,11 +94,14 @@ export const RENEWED = 'marpd-renewed';
 /**
  * Starts `ip -force -batch -` before everybody else where that is allowed, and another one on the same pipe each time
  * that it ended with status 255: a syntax error. A shell does that in a tenth of the time that a daemon with 100,000
- * hosts needs to fork. Any other end is its end, too.
+ * hosts needs to fork. Any other end is its end, too, and its end is that of its `ip`: one that outlived the daemon
+ * would carry out the last line as far as that was written.
  */
 export function launchBatch(stdio: StdioOptions): ChildProcess {
   mayBeRealTime ??= mayRunAs(REAL_TIME);
-  const script = `while ip -force -batch -; s=$?; [ $s = 255 ]; do echo ${RENEWED} >&2; done; exit $s`;
+  confinement ??= probeConfinement();
+  const mortal = confinement === 'none' ? '' : 'setpriv --pdeathsig=KILL ';
+  const script = `while ${mortal}ip -force -batch -; s=$?; [ $s = 255 ]; do echo ${RENEWED} >&2; done; exit $s`;
   return start([...(mayBeRealTime ? REAL_TIME : []), ...command('sh', ['-c', script], 'net_admin')], stdio);
 }
 

@@ -76,6 +76,20 @@ describe('the co-process (DESIGN 5.4)', () => {
       ip('route flush proto 44');
     }
     assert.equal(batch.deaths, 2);
+    // Its shell says why it ended; that is no refusal of the command that was never read.
+    const present = treeOf(batch.pids[0] as number)[1] as number;
+    process.kill(present, 'SIGSTOP');
+    const unread = ask(batch, [add(5), add(6)], true);
+    await wait(50);
+    process.kill(present, 'SIGKILL');
+    assert.deepEqual(await unread, [LOST, LOST]);
+    // After three deaths in a row there is no spare until something worked; one that died has a successor.
+    assert.deepEqual(await ask(batch, [add(5)]), []);
+    await until('a spare', () => batch.pids.length === 2);
+    const [, spare] = batch.pids as [number, number];
+    process.kill(spare, 'SIGKILL');
+    await until('another spare', () => batch.pids.length === 2 && !batch.pids.includes(spare));
+    assert.equal(batch.deaths, 3);
     // Of what stands behind it in the pipe the next ip carries out a part, before its shell is killed: nobody knows which.
     const behind = Array.from({ length: 2000 }, (_, n) => add(100 + n));
     const [wrong, ...rest] = await Promise.all([
@@ -84,7 +98,7 @@ describe('the co-process (DESIGN 5.4)', () => {
     ]);
     assert.deepEqual(wrong, [LOST]);
     assert.ok(rest.every((outcome) => outcome[0] === LOST));
-    assert.equal(batch.deaths, 3);
+    assert.equal(batch.deaths, 4);
     await wait(100);
     ip('route flush proto 44');
     assert.deepEqual(await ask(batch, [add(7)]), []);
