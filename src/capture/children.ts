@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import type { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import type { IfIndex } from '../mobility/events.js';
-import { FLOOD_ARGUMENT, STRAYS_ARGUMENT, childEnvironment, childLaunches, hurry } from './launch.js';
+import { FLOOD_ARGUMENT, childEnvironment, childLaunches, hurry } from './launch.js';
 import { Lifeline } from './lifeline.js';
 import { Orders } from './orders.js';
 import { READY, UNUSABLE, decodeText } from './protocol.js';
@@ -64,7 +64,7 @@ export class Children {
       env: childEnvironment(),
       stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
     });
-    if (task !== STRAYS_ARGUMENT) hurry(process.pid);
+    if (task === undefined) hurry(process.pid);
     const lifeline = new Lifeline(
       process.stdio[3] as Socket,
       (kind, iface, payload) => this.#onRecord(child, kind, iface, payload),
