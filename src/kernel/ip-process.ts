@@ -74,7 +74,7 @@ export class IpProcess {
       this.#complete();
     });
     this.#child.on('error', (error) => options.onError(error));
-    // A shell that was killed leaves an `ip` behind, which ends with its input.
+    // Where nothing kills the `ip` of a shell that was killed, it ends with its input.
     this.#child.on('exit', () => this.#input.destroy());
     this.#child.on('close', (status) => options.onEnd(this, status));
     this.#begin();
@@ -135,18 +135,18 @@ export class IpProcess {
    * known. The shell has something to say of a killed `ip`, too.
    */
   bury(status: number | null): void {
-    let first = status === STATUS_REFUSED || this.#failed;
+    let unexplained = status === STATUS_REFUSED || this.#failed;
     for (const job of this.#sent.slice(this.#head)) {
       const stride = job.fenced ? 2 : 1;
       const outcomes = job.commands.map((_, index): Outcome => {
         const line = job.firstLine + stride * index;
         if (line <= this.#reached) return job.outcomes?.[index];
         // Fenced: the line behind the last barrier is the one that ended the process.
-        if (first && job.fenced && this.#complaint !== '') {
-          first = false;
+        if (unexplained && job.fenced && this.#complaint !== '') {
+          unexplained = false;
           return this.#complaint;
         }
-        first = false;
+        unexplained = false;
         return LOST;
       });
       this.#finish(job, outcomes);

@@ -93,9 +93,9 @@ export class Kernel {
       indexOf: (dev) => this.#watch.links.indexOf(dev),
       foreignNeighbour: (ip, dev) => {
         const iface = this.#watch.links.indexOf(dev);
-        return iface !== undefined && this.#watch.hasForeignNeighbour(ip, iface);
+        return iface !== undefined && this.#watch.foreign.has(ip, iface);
       },
-      foreignMac: (ip, iface) => this.#watch.foreignMac(ip, iface),
+      foreignMac: (ip, iface) => this.#watch.foreign.macOf(ip, iface),
     });
     this.#echo = new Echo({
       onReply: (ip, rttMs) => onEvent({ kind: 'echo-reply', ip, rttMs }),

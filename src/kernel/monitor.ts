@@ -2,9 +2,10 @@ import type { ChildProcess } from 'node:child_process';
 import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Event, IfIndex, Link, Route } from '../mobility/events.js';
-import type { Ip, Mac } from '../wire/addresses.js';
+import type { Ip } from '../wire/addresses.js';
 import { CarrierPoll } from './carrier.js';
 import { dumpLinks, dumpRoutes } from './dump.js';
+import { ForeignNeighbours } from './foreign-neighbours.js';
 import { LineSplitter, launch, readLines } from './launch.js';
 import { LinkTable } from './links.js';
 import { isEcho, withoutOwn } from './own-changes.js';
@@ -55,14 +56,13 @@ const SUPERSEDED = 'superseded by a newer dump';
  */
 export class KernelWatch {
   readonly links = new LinkTable();
+  readonly foreign = new ForeignNeighbours();
   readonly #options: WatchOptions;
   readonly #tables: ReadonlySet<number>;
   readonly #ownMark: string;
   readonly #names = new PrintedNames();
   readonly #carrier: CarrierPoll;
   readonly #losses = new SilentLosses(() => this.#readRoutesAgain());
-  /** Permanent neighbour entries that somebody else made. */
-  #foreign = new Map<IfIndex, Map<Ip, Mac | undefined>>();
   #child: ChildProcess | undefined;
   /** Lines that came before the links were known. */
   #held: string[] | undefined;
@@ -119,16 +119,6 @@ export class KernelWatch {
     this.#carrier.stop();
     this.#losses.stop();
     this.#drop();
-  }
-
-  /** Whether somebody else made a permanent neighbour entry for the address there; it is not ours to touch. */
-  hasForeignNeighbour(ip: Ip, iface: IfIndex): boolean {
-    return this.#foreign.get(iface)?.has(ip) ?? false;
-  }
-
-  /** The MAC in such an entry. */
-  foreignMac(ip: Ip, iface: IfIndex): Mac | undefined {
-    return this.#foreign.get(iface)?.get(ip);
   }
 
   /** Ends the monitor; nothing it may still say counts. */
@@ -272,7 +262,7 @@ export class KernelWatch {
     if (event === undefined || this.#stopped) return;
     if (event.kind === 'link-gone') {
       this.#carrier.forget(event.iface);
-      this.#foreign.delete(event.iface);
+      this.foreign.forgetAll(event.iface);
     }
     this.#options.onEvent(event);
   }
@@ -338,18 +328,11 @@ export class KernelWatch {
       return;
     }
     const permanent = line.state === 'PERMANENT' && !line.deleted;
-    if (permanent || this.#foreign.has(iface)) this.#noteForeign(line, iface, permanent);
+    if (permanent) this.foreign.note(line.ip, iface, line.mac);
+    else this.foreign.forget(line.ip, iface);
     if (line.state === 'NOARP' || this.#options.wantsNeighbours?.(link) === false) return;
     const lost = line.deleted || line.state === 'FAILED' || line.state === 'INCOMPLETE';
     this.#tell({ kind: 'neighbour', iface, ip: line.ip, mac: lost ? undefined : line.mac });
-  }
-
-  #noteForeign(line: NeighbourLine, iface: IfIndex, present: boolean): void {
-    const there = this.#foreign.get(iface) ?? new Map<Ip, Mac | undefined>();
-    if (present) there.set(line.ip, line.mac);
-    else there.delete(line.ip);
-    if (there.size > 0) this.#foreign.set(iface, there);
-    else this.#foreign.delete(iface);
   }
 
   #hearFdb(line: FdbLine, resolve: (name: string) => IfIndex | undefined): void {
@@ -362,7 +345,7 @@ export class KernelWatch {
   }
 
   async #dumpNeighbours(stale: () => boolean): Promise<void> {
-    this.#foreign = new Map();
+    this.foreign.clear();
     await readLines('ip', ['-o', '-d', '-N', 'neigh', 'show'], (text) => {
       if (stale() || (text.includes(this.#ownMark) && isEcho(text))) return;
       const line = parseNeighbour(text, false);

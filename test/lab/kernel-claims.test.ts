@@ -155,7 +155,7 @@ describe('claims (DESIGN 3.2, 3.3)', () => {
   it('a permanent neighbour entry of the administrator is neither changed nor removed', async () => {
     ip('neigh replace 10.16.8.1 lladdr 02:00:00:00:00:77 dev lan0 nud permanent');
     const host = addr('10.16.8.1');
-    await until('it is noticed', () => room.watch.hasForeignNeighbour(host, room.link('lan0').index));
+    await until('it is noticed', () => room.watch.foreign.has(host, room.link('lan0').index));
     room.want(host, 'lan0');
     await room.done();
     assert.ok(claimed('lan0').some((line) => line.startsWith('10.16.8.1 ')));

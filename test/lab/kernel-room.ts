@@ -62,8 +62,8 @@ export class Room {
     onWarning: (message) => this.warnings.push(message),
     onDenied: (refusal) => this.warnings.push(refusal),
     indexOf: (dev) => this.watch.links.indexOf(dev),
-    foreignNeighbour: (ip, dev) => this.watch.hasForeignNeighbour(ip, this.watch.links.indexOf(dev) ?? -1),
-    foreignMac: (ip, iface) => this.watch.foreignMac(ip, iface),
+    foreignNeighbour: (ip, dev) => this.watch.foreign.has(ip, this.watch.links.indexOf(dev) ?? -1),
+    foreignMac: (ip, iface) => this.watch.foreign.macOf(ip, iface),
   });
 
   static async open(): Promise<Room> {
