@@ -229,7 +229,7 @@ export const fileSchema = z.strictObject({
   capture: z
     .strictObject({
       buffer: sizeText(64 << 10, 1 << 30).prefault('auto'),
-      flood_frames_per_second: count(100, 10_000_000).default(20_000),
+      flood_frames_per_second: count(100, 10_000_000).default(60_000),
     })
     .prefault({}),
 });

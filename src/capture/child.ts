@@ -46,7 +46,7 @@ import { FLOOD_PACE, REFUSE_PACE, STRAYS_PACE, Throttle } from './throttle.js';
  */
 
 const PARENT_FD = 3;
-const THROTTLED_NICENESS = 10;
+const STAND_BACK_NICENESS = 10;
 /** Shorter than the window in which the parent judges floods. */
 const COUNTERS_INTERVAL_MS = 400;
 /** After close() libuv still needs the handle's memory, which belongs to the Cap, until the next turn. */
@@ -118,8 +118,8 @@ const paces = new Map([
 const pace = paces.get(process.argv[2] ?? '');
 const throttle = pace && new Throttle(pace);
 const refusals = new Throttle(REFUSE_PACE);
-let standsBack = false;
-if (pace === STRAYS_PACE) standBack();
+// The daemon and the child of the quiet interfaces go first, and everybody else.
+if (throttle !== undefined) setPriority(STAND_BACK_NICENESS);
 /** For records that belong to no open interface. */
 const ownLane = new Lane('news');
 outbox.record(ownLane, encodeRecord(READY, 0));
@@ -172,7 +172,7 @@ function open(request: OpenRequest): void {
     tap.frames++;
     const bytes = untag(length);
     if (bytes > 0) pass(tap, request.iface, bytes);
-    if (throttle?.count(outbox.isFull(lane)) === true) standBack();
+    throttle?.count(outbox.isFull(lane));
   });
   // A VLAN tag that the network card took off is invisible to a filter and put back by libpcap: see untag().
   try {
@@ -207,13 +207,6 @@ function pass(tap: Tap, iface: number, bytes: number): void {
   outbox.frame(lane, FRAME, iface, captured, bytes);
 }
 
-/** For no newcomers of a burst: the daemon and the child of the quiet interfaces go first, and everybody else. */
-function standBack(): void {
-  if (standsBack) return;
-  standsBack = true;
-  setPriority(THROTTLED_NICENESS);
-}
-
 function absorb(iface: number, payload: Uint8Array): void {
   const { ip, macHigh, macLow, forMs } = decodeAbsorb(payload);
   if (forMs === 0) absorber.revoke(iface, ip, macHigh, macLow);
@@ -233,6 +226,8 @@ function refuse(iface: number, forMs: number): void {
   if (tap === undefined) return;
   tap.stormyAt = performance.now();
   tap.refusingUntil = tap.stormyAt + forMs;
+  // They came before we were told so, by the ten thousand.
+  tap.refused += outbox.sift(tap.lane, (frame) => isStranger(tap, frame, frame.length));
 }
 
 /** Counts a newcomer of a storm. It is not worth a processor: what comes while we nap is lost in the ring, at no cost. */
@@ -241,12 +236,16 @@ function isRefused(tap: Tap, bytes: number): boolean {
     tap.refusingUntil = 0;
     return false;
   }
-  const speaker = speakerOf(captured, bytes);
-  if (speaker === undefined) return false;
-  if (tap.acquaintances.has(speaker.ip, speaker.macHigh, speaker.macLow)) return false;
+  if (!isStranger(tap, captured, bytes)) return false;
   tap.refused++;
-  if (refusals.count(false) && throttle !== undefined) standBack();
+  refusals.count(false);
   return true;
+}
+
+/** Whether the first `length` bytes of `frame` are the word of a host that the parent does not know. */
+function isStranger(tap: Tap, frame: Uint8Array, length: number): boolean {
+  const speaker = speakerOf(frame, length);
+  return speaker !== undefined && !tap.acquaintances.has(speaker.ip, speaker.macHigh, speaker.macLow);
 }
 
 function close(iface: number): void {

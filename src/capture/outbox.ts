@@ -1,6 +1,6 @@
 import { writeSync } from 'node:fs';
 import type { Socket } from 'node:net';
-import { HEADER_BYTES, MAX_PAYLOAD_BYTES, writeHeader } from './protocol.js';
+import { FRAME, HEADER_BYTES, MAX_PAYLOAD_BYTES, payloadBytesAt, writeHeader } from './protocol.js';
 
 /**
  * The child's way to its parent.
@@ -130,6 +130,21 @@ export class Outbox {
     if (this.#writing || this.#unread >= WINDOW_BYTES) this.#congested = true;
   }
 
+  /** Takes those frames out of a lane that `isUnwanted`. Returns how many there were. */
+  sift(lane: Lane, isUnwanted: (frame: Uint8Array) => boolean): number {
+    if (lane.bytes === 0) return 0;
+    let count = 0;
+    for (const piece of lane.pieces.splice(0)) {
+      const before = piece.used;
+      count += siftPiece(piece, isUnwanted);
+      lane.bytes -= before - piece.used;
+      if (piece.used > 0) lane.pieces.push(piece);
+    }
+    const line = this.#line(lane);
+    if (lane.bytes === 0) line.splice(line.indexOf(lane), 1);
+    return count;
+  }
+
   /** The parent has read so many bytes more. */
   acknowledge(bytes: number): void {
     this.#unread -= bytes;
@@ -215,6 +230,24 @@ function room(lane: Lane, size: number): Piece {
   const piece = { buffer: new Uint8Array(capacity), used: 0 };
   lane.pieces.push(piece);
   return piece;
+}
+
+function siftPiece(piece: Piece, isUnwanted: (frame: Uint8Array) => boolean): number {
+  const { buffer, used } = piece;
+  let count = 0;
+  let kept = 0;
+  for (let at = 0; at < used; ) {
+    const payload = at + HEADER_BYTES;
+    const end = payload + payloadBytesAt(buffer, at);
+    if (buffer[at] === FRAME && isUnwanted(buffer.subarray(payload, end))) count++;
+    else {
+      if (kept < at) buffer.copyWithin(kept, at, end);
+      kept += end - at;
+    }
+    at = end;
+  }
+  piece.used = kept;
+  return count;
 }
 
 function write(

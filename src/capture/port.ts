@@ -49,7 +49,7 @@ export interface CaptureOptions {
   acquaintances?(): Iterable<Acquaintance>;
   /** Kernel memory, resident, for an interface's frames that wait to be read. Default: 6 MB, less if there are many. */
   bufferBytes?: number;
-  /** Frames per second, for a second, from which an interface gets a child of its own. Default 20,000. */
+  /** Frames per second, for a second, from which an interface gets a child of its own. Default 60,000. */
   floodFramesPerSecond?: number;
   /** Tells the shared child that it has a special task. */
   childArgument?: string;
@@ -57,7 +57,8 @@ export interface CaptureOptions {
   quietMs?: number;
 }
 
-const FLOOD_FRAMES_PER_SECOND = 20_000;
+/** 20,000 newcomers a second, the budget of an interface, each with a word and two answers, are no flood. */
+const FLOOD_FRAMES_PER_SECOND = 60_000;
 /** There are not more processors to win than this, and each child costs some 50 MB. */
 const FLOOD_CHILDREN = 3;
 const QUIET_MS = 20_000;

@@ -30,14 +30,13 @@ export class Throttle {
     this.#left = pace.burstFrames;
   }
 
-  /** One frame more was read. `full`: there is no room left for the next ones anyway. Returns whether it slept. */
-  count(full: boolean): boolean {
-    if (--this.#left > 0 && !full) return false;
+  /** One frame more was read. `full`: there is no room left for the next ones anyway. */
+  count(full: boolean): void {
+    if (--this.#left > 0 && !full) return;
     const { burstFrames, framesPerSecond, napMs } = this.#pace;
     Atomics.wait(this.#sleeper, 0, 0, napMs);
     const now = performance.now();
     this.#left = Math.min(burstFrames, this.#left + ((now - this.#filledAt) * framesPerSecond) / 1000);
     this.#filledAt = now;
-    return true;
   }
 }

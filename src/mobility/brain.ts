@@ -22,6 +22,7 @@ import { paceOf } from './paces.js';
 import type { Policy } from './policy.js';
 import { HostTable } from './table.js';
 import { Topology } from './topology.js';
+import { WaitingRoom } from './waiting.js';
 
 /** A claim is not deleted earlier than this after a remote one appeared: FRR may then keep a ghost (DESIGN 3.3). */
 export const GHOST_WINDOW_MS = 20;
@@ -59,6 +60,7 @@ export class Brain {
   /** Of a policy: made anew with it. */
   limits: Limits;
   readonly unanswered = new Unanswered();
+  readonly waiting = new WaitingRoom();
   private readonly remembered = new Set<Host>();
 
   constructor(public policy: Policy) {
@@ -348,9 +350,9 @@ export class Brain {
 
   /** Opens, replaces or closes the question to a new place of a host. */
   setCandidate(host: Host, candidate: Candidate | undefined): void {
-    if (host.candidate !== undefined) this.unanswered.count(host.candidate, -1);
+    if (host.candidate !== undefined) this.unanswered.close(host.candidate);
     host.candidate = candidate;
-    if (candidate !== undefined) this.unanswered.count(candidate, 1);
+    if (candidate !== undefined) this.unanswered.open(candidate);
   }
 
   /** Gives up the question to a new place, and with it the state that consists of nothing else. */

@@ -1,11 +1,11 @@
 import { type Ip, MAC_BROADCAST, type Mac } from '../wire/addresses.js';
 import type { ArpFrame } from '../wire/arp.js';
-import { admit, hasRoom, noteProof } from './admission.js';
+import { admit, admitWaiting, hasRoom, noteProof, noteSilence } from './admission.js';
 import { answer } from './answer.js';
 import type { Brain } from './brain.js';
-import { type Drop, classify } from './classify.js';
+import { type Drop, classify, usable } from './classify.js';
 import { barred, contestHere, heldDespiteRemote, reclaim } from './contest.js';
-import type { Cause, IfIndex, Place } from './events.js';
+import type { Cause, EvidenceKind, IfIndex, Place } from './events.js';
 import type { Candidate, Host, Question } from './host.js';
 import { hearControlAnswer, hearInquiryAnswer, openInquiry } from './inquiry.js';
 import { tellSeekers } from './strays.js';
@@ -53,7 +53,7 @@ function hearProbe(brain: Brain, iface: IfIndex, ip: Ip, mac: Mac): void {
     cancelAnnouncement(host, iface);
     if ((host.held && host.isAt(iface, mac)) || host.hint !== undefined) return brain.touch(host);
   } else {
-    if (!admit(brain, iface, ip, mac)) return;
+    if (admit(brain, iface, ip, mac, 'probe') !== 'now') return;
     host = brain.create(ip);
   }
   if (brain.topology.isHome(iface, ip)) host.hushUntil = brain.now + PROBING_MS;
@@ -81,7 +81,7 @@ function hearSighting(
   kind: 'request' | 'reply' | 'gratuitous',
   frame: ArpFrame,
 ): void {
-  let host = brain.table.get(ip);
+  const host = brain.table.get(ip);
   if (kind === 'reply') {
     const question = host && openQuestion(host, iface, mac, frame.targetIp);
     if (host !== undefined && question !== undefined)
@@ -90,21 +90,43 @@ function hearSighting(
   }
   if (host !== undefined) {
     if (host.held && host.isAt(iface, mac)) return refresh(brain, host);
-    if (host.detached?.iface === iface && host.detached.mac === mac)
-      return brain.drop('detached', iface, ip, mac);
-    cancelAnnouncement(host, iface);
-    if (brain.topology.isHome(iface, ip))
-      host.hushUntil = Math.max(host.hushUntil ?? 0, brain.now + HEARD_MS);
-    const open = host.candidate?.place;
-    if (open?.iface === iface && open.mac === mac) return;
-    const reason = barred(brain, host, { iface, mac });
-    if (reason !== undefined) return brain.drop(reason, iface, ip, mac);
-    if (mustWait(brain, host, { iface, mac })) return;
+    if (!isNews(brain, host, { iface, mac })) return;
   }
-  if (!admit(brain, iface, ip, mac)) return;
-  brain.note(kind, iface, mac, ip);
-  host ??= brain.create(ip);
-  consider(brain, host, { iface, mac }, 'sighting');
+  if (admit(brain, iface, ip, mac, kind) === 'now') learn(brain, host, { iface, mac }, ip, kind);
+}
+
+/** A known host was heard at a place where we do not hold it. Returns whether that is to be looked into. */
+function isNews(brain: Brain, host: Host, { iface, mac }: Place): boolean {
+  const { candidate, detached } = host;
+  if (detached?.iface === iface && detached.mac === mac) {
+    brain.drop('detached', iface, host.ip, mac);
+    return false;
+  }
+  cancelAnnouncement(host, iface);
+  if (brain.topology.isHome(iface, host.ip))
+    host.hushUntil = Math.max(host.hushUntil ?? 0, brain.now + HEARD_MS);
+  if (candidate?.place.iface === iface && candidate.place.mac === mac) return false;
+  const reason = barred(brain, host, { iface, mac });
+  if (reason !== undefined) brain.drop(reason, iface, host.ip, mac);
+  return reason === undefined && !mustWait(brain, host, { iface, mac });
+}
+
+function learn(brain: Brain, known: Host | undefined, place: Place, ip: Ip, kind: EvidenceKind): void {
+  brain.note(kind, place.iface, place.mac, ip);
+  consider(brain, known ?? brain.create(ip), place, 'sighting');
+}
+
+/** Newcomers for whose word there was no time: it is taken up now, unless something newer is known. */
+export function hearWaiting(brain: Brain): void {
+  for (const { iface, ip, mac, evidence, at } of admitWaiting(brain)) {
+    const place = { iface, mac };
+    const reason = brain.otherRouters.has(mac) ? 'other-router' : usable(brain, ip, mac);
+    const host = brain.table.get(ip);
+    if (reason !== undefined) brain.drop(reason, iface, ip, mac);
+    else if (host === undefined) learn(brain, undefined, place, ip, evidence);
+    else if (!(host.held && (host.isAt(iface, mac) || host.lastHeard >= at)) && isNews(brain, host, place))
+      learn(brain, host, place, ip, evidence);
+  }
 }
 
 /**
@@ -164,7 +186,7 @@ export function consider(brain: Brain, host: Host, place: Place, cause: Cause): 
     brain.drop('no-probe-source', place.iface, host.ip, place.mac);
     return discardUnknown(brain, host);
   }
-  brain.setCandidate(host, { place, cause, question, incumbent: undefined });
+  brain.setCandidate(host, { place, cause, question, incumbent: undefined, askedAgain: false });
   if (host.held && host.place !== undefined && brain.topology.isUsable(host.place.iface)) {
     host.check = brain.ask(host, 'old-place', host.place);
   }
@@ -265,7 +287,7 @@ function hearAnswer(brain: Brain, host: Host, question: Question, place: Place):
   const candidate = host.candidate;
   if (candidate?.question === question) {
     if (question.purpose === 'remote-claim') return heldDespiteRemote(brain, host, place);
-    noteProof(brain, place.iface);
+    noteProof(brain, place.iface, rttMs);
     const { incumbent } = candidate;
     if (incumbent !== undefined && incumbent.mac !== place.mac)
       return contestHere(brain, host, incumbent, place);
@@ -281,7 +303,7 @@ function hearAnswer(brain: Brain, host: Host, question: Question, place: Place):
     else if (host.place !== undefined) contestHere(brain, host, place, host.place);
     return brain.touch(host);
   }
-  if (question.purpose === 'prove') noteProof(brain, place.iface);
+  if (question.purpose === 'prove') noteProof(brain, place.iface, rttMs);
   host.lastHeard = brain.now;
   closeCheck(brain, host);
   if (candidate !== undefined) candidate.incumbent = place;
@@ -304,7 +326,13 @@ function askAgain(brain: Brain, host: Host, place: Place): void {
 /** It was claimed elsewhere on the word of a frame, and is alive where it was. The question there stays open. */
 function takeBack(brain: Brain, host: Host, incumbent: Place, question: Question): void {
   reclaim(brain, host, incumbent);
-  brain.setCandidate(host, { place: question.place, cause: 'sighting', question, incumbent });
+  brain.setCandidate(host, {
+    place: question.place,
+    cause: 'sighting',
+    question,
+    incumbent,
+    askedAgain: false,
+  });
 }
 
 function closeCheck(brain: Brain, host: Host): void {
@@ -365,5 +393,6 @@ function candidateSilent(brain: Brain, host: Host, candidate: Candidate): void {
     // Not where it was said to be, but it answered at home.
     return arrive(brain, host, candidate.incumbent, 'proven');
   }
+  if (candidate.cause === 'sighting') noteSilence(brain, candidate.place.iface);
   brain.abandonCandidate(host, 'no-answer');
 }

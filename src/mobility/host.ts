@@ -50,6 +50,8 @@ export interface Candidate {
   readonly question: Question;
   /** Where else the host answered meanwhile. Only if the candidate answers, too, are there two of them. */
   incumbent: Place | undefined;
+  /** It had a second try. */
+  askedAgain: boolean;
 }
 
 /** The dispute over an address: how often, with whom, and until when nothing more is heard of it. */

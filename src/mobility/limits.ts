@@ -16,9 +16,19 @@ const UNPROVEN_LEAST = 256;
 const UNPROVEN_LESS = 800;
 const UNPROVEN_MOST = 32_768;
 const CREDIT_WINDOW_MS = 1000;
-/** Newcomers refused within a window from which the interface is in a storm, and the rest of it need not come up to us. */
-const STORM_REFUSALS = 256;
+/**
+ * Of those, the ones that were asked once: more at a time would only wait in line, until they are asked again and answer
+ * twice. As in TCP Vegas their number falls when answers take long and rises when they come at once.
+ */
+const ASKED_MOST = 512;
+const ASKED_LEAST = 64;
+const LATE_MS = 40;
+const PROMPT_MS = 20;
+/** Newcomers beyond the credit within a window from which the interface is in a storm, unless more answer than do not. */
+const STORM_CROWD = 256;
 const STORM_WINDOW_MS = 50;
+/** So many waiting are a storm as well when they come more slowly. */
+const WAITING_LONG = 4096;
 /** When there were more than so many storms in the last seconds it is one that lasts, and refused for longer at a time. */
 const STORM_LASTS = 4;
 const STORM_REST_MS = 200;
@@ -41,47 +51,63 @@ export class Limits {
     this.routine = new Budget(Math.max(1, probesPerSecond / 20), probesPerSecond);
   }
 
-  /**
-   * Takes one newcomer from the budget of an interface, of which `unproven` have not answered yet. It goes by name: a
-   * re-created tap gets no new budget. One that is known from elsewhere by its MAC has all the credit that there is.
-   */
-  admitNewcomer(name: string, unproven: number, acquainted: boolean, now: number): boolean {
-    const most = acquainted ? UNPROVEN_MOST : this.credit(name, now);
-    return unproven < most && this.newcomersOf(name).budget.take(now);
+  /** Takes one newcomer from the budget of an interface. It goes by name: a re-created tap gets no new budget. */
+  takeNewcomer(name: string, now: number): boolean {
+    return this.newcomersOf(name).budget.take(now);
   }
 
-  /** How many of an interface may be unproven at a time. */
-  credit(name: string, now: number): number {
+  /** How many of an interface may be unproven at a time, for one more stranger or for somebody known from elsewhere. */
+  credit(name: string, now: number, acquainted = false): number {
+    if (acquainted) return UNPROVEN_MOST;
     if (!this.newcomers.has(name)) this.forgetQuiet(now);
     const newcomers = this.newcomersOf(name);
     if (now - newcomers.windowStart >= CREDIT_WINDOW_MS) {
       const adjoining = now - newcomers.windowStart < 2 * CREDIT_WINDOW_MS;
-      newcomers.before = adjoining ? newcomers.lately : { answered: 0, storms: 0 };
-      newcomers.lately = { answered: 0, storms: 0 };
+      newcomers.before = adjoining ? newcomers.lately : { ...NOTHING };
+      newcomers.lately = { ...NOTHING };
       newcomers.windowStart = now;
     }
     const { lately, before } = newcomers;
-    const first = Math.max(UNPROVEN_LEAST, UNPROVEN - UNPROVEN_LESS * stormsOf(newcomers));
+    const first = Math.max(UNPROVEN_LEAST, UNPROVEN - UNPROVEN_LESS * sum(newcomers, 'storms'));
     return Math.min(UNPROVEN_MOST, first + lately.answered + before.answered);
   }
 
-  /** A newcomer was refused. Returns for how many milliseconds the next ones of the interface will be. */
-  noteRefusal(name: string, now: number): number {
+  /**
+   * There was one more newcomer than credit, and now so many wait. Returns for how many milliseconds the next ones are to
+   * be refused.
+   */
+  noteCrowding(name: string, waiting: number, now: number): number {
     const newcomers = this.newcomersOf(name);
-    if (now - newcomers.refusedSince >= STORM_WINDOW_MS) {
-      newcomers.refusedSince = now;
-      newcomers.refused = 0;
+    if (now - newcomers.crowdedSince >= STORM_WINDOW_MS) {
+      newcomers.crowdedSince = now;
+      newcomers.crowding = 0;
     }
-    if (++newcomers.refused !== STORM_REFUSALS) return 0;
-    // A burst of real ones for which we were late.
-    if (newcomers.lately.answered + newcomers.before.answered >= STORM_REFUSALS) return 0;
+    newcomers.crowding++;
+    if (newcomers.crowding !== STORM_CROWD && (waiting < WAITING_LONG || waiting % STORM_CROWD !== 0))
+      return 0;
+    // A burst of real ones for which we are late.
+    const answered = sum(newcomers, 'answered');
+    if (answered >= STORM_CROWD && answered >= sum(newcomers, 'silent')) return 0;
     newcomers.lately.storms++;
-    return stormsOf(newcomers) > STORM_LASTS ? STORM_REST_MS : STORM_WINDOW_MS;
+    return sum(newcomers, 'storms') > STORM_LASTS ? STORM_REST_MS : STORM_WINDOW_MS;
   }
 
-  /** A newcomer of the interface has answered. */
-  noteProof(name: string): void {
-    this.newcomersOf(name).lately.answered++;
+  /** How many of an interface may have been asked once and not yet a second time. */
+  window(name: string): number {
+    return this.newcomersOf(name).window;
+  }
+
+  /** A newcomer of the interface has answered, so many milliseconds after it was first asked. */
+  noteProof(name: string, rttMs: number): void {
+    const newcomers = this.newcomersOf(name);
+    newcomers.lately.answered++;
+    if (rttMs > LATE_MS) newcomers.window = Math.max(ASKED_LEAST, newcomers.window - 1);
+    else if (rttMs < PROMPT_MS) newcomers.window = Math.min(ASKED_MOST, newcomers.window + 1);
+  }
+
+  /** Another one has not. */
+  noteSilence(name: string): void {
+    this.newcomersOf(name).lately.silent++;
   }
 
   /** Names of taps that came and went: after so long their budgets are full again, as if they were new. */
@@ -98,10 +124,11 @@ export class Limits {
       newcomers = {
         budget,
         windowStart: Number.NEGATIVE_INFINITY,
-        lately: { answered: 0, storms: 0 },
-        before: { answered: 0, storms: 0 },
-        refusedSince: Number.NEGATIVE_INFINITY,
-        refused: 0,
+        lately: { ...NOTHING },
+        before: { ...NOTHING },
+        crowdedSince: Number.NEGATIVE_INFINITY,
+        crowding: 0,
+        window: ASKED_MOST,
       };
       this.newcomers.set(name, newcomers);
     }
@@ -124,23 +151,28 @@ export class Limits {
   }
 }
 
+/** Of newcomers that were asked, and how often there was a storm. */
 interface Experience {
   answered: number;
+  silent: number;
   storms: number;
 }
 
-/** What one interface has brought in this window of time and in the one before, and how many were refused. */
+const NOTHING: Readonly<Experience> = { answered: 0, silent: 0, storms: 0 };
+
+/** What one interface has brought in this window of time and in the one before, and how many were too many. */
 interface Newcomers {
   readonly budget: Budget;
   windowStart: number;
   lately: Experience;
   before: Experience;
-  refusedSince: number;
-  refused: number;
+  crowdedSince: number;
+  crowding: number;
+  window: number;
 }
 
-function stormsOf({ lately, before }: Newcomers): number {
-  return lately.storms + before.storms;
+function sum({ lately, before }: Newcomers, what: keyof Experience): number {
+  return lately[what] + before[what];
 }
 
 /** Lets each key pass once per interval; forgets all when there are too many, which errs on the side of passing. */

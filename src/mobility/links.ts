@@ -59,6 +59,7 @@ export function hearFdb(brain: Brain, bridge: IfIndex, mac: Mac, port: IfIndex |
 
 /** All that we held on an interface is gone with it. `routesDeleted`: the kernel took the routes itself. */
 function loseInterface(brain: Brain, iface: IfIndex, cause: Cause, routesDeleted: boolean): void {
+  brain.waiting.clear(iface);
   for (const host of [...brain.table.on(iface)]) {
     if (host.candidate?.place.iface === iface) brain.abandonCandidate(host, cause);
     if (!host.held) continue;

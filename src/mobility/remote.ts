@@ -89,6 +89,7 @@ function askAtHome(brain: Brain, ip: Ip, known: Host | undefined, initial: boole
     cause: initial ? 'adopted' : 'remote-claim',
     question,
     incumbent: undefined,
+    askedAgain: false,
   });
   brain.enter(host, 'proving', 'remote-claim');
 }

@@ -1,8 +1,9 @@
 import type { Ip, Mac } from '../wire/addresses.js';
+import { isSomebodyNext } from './admission.js';
 import { Brain, GHOST_WINDOW_MS } from './brain.js';
 import { adopt, obey, remember } from './commands.js';
 import type { Action, Event, HostState, IfIndex, Link, Memory } from './events.js';
-import { hearFrame } from './evidence.js';
+import { hearFrame, hearWaiting } from './evidence.js';
 import type { RemoteClaim } from './fib.js';
 import type { Host } from './host.js';
 import { nextInquiryDeadline } from './inquiry.js';
@@ -79,11 +80,13 @@ export class Router {
         obey(brain, event.token, event.command);
         break;
     }
+    if (brain.waiting.size > 0) hearWaiting(brain);
     return brain.takeActions();
   }
 
   /** When the next `tick` is due, ms on the same clock; undefined when nothing waits. */
   nextDeadline(): number | undefined {
+    if (isSomebodyNext(this.brain)) return this.brain.now;
     const next = Math.min(
       this.brain.deadlines.next() ?? Number.POSITIVE_INFINITY,
       nextInquiryDeadline(this.brain),

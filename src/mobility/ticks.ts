@@ -55,8 +55,9 @@ function wakeUp(brain: Brain, host: Host): void {
 function advance(brain: Brain, host: Host, question: Question): void {
   const open = host.candidate?.question === question || host.check === question || host.previous === question;
   if (!open) return;
-  if (question.sent < question.tries.length) brain.sendTry(host.ip, question);
-  else hearSilence(brain, host, question);
+  if (question.sent >= question.tries.length) return hearSilence(brain, host, question);
+  brain.sendTry(host.ip, question);
+  if (question.sent > 1 && host.candidate?.question === question) brain.unanswered.askAgain(host.candidate);
 }
 
 /** fresh becomes settled; settled for as long again, and unopposed, it is the incumbent, or dropped when at home. */
