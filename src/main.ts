@@ -7,6 +7,7 @@ import { ControlError } from './control/socket.js';
 import { Daemon, StartError } from './daemon.js';
 import { createLogger } from './log.js';
 import { notify } from './kernel/notify.js';
+import { hurry } from './niceness.js';
 
 /** marpd: arguments, config, construct, run, stop. */
 async function main(): Promise<void> {
@@ -20,6 +21,7 @@ async function main(): Promise<void> {
   const capBuild = checkCapBuild();
   if (!capBuild.ok) throw new StartError(capBuild.reason);
 
+  hurry();
   const logger = createLogger(config.log);
   const starting = Daemon.start({ config, configPath, logger, onFatal: (message) => fail(message) });
   // Before it has started, so that a signal during the start stops it in order and leaves nothing behind.

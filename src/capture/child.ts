@@ -1,5 +1,4 @@
 import { type ConnectOpts, Socket, type SocketConstructorOpts } from 'node:net';
-import { setPriority } from 'node:os';
 import cap from 'cap';
 import { ARP_REPLY } from '../wire/arp.js';
 import { ETHERNET_HEADER_BYTES, ETHER_TYPE_ARP, ETHER_TYPE_IPV4, ETHER_TYPE_RARP } from '../wire/ethernet.js';
@@ -46,7 +45,6 @@ import { FLOOD_PACE, REFUSE_PACE, STRAYS_PACE, Throttle } from './throttle.js';
  */
 
 const PARENT_FD = 3;
-const STAND_BACK_NICENESS = 10;
 /** Shorter than the window in which the parent judges floods. */
 const COUNTERS_INTERVAL_MS = 400;
 /** After close() libuv still needs the handle's memory, which belongs to the Cap, until the next turn. */
@@ -118,8 +116,6 @@ const paces = new Map([
 const pace = paces.get(process.argv[2] ?? '');
 const throttle = pace && new Throttle(pace);
 const refusals = new Throttle(REFUSE_PACE);
-// The daemon and the child of the quiet interfaces go first, and everybody else.
-if (throttle !== undefined) setPriority(STAND_BACK_NICENESS);
 /** For records that belong to no open interface. */
 const ownLane = new Lane('news');
 outbox.record(ownLane, encodeRecord(READY, 0));

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import type { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import type { IfIndex } from '../mobility/events.js';
-import { FLOOD_ARGUMENT, childEnvironment, childLaunches, hurry } from './launch.js';
+import { FLOOD_ARGUMENT, HURRIED, PATIENT, childEnvironment, childLaunches, setNiceness } from './launch.js';
 import { Lifeline } from './lifeline.js';
 import { Orders } from './orders.js';
 import { READY, UNUSABLE, decodeText } from './protocol.js';
@@ -64,7 +64,8 @@ export class Children {
       env: childEnvironment(),
       stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
     });
-    if (task === undefined) hurry(process.pid);
+    // A burst of 50,000 frames is over in 0.2 s, and what the ring cannot hold is lost. Of a flood nobody wants all.
+    setNiceness(process.pid, task === undefined ? HURRIED : PATIENT);
     const lifeline = new Lifeline(
       process.stdio[3] as Socket,
       (kind, iface, payload) => this.#onRecord(child, kind, iface, payload),

@@ -1,6 +1,10 @@
 import { setPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
 
+/** See nice(2): a reader that must not miss a burst, and one of whose frames most are thrown away. */
+export const HURRIED = -10;
+export const PATIENT = 10;
+
 export interface Launch {
   readonly file: string;
   readonly args: readonly string[];
@@ -8,8 +12,6 @@ export interface Launch {
 
 /** Measured: the child's heap stays below 10 MB during floods, with a young generation this small. */
 const NODE_FLAGS = ['--max-semi-space-size=1', '--max-old-space-size=64'];
-
-const READER_NICENESS = -10;
 
 /** Tells a child that it is for flooded interfaces only. */
 export const FLOOD_ARGUMENT = 'flood';
@@ -42,15 +44,12 @@ export function childLaunches(): readonly Launch[] {
   ];
 }
 
-/**
- * Lets a reader go before whatever is busy with what it has read: a burst of 50,000 frames is over in 0.3 s, and what the
- * ring cannot hold is lost. Needs CAP_SYS_NICE; without it the ring has to do.
- */
-export function hurry(pid: number | undefined): void {
+/** Sets the niceness of a process that may be gone, if that is permitted (CAP_SYS_NICE or RLIMIT_NICE). */
+export function setNiceness(pid: number | undefined, niceness: number): void {
   try {
-    if (pid !== undefined) setPriority(pid, READER_NICENESS);
+    if (pid !== undefined) setPriority(pid, niceness);
   } catch {
-    // not permitted, or gone
+    // All are equal then.
   }
 }
 

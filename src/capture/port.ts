@@ -47,7 +47,7 @@ export interface CaptureOptions {
   onWarning(message: string): void;
   /** Hosts that the daemon knows; asked when a storm begins. */
   acquaintances?(): Iterable<Acquaintance>;
-  /** Kernel memory, resident, for an interface's frames that wait to be read. Default: 6 MB, less if there are many. */
+  /** Kernel memory, resident, for an interface's frames that wait to be read. Default: 10 MB, less if there are many. */
   bufferBytes?: number;
   /** Frames per second, for a second, from which an interface gets a child of its own. Default 60,000. */
   floodFramesPerSecond?: number;

@@ -18,8 +18,8 @@ export function filterOf(link: CaptureLink): string {
 export const RETRY_FIRST_MS = 50;
 const RETRY_MOST_MS = 5000;
 
-const RING_BUDGET_BYTES = 48 << 20;
-const RING_MOST_BYTES = 6 << 20;
+const RING_BUDGET_BYTES = 50 << 20;
+const RING_MOST_BYTES = 10 << 20;
 const RING_LEAST_BYTES = 128 << 10;
 
 const NO_COUNTERS: Counters = {
@@ -78,12 +78,12 @@ export function watch<C>(link: CaptureLink, ringBytes: number): Watched<C> {
 
 /**
  * Bytes of ring for one more interface. Rings are resident memory, so that hundreds of interfaces get small ones:
- * 6 MB hold 30,000 frames, 128 KB hold 600. The rings together stay below 48 MB + 128 KB each.
+ * 10 MB hold 50,000 frames, 128 KB hold 600. The rings together stay below 50 MB + 128 KB each.
  */
 export function ringBytesFor(rings: Iterable<{ readonly ringBytes: number }>): number {
   let left = RING_BUDGET_BYTES;
   for (const { ringBytes } of rings) left -= ringBytes;
-  return Math.max(RING_LEAST_BYTES, Math.min(RING_MOST_BYTES, Math.floor(left / 8)));
+  return Math.max(RING_LEAST_BYTES, Math.min(RING_MOST_BYTES, Math.floor(left / 5)));
 }
 
 /** Milliseconds until the next try to open it; each is later than the one before. */

@@ -134,6 +134,50 @@ describe('the capture child writing to its parent', () => {
     assert.ok(arrived.indexOf(`${FRAME}:1:100999`) < 40_000, 'they had turns before the last answer');
   });
 
+  it('takes unwanted frames out of what waits, and nothing else', async (t) => {
+    const { parent, arrived, outbox: makeOutbox, close } = await connected();
+    t.after(close);
+    const outbox = makeOutbox();
+    const [sifted, other] = [new Lane('news'), new Lane('news')];
+    for (let i = 0; i < 20_000; i++) outbox.frame(sifted, FRAME, 1, numbered(i), 60);
+    outbox.record(sifted, encodeRecord(CLOSED, 1));
+    outbox.frame(other, FRAME, 2, numbered(0), 60);
+    const isOdd = (bytes: Uint8Array) => ((bytes[0] as number) & 1) === 1;
+    const before = sifted.bytes;
+    const count = outbox.sift(sifted, isOdd);
+    assert.ok(count > 9000 && count <= 10_000, `${count}`);
+    assert.equal(sifted.bytes, before - count * (60 + 8));
+    assert.equal(outbox.sift(sifted, isOdd), 0);
+    parent.resume();
+    await until(() => arrived.length === 20_002 - count);
+    // What had left before is there, odd or not.
+    const wanted = Array.from({ length: 20_000 }, (_, i) => i).filter(
+      (i) => i < 2 * (10_000 - count) || i % 2 === 0,
+    );
+    assert.deepEqual(
+      arrived.filter((text) => text.startsWith(`${FRAME}:1:`)),
+      wanted.map((i) => `${FRAME}:1:${i}`),
+    );
+    assert.ok(arrived.includes(`${CLOSED}:1:`) && arrived.includes(`${FRAME}:2:0`));
+  });
+
+  it('has nothing to send of a lane that was sifted empty', async (t) => {
+    const { parent, arrived, outbox: makeOutbox, close } = await connected();
+    t.after(close);
+    const outbox = makeOutbox();
+    const [first, second] = [new Lane('news'), new Lane('news')];
+    for (let i = 0; i < 2000; i++) outbox.frame(first, FRAME, 1, numbered(i), 60);
+    for (let i = 0; i < 10; i++) outbox.frame(second, FRAME, 2, numbered(i), 60);
+    const count = outbox.sift(second, () => true);
+    assert.equal(count, 10);
+    assert.equal(second.bytes, 0);
+    parent.resume();
+    await until(() => arrived.length === 2000);
+    outbox.frame(second, FRAME, 2, numbered(11), 60);
+    await until(() => arrived.length === 2001);
+    assert.equal(arrived.at(-1), `${FRAME}:2:11`);
+  });
+
   it('lets newcomers overtake what known hosts repeat, of which it keeps little and starves none', async (t) => {
     const { parent, arrived, outbox: makeOutbox, close } = await connected();
     t.after(close);

@@ -12,18 +12,24 @@ const LIMITS = {
   inquiryCandidates: 8,
 };
 
-/** How many newcomers of lan0 are admitted before one is refused, none of them having answered yet. */
 function credit(limits: Limits, now: number): number {
-  let unproven = 0;
-  while (limits.admitNewcomer('lan0', unproven, false, now)) unproven++;
-  return unproven;
+  return limits.credit('lan0', now);
+}
+
+function proofs(limits: Limits, count: number, rttMs = 30): void {
+  for (let i = 0; i < count; i++) limits.noteProof('lan0', rttMs);
+}
+
+/** So many newcomers beyond the credit, none of whom waits for long. Returns for how long the next are refused, each time. */
+function crowd(limits: Limits, times: number, now: number): number[] {
+  return Array.from({ length: times }, () => limits.noteCrowding('lan0', 1, now)).filter((ms) => ms > 0);
 }
 
 describe('credit for newcomers that have not answered', () => {
   it('is a first number, and as many as have answered in the last one to two seconds', () => {
     const limits = new Limits(LIMITS);
     assert.equal(credit(limits, 0), 4096);
-    for (let i = 0; i < 500; i++) limits.noteProof('lan0');
+    proofs(limits, 500);
     assert.equal(credit(limits, 100), 4596);
     assert.equal(credit(limits, 1100), 4596);
     assert.equal(credit(limits, 3200), 4096, 'long ago');
@@ -32,29 +38,24 @@ describe('credit for newcomers that have not answered', () => {
   it('shrinks with each storm, not below 256, and returns when they are long gone', () => {
     const limits = new Limits(LIMITS);
     credit(limits, 0);
-    const storm = (now: number) => {
-      for (let i = 0; i < 256; i++) limits.noteRefusal('lan0', now);
-    };
-    storm(0);
+    crowd(limits, 256, 0);
     assert.equal(credit(limits, 10), 3296);
-    for (let now = 60; now < 660; now += 60) storm(now);
+    for (let now = 60; now < 660; now += 60) crowd(limits, 256, now);
     assert.equal(credit(limits, 700), 256);
-    for (let i = 0; i < 300; i++) limits.noteProof('lan0');
+    proofs(limits, 300);
     assert.equal(credit(limits, 800), 556, 'those who answer are served in a storm as well');
     assert.equal(credit(limits, 3400), 4096);
   });
 
-  it('does not shrink when so few are refused that it is no storm', () => {
+  it('does not shrink when so few are too many that it is no storm', () => {
     const limits = new Limits(LIMITS);
-    for (let now = 0; now < 1000; now += 60) for (let i = 0; i < 255; i++) limits.noteRefusal('lan0', now);
+    for (let now = 0; now < 1000; now += 60) crowd(limits, 255, now);
     assert.equal(credit(limits, 1000), 4096);
   });
 
   it('is all there is for one that is known from another place', () => {
     const limits = new Limits(LIMITS);
-    assert.equal(limits.admitNewcomer('lan0', 4096, false, 0), false);
-    assert.equal(limits.admitNewcomer('lan0', 4096, true, 0), true);
-    assert.equal(limits.admitNewcomer('lan0', 32_768, true, 0), false);
+    assert.equal(limits.credit('lan0', 0, true), 32_768);
   });
 
   it('is not remembered of a thousand interfaces that are long gone', () => {
@@ -67,32 +68,64 @@ describe('credit for newcomers that have not answered', () => {
   it('is never more than 32,768, and each interface has its own', () => {
     const limits = new Limits(LIMITS);
     credit(limits, 0);
-    for (let i = 0; i < 40_000; i++) limits.noteProof('lan0');
+    proofs(limits, 40_000);
     assert.equal(credit(limits, 100), 32_768);
-    assert.equal(limits.admitNewcomer('lan1', 4096, false, 100), false);
+    assert.equal(limits.credit('lan1', 100), 4096);
   });
 });
 
-describe('refused newcomers', () => {
+describe('newcomers that were asked once', () => {
+  it('are fewer at a time when answers take long, and more when they come at once', () => {
+    const limits = new Limits(LIMITS);
+    assert.equal(limits.window('lan0'), 512);
+    proofs(limits, 100, 10);
+    assert.equal(limits.window('lan0'), 512, 'no more than that');
+    proofs(limits, 100, 60);
+    assert.equal(limits.window('lan0'), 412);
+    proofs(limits, 100, 30);
+    assert.equal(limits.window('lan0'), 412, 'neither late nor prompt');
+    proofs(limits, 50, 10);
+    assert.equal(limits.window('lan0'), 462);
+    proofs(limits, 1000, 60);
+    assert.equal(limits.window('lan0'), 200, 'no less than that');
+    assert.equal(limits.window('lan1'), 512);
+  });
+});
+
+describe('newcomers beyond the credit', () => {
   it('are no storm beside as many that answer', () => {
     const limits = new Limits(LIMITS);
     limits.credit('lan0', 0);
-    for (let i = 0; i < 256; i++) limits.noteProof('lan0');
-    for (let i = 0; i < 1000; i++) assert.equal(limits.noteRefusal('lan0', 10), 0);
+    proofs(limits, 256);
+    assert.deepEqual(crowd(limits, 1000, 10), []);
     assert.equal(limits.credit('lan0', 20), 4352);
+  });
+
+  it('are a storm beside as many when more than that stay silent', () => {
+    const limits = new Limits(LIMITS);
+    limits.credit('lan0', 0);
+    proofs(limits, 256);
+    for (let i = 0; i < 257; i++) limits.noteSilence('lan0');
+    assert.deepEqual(crowd(limits, 1000, 10), [50]);
   });
 
   it('are a storm when there are 256 within 50 ms, which is said once per window', () => {
     const limits = new Limits(LIMITS);
-    const refuse = (times: number, now: number) =>
-      Array.from({ length: times }, () => limits.noteRefusal('lan0', now)).filter((ms) => ms > 0);
-    assert.deepEqual(refuse(255, 0), []);
-    assert.deepEqual(refuse(255, 60), [], 'another window');
-    assert.deepEqual(refuse(1, 100), [50]);
-    assert.deepEqual(refuse(1000, 105), []);
-    assert.deepEqual(refuse(1000, 120), [50]);
-    assert.deepEqual(refuse(1000, 180), [50]);
-    assert.deepEqual(refuse(1000, 240), [50]);
-    assert.deepEqual(refuse(1000, 300), [200], 'it lasts');
+    assert.deepEqual(crowd(limits, 255, 0), []);
+    assert.deepEqual(crowd(limits, 255, 60), [], 'another window');
+    assert.deepEqual(crowd(limits, 1, 100), [50]);
+    assert.deepEqual(crowd(limits, 1000, 105), []);
+    assert.deepEqual(crowd(limits, 1000, 120), [50]);
+    assert.deepEqual(crowd(limits, 1000, 180), [50]);
+    assert.deepEqual(crowd(limits, 1000, 240), [50]);
+    assert.deepEqual(crowd(limits, 1000, 300), [200], 'it lasts');
+  });
+
+  it('are a storm when they come slowly and 4,096 wait', () => {
+    const limits = new Limits(LIMITS);
+    let storms = 0;
+    for (let waiting = 1; waiting <= 4096; waiting++)
+      if (limits.noteCrowding('lan0', waiting, waiting) > 0) storms = waiting;
+    assert.equal(storms, 4096);
   });
 });

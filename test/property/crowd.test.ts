@@ -1,0 +1,191 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { parseConfig } from '../../src/config.js';
+import type { Action } from '../../src/mobility/events.js';
+import { Router } from '../../src/mobility/router.js';
+import { type Ipv4, MAC_ZERO, type Mac, parseIp } from '../../src/wire/addresses.js';
+import { ARP_REPLY, decodeArp, encodeArp } from '../../src/wire/arp.js';
+import { LAN0, LAN1, OUR_MAC, frameOf, link } from './driver.js';
+
+/** More newcomers at once than may be asked at once: each has one word, and answers after a while, or never. */
+
+const HOME = '[[interface]]\nname = "lan*"\n[[subnet]]\nprefix = "10.64.0.0/10"\ngateway = "10.64.0.1"\n';
+const FIRST = parseIp('10.64.1.0') as Ipv4;
+
+type Send = Extract<Action, { kind: 'send' }>;
+
+class Crowd {
+  now = 1000;
+  readonly router: Router;
+  readonly drops = new Map<string, number>();
+  readonly refusals: number[] = [];
+  /** Questions that are on their way to a host, in order. */
+  readonly asked: { readonly ip: Ipv4; readonly source: Ipv4; readonly at: number }[] = [];
+
+  constructor(limits = '') {
+    this.router = new Router(parseConfig(HOME + limits).policy);
+    for (const index of [LAN0, LAN1])
+      this.take(this.router.handle({ kind: 'link', link: link(index) }, this.now));
+    for (const iface of [LAN0, LAN1])
+      this.take(this.router.handle({ kind: 'capture', iface, open: true }, this.now));
+  }
+
+  static ip(n: number): Ipv4 {
+    return (FIRST + n) as Ipv4;
+  }
+
+  static mac(n: number): Mac {
+    return (0x020000000000 + n) as Mac;
+  }
+
+  says(n: number, iface = LAN0, mac = Crowd.mac(n)): void {
+    const bytes = frameOf('gratuitous', mac, Crowd.ip(n));
+    this.take(this.router.handle({ kind: 'frame', iface, bytes }, this.now));
+  }
+
+  answers(ip: Ipv4, source: Ipv4, iface = LAN0): void {
+    const mac = Crowd.mac(ip - FIRST);
+    const addresses = {
+      destination: OUR_MAC[iface] as Mac,
+      source: mac,
+      senderMac: mac,
+      targetMac: MAC_ZERO,
+    };
+    const bytes = encodeArp({ ...addresses, opcode: ARP_REPLY, senderIp: ip, targetIp: source });
+    this.take(this.router.handle({ kind: 'frame', iface, bytes }, this.now));
+  }
+
+  /** Lets time go on, tick by tick; hosts answer each question `answerMs` after it. */
+  advance(ms: number, answerMs = Number.POSITIVE_INFINITY): void {
+    const end = this.now + ms;
+    for (;;) {
+      const answer = (this.asked[0]?.at ?? Number.POSITIVE_INFINITY) + answerMs;
+      const tick = this.router.nextDeadline() ?? Number.POSITIVE_INFINITY;
+      const next = Math.min(answer, tick);
+      if (next > end) break;
+      this.now = Math.max(this.now, next);
+      if (answer <= tick) {
+        const { ip, source } = this.asked.shift() as Crowd['asked'][number];
+        this.answers(ip, source);
+      } else this.take(this.router.handle({ kind: 'tick' }, this.now));
+    }
+    this.now = end;
+  }
+
+  dropped(reason: string): number {
+    return this.drops.get(reason) ?? 0;
+  }
+
+  get claimed(): number {
+    return this.router.counts.fresh + this.router.counts.settled;
+  }
+
+  private take(actions: readonly Action[]): void {
+    for (const action of actions) {
+      if (action.kind === 'drop') this.drops.set(action.reason, this.dropped(action.reason) + 1);
+      else if (action.kind === 'refuse-newcomers') this.refusals.push(action.forMs);
+      else if (action.kind === 'send' && action.purpose === 'probe') this.note(action);
+    }
+  }
+
+  private note({ bytes }: Send): void {
+    const frame = decodeArp(bytes);
+    if (typeof frame === 'string') throw new Error(frame);
+    this.asked.push({ ip: frame.targetIp as Ipv4, source: frame.senderIp as Ipv4, at: this.now });
+  }
+}
+
+describe('a crowd of newcomers', () => {
+  it('is asked 512 at a time, in the order of its words, and learned whole from one word of each', () => {
+    const crowd = new Crowd();
+    for (let n = 0; n < 700; n++) crowd.says(n);
+    assert.deepEqual(
+      crowd.asked.map(({ ip }) => ip - FIRST),
+      Array.from({ length: 512 }, (_, n) => n),
+    );
+    crowd.advance(2000, 5);
+    assert.equal(crowd.claimed, 700);
+    assert.equal(crowd.dropped('newcomer-budget'), 0);
+    assert.deepEqual(crowd.refusals, []);
+  });
+
+  it('is learned whole from one word of each when 40,000 come at 20,000 a second and answer late', () => {
+    const crowd = new Crowd();
+    // The first ones have answered before the crowd comes: a storm has nobody who does.
+    for (let n = 0; n < 300; n++) crowd.says(n);
+    crowd.advance(100, 5);
+    for (let n = 300; n < 40_000; n++) {
+      crowd.says(n);
+      if (n % 20 === 0) crowd.advance(1, 100);
+    }
+    crowd.advance(20_000, 100);
+    assert.equal(crowd.claimed, 40_000);
+    assert.equal(crowd.dropped('newcomer-budget'), 0);
+  });
+
+  it('is a storm when nobody answers: those that wait are dropped, and nobody of them is asked later', () => {
+    const crowd = new Crowd();
+    for (let n = 0; n < 768; n++) crowd.says(n);
+    assert.deepEqual(crowd.refusals, [50]);
+    crowd.advance(1000);
+    assert.equal(crowd.dropped('newcomer-budget'), 256);
+    assert.equal(new Set(crowd.asked.map(({ ip }) => ip)).size, 512);
+    assert.equal(crowd.claimed, 0);
+  });
+
+  it('does not hold up a host that is known, at its second place, nor newcomers of another LAN', () => {
+    const crowd = new Crowd();
+    crowd.says(0);
+    crowd.advance(50, 1);
+    assert.equal(crowd.claimed, 1);
+    for (let n = 1; n < 600; n++) crowd.says(n, LAN1);
+    crowd.asked.length = 0;
+    crowd.says(0, LAN1);
+    crowd.says(1000, LAN0);
+    assert.deepEqual([...new Set(crowd.asked.map(({ ip }) => ip - FIRST))], [0, 1000]);
+  });
+
+  it('is forgotten where its link goes, and asked for nothing that is known better by then', () => {
+    const crowd = new Crowd();
+    for (let n = 0; n < 520; n++) crowd.says(n);
+    // Heard at another place while it waits, and proven there.
+    crowd.asked.length = 0;
+    crowd.says(515, LAN1);
+    const question = crowd.asked.find(({ ip }) => ip === Crowd.ip(515));
+    assert.ok(question !== undefined);
+    crowd.answers(question.ip, question.source, LAN1);
+    assert.equal(crowd.router.host(Crowd.ip(515))?.place?.iface, LAN1);
+    crowd.advance(60);
+    assert.equal(crowd.router.host(Crowd.ip(515))?.candidate, undefined);
+    assert.notEqual(crowd.router.host(Crowd.ip(516)), undefined, 'it has had its turn');
+
+    for (let n = 2000; n < 2600; n++) crowd.says(n);
+    const gone = link(LAN0, { carrier: false });
+    const before = new Set(crowd.asked.map(({ ip }) => ip));
+    assert.ok(before.has(Crowd.ip(2000)) && !before.has(Crowd.ip(2599)));
+    crowd.router.handle({ kind: 'link', link: gone }, crowd.now);
+    crowd.advance(2000);
+    assert.deepEqual(new Set(crowd.asked.map(({ ip }) => ip)), before);
+  });
+
+  it('waits no longer than the room lasts: the budget of an interface is how many', () => {
+    const crowd = new Crowd('[policy.limits]\nnewcomer_burst = 1000\nnewcomers_per_second = 10\n');
+    for (let n = 0; n < 300; n++) crowd.says(n);
+    crowd.advance(100, 1);
+    for (let n = 300; n < 1500; n++) crowd.says(n);
+    assert.ok(Math.abs(crowd.dropped('newcomer-budget') - 500) < 10, `${crowd.dropped('newcomer-budget')}`);
+    crowd.advance(3000, 1);
+    assert.equal(crowd.claimed, 1500 - crowd.dropped('newcomer-budget'));
+  });
+
+  it('gets the first of two MACs asked that say the same while they wait', () => {
+    const crowd = new Crowd();
+    for (let n = 0; n < 512; n++) crowd.says(n);
+    crowd.says(600);
+    crowd.says(600, LAN0, Crowd.mac(601));
+    crowd.asked.length = 0;
+    crowd.advance(60);
+    const { candidate } = crowd.router.host(Crowd.ip(600)) as { candidate?: { place: { mac: Mac } } };
+    assert.equal(candidate?.place.mac, Crowd.mac(600));
+  });
+});
