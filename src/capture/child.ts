@@ -115,6 +115,7 @@ const paces = new Map([
 ]);
 const pace = paces.get(process.argv[2] ?? '');
 const throttle = pace && new Throttle(pace);
+/** Naps of a child that reads what nobody will look at. */
 const refusals = new Throttle(REFUSE_PACE);
 /** For records that belong to no open interface. */
 const ownLane = new Lane('news');
@@ -168,7 +169,10 @@ function open(request: OpenRequest): void {
     tap.frames++;
     const bytes = untag(length);
     if (bytes > 0) pass(tap, request.iface, bytes);
-    throttle?.count(outbox.isFull(lane));
+    const full = outbox.isFull(lane);
+    if (throttle !== undefined) throttle.count(full);
+    // What comes now is thrown away: others need the processor more.
+    else if (full) refusals.count(false);
   });
   // A VLAN tag that the network card took off is invisible to a filter and put back by libpcap: see untag().
   try {
@@ -223,7 +227,7 @@ function refuse(iface: number, forMs: number): void {
   tap.stormyAt = performance.now();
   tap.refusingUntil = tap.stormyAt + forMs;
   // They came before we were told so, by the ten thousand.
-  tap.refused += outbox.sift(tap.lane, (frame) => isStranger(tap, frame, frame.length));
+  outbox.sift(tap.lane, (frame) => isStranger(tap, frame, frame.length));
 }
 
 /** Counts a newcomer of a storm. It is not worth a processor: what comes while we nap is lost in the ring, at no cost. */
@@ -320,7 +324,7 @@ function reportCounters(): void {
         shed: tap.lane.shed + tap.answers.shed + tap.refreshes.shed,
         sendFailed: tap.sendFailed,
         absorbed: tap.absorbed,
-        refused: tap.refused,
+        refused: tap.refused + tap.lane.sifted,
       }),
     );
   }

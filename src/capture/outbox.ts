@@ -19,6 +19,8 @@ const BATCH_BYTES = 8192;
 const WINDOW_BYTES = 12_288;
 /** A lane begins with a small piece: one late frame must not cost 16 KB on each of hundreds of interfaces. */
 const FIRST_PIECE_BYTES = 1024;
+/** Pieces may turn out to hold nothing that is wanted: so many are looked through in a row, a millisecond or two of work. */
+const PIECES_AT_ONCE = 16;
 /**
  * 100,000 newcomers in one burst must fit, whatever the parent is doing. Interfaces in trouble share it equally. An old
  * refresh is worth nothing.
@@ -42,8 +44,13 @@ export type Rank = (typeof RANKS)[number];
 export class Lane {
   /** Frames thrown away because the parent does not keep up and the lane has had its share of memory. */
   shed = 0;
+  /** Frames that nobody wanted any more when their turn came. */
+  sifted = 0;
   readonly pieces: Piece[] = [];
   bytes = 0;
+  /** So many of its first pieces are looked through before they leave. */
+  unsifted = 0;
+  isUnwanted: (frame: Uint8Array) => boolean = () => false;
 
   constructor(readonly rank: Rank) {}
 }
@@ -130,19 +137,13 @@ export class Outbox {
     if (this.#writing || this.#unread >= WINDOW_BYTES) this.#congested = true;
   }
 
-  /** Takes those frames out of a lane that `isUnwanted`. Returns how many there were. */
-  sift(lane: Lane, isUnwanted: (frame: Uint8Array) => boolean): number {
-    if (lane.bytes === 0) return 0;
-    let count = 0;
-    for (const piece of lane.pieces.splice(0)) {
-      const before = piece.used;
-      count += siftPiece(piece, isUnwanted);
-      lane.bytes -= before - piece.used;
-      if (piece.used > 0) lane.pieces.push(piece);
-    }
-    const line = this.#line(lane);
-    if (lane.bytes === 0) line.splice(line.indexOf(lane), 1);
-    return count;
+  /**
+   * Frames that wait in the lane now and are unwanted when their turn comes are thrown away then, counted as `sifted`: there
+   * may be 100,000, too many to look at in one go.
+   */
+  sift(lane: Lane, isUnwanted: (frame: Uint8Array) => boolean): void {
+    lane.isUnwanted = isUnwanted;
+    lane.unsifted = lane.pieces.length;
   }
 
   /** The parent has read so many bytes more. */
@@ -158,6 +159,7 @@ export class Outbox {
     line.splice(line.indexOf(lane), 1);
     if (last.bytes === 0) this.#line(last).push(last);
     last.pieces.unshift(...lane.pieces.splice(0));
+    last.unsifted = 0;
     last.bytes += lane.bytes;
     lane.bytes = 0;
   }
@@ -185,10 +187,15 @@ export class Outbox {
   }
 
   #drain(): void {
+    let left = PIECES_AT_ONCE;
     while (this.#congested && !this.#writing && this.#unread < WINDOW_BYTES) {
+      if (left-- === 0) {
+        setImmediate(() => this.#drain());
+        return;
+      }
       const piece = this.#nextPiece();
       if (piece === undefined) this.#congested = false;
-      else this.#send(piece.buffer, piece.used);
+      else if (piece.used > 0) this.#send(piece.buffer, piece.used);
     }
   }
 
@@ -214,6 +221,10 @@ export class Outbox {
     if (line === undefined || lane === undefined || piece === undefined) return undefined;
     lane.bytes -= piece.used;
     if (lane.bytes > 0) line.push(lane);
+    if (lane.unsifted > 0) {
+      lane.unsifted--;
+      lane.sifted += siftPiece(piece, lane.isUnwanted);
+    }
     return piece;
   }
 }
@@ -232,6 +243,7 @@ function room(lane: Lane, size: number): Piece {
   return piece;
 }
 
+/** Takes unwanted frames out. Returns how many there were. */
 function siftPiece(piece: Piece, isUnwanted: (frame: Uint8Array) => boolean): number {
   const { buffer, used } = piece;
   let count = 0;

@@ -25,8 +25,9 @@ const ASKED_MOST = 512;
 const ASKED_LEAST = 200;
 const LATE_MS = 40;
 const PROMPT_MS = 20;
-/** Newcomers beyond the credit within a window from which the interface is in a storm, unless more answer than do not. */
+/** So many newcomers beyond the credit within a window are a storm, if so many and most of those asked were silent. */
 const STORM_CROWD = 256;
+const STORM_SILENCE = 256;
 const STORM_WINDOW_MS = 50;
 /** So many waiting are a storm as well when they come more slowly. */
 const WAITING_LONG = 4096;
@@ -86,9 +87,9 @@ export class Limits {
     newcomers.crowding++;
     if (newcomers.crowding !== STORM_CROWD && (waiting < WAITING_LONG || waiting % STORM_CROWD !== 0))
       return 0;
-    // A burst of real ones for which we are late.
-    const answered = sum(newcomers, 'answered');
-    if (answered >= STORM_CROWD && answered >= sum(newcomers, 'silent')) return 0;
+    // Real ones answer, if late: behind 50,000 others in the ring. Nothing but the end of its question tells a forger.
+    const silent = sum(newcomers, 'silent');
+    if (silent < STORM_SILENCE || silent < sum(newcomers, 'answered')) return 0;
     newcomers.lately.storms++;
     return sum(newcomers, 'storms') > STORM_LASTS ? STORM_REST_MS : STORM_WINDOW_MS;
   }

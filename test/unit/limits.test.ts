@@ -20,6 +20,10 @@ function proofs(limits: Limits, count: number, rttMs = 30): void {
   for (let i = 0; i < count; i++) limits.noteProof('lan0', rttMs);
 }
 
+function silences(limits: Limits, count: number): void {
+  for (let i = 0; i < count; i++) limits.noteSilence('lan0');
+}
+
 /** So many newcomers beyond the credit, none of whom waits for long. Returns for how long the next are refused, each time. */
 function crowd(limits: Limits, times: number, now: number): number[] {
   return Array.from({ length: times }, () => limits.noteCrowding('lan0', 1, now)).filter((ms) => ms > 0);
@@ -38,6 +42,7 @@ describe('credit for newcomers that have not answered', () => {
   it('shrinks with each storm, not below 256, and returns when they are long gone', () => {
     const limits = new Limits(LIMITS);
     credit(limits, 0);
+    silences(limits, 1000);
     crowd(limits, 256, 0);
     assert.equal(credit(limits, 10), 3296);
     for (let now = 60; now < 660; now += 60) crowd(limits, 256, now);
@@ -49,6 +54,7 @@ describe('credit for newcomers that have not answered', () => {
 
   it('does not shrink when so few are too many that it is no storm', () => {
     const limits = new Limits(LIMITS);
+    silences(limits, 256);
     for (let now = 0; now < 1000; now += 60) crowd(limits, 255, now);
     assert.equal(credit(limits, 1000), 4096);
   });
@@ -93,24 +99,27 @@ describe('newcomers that were asked once', () => {
 });
 
 describe('newcomers beyond the credit', () => {
-  it('are no storm beside as many that answer', () => {
+  it('are no storm as long as nobody was silent, however late they answer', () => {
     const limits = new Limits(LIMITS);
     limits.credit('lan0', 0);
-    proofs(limits, 256);
-    assert.deepEqual(crowd(limits, 1000, 10), []);
-    assert.equal(limits.credit('lan0', 20), 4352);
+    assert.deepEqual(crowd(limits, 10_000, 10), []);
+    silences(limits, 255);
+    assert.deepEqual(crowd(limits, 10_000, 70), []);
   });
 
-  it('are a storm beside as many when more than that stay silent', () => {
+  it('are no storm beside more that answer than are silent', () => {
     const limits = new Limits(LIMITS);
     limits.credit('lan0', 0);
-    proofs(limits, 256);
-    for (let i = 0; i < 257; i++) limits.noteSilence('lan0');
-    assert.deepEqual(crowd(limits, 1000, 10), [50]);
+    proofs(limits, 301);
+    silences(limits, 300);
+    assert.deepEqual(crowd(limits, 1000, 10), []);
+    silences(limits, 1);
+    assert.deepEqual(crowd(limits, 1000, 70), [50]);
   });
 
   it('are a storm when there are 256 within 50 ms, which is said once per window', () => {
     const limits = new Limits(LIMITS);
+    silences(limits, 256);
     assert.deepEqual(crowd(limits, 255, 0), []);
     assert.deepEqual(crowd(limits, 255, 60), [], 'another window');
     assert.deepEqual(crowd(limits, 1, 100), [50]);
@@ -123,6 +132,7 @@ describe('newcomers beyond the credit', () => {
 
   it('are a storm when they come slowly and 4,096 wait', () => {
     const limits = new Limits(LIMITS);
+    silences(limits, 256);
     let storms = 0;
     for (let waiting = 1; waiting <= 4096; waiting++)
       if (limits.noteCrowding('lan0', waiting, waiting) > 0) storms = waiting;
