@@ -4,8 +4,8 @@ import { getPriority, setPriority } from 'node:os';
 const NICENESS = -10;
 
 /**
- * A router's control plane goes before whatever else its box does, and the tools that it starts with it; FRR is started
- * like that, too. A niceness that somebody chose for the daemon stays. Needs CAP_SYS_NICE or RLIMIT_NICE.
+ * A router's control plane goes before whatever else its box does, and the tools that it starts with it; FRR's unit has
+ * it so, too, with -5. A niceness that somebody chose for the daemon stays. Needs CAP_SYS_NICE or RLIMIT_NICE.
  */
 export function hurry(): void {
   try {

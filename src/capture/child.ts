@@ -169,10 +169,7 @@ function open(request: OpenRequest): void {
     tap.frames++;
     const bytes = untag(length);
     if (bytes > 0) pass(tap, request.iface, bytes);
-    const full = outbox.isFull(lane);
-    if (throttle !== undefined) throttle.count(full);
-    // What comes now is thrown away: others need the processor more.
-    else if (full) refusals.count(false);
+    throttle?.count(outbox.isFull(lane));
   });
   // A VLAN tag that the network card took off is invisible to a filter and put back by libpcap: see untag().
   try {
@@ -204,7 +201,10 @@ function pass(tap: Tap, iface: number, bytes: number): void {
     if (familiarity === 'unknown' && tap.refusingUntil > 0 && isRefused(tap, bytes)) return;
     lane = familiarity === 'known' ? tap.refreshes : tap.lane;
   }
+  const { shed } = lane;
   outbox.frame(lane, FRAME, iface, captured, bytes);
+  // There is no room for what comes now: others need the processor more.
+  if (lane.shed !== shed) refusals.count(false);
 }
 
 function absorb(iface: number, payload: Uint8Array): void {

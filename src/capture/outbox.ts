@@ -67,6 +67,7 @@ export class Outbox {
   readonly #batch = new Uint8Array(BATCH_BYTES);
   #used = 0;
   #turnScheduled = false;
+  #drainScheduled = false;
   /** Written and not yet read by the parent, as far as we know. */
   #unread = 0;
   /** Something waits in the lanes, or has to: everything goes there. */
@@ -142,8 +143,11 @@ export class Outbox {
    * may be 100,000, too many to look at in one go.
    */
   sift(lane: Lane, isUnwanted: (frame: Uint8Array) => boolean): void {
+    if (lane.bytes === 0) return;
     lane.isUnwanted = isUnwanted;
     lane.unsifted = lane.pieces.length;
+    // What comes from now on is not looked at.
+    lane.pieces.push({ buffer: new Uint8Array(BATCH_BYTES), used: 0 });
   }
 
   /** The parent has read so many bytes more. */
@@ -187,16 +191,23 @@ export class Outbox {
   }
 
   #drain(): void {
+    if (this.#drainScheduled) return;
     let left = PIECES_AT_ONCE;
     while (this.#congested && !this.#writing && this.#unread < WINDOW_BYTES) {
-      if (left-- === 0) {
-        setImmediate(() => this.#drain());
-        return;
-      }
+      if (left-- === 0) return this.#drainLater();
       const piece = this.#nextPiece();
       if (piece === undefined) this.#congested = false;
       else if (piece.used > 0) this.#send(piece.buffer, piece.used);
     }
+  }
+
+  #drainLater(): void {
+    if (this.#drainScheduled) return;
+    this.#drainScheduled = true;
+    setImmediate(() => {
+      this.#drainScheduled = false;
+      this.#drain();
+    });
   }
 
   /** Writes what the socket takes; libuv has the rest written when there is room again. */

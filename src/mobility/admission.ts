@@ -2,6 +2,7 @@ import type { Ip, Mac } from '../wire/addresses.js';
 import type { Brain } from './brain.js';
 import type { EvidenceKind, IfIndex } from './events.js';
 import type { Candidate, Host } from './host.js';
+import type { Newcomers } from './newcomers.js';
 import type { Sighting } from './waiting.js';
 
 /** Who may become a host: limits of MACs and interfaces, and the credit of newcomers that have not answered yet. */
@@ -54,7 +55,7 @@ export class Unanswered {
 }
 
 /** Our own questions are not its doing: who was here before is asked by the thousand when a link comes up. */
-function isNewcomer({ cause }: Candidate): boolean {
+export function isNewcomer({ cause }: Candidate): boolean {
   return cause === 'sighting' || cause === 'probe-hint';
 }
 
@@ -77,27 +78,36 @@ export function admit(
   evidence: EvidenceKind,
 ): 'now' | 'later' | 'never' {
   if (!mayBecomeHost(brain, iface, ip, mac)) return 'never';
-  const { limits, waiting, now } = brain;
-  const name = brain.topology.nameOf(iface) ?? '';
-  if (waiting.has(iface, ip)) return 'later';
-  if (!limits.takeNewcomer(name, now)) return refuseAndReport(brain, iface, ip, mac);
+  const { waiting, now } = brain;
+  const newcomers = newcomersOf(brain, iface);
   if (brain.table.get(ip)?.place?.mac === mac) {
-    // It does not have to stand in line with strangers.
-    return hasCredit(brain, iface, true) ? 'now' : refuseAndReport(brain, iface, ip, mac);
+    // It neither stands in line with strangers nor lives on their budget.
+    return brain.unanswered.newcomersOn(iface) < newcomers.mostCredit ? 'now' : refuse(brain, iface, ip, mac);
   }
-  if (waiting.countOn(iface) === 0 && hasCredit(brain, iface)) return 'now';
-  // Who probes for an address says a second and a third time that it wants it.
-  if (evidence === 'probe' || waiting.size >= brain.policy.limits.newcomerBurst)
-    return refuseAndReport(brain, iface, ip, mac);
+  if (waiting.has(iface, ip)) {
+    noteCrowd(brain, iface, mac);
+    return 'later';
+  }
+  // Who probes for an address says a second and a third time that it wants it: it does not wait.
+  const probes = evidence === 'probe';
+  const atOnce = probes ? hasCredit(brain, iface) : waiting.countOn(iface) === 0 && hasTime(brain, iface);
+  if (!atOnce && (probes || waiting.isFull(iface, brain.policy.limits.newcomerBurst)))
+    return refuse(brain, iface, ip, mac);
+  if (!newcomers.take(now)) return refuse(brain, iface, ip, mac);
+  if (atOnce) return 'now';
   waiting.add({ iface, ip, mac, evidence, at: now });
-  if (crowd(brain, iface)) reportStorm(brain, iface, mac);
+  noteCrowd(brain, iface, mac);
   return 'later';
 }
 
-function refuseAndReport(brain: Brain, iface: IfIndex, ip: Ip, mac: Mac): 'never' {
+function newcomersOf({ limits, topology, now }: Brain, iface: IfIndex): Newcomers {
+  return limits.newcomersOf(topology.nameOf(iface) ?? '', now);
+}
+
+function refuse(brain: Brain, iface: IfIndex, ip: Ip, mac: Mac): 'never' {
   brain.drop('newcomer-budget', iface, ip, mac);
   reportStorm(brain, iface, mac);
-  crowd(brain, iface);
+  noteRefusal(brain, iface);
   return 'never';
 }
 
@@ -121,74 +131,83 @@ function mayBecomeHost(brain: Brain, iface: IfIndex, ip: Ip, mac: Mac): boolean 
 }
 
 /** Whether one more newcomer of the interface may be asked. */
-function hasCredit(brain: Brain, iface: IfIndex, acquainted = false): boolean {
-  const { limits, unanswered, topology, now } = brain;
-  const name = topology.nameOf(iface) ?? '';
-  return (
-    unanswered.newcomersOn(iface) < limits.credit(name, now, acquainted) &&
-    (acquainted || unanswered.askedOnceOn(iface) < limits.window(name))
-  );
+function hasCredit(brain: Brain, iface: IfIndex): boolean {
+  return brain.unanswered.newcomersOn(iface) < newcomersOf(brain, iface).credit;
 }
 
-/** Whether the interface may bring one more newcomer at once; it is not queued. */
+/** Whether it should be asked now, if it could wait as well. */
+function hasTime(brain: Brain, iface: IfIndex): boolean {
+  return hasCredit(brain, iface) && brain.unanswered.askedOnceOn(iface) < newcomersOf(brain, iface).once;
+}
+
+/** Whether the interface may bring one more newcomer, which cannot wait. */
 export function admitNewcomer(brain: Brain, iface: IfIndex): boolean {
-  const { limits, topology, waiting, now } = brain;
-  const name = topology.nameOf(iface) ?? '';
-  if (waiting.countOn(iface) === 0 && hasCredit(brain, iface) && limits.takeNewcomer(name, now)) return true;
-  crowd(brain, iface);
+  if (hasCredit(brain, iface) && newcomersOf(brain, iface).take(brain.now)) return true;
+  noteRefusal(brain, iface);
   return false;
 }
 
 /** Whether a newcomer that was admitted may be asked only now. */
 export function mayStillAsk(brain: Brain, iface: IfIndex): boolean {
   if (hasCredit(brain, iface)) return true;
-  crowd(brain, iface);
+  noteRefusal(brain, iface);
   return false;
 }
 
-/** One more newcomer than there is credit for. Returns whether that makes a storm: then nobody of it need come up to us. */
-function crowd(brain: Brain, iface: IfIndex): boolean {
-  const { limits, waiting, topology, now } = brain;
-  const forMs = limits.noteCrowding(topology.nameOf(iface) ?? '', waiting.countOn(iface), now);
-  if (forMs === 0) return false;
-  brain.emit({ kind: 'refuse-newcomers', iface, forMs });
-  waiting.dismiss(iface);
-  return true;
+function noteRefusal(brain: Brain, iface: IfIndex): void {
+  weather(brain, iface, newcomersOf(brain, iface).refuse(brain.now));
 }
 
-/** Those that wait and for whom there is credit by now, some of them. */
+/** One more newcomer than there is time for. */
+function noteCrowd(brain: Brain, iface: IfIndex, mac: Mac): void {
+  const { waiting, now } = brain;
+  const forMs = newcomersOf(brain, iface).crowd(waiting.countOn(iface), waiting.waitedOn(iface, now), now);
+  if (forMs > 0) reportStorm(brain, iface, mac);
+  weather(brain, iface, forMs);
+}
+
+/** In a storm nobody of it need come up to us for a while, and who waits need not be asked. */
+function weather(brain: Brain, iface: IfIndex, forMs: number): void {
+  if (forMs === 0) return;
+  brain.emit({ kind: 'refuse-newcomers', iface, forMs });
+  brain.waiting.dismiss(iface);
+}
+
+/** Those that wait and for whom there is time by now, some of them. */
 export function* admitWaiting(brain: Brain): IterableIterator<Sighting> {
   const { waiting } = brain;
+  for (let left = WAITING_PER_EVENT; left > 0 && waiting.hasDismissed; left--) {
+    const { iface, ip, mac } = waiting.takeDismissed() as Sighting;
+    brain.drop('newcomer-budget', iface, ip, mac);
+  }
   for (const iface of waiting.ifaces()) {
-    for (let left = WAITING_PER_EVENT; left > 0 && mayLeave(brain, iface); left--) {
-      const dismissed = waiting.isDismissed(iface);
-      const sighting = waiting.take(iface);
-      if (sighting === undefined) break;
-      const { ip, mac } = sighting;
-      if (dismissed) brain.drop('newcomer-budget', iface, ip, mac);
-      else if (mayBecomeHost(brain, iface, ip, mac)) yield sighting;
+    for (let left = WAITING_PER_EVENT; left > 0 && isNext(brain, iface); left--) {
+      const sighting = waiting.take(iface) as Sighting;
+      if (mayBecomeHost(brain, iface, sighting.ip, sighting.mac)) yield sighting;
     }
   }
 }
 
-/** Whether there are some left, of those. */
+/** Whether there is more to do of that at once. */
 export function isSomebodyNext(brain: Brain): boolean {
-  for (const iface of brain.waiting.ifaces()) if (mayLeave(brain, iface)) return true;
+  if (brain.waiting.hasDismissed) return true;
+  for (const iface of brain.waiting.ifaces()) if (isNext(brain, iface)) return true;
   return false;
 }
 
-function mayLeave(brain: Brain, iface: IfIndex): boolean {
-  return brain.waiting.isDismissed(iface) || (brain.waiting.countOn(iface) > 0 && hasCredit(brain, iface));
+function isNext(brain: Brain, iface: IfIndex): boolean {
+  return brain.waiting.countOn(iface) > 0 && brain.topology.isListening(iface) && hasTime(brain, iface);
 }
 
-/** A newcomer of this interface has answered: there are real ones among them. */
+/** The newcomer of a question has answered, so many milliseconds after it was first asked. */
 export function noteProof(brain: Brain, iface: IfIndex, rttMs: number): void {
-  brain.limits.noteProof(brain.topology.nameOf(iface) ?? '', rttMs);
+  newcomersOf(brain, iface).noteProof(rttMs);
 }
 
-/** A newcomer of this interface has not. */
-export function noteSilence(brain: Brain, iface: IfIndex): void {
-  brain.limits.noteSilence(brain.topology.nameOf(iface) ?? '');
+/** It has not, although we could have heard it. */
+export function noteSilence(brain: Brain, candidate: Candidate): void {
+  const { iface } = candidate.place;
+  if (isNewcomer(candidate) && brain.topology.isListening(iface)) newcomersOf(brain, iface).noteSilence();
 }
 
 /** Whether the interface may have one more host, or has this one already. */

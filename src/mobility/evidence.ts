@@ -1,19 +1,22 @@
 import { type Ip, MAC_BROADCAST, type Mac } from '../wire/addresses.js';
 import type { ArpFrame } from '../wire/arp.js';
-import { admit, admitWaiting, hasRoom, noteProof, noteSilence } from './admission.js';
+import { admit, admitWaiting, hasRoom, isNewcomer, noteProof, noteSilence } from './admission.js';
 import { answer } from './answer.js';
 import type { Brain } from './brain.js';
 import { type Drop, classify, usable } from './classify.js';
 import { barred, contestHere, heldDespiteRemote, reclaim } from './contest.js';
-import type { Cause, EvidenceKind, IfIndex, Place } from './events.js';
+import type { Cause, DropReason, EvidenceKind, IfIndex, Place } from './events.js';
 import type { Candidate, Host, Question } from './host.js';
 import { hearControlAnswer, hearInquiryAnswer, openInquiry } from './inquiry.js';
 import { tellSeekers } from './strays.js';
+import type { Sighting } from './waiting.js';
 
 /** PROBE_WAIT + PROBE_NUM x PROBE_MAX + ANNOUNCE_WAIT, at the most (RFC 5227 section 1.1). */
 const PROBING_MS = 1000 + 3 * 2000 + 2000;
 /** A host heard on its home LAN is proven there within this, or not. */
 const HEARD_MS = 1000;
+/** The word of a host is as good as new for this long. */
+const BELIEVED_MS = 500;
 
 /** A captured frame: evidence, a question to us, or a drop with its reason. */
 export function hearFrame(brain: Brain, iface: IfIndex, bytes: Uint8Array): void {
@@ -118,15 +121,22 @@ function learn(brain: Brain, known: Host | undefined, place: Place, ip: Ip, kind
 
 /** Newcomers for whose word there was no time: it is taken up now, unless something newer is known. */
 export function hearWaiting(brain: Brain): void {
-  for (const { iface, ip, mac, evidence, at } of admitWaiting(brain)) {
-    const place = { iface, mac };
-    const reason = brain.otherRouters.has(mac) ? 'other-router' : usable(brain, ip, mac);
+  for (const sighting of admitWaiting(brain)) {
+    const { iface, ip, mac, evidence } = sighting;
     const host = brain.table.get(ip);
+    const reason = whyTooLate(brain, sighting);
     if (reason !== undefined) brain.drop(reason, iface, ip, mac);
-    else if (host === undefined) learn(brain, undefined, place, ip, evidence);
-    else if (!(host.held && (host.isAt(iface, mac) || host.lastHeard >= at)) && isNews(brain, host, place))
-      learn(brain, host, place, ip, evidence);
+    else if (host === undefined) learn(brain, undefined, { iface, mac }, ip, evidence);
+    else if (!(host.since > sighting.at || (host.held && host.lastHeard >= sighting.at)))
+      if (isNews(brain, host, { iface, mac })) learn(brain, host, { iface, mac }, ip, evidence);
   }
+}
+
+/** Why a word that waited counts no more. Where words are believed without an answer, an old one is none. */
+function whyTooLate(brain: Brain, { iface, ip, mac, at }: Sighting): DropReason | undefined {
+  const believed = brain.topology.rule(iface)?.prove !== 'before';
+  if (believed && brain.now - at > BELIEVED_MS) return 'newcomer-budget';
+  return brain.otherRouters.has(mac) ? 'other-router' : usable(brain, ip, mac);
 }
 
 /**
@@ -186,6 +196,8 @@ export function consider(brain: Brain, host: Host, place: Place, cause: Cause): 
     brain.drop('no-probe-source', place.iface, host.ip, place.mac);
     return discardUnknown(brain, host);
   }
+  // Two MACs that take turns in one address are as silent as one.
+  if (host.candidate?.askedAgain === true) noteSilence(brain, host.candidate);
   brain.setCandidate(host, { place, cause, question, incumbent: undefined, askedAgain: false });
   if (host.held && host.place !== undefined && brain.topology.isUsable(host.place.iface)) {
     host.check = brain.ask(host, 'old-place', host.place);
@@ -287,7 +299,7 @@ function hearAnswer(brain: Brain, host: Host, question: Question, place: Place):
   const candidate = host.candidate;
   if (candidate?.question === question) {
     if (question.purpose === 'remote-claim') return heldDespiteRemote(brain, host, place);
-    noteProof(brain, place.iface, rttMs);
+    if (isNewcomer(candidate)) noteProof(brain, place.iface, rttMs);
     const { incumbent } = candidate;
     if (incumbent !== undefined && incumbent.mac !== place.mac)
       return contestHere(brain, host, incumbent, place);
@@ -331,7 +343,7 @@ function takeBack(brain: Brain, host: Host, incumbent: Place, question: Question
     cause: 'sighting',
     question,
     incumbent,
-    askedAgain: false,
+    askedAgain: question.sent > 1,
   });
 }
 
@@ -393,6 +405,6 @@ function candidateSilent(brain: Brain, host: Host, candidate: Candidate): void {
     // Not where it was said to be, but it answered at home.
     return arrive(brain, host, candidate.incumbent, 'proven');
   }
-  if (candidate.cause === 'sighting') noteSilence(brain, candidate.place.iface);
+  noteSilence(brain, candidate);
   brain.abandonCandidate(host, 'no-answer');
 }

@@ -80,7 +80,7 @@ export class Router {
         obey(brain, event.token, event.command);
         break;
     }
-    if (brain.waiting.size > 0) hearWaiting(brain);
+    if (!brain.waiting.isEmpty) hearWaiting(brain);
     return brain.takeActions();
   }
 

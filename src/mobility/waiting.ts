@@ -1,7 +1,7 @@
 import type { Ip, Mac } from '../wire/addresses.js';
 import type { EvidenceKind, IfIndex } from './events.js';
 
-/** What a newcomer said when its interface had no credit for one more (see limits.ts). */
+/** What a newcomer said when its interface had no credit for one more (see newcomers.ts). */
 export interface Sighting {
   readonly iface: IfIndex;
   readonly ip: Ip;
@@ -10,22 +10,33 @@ export interface Sighting {
   readonly at: number;
 }
 
-/** The queue of one interface; a Map keeps the order, and an address stands in it once. */
+/** A queue; a Map keeps the order, and an address stands in it once. It is not used again when it was empty. */
 class Line {
-  readonly waiting = new Map<Ip, Sighting>();
-  /** So many of the first ones are not wanted any more. */
-  dismissed = 0;
-  #first = this.waiting.values();
+  readonly #waiting = new Map<Ip, Sighting>();
+  /** One iterator for all: a new one would step over all that were deleted before. */
+  readonly #order = this.#waiting.values();
+  first: Sighting | undefined;
 
-  /** Takes the first one out. One iterator for many: a new one would step over all that were deleted before. */
+  get size(): number {
+    return this.#waiting.size;
+  }
+
+  has(ip: Ip): boolean {
+    return this.#waiting.has(ip);
+  }
+
+  push(sighting: Sighting): void {
+    this.#waiting.set(sighting.ip, sighting);
+    this.first ??= this.#order.next().value;
+  }
+
   shift(): Sighting | undefined {
-    let { value } = this.#first.next();
-    if (value === undefined) {
-      this.#first = this.waiting.values();
-      value = this.#first.next().value;
+    const { first } = this;
+    if (first !== undefined) {
+      this.#waiting.delete(first.ip);
+      this.first = this.#order.next().value;
     }
-    if (value !== undefined) this.waiting.delete(value.ip);
-    return value;
+    return first;
   }
 }
 
@@ -35,23 +46,33 @@ class Line {
  */
 export class WaitingRoom {
   private readonly lines = new Map<IfIndex, Line>();
-  private count = 0;
-
-  get size(): number {
-    return this.count;
-  }
+  private readonly dismissed: Line[] = [];
 
   ifaces(): IterableIterator<IfIndex> {
     return this.lines.keys();
   }
 
+  get isEmpty(): boolean {
+    return this.lines.size === 0 && this.dismissed.length === 0;
+  }
+
   countOn(iface: IfIndex): number {
-    return this.lines.get(iface)?.waiting.size ?? 0;
+    return this.lines.get(iface)?.size ?? 0;
+  }
+
+  /** How long the first on the interface has waited, ms. */
+  waitedOn(iface: IfIndex, now: number): number {
+    return now - (this.lines.get(iface)?.first?.at ?? now);
   }
 
   /** Whether this address waits here already; of two MACs the first is asked first. */
   has(iface: IfIndex, ip: Ip): boolean {
-    return this.lines.get(iface)?.waiting.has(ip) === true;
+    return this.lines.get(iface)?.has(ip) === true;
+  }
+
+  /** Whether nobody more of the interface may wait: interfaces in trouble share a room for `most`. */
+  isFull(iface: IfIndex, most: number): boolean {
+    return this.countOn(iface) * Math.max(1, this.lines.size) >= most;
   }
 
   /** Queues it behind the others of its interface. Its address must not wait there yet. */
@@ -61,35 +82,38 @@ export class WaitingRoom {
       line = new Line();
       this.lines.set(sighting.iface, line);
     }
-    line.waiting.set(sighting.ip, sighting);
-    this.count++;
-  }
-
-  /** Whether the first of the interface is to be dropped instead of asked. */
-  isDismissed(iface: IfIndex): boolean {
-    return (this.lines.get(iface)?.dismissed ?? 0) > 0;
+    line.push(sighting);
   }
 
   /** Takes the first of an interface. */
   take(iface: IfIndex): Sighting | undefined {
     const line = this.lines.get(iface);
     const sighting = line?.shift();
-    if (line === undefined || sighting === undefined) return undefined;
-    if (line.dismissed > 0) line.dismissed--;
-    if (line.waiting.size === 0) this.lines.delete(iface);
-    this.count--;
+    if (line?.size === 0) this.lines.delete(iface);
     return sighting;
   }
 
-  /** All that wait on the interface now are taken as dismissed. */
+  /** Those that wait on the interface now are only to be accounted for. */
   dismiss(iface: IfIndex): void {
     const line = this.lines.get(iface);
-    if (line !== undefined) line.dismissed = line.waiting.size;
+    if (line === undefined) return;
+    this.lines.delete(iface);
+    this.dismissed.push(line);
+  }
+
+  /** Whether there are any to be accounted for. */
+  get hasDismissed(): boolean {
+    return this.dismissed.length > 0;
+  }
+
+  takeDismissed(): Sighting | undefined {
+    const sighting = this.dismissed[0]?.shift();
+    if (this.dismissed[0]?.size === 0) this.dismissed.shift();
+    return sighting;
   }
 
   /** Nobody waits there any more: what was said is worth nothing. */
   clear(iface: IfIndex): void {
-    this.count -= this.lines.get(iface)?.waiting.size ?? 0;
     this.lines.delete(iface);
   }
 }

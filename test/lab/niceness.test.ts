@@ -41,7 +41,9 @@ story('the daemon and its reader go before others, and the reader of strays afte
   const strays = readers.filter((child) => command(child).includes('strays'));
   assert.equal(readers.length, 2);
   assert.deepEqual(strays.map(nicenessOf), [10]);
-  assert.deepEqual(readers.filter((child) => !strays.includes(child)).map(nicenessOf), [own === 0 ? expected(0) : HURRIED]);
+  assert.deepEqual(readers.filter((child) => !strays.includes(child)).map(nicenessOf), [
+    own === 0 ? expected(0) : HURRIED,
+  ]);
 });
 
 it('a niceness that somebody chose for the daemon stays', () => {

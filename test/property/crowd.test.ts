@@ -43,6 +43,15 @@ class Crowd {
     this.take(this.router.handle({ kind: 'frame', iface, bytes }, this.now));
   }
 
+  probes(n: number): void {
+    const bytes = frameOf('probe', Crowd.mac(n), Crowd.ip(n));
+    this.take(this.router.handle({ kind: 'frame', iface: LAN0, bytes }, this.now));
+  }
+
+  captures(open: boolean): void {
+    this.take(this.router.handle({ kind: 'capture', iface: LAN0, open }, this.now));
+  }
+
   answers(ip: Ipv4, source: Ipv4, iface = LAN0): void {
     const mac = Crowd.mac(ip - FIRST);
     const addresses = {
@@ -111,10 +120,7 @@ describe('a crowd of newcomers', () => {
 
   it('is learned whole from one word of each when 40,000 come at 20,000 a second and answer late', () => {
     const crowd = new Crowd();
-    // The first ones have answered before the crowd comes: a storm has nobody who does.
-    for (let n = 0; n < 300; n++) crowd.says(n);
-    crowd.advance(100, 5);
-    for (let n = 300; n < 40_000; n++) {
+    for (let n = 0; n < 40_000; n++) {
       crowd.says(n);
       if (n % 20 === 0) crowd.advance(1, 100);
     }
@@ -125,19 +131,19 @@ describe('a crowd of newcomers', () => {
 
   it('is a storm when nobody has answered by the end of the question: those that wait are dropped and never asked', () => {
     const crowd = new Crowd();
-    for (let n = 0; n < 512; n++) crowd.says(n);
+    for (let n = 0; n < 8000; n++) crowd.says(n);
     crowd.advance(499);
-    for (let n = 1000; n < 2500; n++) crowd.says(n);
+    for (let n = 8000; n < 9000; n++) crowd.says(n);
     assert.deepEqual(crowd.refusals, [], 'they may answer yet');
     crowd.advance(60);
     const before = crowd.asked.length;
-    for (let n = 3000; n < 4000; n++) crowd.says(n);
-    assert.deepEqual(crowd.refusals, [50]);
+    for (let n = 9000; n < 10_000; n++) crowd.says(n);
+    assert.ok(crowd.refusals.length > 0);
     // Nobody of those who waited when that was decided is asked any more.
     crowd.advance(1000);
     const asked = new Set(crowd.asked.slice(before).map(({ ip }) => ip - FIRST));
-    assert.ok(crowd.dropped('newcomer-budget') > 256, `${crowd.dropped('newcomer-budget')}`);
-    for (let n = 3000; n < 3256; n++) assert.ok(!asked.has(n), `${n}`);
+    for (let n = 6000; n < 9000; n++) assert.ok(!asked.has(n), `${n}`);
+    assert.ok(crowd.dropped('newcomer-budget') >= 3000, `${crowd.dropped('newcomer-budget')}`);
     assert.equal(crowd.claimed, 0);
   });
 
@@ -147,6 +153,8 @@ describe('a crowd of newcomers', () => {
     crowd.advance(50, 1);
     assert.equal(crowd.claimed, 1);
     for (let n = 1; n < 600; n++) crowd.says(n, LAN1);
+    // A forger waits with its address.
+    crowd.says(0, LAN1, Crowd.mac(700));
     crowd.asked.length = 0;
     crowd.says(0, LAN1);
     crowd.says(1000, LAN0);
@@ -176,14 +184,72 @@ describe('a crowd of newcomers', () => {
     assert.deepEqual(new Set(crowd.asked.map(({ ip }) => ip)), before);
   });
 
-  it('waits no longer than the room lasts: the budget of an interface is how many', () => {
+  it('has a room for as many as the budget of newcomers, and interfaces share it', () => {
+    const crowd = new Crowd('[policy.limits]\nnewcomer_burst = 1000\nnewcomers_per_second = 1000000\n');
+    for (let n = 0; n < 2000; n++) {
+      crowd.now += 0.001;
+      crowd.says(n);
+    }
+    assert.equal(crowd.dropped('newcomer-budget'), 2000 - 512 - 1000);
+    for (let n = 3000; n < 5000; n++) {
+      crowd.now += 0.001;
+      crowd.says(n, LAN1);
+    }
+    assert.equal(crowd.dropped('newcomer-budget'), 2000 - 512 - 1000 + 2000 - 512 - 500);
+  });
+
+  it('is refused beyond the budget of its interface', () => {
     const crowd = new Crowd('[policy.limits]\nnewcomer_burst = 1000\nnewcomers_per_second = 10\n');
-    for (let n = 0; n < 300; n++) crowd.says(n);
-    crowd.advance(100, 1);
-    for (let n = 300; n < 1500; n++) crowd.says(n);
-    assert.ok(Math.abs(crowd.dropped('newcomer-budget') - 500) < 10, `${crowd.dropped('newcomer-budget')}`);
+    for (let n = 0; n < 1500; n++) {
+      crowd.says(n);
+      if (n % 100 === 0) crowd.advance(5, 1);
+    }
     crowd.advance(3000, 1);
-    assert.equal(crowd.claimed, 1500 - crowd.dropped('newcomer-budget'));
+    assert.equal(crowd.dropped('newcomer-budget'), 500);
+    assert.equal(crowd.claimed, 1000);
+  });
+
+  it('is no storm because others were silent before it', () => {
+    const crowd = new Crowd();
+    for (let n = 100_000; n < 100_600; n++) {
+      crowd.says(n);
+      crowd.advance(2);
+    }
+    crowd.asked.length = 0;
+    for (let n = 0; n < 5000; n++) crowd.says(n);
+    crowd.advance(10_000, 5);
+    assert.deepEqual(crowd.refusals, []);
+    for (let n = 0; n < 5000; n++) assert.equal(crowd.router.host(Crowd.ip(n))?.claimed, true, `${n}`);
+  });
+
+  it('is no storm because we were deaf when it answered', () => {
+    const crowd = new Crowd();
+    for (let n = 100_000; n < 100_512; n++) crowd.says(n);
+    crowd.captures(false);
+    crowd.advance(1000);
+    crowd.captures(true);
+    crowd.asked.length = 0;
+    for (let n = 0; n < 5000; n++) crowd.says(n);
+    crowd.advance(10_000, 5);
+    assert.deepEqual(crowd.refusals, []);
+    assert.equal(crowd.claimed, 5000);
+  });
+
+  it('is a storm when it probes for addresses, or takes turns with a second MAC: silence is silence', () => {
+    for (const storm of [
+      (crowd: Crowd, n: number) => crowd.probes(n),
+      (crowd: Crowd, n: number) => {
+        crowd.says(n);
+        crowd.says(n - 600, LAN0, Crowd.mac(n + 1_000_000));
+      },
+    ]) {
+      const crowd = new Crowd();
+      for (let n = 1000; n < 41_000; n++) {
+        storm(crowd, n);
+        if (n % 20 === 0) crowd.advance(1);
+      }
+      assert.ok(crowd.refusals.length > 3, `${crowd.refusals.length} refusals`);
+    }
   });
 
   it('gets the first of two MACs asked that say the same while they wait', () => {

@@ -143,11 +143,11 @@ describe('the capture child writing to its parent', () => {
     outbox.record(sifted, encodeRecord(CLOSED, 1));
     outbox.frame(other, FRAME, 2, numbered(0), 60);
     outbox.sift(sifted, (bytes) => ((bytes[0] as number) & 1) === 1);
-    // What comes later is not looked at, once the piece that is being filled is full.
+    // What comes later is not looked at.
     for (let i = 20_000; i < 21_000; i++) outbox.frame(sifted, FRAME, 1, numbered(i), 60);
     parent.resume();
     await until(() => arrived.includes(`${FRAME}:1:20999`));
-    assert.ok(sifted.sifted > 9000 && sifted.sifted <= 10_100, `${sifted.sifted}`);
+    assert.ok(sifted.sifted > 9000 && sifted.sifted <= 10_000, `${sifted.sifted}`);
     await until(() => arrived.length === 21_002 - sifted.sifted);
     const numbers = arrived
       .filter((text) => text.startsWith(`${FRAME}:1:`))
@@ -160,7 +160,7 @@ describe('the capture child writing to its parent', () => {
     // What had left before is there, odd or not.
     assert.ok(numbers.filter((n) => n > 1000 && n < 20_000).every(isEven));
     assert.equal(numbers.filter(isEven).length, 10_500);
-    assert.ok(numbers.filter((n) => n >= 20_200).length === 800, 'all of the later ones');
+    assert.equal(numbers.filter((n) => n >= 20_000).length, 1000, 'all of the later ones');
     assert.ok(arrived.includes(`${CLOSED}:1:`) && arrived.includes(`${FRAME}:2:0`));
   });
 
