@@ -158,6 +158,8 @@ class Demo {
       ['its neighbour entry', `${sudo}ip -n ${router} neigh show ${host.ip}`],
       ['ping from the remote', `${sudo}ip netns exec ${site.remote.name} ping ${host.ip}`],
       ['move it yourself', `${cable} master lan2`],
+      // A move without a loss of carrier: until it asks, it goes on sending to the gateway's MAC of the other LAN.
+      ['have it ask again', `${sudo}ip -n ${host.namespace.name} neigh flush dev eth0`],
       ['and make it speak', `${sudo}ip netns exec ${host.namespace.name} ping -c 1 ${REMOTE_IP}`],
       ['switch it off', `${cable} down`],
     ];
