@@ -2,7 +2,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import type { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import type { IfIndex } from '../mobility/events.js';
-import { FLOOD_ARGUMENT, HURRIED, PATIENT, childEnvironment, childLaunches, setNiceness } from './launch.js';
+import { hurryReader, slowReader } from '../niceness.js';
+import { FLOOD_ARGUMENT, childEnvironment, childLaunches } from './launch.js';
 import { Lifeline } from './lifeline.js';
 import { Orders } from './orders.js';
 import { READY, UNUSABLE, decodeText } from './protocol.js';
@@ -63,9 +64,12 @@ export class Children {
       cwd: '/',
       env: childEnvironment(),
       stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
+      // In our session it would share in our right to go before others.
+      detached: task !== undefined,
     });
     // A burst of 50,000 frames is over in 0.2 s, and what the ring cannot hold is lost. Of a flood nobody wants all.
-    setNiceness(process.pid, task === undefined ? HURRIED : PATIENT);
+    if (task === undefined) hurryReader(process.pid);
+    else slowReader(process.pid);
     const lifeline = new Lifeline(
       process.stdio[3] as Socket,
       (kind, iface, payload) => this.#onRecord(child, kind, iface, payload),

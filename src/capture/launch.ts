@@ -1,9 +1,4 @@
-import { setPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
-
-/** See nice(2): a reader that must not miss a burst, and one of whose frames most are thrown away. */
-export const HURRIED = -10;
-export const PATIENT = 10;
 
 export interface Launch {
   readonly file: string;
@@ -42,15 +37,6 @@ export function childLaunches(): readonly Launch[] {
     { file: 'setpriv', args: [mortal, ...node] },
     { file: process.execPath, args: node.slice(1) },
   ];
-}
-
-/** Sets the niceness of a process that may be gone, if that is permitted (CAP_SYS_NICE or RLIMIT_NICE). */
-export function setNiceness(pid: number | undefined, niceness: number): void {
-  try {
-    if (pid !== undefined) setPriority(pid, niceness);
-  } catch {
-    // All are equal then.
-  }
 }
 
 /** The child needs nothing of the daemon's environment but the way to its programs and libraries. */

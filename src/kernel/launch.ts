@@ -1,4 +1,5 @@
 import { type ChildProcess, type StdioOptions, spawn, spawnSync } from 'node:child_process';
+import { takeAlong } from '../niceness.js';
 
 /** What a tool needs to be allowed: `net_admin` to change the kernel's tables, `none` to read them. */
 export type Privilege = 'net_admin' | 'none';
@@ -85,7 +86,9 @@ export function launchReader(tool: 'grep', args: readonly string[], stdio: Stdio
 }
 
 function start([file, ...args]: readonly string[], stdio: StdioOptions): ChildProcess {
-  return spawn(file as string, args, { stdio, detached: true, env: environment() });
+  const child = spawn(file as string, args, { stdio, detached: true, env: environment() });
+  takeAlong(child.pid);
+  return child;
 }
 
 /** What the shell of `launchBatch` says when it has started the next `ip`. */

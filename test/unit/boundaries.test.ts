@@ -89,7 +89,15 @@ const plants: readonly Plant[] = [
   ['src/kernel/echo.ts', uses('createSocket', 'raw-socket'), null],
   ['src/kernel/raw.ts', uses('createSocket', 'raw-socket'), /Only src\/kernel\/echo\.ts imports raw-socket/],
   ['src/capture/raw.ts', uses('createSocket', 'raw-socket'), /Only src\/kernel\/echo\.ts imports raw-socket/],
-  ['src/capture/children.ts', uses('fork', 'node:child_process'), null],
+  [
+    'src/capture/children.ts',
+    uses('fork', 'node:child_process') + uses('x', '../niceness.js').replace('used', 'too'),
+    null,
+  ],
+  // Who starts processes says which of them go before others.
+  ['src/capture/nice.ts', uses('x', '../niceness.js'), /capture\/ imports wire\//],
+  ['src/control/nice.ts', uses('x', '../niceness.js'), /control\/ imports wire\//],
+  ['src/kernel/nice.ts', uses('x', '../niceness.js'), null],
   [
     'src/capture/spawn.ts',
     uses('fork', 'node:child_process'),
