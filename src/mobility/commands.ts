@@ -3,7 +3,7 @@ import { hasRoom } from './admission.js';
 import type { Brain } from './brain.js';
 import { usable } from './classify.js';
 import type { Command, IfIndex, Memory, Place, Token } from './events.js';
-import { arrive, consider } from './evidence.js';
+import { arrive, consider } from './arrival.js';
 import type { Host } from './host.js';
 import {
   hostless,

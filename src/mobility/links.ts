@@ -2,7 +2,7 @@ import type { Mac } from '../wire/addresses.js';
 import { GHOST_WINDOW_MS, type Brain } from './brain.js';
 import { usable } from './classify.js';
 import type { Cause, IfIndex, Link } from './events.js';
-import { considerUnlessBarred } from './evidence.js';
+import { considerUnlessBarred } from './arrival.js';
 import type { Host } from './host.js';
 
 /** A host that is remembered here is asked when its link returns, and again: a guest needs a moment to boot. */

@@ -2,7 +2,7 @@ import { type Ip, MAC_BROADCAST } from '../wire/addresses.js';
 import { type Brain, GHOST_WINDOW_MS } from './brain.js';
 import { usable } from './classify.js';
 import type { Route } from './events.js';
-import { consider } from './evidence.js';
+import { consider } from './arrival.js';
 import type { Host } from './host.js';
 
 /** A route of somebody else came, changed or went. `initial` marks the dump at start: no storm of announcements. */

@@ -2,10 +2,10 @@ import { type Ip, MAC_BROADCAST, type Mac, isGroupMac } from '../wire/addresses.
 import { decodeIpv4 } from '../wire/ipv4.js';
 import { admitNewcomer } from './admission.js';
 import { answersFor } from './answer.js';
+import { considerUnlessBarred } from './arrival.js';
 import type { Brain } from './brain.js';
 import { usable } from './classify.js';
 import type { IfIndex } from './events.js';
-import { considerUnlessBarred } from './evidence.js';
 import type { Host } from './host.js';
 
 /**
@@ -54,16 +54,4 @@ function seek(brain: Brain, seeker: Host, ip: Ip, wrong: Mac): void {
     { iface: place.iface, mac: mac ?? kernels ?? MAC_BROADCAST },
     'sought',
   );
-}
-
-/** The neighbour was just heard where it is held: whoever looked for it is told. */
-export function tellSeekers(brain: Brain, neighbour: Host): void {
-  const { soughtBy, place } = neighbour;
-  neighbour.soughtBy = undefined;
-  if (soughtBy === undefined || place === undefined || neighbour.claimed) return;
-  for (const ip of soughtBy) {
-    const seeker = brain.table.get(ip);
-    if (seeker?.held !== true || seeker.place?.iface !== place.iface) continue;
-    brain.sendRequest(seeker.place, neighbour.ip, ip, 'repair', place.mac);
-  }
 }

@@ -1,12 +1,13 @@
 import { mayStillAsk } from './admission.js';
+import { arrive, considerUnlessBarred } from './arrival.js';
 import type { Brain } from './brain.js';
 import { detachOver } from './commands.js';
 import { disputedUntil } from './contest.js';
-import { arrive, considerUnlessBarred, hearSilence } from './evidence.js';
 import type { Host, Question } from './host.js';
 import { runInquiries } from './inquiry.js';
 import { wakeHost } from './links.js';
 import { awayLost, checkDespiteRemote } from './remote.js';
+import { hearSilence } from './verdicts.js';
 
 /** Hosts that are looked at in one go, some milliseconds of work: thousands may be due at once after a burst. */
 const HOSTS_PER_TICK = 128;
