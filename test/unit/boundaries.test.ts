@@ -61,6 +61,9 @@ const plants: readonly Plant[] = [
   ['src/mobility/chance.ts', 'export const dice = () => Math.random();\n', /No chance here/],
   ['src/mobility/console.ts', "console.log('x');\nexport {};\n", /global variable console/],
 
+  ['src/mobility/round.ts', uses('x', './trip.js'), /part of a cycle/],
+  ['src/mobility/trip.ts', uses('x', './round.js'), /part of a cycle/],
+
   // Rooms that touch the world do not call one another, and take the vocabulary of mobility/, not its decisions.
   ['src/capture/clean.ts', uses('fork', 'node:fs') + usesType('../mobility/host.js'), null],
   ['src/capture/room.ts', usesType('../kernel/links.js'), /capture\/ imports wire\//],
