@@ -19,6 +19,7 @@ export class Program {
   readonly lines: Line[] = [];
   readonly child: ChildProcess;
   readonly #closed: Promise<unknown>;
+  #drained = false;
   #status: number | NodeJS.Signals | undefined;
   #listeners: ((line: Line) => void)[] = [];
 
@@ -36,6 +37,9 @@ export class Program {
     namespace.lab.adopt(this.child);
     // 'close' and not 'exit': by then all output has been read
     this.#closed = once(this.child, 'close');
+    this.child.once('close', () => {
+      this.#drained = true;
+    });
     this.child.once('exit', (code, signal) => {
       this.#status = code ?? signal ?? undefined;
     });
@@ -85,12 +89,13 @@ export class Program {
     this.#listeners.push(listener);
   }
 
-  /** The first line that matches, waited for. @throws when the program ends before or the time is over */
+  /** The first line that matches, waited for. @throws when all was read without it or the time is over */
   async line(pattern: RegExp, timeoutMs = 10_000): Promise<Line> {
     return waitFor(
       () => {
         const found = this.lines.find((line) => pattern.test(line.text));
-        if (found === undefined && !this.running)
+        // (It may have ended, and its last words be on their way still.)
+        if (found === undefined && this.#drained)
           throw new Error(`ended before printing ${pattern}${this.#ending()}`);
         return found;
       },
