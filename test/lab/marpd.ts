@@ -69,6 +69,12 @@ export class Marpd {
     return this.program;
   }
 
+  /** A line of its log, waited for: it may answer before it has written what it did. */
+  async said(pattern: RegExp): Promise<void> {
+    if (this.program === undefined) throw new Error('marpd was not started');
+    await this.program.line(pattern);
+  }
+
   /** Starts it and waits until its socket answers and every interface in `capturing` is captured. */
   async start(...capturing: readonly string[]): Promise<this> {
     this.launch();

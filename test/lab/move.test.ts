@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { type Host, macFor } from './host.js';
 import type { Lab } from './namespace.js';
 import { Capture } from './pcap.js';
-import { Program, pause, waitFor } from './program.js';
+import { Program, pause } from './program.js';
 import { REMOTE_IP, Site, routerMac } from './site.js';
 import { SOAK, story } from './story.js';
 
@@ -129,10 +129,6 @@ story('a TCP connection survives moves with its data intact', async (lab) => {
     await pause(600);
     await host.plug(lan, 'request', lan !== 'lan2');
   }
-  await waitFor(
-    () => server.output.includes('complete') || !server.running,
-    40_000,
-    'the end of the transfer',
-  );
-  assert.match(server.output, new RegExp(`complete ${lines}`));
+  const { text } = await server.line(/^(complete|wrong) /, 40_000);
+  assert.equal(text, `complete ${lines}`);
 });
