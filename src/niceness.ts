@@ -9,13 +9,14 @@ const HURRIED = -10;
 /** For a reader of whose frames most are thrown away. */
 const PATIENT = 10;
 
-/** Unless we have CAP_SYS_ADMIN, the kernel takes one niceness of a session in 0.1 s, whoever's it is: EAGAIN. */
+/** Unless we have CAP_SYS_ADMIN, the kernel takes one niceness of a session in 0.1 s, whosever it is: EAGAIN. */
 const AGAIN_MS = 110;
-const TRIES = 30;
 
 /** For the daemon itself, when it starts. A niceness that somebody chose for it stays. */
 export function hurry(): void {
-  setNiceness(process.pid, getPriority() || HURRIED);
+  const niceness = getPriority() || HURRIED;
+  setNiceness(process.pid, niceness);
+  setSessionNiceness(process.pid, niceness);
 }
 
 /** For a reader that must not miss a burst. */
@@ -23,52 +24,66 @@ export function hurryReader(pid: number | undefined): void {
   setNiceness(pid, HURRIED);
 }
 
-/** For one that may miss what it likes. */
+/**
+ * For one that may miss much, in a session of its own: it lets the daemon go before it, and is everybody else's equal,
+ * for what is asked on its LAN is asked through it.
+ */
 export function slowReader(pid: number | undefined): void {
-  setNiceness(pid, PATIENT);
+  setNiceness(pid, Math.max(PATIENT, getPriority()));
 }
 
-/** For a tool in a session of its own, whose process has our niceness already. */
+/** For one that may miss what it likes, in a session of its own. */
+export function idleReader(pid: number | undefined): void {
+  const niceness = Math.max(PATIENT, getPriority());
+  setNiceness(pid, niceness);
+  if (pid !== undefined) setSessionNiceness(pid, niceness);
+}
+
+/**
+ * For a tool that stays, in a session of its own, whose process has our niceness already. Where we do not lead our own
+ * session that one has the niceness of a shell, and no tool of ours goes before us.
+ */
 export function takeAlong(pid: number | undefined): void {
-  if (pid !== undefined) setSessionNiceness(pid, getPriority());
+  const niceness = getPriority();
+  if (pid !== undefined && niceness !== 0 && leadsSession(process.pid)) setSessionNiceness(pid, niceness);
 }
 
 function setNiceness(pid: number | undefined, niceness: number): void {
   if (pid === undefined) return;
   // With PRIO_PROCESS Linux means one thread, and those that collect garbage keep everybody waiting.
-  for (const thread of threadsOf(pid)) {
+  for (const thread of [pid, ...threadsOf(pid)]) {
     try {
       setPriority(thread, niceness);
     } catch {
       // It has ended, or we may not.
     }
   }
-  setSessionNiceness(pid, niceness);
 }
 
 function threadsOf(pid: number): number[] {
   try {
     return readdirSync(`/proc/${pid}/task`).map(Number);
   } catch {
-    return [pid];
+    return [];
   }
 }
 
 /**
  * With autogroups (sched(7), on in Debian's kernel) the niceness of a process counts within its session only, and each
- * session starts with that of everybody else. Only for who leads its session: a shell's is not ours.
+ * session starts with that of everybody else. Only for who leads its session: a shell's is not ours. In a control group
+ * with processor weights the kernel takes the number and makes nothing of it.
  */
-function setSessionNiceness(pid: number, niceness: number, tries = TRIES): void {
+function setSessionNiceness(pid: number, niceness: number): void {
   try {
-    if (sessionOf(pid) === pid) writeFileSync(`/proc/${pid}/autogroup`, String(niceness));
+    if (leadsSession(pid)) writeFileSync(`/proc/${pid}/autogroup`, String(niceness));
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EAGAIN' || tries === 0) return;
-    setTimeout(() => setSessionNiceness(pid, niceness, tries - 1), AGAIN_MS).unref();
+    if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') return;
+    setTimeout(() => setSessionNiceness(pid, niceness), AGAIN_MS).unref();
   }
 }
 
-/** Field 6 of proc_pid_stat(5); the name before it may hold anything. */
-function sessionOf(pid: number): number {
+/** Field 6 of proc_pid_stat(5); the name before it may hold anything. @throws when there is no such process */
+function leadsSession(pid: number): boolean {
   const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[3]);
+  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[3]) === pid;
 }

@@ -66,7 +66,7 @@ function environment(): NodeJS.ProcessEnv {
 }
 
 /**
- * Starts a tool of iproute2 that cannot outlive the daemon: a monitor would otherwise linger until it next writes. It
+ * Starts a tool of iproute2 that stays and cannot outlive the daemon: a monitor would otherwise linger until it next writes. It
  * gets a session of its own, so that Ctrl-C on a terminal reaches only the daemon, which still needs it to withdraw
  * its routes.
  */
@@ -76,19 +76,22 @@ export function launch(
   privilege: Privilege,
   stdio: StdioOptions,
 ): ChildProcess {
-  return start(command(tool, args, privilege), stdio);
+  return stays(start(command(tool, args, privilege), stdio));
 }
 
 /** The same for a tool that reads what another one says. */
 export function launchReader(tool: 'grep', args: readonly string[], stdio: StdioOptions): ChildProcess {
   mayBePatient ??= mayRunAs(PATIENT);
-  return start([...(mayBePatient ? PATIENT : []), ...command(tool, args, 'none')], stdio);
+  return stays(start([...(mayBePatient ? PATIENT : []), ...command(tool, args, 'none')], stdio));
+}
+
+function stays(child: ChildProcess): ChildProcess {
+  takeAlong(child.pid);
+  return child;
 }
 
 function start([file, ...args]: readonly string[], stdio: StdioOptions): ChildProcess {
-  const child = spawn(file as string, args, { stdio, detached: true, env: environment() });
-  takeAlong(child.pid);
-  return child;
+  return spawn(file as string, args, { stdio, detached: true, env: environment() });
 }
 
 /** What the shell of `launchBatch` says when it has started the next `ip`. */
@@ -137,7 +140,7 @@ export function readLines(
   args: readonly string[],
   onLine: (line: string) => void,
 ): Promise<void> {
-  const child = launch(tool, args, 'none', ['ignore', 'pipe', 'pipe']);
+  const child = start(command(tool, args, 'none'), ['ignore', 'pipe', 'pipe']);
   const { stdout, stderr } = child;
   if (stdout === null || stderr === null) throw new Error('unreachable: the streams were asked for');
   const lines = new LineSplitter();

@@ -10,9 +10,11 @@ const VISITOR = '10.1.1.5';
 const MOVES = SOAK ? 40 : 8;
 /**
  * Issue 2, "Must show": first echo answered after a move between two LANs of the box, median below 20 ms. Eight moves
- * take a second, and a machine that is shared may be busy with others for as long; `npm run bench:move` measures.
+ * take a second, and a machine that is shared may be busy with others for as long; `npm run bench -- move` measures.
  */
 const MEDIAN_MS = SOAK ? 20 : 100;
+/** A lost first question (the second comes after 50 ms) slows all moves, a busy machine some. */
+const FASTEST_QUARTER_MS = 50;
 const LANS = { lan0: '10.1.1.1/24', lan1: '10.2.2.1/24', lan2: '10.3.3.1/24' };
 
 async function movingSite(lab: Lab): Promise<{ site: Site; host: Host }> {
@@ -64,6 +66,8 @@ for (const carrierDrop of [true, false]) {
       const figures = `median ${median(times).toFixed(1)} ms of ${times.map((t) => t.toFixed(1))}`;
       console.log(`# ${figures}`);
       assert.ok(median(times) < MEDIAN_MS, figures);
+      const quarter = [...times].sort((a, b) => a - b)[Math.floor(times.length / 4)] as number;
+      assert.ok(quarter < FASTEST_QUARTER_MS, figures);
       assert.deepEqual(await site.marpd.disagreements(), []);
     },
     SOAK ? 300_000 : 60_000,

@@ -5,7 +5,8 @@ import { getPriority, setPriority } from 'node:os';
 import { join } from 'node:path';
 import { it } from 'node:test';
 import { pathToFileURL } from 'node:url';
-import { waitFor } from './program.js';
+import { MARPD } from './ctl.js';
+import { Program, staysTrue, waitFor } from './program.js';
 import { Site } from './site.js';
 import { story } from './story.js';
 
@@ -47,28 +48,52 @@ function sessionNiceness(pid: number): number | undefined {
 }
 
 function commandOf(pid: number): string {
-  return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+  } catch {
+    return ''; // it has ended
+  }
 }
 
 function childOf(pid: number, pattern: RegExp): number | undefined {
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').map(Number);
-  return children.find((child) => pattern.test(commandOf(child)));
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').match(/\d+/g) ?? [];
+  return children.map(Number).find((child) => pattern.test(commandOf(child)));
 }
 
 const READER = /capture\/child\.[jt]s\0?$/;
 const STRAYS = /capture\/child\.[jt]s\0strays/;
+const FILTER = /^grep\0/;
 const MONITOR = /^ip\0.*\0monitor\0/;
 
-story(
-  'the daemon, its reader and its monitor go before others, with every thread and as sessions',
-  async (lab) => {
-    const site = await new Site(lab).start();
-    const { pid } = site.marpd;
+/** As scripts/run and the unit have it: the kernel takes one niceness of a session in 0.1 s then. */
+const UNPRIVILEGED = [
+  'setpriv',
+  '--bounding-set=-all,+net_admin,+net_raw,+chown,+sys_nice',
+  '--inh-caps=-all',
+  '--no-new-privs',
+];
+
+async function start(site: Site, ...prefix: readonly string[]): Promise<Program> {
+  const argv = [...prefix, process.execPath, MARPD, '--config', site.marpd.configPath];
+  const program = new Program(site.router, argv, { title: 'marpd' });
+  await site.marpd.answers();
+  return program;
+}
+
+function child(pid: number, pattern: RegExp): Promise<number> {
+  return waitFor(() => childOf(pid, pattern), 5000, `a child like ${pattern}`);
+}
+
+for (const [how, prefix] of [
+  ['', []],
+  [', without CAP_SYS_ADMIN', UNPRIVILEGED],
+] as const) {
+  story(`the daemon, its reader and its monitor go before others, as sessions too${how}`, async (lab) => {
+    const { pid } = await start(new Site(lab), ...prefix);
     const own = getPriority();
     const wanted = expected(own);
-    const child = (pattern: RegExp) => waitFor(() => childOf(pid, pattern), 5000, `a child like ${pattern}`);
-    const reader = await child(READER);
-    const monitor = await child(MONITOR);
+    const reader = await child(pid, READER);
+    const monitor = await child(pid, MONITOR);
     assert.deepEqual(nicenessOf(pid), [wanted]);
     assert.deepEqual(nicenessOf(reader), [own === 0 ? wanted : HURRIED]);
     assert.deepEqual(nicenessOf(monitor), [wanted]);
@@ -76,12 +101,27 @@ story(
     assert.equal(field(`/proc/${pid}`, 6), pid, 'the daemon leads its session');
     assert.equal(field(`/proc/${reader}`, 6), pid, 'its reader is in it');
     if (sessionNiceness(process.pid) === undefined) return;
-    // The kernel takes one in 0.1 s from a process that is not the administrator.
-    for (const leader of [pid, monitor]) {
+    const filter = await child(pid, FILTER);
+    for (const leader of [pid, monitor, filter]) {
       await waitFor(() => sessionNiceness(leader) === wanted, 5000, `the session of ${commandOf(leader)}`);
     }
-  },
-);
+  });
+}
+
+story('in the session of a shell no tool goes before the daemon', async (lab) => {
+  const shell = await start(new Site(lab), 'sh', '-c', '"$@"; :', 'sh');
+  const pid = await child(shell.pid, /main\.js/);
+  assert.deepEqual(nicenessOf(pid), [expected(getPriority())]);
+  const monitor = await child(pid, MONITOR);
+  await child(pid, READER);
+  if (sessionNiceness(process.pid) === undefined) return;
+  // Nothing is tried again in longer than that.
+  await staysTrue(
+    () => [pid, monitor].every((each) => sessionNiceness(each) === 0),
+    500,
+    'the niceness of 0',
+  );
+});
 
 story('the reader of strays lets others go before it, in a session of its own', async (lab) => {
   const site = await new Site(lab).start();
