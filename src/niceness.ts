@@ -25,15 +25,10 @@ export function hurryReader(pid: number | undefined): void {
 }
 
 /**
- * For one that may miss much, in a session of its own: it lets the daemon go before it, and is everybody else's equal,
- * for what is asked on its LAN is asked through it.
+ * For one that may miss what it likes, in a session of its own. A flooded LAN's reader as everybody else's equal made
+ * newcomers elsewhere wait half as long again (`npm run bench -- storm --quick`).
  */
 export function slowReader(pid: number | undefined): void {
-  setNiceness(pid, Math.max(PATIENT, getPriority()));
-}
-
-/** For one that may miss what it likes, in a session of its own. */
-export function idleReader(pid: number | undefined): void {
   const niceness = Math.max(PATIENT, getPriority());
   setNiceness(pid, niceness);
   if (pid !== undefined) setSessionNiceness(pid, niceness);

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import type { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import type { IfIndex } from '../mobility/events.js';
-import { hurryReader, idleReader, slowReader } from '../niceness.js';
+import { hurryReader, slowReader } from '../niceness.js';
 import { FLOOD_ARGUMENT, childEnvironment, childLaunches } from './launch.js';
 import { Lifeline } from './lifeline.js';
 import { Orders } from './orders.js';
@@ -69,8 +69,7 @@ export class Children {
     });
     // A burst of 50,000 frames is over in 0.2 s, and what the ring cannot hold is lost. Of a flood nobody wants all.
     if (task === undefined) hurryReader(process.pid);
-    else if (flood) slowReader(process.pid);
-    else idleReader(process.pid);
+    else slowReader(process.pid);
     const lifeline = new Lifeline(
       process.stdio[3] as Socket,
       (kind, iface, payload) => this.#onRecord(child, kind, iface, payload),
