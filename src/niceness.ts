@@ -14,9 +14,7 @@ const AGAIN_MS = 110;
 
 /** For the daemon itself, when it starts. A niceness that somebody chose for it stays. */
 export function hurry(): void {
-  const niceness = getPriority() || HURRIED;
-  setNiceness(process.pid, niceness);
-  setSessionNiceness(process.pid, niceness);
+  setNiceness(process.pid, getPriority() || HURRIED);
 }
 
 /** For a reader that must not miss a burst. */
@@ -29,9 +27,7 @@ export function hurryReader(pid: number | undefined): void {
  * newcomers elsewhere wait half as long again (`npm run bench -- storm --quick`).
  */
 export function slowReader(pid: number | undefined): void {
-  const niceness = Math.max(PATIENT, getPriority());
-  setNiceness(pid, niceness);
-  if (pid !== undefined) setSessionNiceness(pid, niceness);
+  setNiceness(pid, Math.max(PATIENT, getPriority()));
 }
 
 /**
@@ -53,6 +49,7 @@ function setNiceness(pid: number | undefined, niceness: number): void {
       // It has ended, or we may not.
     }
   }
+  setSessionNiceness(pid, niceness);
 }
 
 function threadsOf(pid: number): number[] {

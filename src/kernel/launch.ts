@@ -66,9 +66,9 @@ function environment(): NodeJS.ProcessEnv {
 }
 
 /**
- * Starts a tool of iproute2 that stays and cannot outlive the daemon: a monitor would otherwise linger until it next writes. It
- * gets a session of its own, so that Ctrl-C on a terminal reaches only the daemon, which still needs it to withdraw
- * its routes.
+ * Starts a tool of iproute2 that stays, and cannot outlive the daemon: a monitor would otherwise linger until it next
+ * writes. It gets a session of its own, so that Ctrl-C on a terminal reaches only the daemon, which still needs it to
+ * withdraw its routes.
  */
 export function launch(
   tool: 'ip' | 'bridge',

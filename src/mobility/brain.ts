@@ -198,6 +198,7 @@ export class Brain {
     if (cause !== 'adopted') this.announceAway(host);
     this.touch(host);
   }
+
   private freshUntil(host: Host, cause: Cause): number {
     const frozenUntil = host.contest?.frozenUntil ?? 0;
     // The challenger must have seen our claim, aged and withdrawn before we age: twice its time.
