@@ -26,7 +26,7 @@ export interface BatchOptions {
   readonly onDenied?: ((refusal: string) => void) | undefined;
   /** The process ended by itself and was replaced. */
   readonly onDeath?: (() => void) | undefined;
-  /** Some commands were acknowledged: there is room for more. */
+  /** Some commands were acknowledged, or a process is there again: there is room for more. */
   readonly onProgress?: (() => void) | undefined;
 }
 
@@ -81,6 +81,14 @@ export class IpBatch {
   /** Commands submitted and not yet acknowledged. */
   get outstanding(): number {
     return this.#unsentCommands + this.#sentCommands;
+  }
+
+  /**
+   * Whether what is submitted now is carried out now. What waits here while a process is replaced, for seconds when
+   * they die as they are born, is carried out as it was written, whatever its device name means by then.
+   */
+  get ready(): boolean {
+    return this.#process?.live === true && !this.#renewing;
   }
 
   get #sentCommands(): number {
@@ -155,6 +163,7 @@ export class IpBatch {
     const old = this.#process;
     if (old === undefined || this.#closing) return;
     if (this.#spare === undefined) return this.#provideSoon();
+    if (!this.#spare.live) return;
     this.#relieved.add(old);
     this.#appoint(this.#spare);
     this.#retire(old);
@@ -284,7 +293,10 @@ export class IpBatch {
     if (process === this.#spare) this.#spare = undefined;
     this.#process = process;
     // Not in the same turn: what waits for the process goes first.
-    setImmediate(() => this.#provide());
+    setImmediate(() => {
+      this.#options.onProgress?.();
+      this.#provide();
+    });
     this.flush();
   }
 

@@ -18,7 +18,7 @@ export interface Entry extends Holding, Queued {
   neighbourEchoes: number;
   /** Interfaces that it is listed under. */
   joined: readonly IfIndex[];
-  /** When anything was last sent or answered, on the count of jobs. */
+  /** When anything was last wanted, sent, answered or gone, on the count of the sender. */
   touched: number;
   /** What the last look at the kernel found, and its number. */
   seenBy: number;

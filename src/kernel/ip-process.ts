@@ -85,6 +85,11 @@ export class IpProcess {
     return this.#child.pid;
   }
 
+  /** Whether the warm-up was answered: from then on it carries out what is written at once. */
+  get live(): boolean {
+    return this.#reached > 0 || this.#options.warmUp === undefined;
+  }
+
   /** Said last, and no failure was told after it: the reason of its end, if it ended. */
   get complaint(): string {
     return this.#complaint;

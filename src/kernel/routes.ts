@@ -112,6 +112,7 @@ export class Claims {
     entry.owed = true;
     entry.retries = 0;
     this.#entries.join(entry, iface);
+    this.#sender.touch(entry);
     this.#sender.enqueue(entry, isAgeing ? 'bulk' : 'urgent');
   }
 
@@ -175,7 +176,7 @@ export class Claims {
     if (!wentDown && !wentUp && !lostLast) return false;
     const members = this.#entries.on(link.index);
     for (const entry of members) {
-      if (wentDown || (lostLast && isIpv4(entry.ip))) this.#entries.sweep(entry, link.index);
+      if (wentDown || (lostLast && isIpv4(entry.ip))) this.#sweep(entry, link.index);
       if (link.up && entry.want?.iface === link.index) {
         entry.retries = 0;
         this.#sender.enqueue(entry, 'urgent');
@@ -190,10 +191,15 @@ export class Claims {
     this.#links.delete(iface);
     for (const entry of this.#entries.on(iface)) {
       if (entry.want?.iface === iface) entry.want = undefined;
-      this.#entries.sweep(entry, iface);
+      this.#sweep(entry, iface);
       this.#entries.bury(entry);
     }
     this.#entries.forget(iface);
+  }
+
+  #sweep(entry: Entry, iface: IfIndex): void {
+    this.#entries.sweep(entry, iface);
+    this.#sender.touch(entry);
   }
 
   /** The monitor saw a route of ours go. When we did not ask for it, it comes back. */
@@ -353,7 +359,7 @@ export class Claims {
 
   async #takeStock(adopting: boolean): Promise<void> {
     this.stats.scans++;
-    const since = this.#sender.jobs;
+    const since = this.#sender.moment;
     const isQuiet = (entry: Entry) => !entry.busy && entry.touched <= since;
     const onKnown = (entry: Entry) => {
       if (adopting) keepAsFound(entry);

@@ -4,7 +4,7 @@ import { IpBatch } from './batch.js';
 import { type Entry, noteOutcomes } from './entries.js';
 import type { Outcomes } from './ip-process.js';
 import { BULK_RETRY_MS, BulkTurns, type Lane, Lanes } from './lanes.js';
-import { GHOST, type Slots, type Step, commandFor, planSteps } from './plan.js';
+import { type Claim, GHOST, type Occupant, type Slots, type Step, commandFor, planSteps } from './plan.js';
 
 export interface SenderOptions extends Slots {
   readonly onWarning: (message: string) => void;
@@ -45,8 +45,8 @@ export class Sender {
   #idle: (() => void)[] = [];
   #turnScheduled = false;
   #stopped = false;
-  /** Jobs sent and answered; `touched` of an entry is a moment on this count. */
-  jobs = 0;
+  /** Changes of what is wanted, sent, answered and gone; `touched` of an entry is a moment on this count. */
+  moment = 0;
   /** Commands sent. */
   commands = 0;
 
@@ -71,6 +71,11 @@ export class Sender {
   /** What separates the entry from what is wanted for it. */
   plan(entry: Entry): readonly Step[] {
     return planSteps(entry, this.#options.foreignNeighbour);
+  }
+
+  /** What a reading of the kernel that has begun finds of the entry may be older than this. */
+  touch(entry: Entry): void {
+    entry.touched = ++this.moment;
   }
 
   /** Has the entry looked at in its turn. */
@@ -140,24 +145,28 @@ export class Sender {
   }
 
   #serve(lane: Lane, window: number): void {
-    while (this.batch.outstanding < window) {
+    while (this.batch.ready && this.batch.outstanding < window) {
       const entry = this.#lanes.shift(lane);
       if (entry === undefined) return;
-      this.#start(entry);
+      this.#start(entry, lane);
     }
   }
 
-  #start(entry: Entry): void {
+  #start(entry: Entry, lane: Lane): void {
     const steps = this.plan(entry);
     if (steps.length === 0) return this.#options.onSettled(entry);
     for (const step of steps) {
       if (step.op === 'set-neighbour') this.#meet(step.claim.dev, step.claim.iface);
-      else if (step.op === 'drop-route') entry.routeEchoes++;
-      else if (step.op === 'drop-neighbour') entry.neighbourEchoes++;
-      else if (step.occupant !== GHOST) this.#meet(step.occupant.dev, step.occupant.iface);
+      else if (isRouteTo(step)) this.#meet(step.occupant.dev, step.occupant.iface);
+    }
+    // Not before the next co-process is there; what is wanted by then counts.
+    if (!this.batch.ready) return this.#lanes.push(entry, lane);
+    for (const { op } of steps) {
+      if (op === 'drop-route') entry.routeEchoes++;
+      else if (op === 'drop-neighbour') entry.neighbourEchoes++;
     }
     entry.busy = true;
-    entry.touched = ++this.jobs;
+    this.touch(entry);
     const commands = steps.map((step) => commandFor(step, entry.ip, this.#options));
     this.#submit(commands, (outcomes) => this.#done(entry, steps, outcomes), entry.doubtful !== undefined);
   }
@@ -183,7 +192,7 @@ export class Sender {
     const { lane } = entry;
     entry.busy = false;
     entry.lane = undefined;
-    entry.touched = ++this.jobs;
+    this.touch(entry);
     const refusal = noteOutcomes(entry, steps, outcomes);
     if (entry.clash) this.#options.onClash(entry);
     else if (refusal !== undefined) this.#options.onRefused(entry, refusal);
@@ -191,4 +200,9 @@ export class Sender {
     else if (lane === undefined) this.#options.onSettled(entry);
     if (lane !== undefined) this.enqueue(entry, lane);
   }
+}
+
+/** Of a host, not of a ghost. */
+function isRouteTo(step: Step): step is Extract<Step, { occupant: Occupant }> & { occupant: Claim } {
+  return 'occupant' in step && step.occupant !== GHOST;
 }
