@@ -3,14 +3,11 @@ import { readVersion } from './arguments.js';
 import { Capture } from './capture/port.js';
 import { Strays } from './capture/strays.js';
 import { type Config, ConfigError, needsRestart } from './config.js';
-import { installedRecord, recordOf } from './control/records.js';
-import type { CommandResult, StatusView } from './control/schemas.js';
-import { type Api, ControlServer } from './control/server.js';
-import { pageHosts, viewChildren, viewHost, viewInterfaces } from './control/views.js';
 import { Kernel } from './kernel/kernel.js';
 import { readMemories, writeMemories } from './memory.js';
-import type { Action, Command, Event, IfIndex, Link, Token } from './mobility/events.js';
+import type { Action, Event, IfIndex, Link } from './mobility/events.js';
 import { Router } from './mobility/router.js';
+import { SideDoor } from './side-door.js';
 import type { Mac } from './wire/addresses.js';
 import { Views } from './views.js';
 
@@ -38,14 +35,9 @@ export class Daemon {
   private readonly capture: Capture;
   private readonly strays: Strays;
   private readonly views: Views;
-  private readonly commands = new Map<Token, (result: CommandResult) => void>();
-  private readonly captureReasons = new Map<number, string>();
+  private readonly sideDoor: SideDoor;
   private readonly nameOf = (iface: IfIndex) => this.router.link(iface)?.name;
-  private readonly startedAt = Date.now();
-  private control: ControlServer | undefined;
   private config: Config;
-  private lastReload: { at: number; ok: boolean; message: string } | undefined;
-  private nextToken: Token = 1;
   /** What happened since the last flush. */
   private unseen: Action[] = [];
   private timer: NodeJS.Timeout | undefined;
@@ -69,7 +61,7 @@ export class Daemon {
     const { config, logger } = options;
     this.config = config;
     this.router = new Router(config.policy);
-    this.views = new Views(logger, this.nameOf, () => this.gauges());
+    this.views = new Views(logger, this.nameOf, () => this.sideDoor.gauges());
     const onWarning = (message: string) => logger.warn(message);
     this.capture = new Capture({
       onFrame: (iface, bytes) => this.handle({ kind: 'frame', iface, bytes }),
@@ -99,19 +91,24 @@ export class Daemon {
       onInfo: (message) => logger.info(message),
       onFatal: options.onFatal,
     });
+    const { router, capture, kernel, views } = this;
+    this.sideDoor = new SideDoor({
+      router,
+      capture,
+      kernel,
+      views,
+      config: () => this.config,
+      configPath: options.configPath,
+      hear: (event) => this.hear(event),
+    });
   }
 
   /** The control socket first: a second daemon must find it taken before it touches the first one's routes. */
   private async open(): Promise<void> {
     const { config, logger } = this.options;
-    this.control = await ControlServer.start(this.api(), {
-      socket: { path: config.control.socket, mode: config.control.mode, group: config.control.group },
-      tcp: config.control.tcp,
-      prometheus: config.prometheus.listen,
-      warn: (message) => logger.warn(message),
-    });
+    await this.sideDoor.open((message) => logger.warn(message));
     await this.kernel.start();
-    for (const view of this.interfaces()) {
+    for (const view of this.sideDoor.interfaces()) {
       if (!view.present) logger.warn(`${view.name}: no such interface yet; it is served when it appears`);
       else if (view.master !== null)
         logger.warn(`${view.name} is enslaved to ${view.master}: name ${view.master} instead`);
@@ -128,6 +125,11 @@ export class Daemon {
   /** Reads the configuration again. A bad one is refused whole and the old one stays. */
   reload(read: () => Config): void {
     const at = performance.now();
+    const { logger } = this.options;
+    const report = (ok: boolean, message: string) => {
+      this.sideDoor.lastReload = { at, ok, message };
+      logger[ok ? 'info' : 'error'](message);
+    };
     try {
       const config = read();
       const fixed = needsRestart(this.config, config);
@@ -138,23 +140,18 @@ export class Daemon {
         log: config.log,
         router: { ...this.config.router, onExit },
       };
-      this.options.logger.level = config.log.level;
+      logger.level = config.log.level;
       this.carryOut(this.router.setPolicy(config.policy, at));
       for (const link of this.router.links()) {
         this.watchLink(link);
         this.kernel.applySettings(link);
       }
       const rest = fixed.length === 0 ? '' : `; these wait for a restart: ${fixed.join(', ')}`;
-      this.lastReload = { at, ok: true, message: `configuration reloaded${rest}` };
+      report(true, `configuration reloaded${rest}`);
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
-      this.lastReload = {
-        at,
-        ok: false,
-        message: `configuration refused, the old one stays: ${error.message}`,
-      };
+      report(false, `configuration refused, the old one stays: ${error.message}`);
     }
-    this.options.logger[this.lastReload.ok ? 'info' : 'error'](this.lastReload.message);
     this.flush();
   }
 
@@ -166,9 +163,11 @@ export class Daemon {
 
   private async close(): Promise<void> {
     const { logger } = this.options;
+    // Otherwise the socket is another daemon's, and so is all that follows.
+    const { isOpen } = this.sideDoor;
     clearTimeout(this.timer);
     this.timerAt = Number.NEGATIVE_INFINITY;
-    if (this.control !== undefined) {
+    if (isOpen) {
       try {
         writeMemories(this.config.router.stateDirectory, this.router.memories(), new Date());
       } catch (error) {
@@ -178,11 +177,11 @@ export class Daemon {
     await Promise.all([this.capture.stop(), this.strays.stop()]);
     const waitMs = this.router.withdrawableAt() - performance.now();
     if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
-    await this.kernel.stop(this.control === undefined ? 'keep' : this.config.router.onExit);
-    await this.control?.stop();
+    await this.kernel.stop(isOpen ? this.config.router.onExit : 'keep');
+    await this.sideDoor.stop();
     this.show();
     this.views.stop();
-    if (this.control !== undefined) logger.info('marpd stopped');
+    if (isOpen) logger.info('marpd stopped');
   }
 
   // --- the walk of an event ----------------------------------------------------------------------------------------
@@ -228,8 +227,7 @@ export class Daemon {
           this.watchStrays(action.iface, action.mac, action.watch);
           break;
         case 'reply':
-          this.commands.get(action.token)?.({ ok: action.ok, message: action.message });
-          this.commands.delete(action.token);
+          this.sideDoor.answer(action);
           break;
         default:
           if (action.kind === 'transition' && action.mac !== undefined)
@@ -297,112 +295,7 @@ export class Daemon {
   }
 
   private captureChanged(iface: number, open: boolean, reason: string): void {
-    if (open) this.captureReasons.delete(iface);
-    else this.captureReasons.set(iface, reason);
+    this.sideDoor.captureChanged(iface, open, reason);
     this.hear({ kind: 'capture', iface, open });
-  }
-
-  // --- what the side door sees and asks ----------------------------------------------------------------------------
-
-  private api(): Api {
-    const { router, views } = this;
-    return {
-      status: () => this.status(),
-      hosts: (query) => pageHosts(router, query, performance.now()),
-      host: (ip) => {
-        const host = router.host(ip);
-        return host === undefined ? undefined : viewHost(router, host, performance.now());
-      },
-      interfaces: () => this.interfaces(),
-      why: (ip) => {
-        const host = router.host(ip);
-        const now = performance.now();
-        return {
-          ...views.journal.why(ip, now),
-          host: host === undefined ? null : viewHost(router, host, now),
-        };
-      },
-      drops: () => views.journal.drops(performance.now()),
-      command: (command) => this.command(command),
-      subscribe: (listener) => this.subscribe(listener),
-      metrics: () => views.metrics.text(),
-    };
-  }
-
-  private subscribe(listener: (record: object) => void): () => void {
-    const origin = Date.now() - performance.now();
-    return this.views.subscribe({
-      saw: (action) => {
-        const record = recordOf(action, origin, this.nameOf);
-        if (record !== undefined) listener(record);
-      },
-      sawInstalled: (ip, age, dev, latencyMs, now) =>
-        listener(installedRecord(ip, age, dev, latencyMs, origin, now)),
-    });
-  }
-
-  private command(command: Command): Promise<CommandResult> {
-    const token = this.nextToken++;
-    return new Promise((resolve) => {
-      this.commands.set(token, resolve);
-      this.hear({ kind: 'command', token, command });
-    });
-  }
-
-  private interfaces() {
-    const known = new Map(this.capture.stats().interfaces.map((stats) => [stats.iface, stats]));
-    return viewInterfaces(this.router, this.config.policy, (iface) => ({
-      capturing: known.get(iface)?.open ?? false,
-      reason: this.captureReasons.get(iface),
-      frames: (known.get(iface)?.frames ?? 0) + (known.get(iface)?.absorbed ?? 0),
-    }));
-  }
-
-  private gauges() {
-    const capture = this.capture.stats();
-    return {
-      hosts: this.router.counts,
-      interfaces: capture.interfaces.map(({ open, ...counts }) => ({ ...counts, capturing: open })),
-      capture: { children: capture.children.length, restarts: capture.restarts },
-      kernel: this.kernel.stats(),
-      eventReaders: this.control?.readers ?? 0,
-    };
-  }
-
-  private status(): StatusView {
-    const now = performance.now();
-    const capture = this.capture.stats();
-    const { router } = this.config;
-    return {
-      version: readVersion(),
-      pid: process.pid,
-      startedAt: new Date(this.startedAt).toISOString(),
-      uptimeMs: process.uptime() * 1000,
-      configPath: this.options.configPath ?? null,
-      lastReload:
-        this.lastReload === undefined
-          ? null
-          : { agoMs: now - this.lastReload.at, ok: this.lastReload.ok, message: this.lastReload.message },
-      protocol: router.protocol,
-      freshTable: router.freshTable,
-      settledTable: router.settledTable,
-      watchTables: [...router.watchTables],
-      freshMetric: router.freshMetric,
-      settledMetric: router.settledMetric,
-      hosts: { ...this.router.counts },
-      interfaces: {
-        present: this.interfaces().filter((view) => view.present && view.master === null).length,
-        capturing: capture.interfaces.filter((view) => view.open).length,
-      },
-      capture: {
-        children: viewChildren(capture.children),
-        restarts: capture.restarts,
-        frames: capture.frames,
-      },
-      kernel: this.kernel.stats(),
-      eventLoopLagMs: this.views.metrics.eventLoopLagMs(),
-      rssBytes: process.memoryUsage.rss(),
-      alarms: this.views.journal.alarms(now),
-    };
   }
 }

@@ -1,3 +1,4 @@
+import { sendReply } from './questions.js';
 import type { Ip } from '../wire/addresses.js';
 import { ARP_REQUEST, type ArpFrame } from '../wire/arp.js';
 import type { Brain } from './brain.js';
@@ -6,7 +7,7 @@ import type { IfIndex } from './events.js';
 /** Answers an ARP request in the name of somebody behind us, if the answering rule allows it. */
 export function answer(brain: Brain, iface: IfIndex, frame: ArpFrame): void {
   if (frame.opcode !== ARP_REQUEST || !answersFor(brain, iface, frame.senderIp, frame.targetIp)) return;
-  brain.sendReply(iface, frame.targetIp, frame.senderMac, frame.senderIp);
+  sendReply(brain, iface, frame.targetIp, frame.senderMac, frame.senderIp);
   const name = brain.topology.nameOf(iface) ?? '';
   brain.emit({
     kind: 'answered',

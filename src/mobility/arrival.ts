@@ -1,3 +1,4 @@
+import { ask, sendRequest } from './questions.js';
 import { MAC_BROADCAST } from '../wire/addresses.js';
 import { hasRoom, noteSilence } from './admission.js';
 import type { Brain } from './brain.js';
@@ -23,13 +24,13 @@ export function consider(brain: Brain, host: Host, place: Place, cause: Cause): 
   if (prepared?.iface === place.iface && prepared.mac === place.mac) {
     // Believed, and asked all the same: the question repairs its gateway entry.
     host.graceUntil = brain.now + rule.holdMs;
-    return arrive(brain, host, place, 'prepared', brain.ask(host, 'prove', place));
+    return arrive(brain, host, place, 'prepared', ask(brain, host, 'prove', place));
   }
   // Only a frame of the host itself is believed before, or without, a proof; our own ideas of where it may be are not.
   const spoke = cause === 'sighting' || cause === 'rarp';
   if (rule.prove === 'never' && spoke) return arrive(brain, host, place, cause);
 
-  const question = brain.ask(host, 'prove', place);
+  const question = ask(brain, host, 'prove', place);
   if (question === undefined) {
     brain.drop('no-probe-source', place.iface, host.ip, place.mac);
     return discardUnknown(brain, host);
@@ -38,7 +39,7 @@ export function consider(brain: Brain, host: Host, place: Place, cause: Cause): 
   if (host.candidate?.askedAgain === true) noteSilence(brain, host.candidate);
   brain.setCandidate(host, { place, cause, question, incumbent: undefined, askedAgain: false });
   if (host.held && host.place !== undefined && brain.topology.isUsable(host.place.iface)) {
-    host.check = brain.ask(host, 'old-place', host.place);
+    host.check = ask(brain, host, 'old-place', host.place);
   }
   if (host.state === 'unknown' || host.state === 'remembered') {
     brain.enter(host, 'proving', cause);
@@ -53,7 +54,7 @@ function askOwner(brain: Brain, host: Host, place: Place): Question | undefined 
   const home = brain.topology.homeInterface(host.ip);
   if (home === undefined || home === place.iface || !brain.topology.isUsable(home)) return undefined;
   const mac = brain.neighbours.get(home)?.get(host.ip) ?? MAC_BROADCAST;
-  return brain.ask(host, 'old-place', { iface: home, mac });
+  return ask(brain, host, 'old-place', { iface: home, mac });
 }
 
 function discardUnknown(brain: Brain, host: Host): void {
@@ -127,6 +128,6 @@ export function tellSeekers(brain: Brain, neighbour: Host): void {
   for (const ip of soughtBy) {
     const seeker = brain.table.get(ip);
     if (seeker?.held !== true || seeker.place?.iface !== place.iface) continue;
-    brain.sendRequest(seeker.place, neighbour.ip, ip, 'repair', place.mac);
+    sendRequest(brain, seeker.place, neighbour.ip, ip, 'repair', place.mac);
   }
 }

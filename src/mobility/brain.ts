@@ -10,15 +10,12 @@ import type {
   HostState,
   IfIndex,
   Place,
-  SendPurpose,
   Token,
 } from './events.js';
 import { Fib } from './fib.js';
-import { arpReply, arpRequest } from './frames.js';
-import type { Candidate, Host, Question, QuestionPurpose } from './host.js';
+import type { Candidate, Host } from './host.js';
 import type { Inquiry } from './inquiry.js';
 import { Limits } from './limits.js';
-import { paceOf } from './paces.js';
 import type { Policy } from './policy.js';
 import { HostTable } from './table.js';
 import { Topology } from './topology.js';
@@ -267,14 +264,6 @@ export class Brain {
     this.emit({ kind: 'absorb', iface: place.iface, ip: host.ip, mac: place.mac, forMs: 0 });
   }
 
-  /** Asks a held host at once, out of turn, whether it is still there. */
-  probeNow(host: Host): void {
-    if (host.check === undefined && host.place !== undefined) {
-      host.check = this.ask(host, 'keepalive', host.place);
-    }
-    this.touch(host);
-  }
-
   /** Tells the neighbours on the home LAN of a host that is elsewhere to send to us (RFC 5944 section 4.6). */
   announceAway(host: Host): void {
     const home = this.topology.homeInterface(host.ip);
@@ -284,70 +273,7 @@ export class Brain {
     host.announce = { iface: home, left: 3, at: Math.max(this.now, host.hushUntil ?? 0) };
   }
 
-  // --- questions ---------------------------------------------------------------------------------------------------
-
-  /** V = clamp(10 x smoothed RTT, 20, 150) ms, 50 ms if unknown (DESIGN 3.3). */
-  verdictMs(host: Host): number {
-    return host.rttMs === undefined ? 50 : Math.min(150, Math.max(20, 10 * host.rttMs));
-  }
-
-  /**
-   * Asks by ARP whether the host is at `place`. Undefined when there is no address that the question could come from.
-   * The first try goes out after `delayMs`, or as soon as the probe budget allows; the verdict counts from then.
-   */
-  ask(host: Host, purpose: QuestionPurpose, place: Place, delayMs = 0): Question | undefined {
-    const sourceIp = this.topology.probeSource(place.iface, host.ip);
-    if (sourceIp === undefined || sourceIp === host.ip) return undefined;
-    const { tries, verdictMs } = paceOf(purpose, this.verdictMs(host));
-    const question: Question = {
-      purpose,
-      place,
-      sourceIp,
-      tries,
-      verdictMs,
-      again: false,
-      sent: 0,
-      firstSentAt: 0,
-      nextAt: this.limits.reserveProbe(purpose !== 'keepalive', this.now) + delayMs,
-    };
-    if (question.nextAt <= this.now) this.sendTry(host.ip, question);
-    return question;
-  }
-
-  /** Sends the next try and sets the time of the one after it, or of the verdict. */
-  sendTry(ip: Ip, question: Question): void {
-    this.sendRequest(question.place, question.sourceIp, ip, 'probe');
-    if (question.sent === 0) question.firstSentAt = this.now;
-    question.sent++;
-    const next = question.tries[question.sent];
-    const last = question.tries[question.tries.length - 1] as number;
-    question.nextAt =
-      next !== undefined
-        ? Math.max(question.firstSentAt + next, this.now + 1)
-        : // A try that went out late still gets its time to be answered.
-          Math.max(question.firstSentAt + question.verdictMs, this.now + question.verdictMs - last);
-  }
-
-  /** Asks, or tells, whoever is at `place` (see arpRequest). */
-  sendRequest(place: Place, senderIp: Ip, targetIp: Ip, purpose: SendPurpose, senderMac?: Mac): void {
-    const own = this.topology.link(place.iface)?.mac;
-    this.send(place.iface, own && arpRequest(own, place.mac, senderIp, targetIp, senderMac), purpose);
-  }
-
-  /** Broadcast gratuitous ARP request that says that `ip` is at our MAC. */
-  sendAnnouncement(iface: IfIndex, ip: Ip): void {
-    this.sendRequest({ iface, mac: MAC_BROADCAST }, ip, ip, 'announce');
-  }
-
-  /** Tells one asker that `senderIp` is at our MAC. */
-  sendReply(iface: IfIndex, senderIp: Ip, targetMac: Mac, targetIp: Ip): void {
-    const own = this.topology.link(iface)?.mac;
-    this.send(iface, own && arpReply(own, senderIp, targetMac, targetIp), 'answer');
-  }
-
-  private send(iface: IfIndex, bytes: Uint8Array | 0 | undefined, purpose: SendPurpose): void {
-    if (bytes) this.emit({ kind: 'send', iface, bytes, purpose });
-  }
+  // --- the question to a new place ---------------------------------------------------------------------------------
 
   /** Opens, replaces or closes the question to a new place of a host. */
   setCandidate(host: Host, candidate: Candidate | undefined): void {

@@ -1,3 +1,4 @@
+import { ask, probeNow } from './questions.js';
 import { type Ip, type Mac, isGroupMac } from '../wire/addresses.js';
 import { hasRoom } from './admission.js';
 import type { Brain } from './brain.js';
@@ -56,7 +57,7 @@ function probeLastPlace(brain: Brain, host: Host): boolean {
   const link = host.interface === undefined ? undefined : brain.topology.linkNamed(host.interface);
   if (host.place === undefined || link === undefined || !brain.topology.isListening(link.index)) return false;
   if (host.held) {
-    brain.probeNow(host);
+    probeNow(brain, host);
   } else if (host.candidate === undefined) {
     consider(brain, host, { iface: link.index, mac: host.place.mac }, 'command');
   }
@@ -118,7 +119,7 @@ function attach(brain: Brain, ip: Ip, place: Place): void {
   host.contest = undefined;
   host.graceUntil = brain.now + (brain.topology.rule(place.iface)?.holdMs ?? 0);
   if (host.held && host.isAt(place.iface, place.mac)) return brain.touch(host);
-  arrive(brain, host, place, 'attach', brain.ask(host, 'prove', place));
+  arrive(brain, host, place, 'attach', ask(brain, host, 'prove', place));
 }
 
 function detach(brain: Brain, ip: Ip, name: string, mac: Mac | undefined): void {

@@ -1,3 +1,4 @@
+import { ask } from './questions.js';
 import { type Brain, GHOST_REPAIR_MS } from './brain.js';
 import type { DropReason, Place } from './events.js';
 import type { Contest, Host } from './host.js';
@@ -88,7 +89,7 @@ export function heldDespiteRemote(brain: Brain, host: Host, place: Place): void 
   const justHome = host.state === 'home' && remoteAppearedAt - releasedAt < HOMECOMING_MS;
   if (justHome && repairOverMs > 0) {
     // The claim that is still there then is meant.
-    host.check = brain.ask(host, 'remote-claim', place, repairOverMs);
+    host.check = ask(brain, host, 'remote-claim', place, repairOverMs);
     return brain.touch(host);
   }
   const yields = host.claimed && host.role === 'newcomer';

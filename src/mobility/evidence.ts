@@ -1,3 +1,4 @@
+import { verdictMs } from './questions.js';
 import type { Ip, Mac } from '../wire/addresses.js';
 import type { ArpFrame } from '../wire/arp.js';
 import { admit, admitWaiting } from './admission.js';
@@ -146,7 +147,7 @@ function whyTooLate(brain: Brain, { iface, ip, mac, at }: Sighting): DropReason 
  */
 function mustWait(brain: Brain, host: Host, place: Place): boolean {
   const open = host.openProof;
-  const at = (open?.sent ? open.firstSentAt : brain.now) + brain.verdictMs(host);
+  const at = (open?.sent ? open.firstSentAt : brain.now) + verdictMs(host);
   if (open === undefined || brain.now >= at) return false;
   if (host.hint === undefined) {
     brain.note('probe', place.iface, place.mac, host.ip);

@@ -1,3 +1,4 @@
+import { sendRequest } from './questions.js';
 import { type Ip, type Ipv4, type Mac, isIpv4 } from '../wire/addresses.js';
 import { admitNewcomer } from './admission.js';
 import type { Brain } from './brain.js';
@@ -64,8 +65,8 @@ export function openInquiry(brain: Brain, iface: IfIndex, mac: Mac): void {
 
 function askAll(brain: Brain, inquiry: Inquiry): void {
   const [source] = inquiry.candidates.values();
-  if (source !== undefined) brain.sendRequest(inquiry.place, source, CONTROL_ADDRESS, 'probe');
-  for (const [ip, sourceIp] of inquiry.candidates) brain.sendRequest(inquiry.place, sourceIp, ip, 'probe');
+  if (source !== undefined) sendRequest(brain, inquiry.place, source, CONTROL_ADDRESS, 'probe');
+  for (const [ip, sourceIp] of inquiry.candidates) sendRequest(brain, inquiry.place, sourceIp, ip, 'probe');
   inquiry.tries++;
   inquiry.nextAt = inquiry.startedAt + (TRIES_MS[inquiry.tries] ?? VERDICT_MS);
 }

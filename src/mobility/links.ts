@@ -1,3 +1,4 @@
+import { probeNow } from './questions.js';
 import type { Mac } from '../wire/addresses.js';
 import { GHOST_WINDOW_MS, type Brain } from './brain.js';
 import { usable } from './classify.js';
@@ -53,7 +54,7 @@ export function hearFdb(brain: Brain, bridge: IfIndex, mac: Mac, port: IfIndex |
     return;
   }
   for (const host of brain.table.withMac(mac)) {
-    if (host.claimed && host.place?.iface === bridge) brain.probeNow(host);
+    if (host.claimed && host.place?.iface === bridge) probeNow(brain, host);
   }
 }
 

@@ -1,3 +1,4 @@
+import { ask } from './questions.js';
 import { type Ip, MAC_BROADCAST } from '../wire/addresses.js';
 import { type Brain, GHOST_WINDOW_MS } from './brain.js';
 import { usable } from './classify.js';
@@ -55,7 +56,7 @@ export function remoteVanished(brain: Brain, ip: Ip): void {
 export function checkDespiteRemote(brain: Brain, host: Host): void {
   if (host.place === undefined || host.check?.purpose === 'remote-claim') return;
   const question = brain.topology.isUsable(host.place.iface)
-    ? brain.ask(host, 'remote-claim', host.place)
+    ? ask(brain, host, 'remote-claim', host.place)
     : undefined;
   if (question === undefined) return brain.withdraw(host, 'remote-claim');
   host.check = question;
@@ -80,7 +81,7 @@ function askAtHome(brain: Brain, ip: Ip, known: Host | undefined, initial: boole
   // After `detach` from there the hypervisor has answered the question already.
   const detached = host.detached !== undefined && host.place?.iface === home;
   const question =
-    !detached && brain.topology.isUsable(home) ? brain.ask(host, 'remote-claim', place) : undefined;
+    !detached && brain.topology.isUsable(home) ? ask(brain, host, 'remote-claim', place) : undefined;
   if (question === undefined) {
     return brain.goAway(host, initial ? 'adopted' : 'remote-claim');
   }

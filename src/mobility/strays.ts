@@ -1,3 +1,4 @@
+import { probeNow, sendRequest } from './questions.js';
 import { type Ip, MAC_BROADCAST, type Mac, isGroupMac } from '../wire/addresses.js';
 import { decodeIpv4 } from '../wire/ipv4.js';
 import { admitNewcomer } from './admission.js';
@@ -28,7 +29,7 @@ export function hearStray(brain: Brain, iface: IfIndex, bytes: Uint8Array): void
   if (host?.claimed !== true || host.place === undefined || !host.isAt(iface, source)) return;
   if (answersFor(brain, iface, sourceIp, destinationIp)) {
     if (!brain.mayRepair(sourceIp, destinationIp)) return;
-    brain.sendRequest(host.place, destinationIp, sourceIp, 'repair');
+    sendRequest(brain, host.place, destinationIp, sourceIp, 'repair');
   } else if (host.returning) seek(brain, host, destinationIp, destination);
 }
 
@@ -44,7 +45,7 @@ function seek(brain: Brain, seeker: Host, ip: Ip, wrong: Mac): void {
   const neighbour = known ?? brain.create(ip);
   neighbour.soughtBy ??= new Set();
   neighbour.soughtBy.add(seeker.ip);
-  if (here) return brain.probeNow(neighbour);
+  if (here) return probeNow(brain, neighbour);
   if (neighbour.candidate !== undefined) return;
   const mac = neighbour.place?.iface === place.iface ? neighbour.place.mac : undefined;
   const kernels = brain.neighbours.get(place.iface)?.get(ip);

@@ -1,3 +1,4 @@
+import { ask, sendAnnouncement, sendTry } from './questions.js';
 import { mayStillAsk } from './admission.js';
 import { arrive, considerUnlessBarred } from './arrival.js';
 import type { Brain } from './brain.js';
@@ -57,7 +58,7 @@ function advance(brain: Brain, host: Host, question: Question): void {
   const open = host.candidate?.question === question || host.check === question || host.previous === question;
   if (!open) return;
   if (question.sent >= question.tries.length) return hearSilence(brain, host, question);
-  brain.sendTry(host.ip, question);
+  sendTry(brain, host.ip, question);
   if (question.sent > 1 && host.candidate?.question === question) brain.unanswered.askAgain(host.candidate);
 }
 
@@ -110,7 +111,7 @@ function keepAlive(brain: Brain, host: Host): void {
     host.keepaliveAt = Math.max(now + 100, Math.min(now + rule.keepaliveMs, host.lastHeard + rule.holdMs));
     return;
   }
-  host.check = brain.ask(host, host.state === 'fresh' && host.displaced ? 'displaced' : 'keepalive', place);
+  host.check = ask(brain, host, host.state === 'fresh' && host.displaced ? 'displaced' : 'keepalive', place);
   if (host.check === undefined) host.keepaliveAt = now + rule.keepaliveMs;
 }
 
@@ -127,7 +128,7 @@ function announce(brain: Brain, host: Host): void {
     announce.at = host.hushUntil;
     return;
   }
-  brain.sendAnnouncement(announce.iface, host.ip);
+  sendAnnouncement(brain, announce.iface, host.ip);
   announce.left--;
   announce.at = brain.now + 1000;
   if (announce.left === 0) host.announce = undefined;

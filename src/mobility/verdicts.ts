@@ -1,3 +1,4 @@
+import { ask, probeNow, verdictMs } from './questions.js';
 import { type Ip, MAC_BROADCAST, type Mac } from '../wire/addresses.js';
 import { isNewcomer, noteProof, noteSilence } from './admission.js';
 import { arrive, considerUnlessBarred, tellSeekers } from './arrival.js';
@@ -70,7 +71,7 @@ export function hearSilence(brain: Brain, host: Host, question: Question): void 
   switch (question.purpose) {
     case 'old-place':
       // Silent at the old place and not yet proven at the new one: asked again before it is given up.
-      return host.claimed ? brain.probeNow(host) : brain.touch(host);
+      return host.claimed ? probeNow(brain, host) : brain.touch(host);
     case 'remote-claim':
       return yieldToRemote(brain, host, question);
     default:
@@ -110,7 +111,7 @@ function yieldToRemote(brain: Brain, host: Host, question: Question): void {
  * from before the move: only if the place answers once more has the host really two places, or gone back.
  */
 function askAgain(brain: Brain, host: Host, place: Place): void {
-  const question = brain.topology.isUsable(place.iface) ? brain.ask(host, 'old-place', place) : undefined;
+  const question = brain.topology.isUsable(place.iface) ? ask(brain, host, 'old-place', place) : undefined;
   if (question !== undefined) question.again = true;
   host.previous = question;
   brain.touch(host);
@@ -130,7 +131,7 @@ function takeBack(brain: Brain, host: Host, incumbent: Place, question: Question
 
 export function closeCheck(brain: Brain, host: Host): void {
   const check = host.check;
-  if (check?.purpose === 'displaced' && brain.now - check.firstSentAt > brain.verdictMs(host)) {
+  if (check?.purpose === 'displaced' && brain.now - check.firstSentAt > verdictMs(host)) {
     // It was silent and is back: it may have been elsewhere meanwhile, so this is the newest claim again.
     host.ageAt = Math.max(host.ageAt, brain.now + brain.policy.timers.settleMs);
   }
