@@ -71,14 +71,18 @@ export class Entries {
     return [...(this.#byIface.get(iface) ?? [])];
   }
 
-  /** The kernel deleted what the entry had on the interface. */
-  sweep(entry: Entry, iface: IfIndex): void {
-    for (const age of AGES) if (ifaceOf(entry[age]) === iface) entry[age] = undefined;
-    if (entry.neighbour?.iface === iface) entry.neighbour = undefined;
+  /** The kernel deleted what the entry had on the interface. Returns whether that was anything, as far as we know. */
+  sweep(entry: Entry, iface: IfIndex): boolean {
+    const ages = AGES.filter((age) => ifaceOf(entry[age]) === iface);
+    const hadNeighbour = entry.neighbour?.iface === iface;
+    for (const age of ages) entry[age] = undefined;
+    if (hadNeighbour) entry.neighbour = undefined;
     entry.doubtful = entry.doubtful?.filter((claim) => claim.iface !== iface);
-    if (entry.want?.iface === iface) return;
-    this.#byIface.get(iface)?.delete(entry);
-    entry.joined = entry.joined.filter((joined) => joined !== iface);
+    if (entry.want?.iface !== iface) {
+      this.#byIface.get(iface)?.delete(entry);
+      entry.joined = entry.joined.filter((joined) => joined !== iface);
+    }
+    return ages.length > 0 || hadNeighbour;
   }
 
   /** Forgets an address about which there is nothing left to know. */

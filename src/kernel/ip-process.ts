@@ -164,8 +164,8 @@ export class IpProcess {
     this.#reached = 0;
     this.#complaint = '';
     if (warmUp === undefined) return;
-    this.lines++;
-    this.#input.write(`${warmUp}\n`);
+    this.lines += 2;
+    this.#input.write(`${warmUp}\n${BARRIER}\n`);
   }
 
   /** One line of stderr. */

@@ -105,14 +105,17 @@ export class Claims {
       return;
     }
     const entry = this.#entries.take(ip);
+    const isElsewhere = entry.want?.iface !== iface || entry.want.mac !== claim.mac;
     const isAgeing = entry.want?.iface === iface && claim.age === 'settled';
-    if (entry.want?.iface !== iface || entry.want.mac !== claim.mac) this.#warnOfForeignMac(claim);
+    if (isElsewhere) {
+      this.#warnOfForeignMac(claim);
+      this.#sender.touch(entry);
+    }
     entry.want = claim;
     entry.ghost = false;
     entry.owed = true;
     entry.retries = 0;
     this.#entries.join(entry, iface);
-    this.#sender.touch(entry);
     this.#sender.enqueue(entry, isAgeing ? 'bulk' : 'urgent');
   }
 
@@ -198,8 +201,7 @@ export class Claims {
   }
 
   #sweep(entry: Entry, iface: IfIndex): void {
-    this.#entries.sweep(entry, iface);
-    this.#sender.touch(entry);
+    if (this.#entries.sweep(entry, iface)) this.#sender.touch(entry);
   }
 
   /** The monitor saw a route of ours go. When we did not ask for it, it comes back. */
@@ -213,6 +215,7 @@ export class Claims {
         const { table, metric } = this.#options[age];
         if (table !== slot.table || metric !== slot.metric || entry[age] === undefined) continue;
         entry[age] = undefined;
+        this.#sender.touch(entry);
         this.#repair(entry, 'urgent');
       }
     }
@@ -227,6 +230,7 @@ export class Claims {
     else if (entry.busy) this.#rescan('a neighbour vanished while it was changed');
     else if (entry.neighbour?.iface === iface) {
       entry.neighbour = undefined;
+      this.#sender.touch(entry);
       this.#repair(entry, 'urgent');
     }
     this.#entries.bury(entry);

@@ -4,7 +4,7 @@ import { IpBatch } from './batch.js';
 import { type Entry, noteOutcomes } from './entries.js';
 import type { Outcomes } from './ip-process.js';
 import { BULK_RETRY_MS, BulkTurns, type Lane, Lanes } from './lanes.js';
-import { type Claim, GHOST, type Occupant, type Slots, type Step, commandFor, planSteps } from './plan.js';
+import { GHOST, type Slots, type Step, commandFor, planSteps } from './plan.js';
 
 export interface SenderOptions extends Slots {
   readonly onWarning: (message: string) => void;
@@ -12,6 +12,8 @@ export interface SenderOptions extends Slots {
   readonly onDenied: (refusal: string) => void;
   /** The co-process ended by itself. */
   readonly onDeath: () => void;
+  /** The index of an interface by its present name. */
+  readonly indexOf: (dev: string) => IfIndex | undefined;
   /** Whether somebody else made a permanent neighbour entry there. */
   readonly foreignNeighbour?: ((ip: Ip, dev: string) => boolean) | undefined;
   /** The kernel has what is wanted for the address. */
@@ -20,6 +22,12 @@ export interface SenderOptions extends Slots {
   readonly onRefused: (entry: Entry, refusal: string) => void;
   /** The slot of its route is taken. */
   readonly onClash: (entry: Entry) => void;
+}
+
+/** A device by the name that it has, or had, and by the index that is its own for ever. */
+interface Place {
+  readonly dev: string;
+  readonly iface: IfIndex;
 }
 
 /** Commands under way at most. An urgent one never waits for more than a slice of bulk. */
@@ -38,6 +46,8 @@ export class Sender {
   readonly batch: IpBatch;
   readonly #options: SenderOptions;
   readonly #lanes = new Lanes<Entry>();
+  /** Lines that belong to no entry. */
+  #lines: { readonly command: string; readonly place: Place | undefined }[] = [];
   readonly #turns = new BulkTurns();
   #bulkTimer: NodeJS.Timeout | undefined;
   /** What the co-process means by a device name, as far as it has used it. */
@@ -65,7 +75,7 @@ export class Sender {
 
   /** Commands not yet acknowledged, and addresses that wait for their turn. */
   get pending(): number {
-    return this.batch.outstanding + this.#lanes.length;
+    return this.batch.outstanding + this.#lanes.length + this.#lines.length;
   }
 
   /** What separates the entry from what is wanted for it. */
@@ -87,16 +97,16 @@ export class Sender {
     this.#schedule();
   }
 
-  /** Sends a line that belongs to no entry. Its refusal is of no interest. */
-  send(command: string, place?: { readonly dev: string; readonly iface: IfIndex }): void {
-    if (place !== undefined) this.#meet(place.dev, place.iface);
-    this.#submit([command]);
+  /** Sends a line that belongs to no entry, unless its device is gone by then. Its refusal is of no interest. */
+  send(command: string, place?: Place): void {
+    this.#lines.push({ command, place });
     this.#schedule();
   }
 
   /** Sends now what may be sent now. */
   pump(): void {
     if (this.#stopped) return;
+    this.#serveLines();
     this.#serve('urgent', URGENT_WINDOW);
     this.#serveBulk();
     this.batch.flush();
@@ -118,6 +128,21 @@ export class Sender {
     this.#stopped = true;
     clearTimeout(this.#bulkTimer);
     return this.batch.close(1000);
+  }
+
+  #serveLines(): void {
+    if (this.#lines.length === 0 || !this.batch.ready) return;
+    const lines = this.#lines;
+    this.#lines = [];
+    for (const { command, place } of lines) {
+      if (place !== undefined && !this.#isCurrent(place)) continue;
+      if (place !== undefined) this.#meet(place);
+      this.#submit([command]);
+    }
+  }
+
+  #isCurrent({ dev, iface }: Place): boolean {
+    return this.#options.indexOf(dev) === iface;
   }
 
   #serveBulk(): void {
@@ -148,22 +173,21 @@ export class Sender {
     while (this.batch.ready && this.batch.outstanding < window) {
       const entry = this.#lanes.shift(lane);
       if (entry === undefined) return;
-      this.#start(entry, lane);
+      this.#start(entry);
     }
   }
 
-  #start(entry: Entry, lane: Lane): void {
+  #start(entry: Entry): void {
+    // What the end of a co-process left in doubt went with its device.
+    if (entry.doubtful !== undefined)
+      entry.doubtful = entry.doubtful.filter((claim) => this.#isCurrent(claim));
     const steps = this.plan(entry);
     if (steps.length === 0) return this.#options.onSettled(entry);
     for (const step of steps) {
-      if (step.op === 'set-neighbour') this.#meet(step.claim.dev, step.claim.iface);
-      else if (isRouteTo(step)) this.#meet(step.occupant.dev, step.occupant.iface);
-    }
-    // Not before the next co-process is there; what is wanted by then counts.
-    if (!this.batch.ready) return this.#lanes.push(entry, lane);
-    for (const { op } of steps) {
-      if (op === 'drop-route') entry.routeEchoes++;
-      else if (op === 'drop-neighbour') entry.neighbourEchoes++;
+      if (step.op === 'set-neighbour') this.#meet(step.claim);
+      else if (step.op === 'drop-route') entry.routeEchoes++;
+      else if (step.op === 'drop-neighbour') entry.neighbourEchoes++;
+      else if (step.occupant !== GHOST) this.#meet(step.occupant);
     }
     entry.busy = true;
     this.touch(entry);
@@ -172,7 +196,7 @@ export class Sender {
   }
 
   /** A co-process that knows the name as another interface must not be asked. */
-  #meet(dev: string, iface: IfIndex): void {
+  #meet({ dev, iface }: Place): void {
     const known = this.#names.get(dev);
     if (known === iface) return;
     if (known !== undefined) {
@@ -200,9 +224,4 @@ export class Sender {
     else if (lane === undefined) this.#options.onSettled(entry);
     if (lane !== undefined) this.enqueue(entry, lane);
   }
-}
-
-/** Of a host, not of a ghost. */
-function isRouteTo(step: Step): step is Extract<Step, { occupant: Occupant }> & { occupant: Claim } {
-  return 'occupant' in step && step.occupant !== GHOST;
 }

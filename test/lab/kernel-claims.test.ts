@@ -1,7 +1,7 @@
 // Desired against installed on a real kernel. Needs root and iproute2.
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
+import { after, before, describe, it } from 'node:test';
 import { treeOf } from '../bench/processes.js';
 import type { IfIndex } from '../../src/mobility/events.js';
 import { formatIp, formatMac } from '../../src/wire/addresses.js';
@@ -275,57 +275,6 @@ describe('claims (DESIGN 3.2, 3.3)', () => {
     room.want(nth(0), 'lan1');
     await room.done();
     assert.equal(claimed('lan1').length, 1);
-  });
-});
-
-describe('what is known after it was asked', () => {
-  let room: Room;
-  beforeEach(async () => {
-    room = await Room.open();
-  });
-  afterEach(() => room.close());
-
-  it('what waits for a co-process while its device is replaced is not carried out on the new device', async () => {
-    const { batch } = room.claims;
-    // Seconds, after this many in a row.
-    for (let killed = 0; killed < 6; killed++) {
-      await until('a co-process', () => batch.ready);
-      const { deaths } = batch;
-      process.kill(batch.pids[0] as number, 'SIGKILL');
-      await until('it is gone', () => batch.deaths > deaths);
-    }
-    const { commands } = room.claims;
-    room.want(addr('10.16.200.1'), 'lan1');
-    room.claims.flush();
-    ip('link del lan1');
-    await until('gone', () => room.watch.links.indexOf('lan1') === undefined);
-    ip('link add lan1 type veth peer name far1');
-    ip('link set lan1 up');
-    ip('link set far1 up');
-    await until('back', () => room.watch.links.indexOf('lan1') !== undefined && room.link('lan1').up);
-    assert.ok(!batch.ready, 'no co-process yet');
-    await until('another co-process', () => batch.ready);
-    await room.done();
-    assert.equal(room.claims.commands, commands);
-    room.want(addr('10.16.200.2'), 'lan1');
-    await room.done();
-    assert.equal(claimed('lan1').length, 1);
-  });
-
-  it('a reading that began before the interface went down says nothing of what was on it', async () => {
-    const host = addr('10.16.200.3');
-    const at = () => room.claims.snapshot().find((view) => view.ip === host)?.fresh;
-    room.want(host, 'lan1');
-    await room.done();
-    const link = room.link('lan1');
-    room.claims.linkChanged(link);
-    const reading = room.claims.reconcile('begun before');
-    // The route is still there for it to be read, as it was for one that began a moment ago.
-    room.claims.linkChanged({ ...link, up: false });
-    await reading;
-    assert.equal(at(), undefined);
-    await room.claims.reconcile('begun after');
-    assert.equal(at(), 'lan1');
   });
 });
 

@@ -55,6 +55,21 @@ class ByHand {
       10,
     );
   }
+
+  /** Waits until nobody but `owner` announces the host any more, as a router has heard. */
+  async announcedBy(owner: FirstHop, at: Role, when: string): Promise<void> {
+    await waitFor(
+      () =>
+        this.site
+          .engine(at)
+          .holdings()
+          .filter(({ table, ip }) => ip === HOST && table !== 'zebra')
+          .every(({ by }) => by === PLACES[owner].id),
+      PATIENCE_MS,
+      `${owner} to be the only one that announces ${HOST} at ${at} ${when}`,
+      20,
+    );
+  }
 }
 
 for (const engine of ENGINES) {
@@ -76,17 +91,7 @@ for (const engine of ENGINES) {
         await hand.remote('r3', PLACES.r2.uplink);
         // R1 still holds its settled claim; nobody has asked its daemon, and yet its announcement is gone.
         await hand.remote('r1', '192.0.2.10');
-        await waitFor(
-          () =>
-            site
-              .engine('r3')
-              .holdings()
-              .filter(({ table, ip }) => ip === HOST && table !== 'zebra')
-              .every(({ by }) => by === PLACES.r2.id),
-          PATIENCE_MS,
-          `R1 to stop announcing in round ${round}`,
-          20,
-        );
+        await hand.announcedBy('r2', 'r3', `in round ${round}`);
         await pause(20); // DESIGN 3.3: never sooner
         hand.withdraw('r1', SETTLED);
         await site.clean(new Map([[HOST, 'r2']]), PATIENCE_MS);
@@ -105,6 +110,8 @@ for (const engine of ENGINES) {
       // The old router's daemon is dead: its settled claim stays for ever and must never win the traffic back.
       hand.fresh('r2');
       await hand.remote('r1', '192.0.2.10');
+      // A claim lives fresh for longer than this takes (router.settle).
+      await hand.announcedBy('r2', 'r2', 'at the end');
       hand.settle('r2');
       const via = () => site.router('r1').json<{ gateway?: string }>('route', 'get', HOST)[0]?.gateway;
       await staysTrue(() => via() === '192.0.2.10', 1000, 'the route of R1 to R2', 50);
