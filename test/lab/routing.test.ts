@@ -114,7 +114,9 @@ for (const engine of ENGINES) {
       await hand.announcedBy('r2', 'r2', 'at the end');
       hand.settle('r2');
       const via = () => site.router('r1').json<{ gateway?: string }>('route', 'get', HOST)[0]?.gateway;
-      await staysTrue(() => via() === '192.0.2.10', 1000, 'the route of R1 to R2', 50);
+      // By way of R3 for less than a millisecond: with BIRD's BGP it still tells of the fresh claim when R2 no longer does.
+      await staysTrue(() => via() !== undefined, 1000, 'a remote route at R1');
+      await hand.remote('r1', '192.0.2.10');
       await hand.remote('r3', PLACES.r2.uplink);
       hand.withdraw('r1', SETTLED);
       await site.clean(new Map([[HOST, 'r2']]), PATIENCE_MS);
