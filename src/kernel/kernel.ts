@@ -144,8 +144,7 @@ export class Kernel {
   }
 
   stats(): KernelStats {
-    const { commands, pending } = this.#claims;
-    const { refused } = this.#claims.stats;
+    const { commands, pending, refused } = this.#claims;
     const restarts = this.#claims.batch.deaths + this.#watch.stats.deaths;
     return { pending, commands, refused, restarts };
   }

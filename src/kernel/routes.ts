@@ -14,6 +14,7 @@ import {
   isPlainDeviceName,
   sameNeighbour,
 } from './plan.js';
+import { Readings } from './readings.js';
 import { Sender } from './sender.js';
 import { takeStock } from './stock.js';
 
@@ -58,27 +59,26 @@ export interface InstalledView {
 
 /** A refusal is told to the brain after these tries: an interface that goes down and comes back is not worth it. */
 const RETRY_MS = [20, 100, 500];
-const RESCAN_MS = 20;
 
 export class Claims {
   readonly #sender: Sender;
   readonly #options: ClaimsOptions;
   readonly #entries = new Entries();
   readonly #links = new Map<IfIndex, { readonly up: boolean; readonly numbered: boolean }>();
-  #scanning: Promise<void> | undefined;
-  #rescanTimer: NodeJS.Timeout | undefined;
+  readonly #readings: Readings;
   readonly #retryTimers = new Set<NodeJS.Timeout>();
-  #stopped = false;
-  readonly stats = { refused: 0, scans: 0, repaired: 0 };
+  /** Jobs that the kernel did not do. */
+  refused = 0;
 
   constructor(options: ClaimsOptions) {
     this.#options = options;
+    this.#readings = new Readings(() => this.#takeStock(false), options.onWarning);
     this.#sender = new Sender({
       ...options,
-      onDeath: () => this.#rescan('the ip process ended'),
+      onDeath: () => this.#readings.soon('the ip process ended'),
       onSettled: (entry) => this.#settle(entry),
       onRefused: (entry, refusal) => this.#refused(entry, refusal),
-      onClash: () => this.#rescan('a route is in the way'),
+      onClash: () => this.#readings.soon('a route is in the way'),
     });
   }
 
@@ -209,7 +209,7 @@ export class Claims {
     const entry = this.#entries.get(ip);
     if (entry === undefined) return;
     if (entry.routeEchoes > 0) entry.routeEchoes--;
-    else if (entry.busy) this.#rescan('a route vanished while it was changed');
+    else if (entry.busy) this.#readings.soon('a route vanished while it was changed');
     else {
       for (const age of AGES) {
         const { table, metric } = this.#options[age];
@@ -227,7 +227,7 @@ export class Claims {
     const entry = this.#entries.get(ip);
     if (entry === undefined) return;
     if (entry.neighbourEchoes > 0) entry.neighbourEchoes--;
-    else if (entry.busy) this.#rescan('a neighbour vanished while it was changed');
+    else if (entry.busy) this.#readings.soon('a neighbour vanished while it was changed');
     else if (entry.neighbour?.iface === iface) {
       entry.neighbour = undefined;
       this.#sender.touch(entry);
@@ -246,28 +246,7 @@ export class Claims {
 
   /** Reads everything of ours from the kernel and repairs what differs. Resolves after the reading. */
   reconcile(reason: string): Promise<void> {
-    if (this.#stopped) return Promise.resolve();
-    if (this.#scanning !== undefined) {
-      // What changed since that one began needs another.
-      this.#rescan(reason);
-      return this.#scanning;
-    }
-    this.#scanning = this.#takeStock(false)
-      .catch((error: Error) => {
-        this.#options.onWarning(`our routes cannot be read (${reason}): ${error.message}`);
-        this.#rescan(reason);
-      })
-      .finally(() => {
-        this.#scanning = undefined;
-      });
-    return this.#scanning;
-  }
-
-  #rescan(reason: string): void {
-    this.#rescanTimer ??= setTimeout(() => {
-      this.#rescanTimer = undefined;
-      void this.reconcile(reason);
-    }, RESCAN_MS);
+    return this.#readings.now(reason);
   }
 
   /** What is installed, as far as we know. For tests and the API. */
@@ -292,7 +271,7 @@ export class Claims {
     for (const { ip } of [...this.#entries.all()]) this.release(ip);
     await this.idle();
     // What hung on a retry or on another reading when it was released.
-    await this.#scanning;
+    await this.#readings.idle();
     await this.reconcile('withdrawn');
     await this.idle();
   }
@@ -310,14 +289,12 @@ export class Claims {
       this.#options.onWarning(`stopped with ${this.pending} claims unfinished`);
     }
     clearTimeout(timer);
-    clearTimeout(this.#rescanTimer);
-    this.#stopped = true;
+    this.#readings.stop();
     for (const retry of this.#retryTimers) clearTimeout(retry);
     await this.#sender.stop();
   }
 
   #repair(entry: Entry, lane: Lane): void {
-    this.stats.repaired++;
     entry.retries = 0;
     this.#sender.enqueue(entry, lane);
   }
@@ -336,7 +313,7 @@ export class Claims {
   }
 
   #refused(entry: Entry, refusal: string): void {
-    this.stats.refused++;
+    this.refused++;
     if (refusal.includes('not permitted')) this.#options.onDenied(refusal);
     const wait = RETRY_MS[entry.retries++];
     if (wait === undefined) return this.#giveUp(entry, refusal);
@@ -362,7 +339,6 @@ export class Claims {
   // --- reading back ------------------------------------------------------------------------------------------------
 
   async #takeStock(adopting: boolean): Promise<void> {
-    this.stats.scans++;
     const since = this.#sender.moment;
     const isQuiet = (entry: Entry) => !entry.busy && entry.touched <= since;
     const onKnown = (entry: Entry) => {

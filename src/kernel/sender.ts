@@ -25,7 +25,7 @@ export interface SenderOptions extends Slots {
 }
 
 /** A device by the name that it has, or had, and by the index that is its own for ever. */
-interface Place {
+interface Device {
   readonly dev: string;
   readonly iface: IfIndex;
 }
@@ -47,7 +47,7 @@ export class Sender {
   readonly #options: SenderOptions;
   readonly #lanes = new Lanes<Entry>();
   /** Lines that belong to no entry. */
-  #lines: { readonly command: string; readonly place: Place | undefined }[] = [];
+  #lines: { readonly command: string; readonly device: Device | undefined }[] = [];
   readonly #turns = new BulkTurns();
   #bulkTimer: NodeJS.Timeout | undefined;
   /** What the co-process means by a device name, as far as it has used it. */
@@ -98,8 +98,8 @@ export class Sender {
   }
 
   /** Sends a line that belongs to no entry, unless its device is gone by then. Its refusal is of no interest. */
-  send(command: string, place?: Place): void {
-    this.#lines.push({ command, place });
+  send(command: string, device?: Device): void {
+    this.#lines.push({ command, device });
     this.#schedule();
   }
 
@@ -134,14 +134,14 @@ export class Sender {
     if (this.#lines.length === 0 || !this.batch.ready) return;
     const lines = this.#lines;
     this.#lines = [];
-    for (const { command, place } of lines) {
-      if (place !== undefined && !this.#isCurrent(place)) continue;
-      if (place !== undefined) this.#meet(place);
+    for (const { command, device } of lines) {
+      if (device !== undefined && !this.#isCurrent(device)) continue;
+      if (device !== undefined) this.#meet(device);
       this.#submit([command]);
     }
   }
 
-  #isCurrent({ dev, iface }: Place): boolean {
+  #isCurrent({ dev, iface }: Device): boolean {
     return this.#options.indexOf(dev) === iface;
   }
 
@@ -196,7 +196,7 @@ export class Sender {
   }
 
   /** A co-process that knows the name as another interface must not be asked. */
-  #meet({ dev, iface }: Place): void {
+  #meet({ dev, iface }: Device): void {
     const known = this.#names.get(dev);
     if (known === iface) return;
     if (known !== undefined) {
