@@ -7,7 +7,7 @@
 // cap-build.h mends eight more things in which cap is made for a sniffer and not for a daemon; it says which.
 //
 // cap's own install script knows no such switch. npm 11 does not run it (package.json: allowScripts), npm 10
-// does; either way this step has the last word, and marpd checks the binary when it starts (src/capture/native.ts).
+// does; either way this step has the last word, and marpd checks the binary when it starts (src/capture/cap-build.ts).
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';

@@ -2,8 +2,8 @@
 import { existsSync, realpathSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
-import { readVersion } from './arguments.js';
-import type { Config } from './config.js';
+import { readVersion } from './cli/arguments.js';
+import type { Config } from './config/config.js';
 import { ControlClient, Refused, Unreachable } from './control/client.js';
 import { type CommandName, EVENT_KINDS, type EventKind, isInterfaceName } from './control/requests.js';
 import {
@@ -15,9 +15,9 @@ import {
   formatStatus,
   formatTable,
   formatWhy,
-} from './control/tables.js';
-import { COMMAND_NAMES, helpText, usageOf } from './ctl-help.js';
-import type { Finding, Running } from './doctor.js';
+} from './cli/format.js';
+import { COMMAND_NAMES, helpText, usageOf } from './cli/help.js';
+import type { Finding, Running } from './doctor/checks.js';
 import { type Ip, parseIp, parseMac } from './wire/addresses.js';
 
 /** marpctl: argv -> one request -> print. */
@@ -239,9 +239,9 @@ async function monitor(
 
 async function doctor(options: Options, client: ControlClient, terminal: Terminal): Promise<number> {
   // Only here: the other commands start in half the time without them.
-  const { ConfigError, configForInterfaces, loadConfig } = await import('./config.js');
-  const { diagnose } = await import('./doctor.js');
-  const { gatherFacts } = await import('./doctor-facts.js');
+  const { ConfigError, configForInterfaces, loadConfig } = await import('./config/config.js');
+  const { diagnose } = await import('./doctor/checks.js');
+  const { gatherFacts } = await import('./doctor/facts.js');
   const findings: Finding[] = [];
   let silence: string | undefined;
   let running: (Running & { readonly pid: number; readonly configPath: string | null }) | undefined;

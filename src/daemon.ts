@@ -1,15 +1,15 @@
 import type { Logger } from 'pino';
-import { readVersion } from './arguments.js';
-import { Capture } from './capture/port.js';
-import { Strays } from './capture/strays.js';
-import { type Config, ConfigError, needsRestart } from './config.js';
+import { readVersion } from './cli/arguments.js';
+import { Capture } from './capture/capture.js';
+import { StaleNeighbourCapture } from './capture/stale-neighbours.js';
+import { type Config, ConfigError, needsRestart } from './config/config.js';
 import { Kernel } from './kernel/kernel.js';
-import { readMemories, writeMemories } from './memory.js';
+import { readSavedHosts, writeSavedHosts } from './system/saved-hosts.js';
 import type { Action, Event, IfIndex, Link } from './mobility/events.js';
-import { Router } from './mobility/router.js';
-import { SideDoor } from './side-door.js';
+import { HostTracker } from './mobility/tracker.js';
+import { ControlApi } from './api.js';
 import type { Mac } from './wire/addresses.js';
-import { Views } from './views.js';
+import { Observers } from './observe/observers.js';
 
 /** The machine is not as the daemon needs it; the message says what to do. */
 export class StartError extends Error {
@@ -30,12 +30,12 @@ export interface DaemonOptions {
  * `performance.now()`) and the one timer.
  */
 export class Daemon {
-  private readonly router: Router;
+  private readonly router: HostTracker;
   private readonly kernel: Kernel;
   private readonly capture: Capture;
-  private readonly strays: Strays;
-  private readonly views: Views;
-  private readonly sideDoor: SideDoor;
+  private readonly strays: StaleNeighbourCapture;
+  private readonly views: Observers;
+  private readonly sideDoor: ControlApi;
   private readonly nameOf = (iface: IfIndex) => this.router.link(iface)?.name;
   private config: Config;
   /** What happened since the last flush. */
@@ -60,8 +60,8 @@ export class Daemon {
   private constructor(private readonly options: DaemonOptions) {
     const { config, logger } = options;
     this.config = config;
-    this.router = new Router(config.policy);
-    this.views = new Views(logger, this.nameOf, () => this.sideDoor.gauges());
+    this.router = new HostTracker(config.policy);
+    this.views = new Observers(logger, this.nameOf, () => this.sideDoor.gauges());
     const onWarning = (message: string) => logger.warn(message);
     this.capture = new Capture({
       onFrame: (iface, bytes) => this.handle({ kind: 'frame', iface, bytes }),
@@ -72,8 +72,8 @@ export class Daemon {
       onWarning,
       ...config.capture,
     });
-    this.strays = new Strays({
-      onFrame: (iface, bytes) => this.handle({ kind: 'stray', iface, bytes }),
+    this.strays = new StaleNeighbourCapture({
+      onFrame: (iface, bytes) => this.handle({ kind: 'misdirected-packet', iface, bytes }),
       onBatchEnd: () => this.flush(),
       onFatal: options.onFatal,
       onWarning,
@@ -92,7 +92,7 @@ export class Daemon {
       onFatal: options.onFatal,
     });
     const { router, capture, kernel, views } = this;
-    this.sideDoor = new SideDoor({
+    this.sideDoor = new ControlApi({
       router,
       capture,
       kernel,
@@ -114,7 +114,7 @@ export class Daemon {
         logger.warn(`${view.name} is enslaved to ${view.master}: name ${view.master} instead`);
     }
     for (const claim of await this.kernel.adopt()) this.hear({ kind: 'adopt', ...claim });
-    const memories = readMemories(config.router.stateDirectory, (message) => logger.warn(message));
+    const memories = readSavedHosts(config.router.stateDirectory, (message) => logger.warn(message));
     this.hear({ kind: 'remember', memories });
     this.flush();
     await this.kernel.reconcile('start');
@@ -169,7 +169,7 @@ export class Daemon {
     this.timerAt = Number.NEGATIVE_INFINITY;
     if (isOpen) {
       try {
-        writeMemories(this.config.router.stateDirectory, this.router.memories(), new Date());
+        writeSavedHosts(this.config.router.stateDirectory, this.router.memories(), new Date());
       } catch (error) {
         logger.warn(`hosts.json cannot be written, remembered hosts are forgotten: ${String(error)}`);
       }
@@ -213,17 +213,17 @@ export class Daemon {
         case 'claim':
         case 'release':
         case 'forget-neighbour':
-        case 'ghost':
+        case 'stuck-route-repair':
         case 'echo':
           this.kernel.carryOut(action);
           break;
-        case 'absorb':
+        case 'suppress-refreshes':
           this.capture.absorb(action.iface, action.ip, action.mac, action.forMs);
           break;
         case 'refuse-newcomers':
           this.capture.refuseNewcomers(action.iface, action.forMs);
           break;
-        case 'watch-strays':
+        case 'watch-misdirected':
           this.watchStrays(action.iface, action.mac, action.watch);
           break;
         case 'reply':

@@ -1,13 +1,13 @@
 #!/usr/bin/env node
-import './heap.js';
-import { readArguments } from './arguments.js';
-import { checkCapBuild } from './capture/native.js';
-import { ConfigError, configForInterfaces, loadConfig } from './config.js';
+import './system/v8-flags.js';
+import { readArguments } from './cli/arguments.js';
+import { checkCapBuild } from './capture/cap-build.js';
+import { ConfigError, configForInterfaces, loadConfig } from './config/config.js';
 import { ControlError } from './control/socket.js';
 import { Daemon, StartError } from './daemon.js';
-import { createLogger } from './log.js';
-import { notify } from './kernel/notify.js';
-import { hurry } from './niceness.js';
+import { createLogger } from './observe/log.js';
+import { sdNotify } from './system/sd-notify.js';
+import { raisePriority } from './system/priority.js';
 
 /** marpd: arguments, config, construct, run, stop. */
 async function main(): Promise<void> {
@@ -21,25 +21,25 @@ async function main(): Promise<void> {
   const capBuild = checkCapBuild();
   if (!capBuild.ok) throw new StartError(capBuild.reason);
 
-  hurry();
+  raisePriority();
   const logger = createLogger(config.log);
   const starting = Daemon.start({ config, configPath, logger, onFatal: (message) => fail(message) });
   // Before it has started, so that a signal during the start stops it in order and leaves nothing behind.
   const stop = () => {
-    notify('STOPPING=1');
+    sdNotify('STOPPING=1');
     starting.then((daemon) => daemon.stop()).then(() => process.exit(0), fail);
   };
   process.once('SIGTERM', stop);
   process.once('SIGINT', stop);
   process.on('SIGHUP', () => {
     starting.then((daemon) => {
-      notify('RELOADING=1');
+      sdNotify('RELOADING=1');
       daemon.reload(read);
-      notify('READY=1');
+      sdNotify('READY=1');
     }, fail);
   });
   await starting;
-  notify('READY=1');
+  sdNotify('READY=1');
 }
 
 /** What the outside world has wrong is said in a sentence; a broken invariant of ours with its stack. */

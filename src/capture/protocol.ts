@@ -39,7 +39,7 @@ export const INJECT = 18;
 /** The parent has read so many bytes of the child's records; the number stands in place of the interface. */
 export const READ = 19;
 /** Announcements of a host need not be passed on for a while. */
-export const ABSORB = 20;
+export const SUPPRESS = 20;
 
 /** Milliseconds for which newcomers of the interface need not be passed on. */
 export const REFUSE = 21;
@@ -47,11 +47,11 @@ export const REFUSE = 21;
 export const KNOW = 22;
 
 /** A time of 0 ms revokes what was allowed. */
-export interface AbsorbRequest extends HostAddresses {
+export interface SuppressRequest extends HostAddresses {
   readonly forMs: number;
 }
 
-export const ABSORB_BYTES = 16;
+export const SUPPRESS_BYTES = 16;
 
 export interface OpenRequest {
   readonly iface: number;
@@ -135,7 +135,7 @@ export function decodeOpen(iface: number, payload: Uint8Array): OpenRequest {
 }
 
 /** OPENED and FAILED; the text of the latter is cut to what a record holds. */
-export function encodeVerdict(kind: number, iface: number, serial: number, text: string): Uint8Array {
+export function encodeOpenResult(kind: number, iface: number, serial: number, text: string): Uint8Array {
   const words = encodeText(text);
   const payload = new Uint8Array(4 + words.length);
   writeUint32(payload, 0, serial);
@@ -143,7 +143,7 @@ export function encodeVerdict(kind: number, iface: number, serial: number, text:
   return encodeRecord(kind, iface, payload);
 }
 
-export function decodeVerdict(payload: Uint8Array): { serial: number; text: string } {
+export function decodeOpenResult(payload: Uint8Array): { serial: number; text: string } {
   return { serial: readUint32(payload, 0), text: decodeText(payload.subarray(4)) };
 }
 
@@ -170,14 +170,14 @@ export function decodeCounters(payload: Uint8Array): Counters {
 }
 
 /** Writes the payload into the first ABSORB_BYTES of `payload`. */
-export function writeAbsorb(payload: Uint8Array, { ip, macHigh, macLow, forMs }: AbsorbRequest): void {
+export function writeSuppress(payload: Uint8Array, { ip, macHigh, macLow, forMs }: SuppressRequest): void {
   writeUint32(payload, 0, ip);
   writeUint32(payload, 4, macHigh);
   writeUint32(payload, 8, macLow);
   writeUint32(payload, 12, forMs);
 }
 
-export function decodeAbsorb(payload: Uint8Array): AbsorbRequest {
+export function decodeSuppress(payload: Uint8Array): SuppressRequest {
   return {
     ip: readUint32(payload, 0),
     macHigh: readUint32(payload, 4),
@@ -194,9 +194,9 @@ export interface HostAddresses {
 }
 
 /** In a KNOW record, one behind the other. */
-export const ACQUAINTANCE_BYTES = 10;
+export const KNOWN_HOST_BYTES = 10;
 
-export function writeAcquaintance(
+export function writeKnownHost(
   payload: Uint8Array,
   at: number,
   { ip, macHigh, macLow }: HostAddresses,
@@ -207,7 +207,7 @@ export function writeAcquaintance(
   payload[at + 9] = macHigh >>> 8;
 }
 
-export function readAcquaintance(payload: Uint8Array, at: number): HostAddresses {
+export function readKnownHost(payload: Uint8Array, at: number): HostAddresses {
   const macHigh = (payload[at + 8] as number) | ((payload[at + 9] as number) << 8);
   return { ip: readUint32(payload, at), macLow: readUint32(payload, at + 4), macHigh };
 }

@@ -1,21 +1,21 @@
 import { pageOf } from './paging.js';
 import { ipOrNull, macOrNull } from './records.js';
 import type { HostQuery, HostView, InterfaceView, StatusView } from './schemas.js';
-import type { Host } from '../mobility/host.js';
+import type { Host } from '../mobility/host/host.js';
 import type { InterfaceRule, Policy } from '../mobility/policy.js';
-import type { Router } from '../mobility/router.js';
+import type { HostTracker } from '../mobility/tracker.js';
 import { type Ip, contains, formatIp, formatMac, formatPrefix } from '../wire/addresses.js';
 
-/** What the control API shows of the brain: text and milliseconds, nothing that could be written through. */
+/** What the control API shows of the tracker: text and milliseconds, nothing that could be written through. */
 
-export function viewHost(router: Router, host: Readonly<Host>, now: number): HostView {
+export function viewHost(router: HostTracker, host: Readonly<Host>, now: number): HostView {
   const remote = router.remote(host.ip);
   const nameOf = (iface: number | undefined) =>
     (iface === undefined ? undefined : router.link(iface)?.name) ?? null;
   return {
     ip: formatIp(host.ip),
-    mac: macOrNull(host.place?.mac ?? host.candidate?.place.mac),
-    interface: host.interface ?? nameOf(host.candidate?.place.iface),
+    mac: macOrNull(host.attachment?.mac ?? host.candidate?.attachment.mac),
+    interface: host.interface ?? nameOf(host.candidate?.attachment.iface),
     state: host.state,
     cause: host.cause,
     sinceMs: now - host.since,
@@ -38,12 +38,12 @@ export function viewHost(router: Router, host: Readonly<Host>, now: number): Hos
 }
 
 /** The incumbent's side and the other's; behind another router only the interface `remote` is known of it. */
-function viewContest(router: Router, host: Readonly<Host>, now: number): HostView['contest'] {
-  const { contest, place } = host;
+function viewContest(router: HostTracker, host: Readonly<Host>, now: number): HostView['contest'] {
+  const { contest, attachment } = host;
   if (contest === undefined) return null;
   const nameOf = (iface: number) => router.link(iface)?.name ?? null;
   const { challenger } = contest;
-  const here = { mac: macOrNull(place?.mac), interface: host.interface ?? null };
+  const here = { mac: macOrNull(attachment?.mac), interface: host.interface ?? null };
   const there =
     challenger === undefined
       ? { mac: null, interface: 'remote' }
@@ -61,7 +61,7 @@ function viewContest(router: Router, host: Readonly<Host>, now: number): HostVie
 }
 
 export function pageHosts(
-  router: Router,
+  router: HostTracker,
   query: HostQuery,
   now: number,
 ): { hosts: HostView[]; next: Ip | undefined; total: number } {
@@ -70,7 +70,7 @@ export function pageHosts(
     (state === undefined || host.state === state) &&
     (prefix === undefined || contains(prefix, host.ip)) &&
     (query.interface === undefined || host.interface === query.interface) &&
-    (mac === undefined || host.place?.mac === mac);
+    (mac === undefined || host.attachment?.mac === mac);
   const { items, next, total } = pageOf(router.hosts(), accepts, query);
   return { hosts: items.map((host) => viewHost(router, host, now)), next, total };
 }
@@ -84,7 +84,7 @@ export interface CaptureView {
 
 /** Interfaces that a rule names, enslaved ones too, and configured names that do not exist. */
 export function viewInterfaces(
-  router: Router,
+  router: HostTracker,
   policy: Policy,
   captureOf: (iface: number) => CaptureView,
 ): InterfaceView[] {

@@ -1,11 +1,11 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import type { Link, Route } from '../mobility/events.js';
 import { type Ip, hostLength } from '../wire/addresses.js';
-import { dumpLinks, dumpRoutes } from './dump.js';
-import { readLines, runTool } from './launch.js';
-import { LinkTable } from './links.js';
-import { parseNeighbour } from './parse-neighbour.js';
-import { parseRoute } from './parse-route.js';
+import { dumpLinks, dumpRoutes } from './watch/dump.js';
+import { readLines, runTool } from './ip/exec.js';
+import { LinkTable } from './watch/links.js';
+import { parseNeighbour } from './ip/parse-neighbour.js';
+import { parseRoute } from './ip/parse-route.js';
 
 /** One look at this machine, for people who ask why it does not work. Reads only; judges nothing. */
 export interface Inspection {

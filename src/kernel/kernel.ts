@@ -1,11 +1,11 @@
 import { join } from 'node:path';
 import type { Action, ClaimAge, Event, IfIndex, Link } from '../mobility/events.js';
 import type { Ip } from '../wire/addresses.js';
-import { Echo } from './echo.js';
-import { KernelWatch } from './monitor.js';
-import { type AdoptedClaim, Claims } from './routes.js';
+import { IcmpEcho } from './icmp-echo.js';
+import { KernelWatch } from './watch/monitor.js';
+import { type AdoptedClaim, Claims } from './claims/claims.js';
 import { Rules } from './rules.js';
-import { type SettingChange, Settings } from './settings.js';
+import { type SysctlChange, Sysctls } from './sysctl.js';
 
 export interface KernelOptions {
   /** Our own route protocol number. */
@@ -28,10 +28,10 @@ export interface KernelOptions {
   readonly onFatal: (message: string) => void;
 }
 
-/** What the brain may ask of this room. */
+/** What the tracker may ask of this room. */
 export type KernelAction = Extract<
   Action,
-  { readonly kind: 'claim' | 'release' | 'forget-neighbour' | 'ghost' | 'echo' }
+  { readonly kind: 'claim' | 'release' | 'forget-neighbour' | 'stuck-route-repair' | 'echo' }
 >;
 
 export interface KernelStats {
@@ -47,14 +47,14 @@ export interface KernelStats {
 const RECONCILE_MS = 60_000;
 const SOON_MS = 200;
 
-/** The room's own hall: links before the brain hears of them, claims, rules, settings and echoes in one order. */
+/** The room's own hall: links before the tracker hears of them, claims, rules, settings and echoes in one order. */
 export class Kernel {
   readonly #options: KernelOptions;
   readonly #watch: KernelWatch;
   readonly #claims: Claims;
   readonly #rules: Rules;
-  readonly #settings: Settings;
-  readonly #echo: Echo;
+  readonly #settings: Sysctls;
+  readonly #echo: IcmpEcho;
   readonly #names = new Map<IfIndex, string>();
   #slowly: NodeJS.Timeout | undefined;
   #soon: NodeJS.Timeout | undefined;
@@ -66,7 +66,7 @@ export class Kernel {
     this.#options = options;
     const { protocol, watchTables, onEvent, onWarning, onFatal } = options;
     this.#rules = new Rules(options, onWarning);
-    this.#settings = new Settings({
+    this.#settings = new Sysctls({
       mode: options.settings,
       stateFile: join(options.stateDirectory, 'sysctl.json'),
       onWarning,
@@ -97,7 +97,7 @@ export class Kernel {
       },
       foreignMac: (ip, iface) => this.#watch.foreign.macOf(ip, iface),
     });
-    this.#echo = new Echo({
+    this.#echo = new IcmpEcho({
       onReply: (ip, rttMs) => onEvent({ kind: 'echo-reply', ip, rttMs }),
       onWarning,
     });
@@ -131,7 +131,7 @@ export class Kernel {
         return this.#claims.release(action.ip);
       case 'forget-neighbour':
         return this.#claims.forgetNeighbour(action.ip, action.dev);
-      case 'ghost':
+      case 'stuck-route-repair':
         return this.#claims.ghost(action.ip, action.present);
       case 'echo':
         return this.#echo.send(action.ip, action.dev);
@@ -209,7 +209,7 @@ export class Kernel {
     }, SOON_MS);
   }
 
-  #report(changes: readonly SettingChange[]): void {
+  #report(changes: readonly SysctlChange[]): void {
     for (const { path, from, to, written, note } of changes) {
       const key = path.replaceAll('/', '.');
       const rest = note === undefined ? '' : ` (${note})`;

@@ -1,7 +1,7 @@
 import type { Ip, Mac, Prefix } from '../wire/addresses.js';
 
 /**
- * The vocabulary between the brain and the rooms around it: what they tell it (Event) and what it asks of them
+ * The vocabulary between the tracker and the rooms around it: what they tell it (Event) and what it asks of them
  * (Action). Both are plain data. Times are milliseconds on one monotonic clock; `now` is always an argument.
  */
 
@@ -41,13 +41,13 @@ export interface Route {
 }
 
 /** An address behind one interface, with the MAC it answers from. */
-export interface Place {
+export interface Attachment {
   readonly iface: IfIndex;
   readonly mac: Mac;
 }
 
 /** A host that was here once: what the daemon writes at its stop and reads at its start. */
-export interface Memory {
+export interface SavedHost {
   readonly ip: Ip;
   readonly mac: Mac;
   /** Name and not index: indices do not survive a reboot. */
@@ -79,7 +79,7 @@ export type Event =
   /** A captured frame, own ones possibly included. */
   | { readonly kind: 'frame'; readonly iface: IfIndex; readonly bytes: Uint8Array }
   /** A captured IPv4 packet of a watched visitor to a MAC that may not be ours (see the action `watch-strays`). */
-  | { readonly kind: 'stray'; readonly iface: IfIndex; readonly bytes: Uint8Array }
+  | { readonly kind: 'misdirected-packet'; readonly iface: IfIndex; readonly bytes: Uint8Array }
   /** An interface appeared or changed; the whole new state of it. */
   | { readonly kind: 'link'; readonly link: Link }
   | { readonly kind: 'link-gone'; readonly iface: IfIndex }
@@ -107,7 +107,7 @@ export type Event =
       readonly mac: Mac | undefined;
       readonly age: ClaimAge;
     }
-  | { readonly kind: 'remember'; readonly memories: readonly Memory[] }
+  | { readonly kind: 'remember'; readonly memories: readonly SavedHost[] }
   /** The kernel did what a `claim` action asked. */
   | { readonly kind: 'installed'; readonly ip: Ip; readonly age: ClaimAge }
   /** The kernel refused it for good (a transient refusal is retried by the kernel room). */
@@ -282,15 +282,20 @@ export type Action =
   /** A home host left `dev` (no claim of ours was there): remove what the kernel learned about it. */
   | { readonly kind: 'forget-neighbour'; readonly ip: Ip; readonly dev: string }
   /** Blind repair of a routing daemon that may announce a ghost: add a route of ours, `present: false` deletes it. */
-  | { readonly kind: 'ghost'; readonly ip: Ip; readonly present: boolean }
+  | { readonly kind: 'stuck-route-repair'; readonly ip: Ip; readonly present: boolean }
   /** Capture, or no longer, IPv4 packets that this MAC sends to others than us: it may have stale neighbours. */
-  | { readonly kind: 'watch-strays'; readonly iface: IfIndex; readonly mac: Mac; readonly watch: boolean }
+  | {
+      readonly kind: 'watch-misdirected';
+      readonly iface: IfIndex;
+      readonly mac: Mac;
+      readonly watch: boolean;
+    }
   /**
    * Announcements of this host (sender = target) need not be told for so long: they only say what is believed anyway.
    * 0 ms: they count again from now on.
    */
   | {
-      readonly kind: 'absorb';
+      readonly kind: 'suppress-refreshes';
       readonly iface: IfIndex;
       readonly ip: Ip;
       readonly mac: Mac;

@@ -20,7 +20,7 @@ export interface Subnet {
   readonly gateway: Ip | undefined;
 }
 
-/** What the brain needs of the configuration; made by config.ts, replaced whole at a reload. Durations in ms. */
+/** What the tracker needs of the configuration; made by config.ts, replaced whole at a reload. Durations in ms. */
 export interface Policy {
   readonly interfaces: readonly InterfaceRule[];
   readonly subnets: readonly Subnet[];
@@ -42,7 +42,7 @@ export interface Policy {
   readonly timers: {
     readonly settleMs: number;
     readonly rememberMs: number;
-    readonly probeHintMs: number;
+    readonly acdProbeWaitMs: number;
     readonly freezeMs: number;
   };
   /** The routing tables in which other protocols' host routes are remote claims. */
@@ -88,7 +88,7 @@ export function subnetOf(policy: Policy, ip: Ip): Subnet | undefined {
 }
 
 /** Why an address can be no mobile host's. */
-export type Unusable =
+export type UnusableReason =
   | 'sender-ip-unspecified'
   | 'sender-ip-multicast'
   | 'sender-ip-reserved'
@@ -103,12 +103,12 @@ export type Unusable =
   | 'mac-not-bound';
 
 /** Whether policy lets this host have a claim: prefix lists first, then the binding of address to MAC. */
-export function refuses(
+export function policyRefusal(
   policy: Policy,
   defaultAllow: readonly Prefix[],
   ip: Ip,
   mac: Mac | undefined,
-): Unusable | undefined {
+): UnusableReason | undefined {
   if (policy.deny.some((prefix) => contains(prefix, ip))) return 'denied';
   if (!(policy.allow ?? defaultAllow).some((prefix) => contains(prefix, ip))) return 'not-allowed';
   const bound = policy.bindings.get(ip);

@@ -1,6 +1,6 @@
 import type { Ip, Mac } from '../wire/addresses.js';
-import type { IfIndex, Place } from './events.js';
-import { Host } from './host.js';
+import type { IfIndex, Attachment } from './events.js';
+import { Host } from './host/host.js';
 
 const NONE: readonly Host[] = [];
 
@@ -86,9 +86,9 @@ export class HostTable {
     return this.byName.get(name);
   }
 
-  place(host: Host, place: Place, name: string | undefined): void {
+  place(host: Host, place: Attachment, name: string | undefined): void {
     this.unindex(host);
-    host.place = place;
+    host.attachment = place;
     host.interface = name;
     this.byMac.add(place.mac, host);
     this.byIface.add(place.iface, host);
@@ -101,9 +101,9 @@ export class HostTable {
   }
 
   private unindex(host: Host): void {
-    if (host.place === undefined) return;
-    this.byMac.delete(host.place.mac, host);
-    this.byIface.delete(host.place.iface, host);
+    if (host.attachment === undefined) return;
+    this.byMac.delete(host.attachment.mac, host);
+    this.byIface.delete(host.attachment.iface, host);
     if (host.interface !== undefined) this.byName.delete(host.interface, host);
   }
 }

@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Claim, commandFor } from '../../src/kernel/plan.js';
+import { type Claim, commandFor } from '../../src/kernel/claims/plan.js';
 import { type Ip, type Mac, parseIp, parseMac } from '../../src/wire/addresses.js';
 import { macFor } from '../lab/host.js';
 import { Marpd, type MarpdConfig } from '../lab/marpd.js';

@@ -111,7 +111,7 @@ async function account({ ctl }: Marpd): Promise<string> {
   const heard = value(/^marpd_frames_received_total\{interface="lan0"\} (\d+)/m);
   const ring = value(/^marpd_frames_lost_total\{interface="lan0",where="ring"\} (\d+)/m);
   const shed = value(/^marpd_frames_lost_total\{interface="lan0",where="capture"\} (\d+)/m);
-  const refused = value(/^marpd_frames_lost_total\{interface="lan0",where="budget"\} (\d+)/m);
+  const refused = value(/^marpd_frames_lost_total\{interface="lan0",where="storm"\} (\d+)/m);
   const drops = (await ctl.drops()).map(({ reason, count }) => `${reason} ${thousands(count)}`);
   return `heard ${thousands(heard)}, lost in ring ${thousands(ring)}, shed ${thousands(shed)}, refused ${thousands(refused)}; ${drops.slice(0, 3).join(', ')}`;
 }

@@ -2,8 +2,8 @@
 // usage: capture-side.ts OPTIONS(JSON)
 
 import { createInterface } from 'node:readline';
-import type { Acquaintance } from '../../src/capture/acquaintances.js';
-import { Capture, type CaptureOptions } from '../../src/capture/port.js';
+import type { KnownHost } from '../../src/capture/overload/known-hosts.js';
+import { Capture, type CaptureOptions } from '../../src/capture/capture.js';
 import { type Ip, type Mac, parseIp, parseMac } from '../../src/wire/addresses.js';
 import { decodeArp, encodeArp } from '../../src/wire/arp.js';
 import { decodeRarp } from '../../src/wire/rarp.js';
@@ -23,7 +23,7 @@ if (own === undefined) throw new Error('own MAC');
 const heard = new Map<number, Heard>();
 let reflecting = false;
 let batches = 0;
-let acquaintances: Acquaintance[] = [];
+let acquaintances: KnownHost[] = [];
 
 const say = (line: object) => process.stdout.write(`${JSON.stringify(line)}\n`);
 

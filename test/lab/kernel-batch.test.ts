@@ -7,8 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { treeOf } from '../bench/processes.js';
-import { IpBatch } from '../../src/kernel/batch.js';
-import { LOST, type Outcomes } from '../../src/kernel/ip-process.js';
+import { IpBatch } from '../../src/kernel/ip/batch.js';
+import { LOST, type Outcomes } from '../../src/kernel/ip/process.js';
 import { formatIp } from '../../src/wire/addresses.js';
 import { Room, claimed, layCables, nth, routes, wait } from './kernel-room.js';
 import { enterPrivateNetwork, ip, until } from './private-net.js';
@@ -135,8 +135,8 @@ describe('the co-process (DESIGN 5.4)', () => {
       JSON.stringify(new URL(`../../src/kernel/${file}`, import.meta.url).href);
     writeFileSync(
       script,
-      `import { IpBatch } from ${source('batch.ts')};
-       import { KernelWatch } from ${source('monitor.ts')};
+      `import { IpBatch } from ${source('ip/batch.ts')};
+       import { KernelWatch } from ${source('watch/monitor.ts')};
        const batch = new IpBatch({ onWarning: console.error });
        const nothing = () => undefined;
        const watch = new KernelWatch({ protocol: 44, watchTables: [], onEvent: nothing,

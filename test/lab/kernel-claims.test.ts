@@ -105,7 +105,7 @@ describe('claims (DESIGN 3.2, 3.3)', () => {
     }
   });
 
-  it('admin down and up again: everything is back, without a word from the brain (DESIGN 5.6)', async () => {
+  it('admin down and up again: everything is back, without a word from the tracker (DESIGN 5.6)', async () => {
     for (let n = 0; n < 200; n++) room.want(nth(n), 'lan0');
     await room.done();
     assert.equal(claimed('lan0').length, 200);
@@ -314,7 +314,7 @@ describe('adoption', () => {
       ],
     );
     await room.done();
-    assert.equal(routes().length, 3, 'kept until the brain decides, one route each');
+    assert.equal(routes().length, 3, 'kept until the tracker decides, one route each');
     await until('the stray neighbour is gone', () => neighbours().length === 2);
     await room.close();
   });

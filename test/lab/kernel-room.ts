@@ -1,8 +1,8 @@
-// What the tests of the kernel room share: a watch and claims without a brain, on two cables lan0 and lan1.
+// What the tests of the kernel room share: a watch and claims without a tracker, on two cables lan0 and lan1.
 
 import assert from 'node:assert/strict';
-import { KernelWatch } from '../../src/kernel/monitor.js';
-import { Claims } from '../../src/kernel/routes.js';
+import { KernelWatch } from '../../src/kernel/watch/monitor.js';
+import { Claims } from '../../src/kernel/claims/claims.js';
 import type { ClaimAge, Event, Link } from '../../src/mobility/events.js';
 import { type Ip, type Ipv4, type Mac, parseIp, parseMac } from '../../src/wire/addresses.js';
 import { ip } from './private-net.js';
@@ -35,7 +35,7 @@ export function layCables(): void {
   ip('addr add 10.2.0.1/24 dev lan0');
 }
 
-/** The watch and the claims together, as the daemon joins them, without a brain. */
+/** The watch and the claims together, as the daemon joins them, without a tracker. */
 export class Room {
   readonly events: Event[] = [];
   readonly warnings: string[] = [];

@@ -6,11 +6,11 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
-import { Echo } from '../../src/kernel/echo.js';
+import { IcmpEcho } from '../../src/kernel/icmp-echo.js';
 import { inspect } from '../../src/kernel/inspect.js';
 import { Kernel } from '../../src/kernel/kernel.js';
 import { Rules } from '../../src/kernel/rules.js';
-import { Settings } from '../../src/kernel/settings.js';
+import { Sysctls } from '../../src/kernel/sysctl.js';
 import type { Event, IfIndex, Link } from '../../src/mobility/events.js';
 import { type Ip, formatIp } from '../../src/wire/addresses.js';
 import { MAC, SETTLED_METRIC, addr, layCables, lines, neighbours, routes, wait } from './kernel-room.js';
@@ -32,7 +32,7 @@ describe('settings, rules, echo, inspection', () => {
     const before = look();
     const stateFile = join(mkdtempSync(join(tmpdir(), 'marpd-sysctl-')), 'sysctl.json');
     const open = () => {
-      const settings = new Settings({ mode: 'apply', stateFile, onWarning: assert.fail });
+      const settings = new Sysctls({ mode: 'apply', stateFile, onWarning: assert.fail });
       settings.takeOver();
       return settings;
     };
@@ -89,7 +89,7 @@ describe('settings, rules, echo, inspection', () => {
     const far = await FarEnd.open();
     const replies: { ip: Ip; rttMs: number }[] = [];
     const warnings: string[] = [];
-    const echo = new Echo({
+    const echo = new IcmpEcho({
       onReply: (address, rttMs) => replies.push({ ip: address, rttMs }),
       onWarning: (message) => warnings.push(message),
     });

@@ -134,8 +134,8 @@ story('the reader of strays lets others go before it, in a session of its own', 
 });
 
 it('a niceness that somebody chose for the daemon stays, and so does that of a session that it does not lead', () => {
-  const module = pathToFileURL(join(import.meta.dirname, '..', '..', 'src', 'niceness.ts'));
-  const program = `const { hurry } = await import(${JSON.stringify(module.href)}); hurry();
+  const module = pathToFileURL(join(import.meta.dirname, '..', '..', 'src', 'system', 'priority.ts'));
+  const program = `const { raisePriority } = await import(${JSON.stringify(module.href)}); raisePriority();
     const { getPriority } = await import('node:os'); console.log(getPriority());`;
   const node = [
     process.execPath,

@@ -48,7 +48,7 @@ async function setUp(lab: Lab, floodFramesPerSecond = 60_000): Promise<Stormy> {
 
 async function refused(site: Site): Promise<number> {
   const { body } = await site.marpd.ctl.exchange('GET', '/metrics');
-  return Number(/^marpd_frames_lost_total\{interface="lan1",where="budget"\} (\d+)/m.exec(body)?.[1] ?? 0);
+  return Number(/^marpd_frames_lost_total\{interface="lan1",where="storm"\} (\d+)/m.exec(body)?.[1] ?? 0);
 }
 
 /** Whether one ARP request for its gateway is answered. */

@@ -11,7 +11,7 @@ story('every refusal of a signal says why, and what to do about it (issue 5)', a
     policy: {
       deny: ['10.1.1.128/25'],
       bind: [{ ip: '10.1.1.7', mac: macFor('10.1.1.7') }],
-      limits: { hosts: 3 },
+      limits: { max_hosts: 3 },
     },
   };
   const site = await occupied(lab, config);
@@ -95,7 +95,7 @@ story('every refusal of a signal says why, and what to do about it (issue 5)', a
     [
       'attach',
       { ...at, ip: ['10.1.1.20', '10.1.1.21', '10.1.1.22'] },
-      'the table of hosts is full: raise policy.limits.hosts (3) and reload',
+      'the table of hosts is full: raise policy.limits.max_hosts (3) and reload',
     ],
     [
       'probe',

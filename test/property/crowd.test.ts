@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { parseConfig } from '../../src/config.js';
+import { parseConfig } from '../../src/config/config.js';
 import type { Action } from '../../src/mobility/events.js';
-import { Router } from '../../src/mobility/router.js';
+import { HostTracker } from '../../src/mobility/tracker.js';
 import { type Ipv4, MAC_ZERO, type Mac, parseIp } from '../../src/wire/addresses.js';
 import { ARP_REPLY, decodeArp, encodeArp } from '../../src/wire/arp.js';
 import { LAN0, LAN1, OUR_MAC, frameOf, link } from './driver.js';
@@ -16,14 +16,14 @@ type Send = Extract<Action, { kind: 'send' }>;
 
 class Crowd {
   now = 1000;
-  readonly router: Router;
+  readonly router: HostTracker;
   readonly drops = new Map<string, number>();
   readonly refusals: number[] = [];
   /** Questions that are on their way to a host, in order. */
   readonly asked: { readonly ip: Ipv4; readonly source: Ipv4; readonly at: number }[] = [];
 
   constructor(limits = '') {
-    this.router = new Router(parseConfig(HOME + limits).policy);
+    this.router = new HostTracker(parseConfig(HOME + limits).policy);
     for (const index of [LAN0, LAN1])
       this.take(this.router.handle({ kind: 'link', link: link(index) }, this.now));
     for (const iface of [LAN0, LAN1])
@@ -170,7 +170,7 @@ describe('a crowd of newcomers', () => {
     const question = crowd.asked.find(({ ip }) => ip === Crowd.ip(515));
     assert.ok(question !== undefined);
     crowd.answers(question.ip, question.source, LAN1);
-    assert.equal(crowd.router.host(Crowd.ip(515))?.place?.iface, LAN1);
+    assert.equal(crowd.router.host(Crowd.ip(515))?.attachment?.iface, LAN1);
     crowd.advance(60);
     assert.equal(crowd.router.host(Crowd.ip(515))?.candidate, undefined);
     assert.notEqual(crowd.router.host(Crowd.ip(516)), undefined, 'it has had its turn');
@@ -259,7 +259,7 @@ describe('a crowd of newcomers', () => {
     crowd.says(600, LAN0, Crowd.mac(601));
     crowd.asked.length = 0;
     crowd.advance(60);
-    const { candidate } = crowd.router.host(Crowd.ip(600)) as { candidate?: { place: { mac: Mac } } };
-    assert.equal(candidate?.place.mac, Crowd.mac(600));
+    const { candidate } = crowd.router.host(Crowd.ip(600)) as { candidate?: { attachment: { mac: Mac } } };
+    assert.equal(candidate?.attachment.mac, Crowd.mac(600));
   });
 });

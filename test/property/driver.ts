@@ -1,4 +1,4 @@
-import { parseConfig } from '../../src/config.js';
+import { parseConfig } from '../../src/config/config.js';
 import {
   formatIp,
   type Ip,
@@ -21,7 +21,7 @@ import {
 import { ETHER_TYPE_RARP } from '../../src/wire/ethernet.js';
 import type { Action, Event, IfIndex, Link, Route } from '../../src/mobility/events.js';
 import type { InterfaceRule, Policy } from '../../src/mobility/policy.js';
-import { Router } from '../../src/mobility/router.js';
+import { HostTracker } from '../../src/mobility/tracker.js';
 import { Invariants } from '../scenario/invariants.js';
 
 export const LAN0 = 10;
@@ -107,9 +107,8 @@ export function frameOf(kind: FrameKind, mac: Mac, ip: Ipv4): Uint8Array {
 }
 
 /** A tick that never ends cannot be interrupted from outside: let it trip over its own heap. */
-function watchTicks(router: Router): void {
-  const { deadlines } = (router as unknown as { brain: { deadlines: { takeDue(now: number): unknown } } })
-    .brain;
+function watchTicks(router: HostTracker): void {
+  const { deadlines } = (router as unknown as { ctx: { deadlines: { takeDue(now: number): unknown } } }).ctx;
   const takeDue = deadlines.takeDue.bind(deadlines);
   let at = Number.NaN;
   let taken = 0;
@@ -121,10 +120,10 @@ function watchTicks(router: Router): void {
   };
 }
 
-/** Drives one brain by events, lets living hosts answer its questions, and looks at every action it gives. */
+/** Drives one tracker by events, lets living hosts answer its questions, and looks at every action it gives. */
 export class Driver {
   now = 1000;
-  readonly router: Router;
+  readonly router: HostTracker;
   readonly invariants: Invariants;
   /** Who answers: `ip mac iface`. */
   readonly alive = new Set<string>();
@@ -132,9 +131,9 @@ export class Driver {
   private pending: { readonly at: number; readonly iface: IfIndex; readonly bytes: Uint8Array }[] = [];
 
   constructor(readonly policy: Policy) {
-    this.router = new Router(policy);
+    this.router = new HostTracker(policy);
     watchTicks(this.router);
-    this.invariants = new Invariants('brain', policy);
+    this.invariants = new Invariants('tracker', policy);
   }
 
   boot(): void {
@@ -177,7 +176,7 @@ export class Driver {
     this.now = end;
   }
 
-  /** Claims of the brain's table, counted anew. */
+  /** Claims of the tracker's table, counted anew. */
   claims(): number {
     let count = 0;
     for (const [, host] of this.router.hosts()) if (host.claimed) count++;

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { type Noted, describe as inWords } from '../../src/journal-words.js';
-import { Journal } from '../../src/journal.js';
+import { type HistoryEvent, describe as inWords } from '../../src/observe/descriptions.js';
+import { HostHistory } from '../../src/observe/history.js';
 import {
   CAUSES,
   DROP_REASONS,
@@ -29,7 +29,7 @@ const names = fc.constantFrom(...NAMES);
 const at = fc.double({ min: 0, max: 1e6, noNaN: true });
 const times = fc.option(at, { nil: undefined });
 
-type Made = (ip: Ip) => Noted;
+type Made = (ip: Ip) => HistoryEvent;
 const made: fc.Arbitrary<Made> = fc.oneof(
   fc
     .record({ from: states(), to: states(), cause: fc.constantFrom(...CAUSES), iface: option(ifaces) })
@@ -75,9 +75,9 @@ function option<T>(values: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> {
 
 /** What `why` must say of an address: the last records of it, repetitions counted. */
 class Plain {
-  readonly #lists = new Map<Ip, { last: Noted; times: number }[]>();
+  readonly #lists = new Map<Ip, { last: HistoryEvent; times: number }[]>();
 
-  record(ip: Ip, action: Noted): void {
+  record(ip: Ip, action: HistoryEvent): void {
     const list = this.#lists.get(ip) ?? [];
     this.#lists.set(ip, list);
     const newest = list.at(-1);
@@ -101,7 +101,7 @@ class Plain {
 }
 
 /** Two records with the same one are counted as one. */
-function key(action: Noted): string | undefined {
+function key(action: HistoryEvent): string | undefined {
   switch (action.kind) {
     case 'evidence':
       return `evidence ${action.evidence} ${action.iface} ${action.mac}`;
@@ -118,7 +118,7 @@ describe('the journal in columns', () => {
   it('gives back what it was told', () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(ips, made), { maxLength: 60 }), (history) => {
-        const journal = new Journal({
+        const journal = new HostHistory({
           nameOf: (iface) => NAMES[iface - 1],
           recordsPerAddress: PER_ADDRESS,
         });
@@ -140,7 +140,7 @@ describe('the journal in columns', () => {
       fc.property(
         fc.array(fc.tuple(fc.integer({ min: 0, max: 30 }), made), { maxLength: 200 }),
         (history) => {
-          const journal = new Journal({
+          const journal = new HostHistory({
             nameOf: (iface) => NAMES[iface - 1],
             recordsPerAddress: PER_ADDRESS,
             hostRecords: total,

@@ -3,7 +3,7 @@ import type { Ipv4, Mac } from '../../src/wire/addresses.js';
 import type { Command, IfIndex } from '../../src/mobility/events.js';
 import { type Driver, type FrameKind, frameOf, hostRoute, LAN0, LAN1, link } from './driver.js';
 
-/** One thing that may happen to a brain. */
+/** One thing that may happen to a tracker. */
 export type Step =
   | {
       readonly do: 'frame';

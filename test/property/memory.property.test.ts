@@ -19,7 +19,7 @@ const LIMITED = (policy: Policy): Policy => ({
   limits: { ...policy.limits, hosts: 500, remembered: 200, newcomerBurst: 5000, newcomersPerSecond: 1000 },
 });
 
-/** Everything that the brain keeps, counted by walking through it. */
+/** Everything that the tracker keeps, counted by walking through it. */
 function weigh(value: unknown, seen = new Set<object>()): number {
   if (typeof value !== 'object' || value === null || seen.has(value)) return 0;
   seen.add(value);

@@ -113,7 +113,7 @@ const LIVES: readonly {
   },
 ];
 
-describe('lives of a brain that once went wrong', () => {
+describe('lives of a tracker that once went wrong', () => {
   for (const { title, steps, rule } of LIVES) {
     it(title, () => {
       live(new Driver(testPolicy(rule)), steps, everyoneDies);

@@ -44,7 +44,7 @@ class Homecoming extends Driver {
     bytes.set([ETHER_TYPE_IPV4 >> 8, ETHER_TYPE_IPV4 & 255, 0x45], 12);
     writeIpv4(bytes, 26, from);
     writeIpv4(bytes, 30, to);
-    this.tell({ kind: 'stray', iface: LAN0, bytes });
+    this.tell({ kind: 'misdirected-packet', iface: LAN0, bytes });
   }
 
   /** What was sent about this address, of the kind. */

@@ -19,7 +19,7 @@ export function audit(site: Site, addresses: ReadonlySet<Ip>): string[] {
   const found: string[] = [];
   const announced = new Map<Ip, RouterName[]>();
   for (const [name, router] of site.routers) {
-    const { brain, kernel } = router;
+    const { ctx, kernel } = router;
     const claims = claimsIn(kernel);
     const seen = new Set<Ip>();
     for (const claim of claims) {
@@ -28,11 +28,11 @@ export function audit(site: Site, addresses: ReadonlySet<Ip>): string[] {
       seen.add(claim.ip);
       announced.set(claim.ip, [...(announced.get(claim.ip) ?? []), name]);
       if (claim.age === 'fresh') found.push(`${text}: still fresh`);
-      const state = brain?.host(claim.ip)?.state;
-      if (brain !== undefined && state !== claim.age)
+      const state = ctx?.host(claim.ip)?.state;
+      if (ctx !== undefined && state !== claim.age)
         found.push(`${text}: kernel ${claim.age}, daemon ${state}`);
     }
-    for (const [, host] of brain?.hosts() ?? []) {
+    for (const [, host] of ctx?.hosts() ?? []) {
       if (host.claimed && !seen.has(host.ip))
         found.push(`${name} ${formatIp(host.ip)}: claimed, not in the kernel`);
     }

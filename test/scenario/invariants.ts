@@ -5,18 +5,18 @@ import { type Policy, ruleFor } from '../../src/mobility/policy.js';
 
 /** DESIGN 3.3: a claim is not deleted earlier than this after the remote one appeared. */
 const GHOST_WINDOW_MS = 20;
-/** More calls of the brain than this without time going on are a busy loop. */
+/** More calls of the tracker than this without time going on are a busy loop. */
 const MAX_TICKS_AT_ONCE = 1000;
 /** More questions about one address in one second are a storm. */
 const MAX_PROBES_PER_SECOND = 300;
 /** An answer older than this proves nothing. */
 const PROOF_LASTS_MS = 1000;
 
-/** A tick does a part of what is due; so many parts are more than any test has hosts, or a brain that turns in circles. */
+/** A tick does a part of what is due; so many parts are more than any test has hosts, or a tracker that turns in circles. */
 const MAX_LATE_TICKS = 100;
 
 /**
- * What must hold for every brain, whatever happens to it: looked at from outside, by its events and actions alone.
+ * What must hold for every tracker, whatever happens to it: looked at from outside, by its events and actions alone.
  * Throws at the first action that breaks a rule.
  */
 export class Invariants {

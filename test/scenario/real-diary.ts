@@ -2,7 +2,7 @@ import { type Ip, type Mac, parseIp, parseMac } from '../../src/wire/addresses.j
 import type { Line, Program } from '../lab/program.js';
 import type { AlarmView, TransitionView } from './world.js';
 
-/** A line of the daemon's log that is an event of a host (src/log.ts). */
+/** A line of the daemon's log that is an event of a host (src/observe/log.ts). */
 interface Entry {
   readonly time: string;
   readonly event?: string;

@@ -8,13 +8,13 @@ import type {
   Event,
   IfIndex,
   Link,
-  Memory,
+  SavedHost,
   Route,
   Transition,
 } from '../../src/mobility/events.js';
-import { Absorber } from '../../src/capture/absorber.js';
+import { RefreshFilter } from '../../src/capture/overload/refresh-filter.js';
 import type { Policy } from '../../src/mobility/policy.js';
-import { Router } from '../../src/mobility/router.js';
+import { HostTracker } from '../../src/mobility/tracker.js';
 import type { Clock } from './clock.js';
 import { Invariants } from './invariants.js';
 import { type KernelListener, PROTOCOL_MARPD, type SimKernel, TABLE_MAIN } from './sim-kernel.js';
@@ -25,9 +25,9 @@ export const SETTLED_METRIC = 210 * 2 ** 24 + 2;
 const GHOST_WINDOW_MS = 20;
 
 export interface RoomTimes {
-  /** From the wire to the brain. */
+  /** From the wire to the tracker. */
   readonly captureMs: readonly [number, number];
-  /** From the brain to the wire. */
+  /** From the tracker to the wire. */
   readonly injectMs: readonly [number, number];
   /** One line of the `ip` co-process. */
   readonly ipMs: readonly [number, number];
@@ -45,20 +45,20 @@ interface Claim {
   readonly age: ClaimAge;
 }
 
-/** The daemon around the real brain: every event goes in, every action is carried out on the fake kernel. */
+/** The daemon around the real tracker: every event goes in, every action is carried out on the fake kernel. */
 export class SimRouter implements KernelListener {
-  brain: Router | undefined;
+  ctx: HostTracker | undefined;
   readonly transitions: Transition[] = [];
   readonly alarms: Alarm[] = [];
   readonly drops = new Map<DropReason, number>();
   readonly invariants: Invariants;
   readonly desired = new Map<Ip, Claim>();
   /** What the daemon wrote at its last planned stop. */
-  memories: readonly Memory[] = [];
-  /** How often the brain was called, by event kind. */
+  memories: readonly SavedHost[] = [];
+  /** How often the tracker was called, by event kind. */
   readonly events = new Map<Event['kind'], number>();
   /** As in the capture child, but for its size: nothing that a story tells may depend on what it keeps back. */
-  private absorber = new Absorber(64);
+  private absorber = new RefreshFilter(64);
   private readonly replies = new Map<number, (verdict: { ok: boolean; message: string }) => void>();
   private run = 0;
   private token = 0;
@@ -78,8 +78,8 @@ export class SimRouter implements KernelListener {
 
   start(): void {
     this.run++;
-    this.brain = new Router(this.policy);
-    this.absorber = new Absorber(64);
+    this.ctx = new HostTracker(this.policy);
+    this.absorber = new RefreshFilter(64);
     this.invariants.restart();
     this.desired.clear();
     const { kernel } = this;
@@ -104,7 +104,7 @@ export class SimRouter implements KernelListener {
     }
     this.tell({ kind: 'remember', memories: this.memories });
     this.memories = [];
-    // What the brain did not take over is deleted by the kernel room's first reconciliation.
+    // What the tracker did not take over is deleted by the kernel room's first reconciliation.
     for (const { prefix } of earlier) if (!this.desired.has(prefix.ip)) this.release(prefix.ip);
     const { run } = this;
     this.clock.after(this.times.captureOpenMs, () => {
@@ -118,17 +118,17 @@ export class SimRouter implements KernelListener {
 
   kill(): void {
     this.run++;
-    this.brain = undefined;
+    this.ctx = undefined;
     this.timerAt = Number.POSITIVE_INFINITY;
   }
 
   /** A planned stop. It obeys the 20 ms rule of DESIGN 3.3 as well: it waits for what it may not delete yet. */
   stop(routes: 'withdraw' | 'keep'): void {
-    const { brain } = this;
-    this.memories = brain?.memories() ?? [];
+    const { ctx } = this;
+    this.memories = ctx?.memories() ?? [];
     const waits = [...this.desired.keys()].map((ip) => ({
       ip,
-      until: (brain?.remote(ip)?.since ?? Number.NEGATIVE_INFINITY) + GHOST_WINDOW_MS + 1,
+      until: (ctx?.remote(ip)?.since ?? Number.NEGATIVE_INFINITY) + GHOST_WINDOW_MS + 1,
     }));
     this.kill();
     if (routes === 'withdraw')
@@ -173,19 +173,19 @@ export class SimRouter implements KernelListener {
   }
 
   private tell(event: Event): void {
-    const { brain } = this;
-    if (brain === undefined) return;
+    const { ctx } = this;
+    if (ctx === undefined) return;
     this.events.set(event.kind, (this.events.get(event.kind) ?? 0) + 1);
     const now = this.clock.now();
     this.invariants.before(event, now);
-    const actions = brain.handle(event, now);
-    this.invariants.after(event, actions, brain.nextDeadline(), now);
+    const actions = ctx.handle(event, now);
+    this.invariants.after(event, actions, ctx.nextDeadline(), now);
     for (const action of actions) this.carryOut(action);
     this.arm();
   }
 
   private arm(): void {
-    const next = this.brain?.nextDeadline();
+    const next = this.ctx?.nextDeadline();
     if (next === undefined || next === this.timerAt) return;
     this.timerAt = next;
     const { run } = this;
@@ -218,10 +218,10 @@ export class SimRouter implements KernelListener {
         if (link !== undefined) this.kernel.neighbours.get(link.index)?.remove(action.ip);
         return;
       }
-      case 'ghost':
+      case 'stuck-route-repair':
         this.later('ip', () => this.haunt(action.ip, action.present), false);
         return;
-      case 'absorb':
+      case 'suppress-refreshes':
         this.later('inject', () => this.absorb(action.iface, action.ip, action.mac, action.forMs));
         return;
       case 'refuse-newcomers':

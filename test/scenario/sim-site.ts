@@ -1,4 +1,4 @@
-import { parseConfig } from '../../src/config.js';
+import { parseConfig } from '../../src/config/config.js';
 import { formatIp, type Ip, type Mac, type Prefix, parseIp } from '../../src/wire/addresses.js';
 import type { InterfaceRule, Policy } from '../../src/mobility/policy.js';
 import { Clock } from './clock.js';

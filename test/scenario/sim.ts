@@ -28,7 +28,7 @@ import {
   type World,
 } from './world.js';
 
-/** The simulated world: everything in virtual time, the brains of the routers real. */
+/** The simulated world: everything in virtual time, the trackers of the routers real. */
 export class SimWorld implements World {
   readonly clock: Clock;
   readonly settleMs: number;

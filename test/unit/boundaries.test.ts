@@ -13,7 +13,7 @@ const uses = (name: string, from: string) =>
 const usesType = (from: string) => `import type { T } from '${from}';\nexport type Used = T;\n`;
 
 const plants: readonly Plant[] = [
-  // Pure rooms: no module of Node's, no package, no clock, no timer, no chance.
+  // Pure folders: no module of Node's, no package, no clock, no timer, no chance.
   ['src/wire/clean.ts', uses('b', './addresses.js'), null],
   ['src/wire/node-module.ts', uses('readFileSync', 'node:fs'), /wire\/ imports nothing but itself/],
   ['src/wire/node-type.ts', usesType('node:net'), /wire\/ imports nothing but itself/],
@@ -39,8 +39,10 @@ const plants: readonly Plant[] = [
   ['src/mobility/own-process.ts', 'export const twice = (process: number) => process * 2;\n', null],
   ['src/mobility/node-module.ts', uses('hrtime', 'node:process'), /mobility\/ imports nothing but wire/],
   ['src/mobility/package.ts', uses('pino', 'pino'), /mobility\/ imports nothing but wire/],
-  ['src/mobility/room.ts', uses('x', '../kernel/routes.js'), /mobility\/ imports nothing but wire/],
-  ['src/mobility/hall.ts', usesType('../config.js'), /mobility\/ imports nothing but wire/],
+  ['src/mobility/room.ts', uses('x', '../kernel/claims/claims.js'), /mobility\/ imports nothing but wire/],
+  ['src/mobility/hall.ts', usesType('../config/config.js'), /mobility\/ imports nothing but wire/],
+  ['src/mobility/host/deep.ts', uses('x', '../../kernel/kernel.js'), /mobility\/ imports nothing but wire/],
+  ['src/mobility/host/fine.ts', uses('x', '../../wire/arp.js') + usesType('../events.js'), null],
   ['src/mobility/detour.ts', uses('x', '../wire/../kernel/x.js'), /goes down and up again/],
   ['src/mobility/date.ts', 'export const now = () => Date.now();\n', /global variable Date/],
   ['src/mobility/new-date.ts', 'export const now = () => new Date();\n', /global variable Date/],
@@ -64,82 +66,61 @@ const plants: readonly Plant[] = [
   ['src/mobility/round.ts', uses('x', './trip.js'), /part of a cycle/],
   ['src/mobility/trip.ts', uses('x', './round.js'), /part of a cycle/],
 
-  // Rooms that touch the world do not call one another, and take the vocabulary of mobility/, not its decisions.
-  ['src/capture/clean.ts', uses('fork', 'node:fs') + usesType('../mobility/host.js'), null],
-  ['src/capture/room.ts', usesType('../kernel/links.js'), /capture\/ imports wire\//],
+  // Code at the edges of the program: the folders do not import one another, and take the types of mobility/ only.
+  ['src/capture/clean.ts', uses('readFileSync', 'node:fs') + usesType('../mobility/host/host.js'), null],
+  ['src/capture/overload/clean.ts', usesType('../../mobility/host/host.js'), null],
+  ['src/capture/room.ts', usesType('../kernel/watch/links.js'), /capture\/ imports wire\//],
+  ['src/capture/overload/room.ts', usesType('../../kernel/watch/links.js'), /capture\/ imports wire\//],
   ['src/capture/child-room.ts', uses('x', '../control/server.js'), /capture\/ imports wire\//],
-  ['src/capture/value.ts', uses('x', '../mobility/host.js'), /only types and the lists/],
-  ['src/capture/reexport.ts', "export { x } from '../mobility/host.js';\n", /only types and the lists/],
+  ['src/capture/value.ts', uses('x', '../mobility/host/host.js'), /Only types and the lists/],
+  ['src/capture/overload/value.ts', uses('x', '../../mobility/host/host.js'), /Only types and the lists/],
+  ['src/capture/reexport.ts', "export { x } from '../mobility/host/host.js';\n", /Only types and the lists/],
   ['src/kernel/clean.ts', uses('spawn', 'node:child_process'), null],
+  ['src/kernel/claims/clean.ts', uses('x', '../ip/batch.js') + usesType('../../wire/arp.js'), null],
   ['src/kernel/words.ts', uses('CAUSES', '../mobility/events.js'), null],
-  ['src/kernel/room.ts', uses('x', '../capture/port.js'), /kernel\/ imports wire\//],
-  ['src/kernel/hall.ts', uses('x', '../daemon.js'), /kernel\/ imports wire\//],
-  ['src/kernel/value.ts', uses('x', '../mobility/host.js'), /only types and the lists/],
+  ['src/kernel/claims/words.ts', uses('CAUSES', '../../mobility/events.js'), null],
+  ['src/kernel/room.ts', uses('x', '../capture/capture.js'), /kernel\/ imports wire\//],
+  ['src/kernel/ip/room.ts', uses('x', '../../capture/capture.js'), /kernel\/ imports wire\//],
+  ['src/kernel/daemon.ts', uses('x', '../daemon.js'), /kernel\/ imports wire\//],
+  ['src/kernel/value.ts', uses('x', '../mobility/host/host.js'), /Only types and the lists/],
   ['src/control/clean.ts', uses('z', 'zod') + usesType('../wire/addresses.js'), null],
-  ['src/control/room.ts', usesType('../kernel/links.js'), /control\/ imports wire\//],
-  ['src/control/value.ts', uses('x', '../mobility/host.js'), /only types and the lists/],
-  ['src/elsewhere/new.ts', uses('x', '../wire/arp.js'), /An unknown room/],
+  ['src/control/room.ts', usesType('../kernel/watch/links.js'), /control\/ imports wire\//],
+  ['src/control/value.ts', uses('x', '../mobility/host/host.js'), /Only types and the lists/],
+  ['src/elsewhere/new.ts', uses('x', '../wire/arp.js'), /An unknown folder/],
 
   // One file imports cap, one raw-socket, and few start processes.
-  ['src/capture/child.ts', "import cap from 'cap';\nexport const x = cap;\n", null],
+  ['src/capture/reader.ts', "import cap from 'cap';\nexport const x = cap;\n", null],
+  ['src/capture/cap.ts', "import cap from 'cap';\nexport const x = cap;\n", /Only src\/capture\/reader\.ts/],
+  ['src/kernel/cap.ts', usesType('cap'), /Only src\/capture\/reader\.ts/],
+  ['src/control/cap.ts', uses('x', 'cap/lib/Cap.js'), /Only src\/capture\/reader\.ts/],
+  ['src/control/lazy-cap.ts', "export const x = () => import('cap');\n", /Only src\/capture\/reader\.ts/],
+  ['src/kernel/icmp-echo.ts', uses('createSocket', 'raw-socket'), null],
+  ['src/kernel/raw.ts', uses('createSocket', 'raw-socket'), /Only src\/kernel\/icmp-echo\.ts/],
+  ['src/capture/raw.ts', uses('createSocket', 'raw-socket'), /Only src\/kernel\/icmp-echo\.ts/],
   [
-    'src/capture/cap.ts',
-    "import cap from 'cap';\nexport const x = cap;\n",
-    /Only src\/capture\/child\.ts imports cap/,
-  ],
-  ['src/kernel/cap.ts', usesType('cap'), /Only src\/capture\/child\.ts imports cap/],
-  ['src/control/cap.ts', uses('x', 'cap/lib/Cap.js'), /Only src\/capture\/child\.ts imports cap/],
-  ['src/kernel/echo.ts', uses('createSocket', 'raw-socket'), null],
-  ['src/kernel/raw.ts', uses('createSocket', 'raw-socket'), /Only src\/kernel\/echo\.ts imports raw-socket/],
-  ['src/capture/raw.ts', uses('createSocket', 'raw-socket'), /Only src\/kernel\/echo\.ts imports raw-socket/],
-  [
-    'src/capture/children.ts',
-    uses('fork', 'node:child_process') + uses('x', '../niceness.js').replace('used', 'too'),
+    'src/capture/supervisor.ts',
+    uses('fork', 'node:child_process') + uses('x', '../system/priority.js').replace('used', 'too'),
     null,
   ],
-  // Who starts processes says which of them go before others.
-  ['src/capture/nice.ts', uses('x', '../niceness.js'), /capture\/ imports wire\//],
-  ['src/control/nice.ts', uses('x', '../niceness.js'), /control\/ imports wire\//],
-  ['src/kernel/nice.ts', uses('x', '../niceness.js'), null],
-  [
-    'src/capture/spawn.ts',
-    uses('fork', 'node:child_process'),
-    /Only kernel\/ and src\/capture\/children\.ts start/,
-  ],
-  [
-    'src/control/spawn.ts',
-    uses('spawn', 'node:child_process'),
-    /Only kernel\/ and src\/capture\/children\.ts start/,
-  ],
-  [
-    'src/control/bare.ts',
-    uses('spawn', 'child_process'),
-    /Only kernel\/ and src\/capture\/children\.ts start/,
-  ],
+  // Whoever starts processes sets their priority.
+  ['src/control/nice.ts', uses('x', '../system/priority.js'), /control\/ imports wire\//],
+  ['src/kernel/nice.ts', uses('x', '../system/priority.js'), null],
+  ['src/capture/spawn.ts', uses('fork', 'node:child_process'), /start processes/],
+  ['src/control/spawn.ts', uses('spawn', 'node:child_process'), /start processes/],
+  ['src/control/bare.ts', uses('spawn', 'child_process'), /start processes/],
 
-  // The hall has all the doors; the files beside it do not.
+  // The daemon joins the folders; the files that only show or read values do not.
   [
     'src/daemon.ts',
-    uses('a', './kernel/links.js') + uses('b', './capture/port.js').replace('used', 'too'),
+    uses('a', './kernel/watch/links.js') + uses('b', './capture/capture.js').replace('used', 'too'),
     null,
   ],
-  [
-    'src/main.ts',
-    "import cap from 'cap';\nexport const x = cap;\n",
-    /Only src\/capture\/child\.ts imports cap/,
-  ],
-  ['src/ctl.ts', uses('x', './kernel/links.js'), /its only door is control/],
-  [
-    'src/ctl-spawn.ts',
-    uses('spawn', 'node:child_process'),
-    /Only kernel\/ and src\/capture\/children\.ts start/,
-  ],
-  ['src/log.ts', usesType('./mobility/events.js'), null],
-  [
-    'src/metrics.ts',
-    uses('x', './control/server.js'),
-    /Only daemon\.ts, side-door\.ts and main\.ts have doors/,
-  ],
+  ['src/main.ts', "import cap from 'cap';\nexport const x = cap;\n", /Only src\/capture\/reader\.ts/],
+  ['src/ctl.ts', uses('x', './kernel/watch/links.js'), /Only daemon\.ts, api\.ts, main\.ts/],
+  ['src/cli/spawn.ts', uses('spawn', 'node:child_process'), /start processes/],
+  ['src/observe/log.ts', usesType('../mobility/events.js'), null],
+  ['src/observe/metrics.ts', uses('x', '../kernel/kernel.js'), /Only daemon\.ts, api\.ts, main\.ts/],
+  ['src/config/config.ts', uses('x', '../capture/capture.js'), /Only daemon\.ts, api\.ts, main\.ts/],
 ];
 
 const root = resolve(import.meta.dirname, '../..');
@@ -167,7 +148,7 @@ function lint(tree: string): Map<string, string[]> {
   return complaints;
 }
 
-describe('the linter keeps the boundaries between the rooms (DESIGN 6)', () => {
+describe('the linter keeps the boundaries between the folders', () => {
   let tree: string;
   let complaints: Map<string, string[]>;
   before(() => {

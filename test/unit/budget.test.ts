@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { Budget } from '../../src/mobility/budget.js';
+import { TokenBucket } from '../../src/mobility/admission/token-bucket.js';
 
 describe('budget (generic cell rate algorithm, ITU-T I.371)', () => {
   it('gives the whole burst at once and nothing more', () => {
-    const budget = new Budget(5, 100);
+    const budget = new TokenBucket(5, 100);
     for (let i = 0; i < 5; i++) assert.ok(budget.take(1000));
     assert.ok(!budget.take(1000));
     assert.ok(!budget.take(1009));
@@ -14,7 +14,7 @@ describe('budget (generic cell rate algorithm, ITU-T I.371)', () => {
   });
 
   it('is full again after a rest, and not fuller', () => {
-    const budget = new Budget(3, 1000);
+    const budget = new TokenBucket(3, 1000);
     for (let i = 0; i < 3; i++) assert.ok(budget.take(0));
     for (let i = 0; i < 3; i++) assert.ok(budget.take(60_000));
     assert.ok(!budget.take(60_000));
@@ -32,7 +32,7 @@ describe('budget (generic cell rate algorithm, ITU-T I.371)', () => {
         fc.integer({ min: 1, max: 50 }),
         fc.integer({ min: 1, max: 2000 }),
         (waits, burst, perSecond) => {
-          const budget = new Budget(burst, perSecond);
+          const budget = new TokenBucket(burst, perSecond);
           let now = 0;
           let taken = 0;
           let tokens = burst;
@@ -54,7 +54,7 @@ describe('budget (generic cell rate algorithm, ITU-T I.371)', () => {
   });
 
   it('reserve gives every asker its own time, spaced by the rate once the burst is used', () => {
-    const budget = new Budget(2, 100);
+    const budget = new TokenBucket(2, 100);
     assert.deepEqual(
       [1, 2, 3, 4].map(() => budget.reserve(500)),
       [500, 500, 510, 520],

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { Absorber, speakerOf } from '../../src/capture/absorber.js';
-import { arpReply, arpRequest } from '../../src/mobility/frames.js';
+import { RefreshFilter, senderOf } from '../../src/capture/overload/refresh-filter.js';
+import { arpReply, arpRequest } from '../../src/mobility/arp/frames.js';
 import { type Ipv4, MAC_BROADCAST, type Mac, parseIp, parseMac } from '../../src/wire/addresses.js';
 import { ETHER_TYPE_ARP, writeEthernet } from '../../src/wire/ethernet.js';
 
@@ -15,17 +15,17 @@ const [HIGH, LOW] = [0xfe54, 0x000a_0105];
 const gratuitous = (mac: Mac, ip: Ipv4) => arpRequest(mac, MAC_BROADCAST, ip, ip) as Uint8Array;
 
 /** An absorber that may keep back what 10.1.1.5 announces on interface 7 until 1000. */
-function allowed(): Absorber {
-  const absorber = new Absorber(256);
+function allowed(): RefreshFilter {
+  const absorber = new RefreshFilter(256);
   absorber.absorb(7, HOST, HIGH, LOW, 1000);
   return absorber;
 }
 
-const ask = (absorber: Absorber, frame: Uint8Array, now = 0, iface = 7) =>
+const ask = (absorber: RefreshFilter, frame: Uint8Array, now = 0, iface = 7) =>
   absorber.familiarity(iface, frame, frame.length, () => now);
 
 describe('who speaks in a frame', () => {
-  const speaker = (bytes: Uint8Array) => speakerOf(bytes, bytes.length);
+  const speaker = (bytes: Uint8Array) => senderOf(bytes, bytes.length);
   const host = { ip: HOST, macHigh: HIGH, macLow: LOW };
 
   it('is the sender of an ARP request or reply (RFC 826)', () => {
@@ -109,7 +109,7 @@ describe('announcements of known hosts', () => {
   });
 
   it('of two hosts that share an entry the later one has it, and neither is mistaken for the other', () => {
-    const absorber = new Absorber(1);
+    const absorber = new RefreshFilter(1);
     absorber.absorb(7, HOST, HIGH, LOW, 1000);
     absorber.absorb(7, OTHER, HIGH, LOW, 1000);
     assert.equal(ask(absorber, gratuitous(MAC, HOST)), 'unknown');

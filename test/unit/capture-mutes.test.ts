@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Mutes } from '../../src/capture/mutes.js';
-import { strayFilter } from '../../src/capture/strays.js';
+import { ExcludedFlows } from '../../src/capture/overload/excluded-flows.js';
+import { misdirectedFilter } from '../../src/capture/stale-neighbours.js';
 import { type Mac, parseMac, writeMac } from '../../src/wire/addresses.js';
 
 const mac = (text: string) => parseMac(text) as Mac;
@@ -18,20 +18,20 @@ function frame(source: Mac, destination: Mac): Uint8Array {
 }
 
 /** Windows of a quarter of a second, in each of which `say` is called; what each of them changed. */
-function windows(mutes: Mutes, count: number, say: () => void, from = 0): boolean[] {
+function windows(mutes: ExcludedFlows, count: number, say: () => void, from = 0): boolean[] {
   return Array.from({ length: count }, (_, i) => {
     say();
     return mutes.judge(from + i * 250);
   });
 }
 
-function repeat(mutes: Mutes, times: number, source: Mac, destination: (i: number) => Mac): void {
+function repeat(mutes: ExcludedFlows, times: number, source: Mac, destination: (i: number) => Mac): void {
   for (let i = 0; i < times; i++) mutes.count(frame(source, destination(i)));
 }
 
 describe('who is left out of the watch for stale neighbours (issue 5: at a bounded cost)', () => {
   it('a conversation that goes on and on, and nobody else', () => {
-    const mutes = new Mutes();
+    const mutes = new ExcludedFlows();
     const say = () => {
       repeat(mutes, LOUD, GUEST, () => STALE);
       repeat(mutes, 5, OTHER, () => STALE);
@@ -41,7 +41,7 @@ describe('who is left out of the watch for stale neighbours (issue 5: at a bound
   });
 
   it('not one that ends when its neighbour is repaired', () => {
-    const mutes = new Mutes();
+    const mutes = new ExcludedFlows();
     repeat(mutes, 10_000, GUEST, () => STALE);
     assert.deepEqual(
       windows(mutes, 4, () => undefined),
@@ -51,7 +51,7 @@ describe('who is left out of the watch for stale neighbours (issue 5: at a bound
   });
 
   it('a source that sends everywhere is left out altogether', () => {
-    const mutes = new Mutes();
+    const mutes = new ExcludedFlows();
     let next = 0;
     const say = () => repeat(mutes, 300, GUEST, () => (STALE + next++) as Mac);
     assert.deepEqual(windows(mutes, 3, say), [false, false, true]);
@@ -59,7 +59,7 @@ describe('who is left out of the watch for stale neighbours (issue 5: at a bound
   });
 
   it('only for five seconds', () => {
-    const mutes = new Mutes();
+    const mutes = new ExcludedFlows();
     windows(mutes, 3, () => repeat(mutes, LOUD, GUEST, () => STALE));
     assert.equal(mutes.judge(5400), false);
     assert.equal(mutes.quiet, false);
@@ -69,7 +69,7 @@ describe('who is left out of the watch for stale neighbours (issue 5: at a bound
   });
 
   it('however many there are, the filter fits into an order to the child', () => {
-    const mutes = new Mutes();
+    const mutes = new ExcludedFlows();
     const say = () => {
       for (let i = 1; i < 200; i++) {
         repeat(mutes, LOUD, (GUEST + i) as Mac, (n) => (STALE + 10 * i + (n % 2)) as Mac);
@@ -82,7 +82,7 @@ describe('who is left out of the watch for stale neighbours (issue 5: at a bound
     const few = new Map(Array.from({ length: 48 }, (_, i) => [(GUEST + i) as Mac, 1]));
     const many = new Map(Array.from({ length: 49 }, (_, i) => [(GUEST + i) as Mac, 1]));
     for (const visitors of [few, many]) {
-      const filter = strayFilter(OTHER, visitors, mutes.muted) as string;
+      const filter = misdirectedFilter(OTHER, visitors, mutes.muted) as string;
       assert.ok(9 + 16 + filter.length <= 2048, `${filter.length} characters`);
     }
   });
@@ -95,11 +95,11 @@ describe('who is left out of the watch for stale neighbours (issue 5: at a bound
     ]);
     const pairs = [{ source: GUEST, destination: STALE }];
     assert.equal(
-      strayFilter(OTHER, two, { pairs, sources: [third] }),
+      misdirectedFilter(OTHER, two, { pairs, sources: [third] }),
       'ip and not ether multicast and not ether dst 02:00:00:00:00:02 and not ether src 02:00:00:00:00:02' +
         ' and not (ether src 02:00:00:00:00:01 and ether dst 02:5a:1e:00:00:01)' +
         ' and (ether src 02:00:00:00:00:01)',
     );
-    assert.equal(strayFilter(OTHER, two, { pairs, sources: [GUEST, third] }), undefined);
+    assert.equal(misdirectedFilter(OTHER, two, { pairs, sources: [GUEST, third] }), undefined);
   });
 });

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Orders } from '../../src/capture/orders.js';
+import { CommandQueue } from '../../src/capture/command-queue.js';
 
 function said() {
   const records: string[] = [];
-  const orders = new Orders((record) => records.push(Buffer.from(record).toString()));
+  const orders = new CommandQueue((record) => records.push(Buffer.from(record).toString()));
   const open = (iface: number, text: string) =>
     orders.give(iface, { record: Buffer.from(text), answered: true });
   const close = (iface: number, text: string) =>

@@ -5,7 +5,7 @@ import { type Server, Socket, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { Lane, Outbox } from '../../src/capture/outbox.js';
+import { Queue, SendQueue } from '../../src/capture/overload/send-queue.js';
 import { CLOSED, FRAME, RecordReader, encodeRecord } from '../../src/capture/protocol.js';
 
 const scratch = mkdtempSync(join(tmpdir(), 'marpd-outbox-'));
@@ -16,7 +16,7 @@ interface Pair {
   /** `kind:iface:number` of every record that arrived. */
   arrived: string[];
   /** An outbox whose parent says what it reads. */
-  outbox(onLost?: () => void): Outbox;
+  outbox(onLost?: () => void): SendQueue;
   close(): void;
 }
 
@@ -35,14 +35,14 @@ async function connected(): Promise<Pair> {
   const reader = new RecordReader((kind, iface, payload) => {
     arrived.push(`${kind}:${iface}:${payload.length >= 4 ? Buffer.from(payload).readUInt32LE(0) : ''}`);
   });
-  let heard: Outbox | undefined;
+  let heard: SendQueue | undefined;
   parent.on('data', (chunk: Buffer) => {
     reader.feed(chunk);
     heard?.acknowledge(chunk.length);
   });
   const { fd } = (child as unknown as { _handle: { fd: number } })._handle;
   const outbox = (onLost = () => assert.fail('lost')) => {
-    heard = new Outbox(child, fd, onLost);
+    heard = new SendQueue(child, fd, onLost);
     return heard;
   };
   const close = () => {
@@ -71,7 +71,7 @@ describe('the capture child writing to its parent', () => {
     t.after(close);
     const outbox = makeOutbox();
     parent.resume();
-    outbox.frame(new Lane('news'), FRAME, 3, numbered(1), 60);
+    outbox.frame(new Queue('news'), FRAME, 3, numbered(1), 60);
     assert.deepEqual(arrived, []);
     await until(() => arrived.length === 1);
     assert.deepEqual(arrived, [`${FRAME}:3:1`]);
@@ -81,8 +81,8 @@ describe('the capture child writing to its parent', () => {
     const { parent, arrived, outbox: makeOutbox, close } = await connected();
     t.after(close);
     const outbox = makeOutbox();
-    const flooded = new Lane('news');
-    const quiet = new Lane('news');
+    const flooded = new Queue('news');
+    const quiet = new Queue('news');
     for (let i = 0; i < 50_000; i++) outbox.frame(flooded, FRAME, 1, numbered(i), 60);
     outbox.frame(quiet, FRAME, 2, numbered(0), 60);
     outbox.record(quiet, encodeRecord(CLOSED, 2));
@@ -107,8 +107,8 @@ describe('the capture child writing to its parent', () => {
     const { parent, arrived, outbox: makeOutbox, close } = await connected();
     t.after(close);
     const outbox = makeOutbox();
-    const newcomers = new Lane('news');
-    const answers = new Lane('answers');
+    const newcomers = new Queue('news');
+    const answers = new Queue('answers');
     for (let i = 0; i < 50_000; i++) outbox.frame(newcomers, FRAME, 1, numbered(i), 60);
     for (let i = 0; i < 100; i++) outbox.frame(answers, FRAME, 1, numbered(100_000 + i), 60);
     parent.resume();
@@ -121,13 +121,13 @@ describe('the capture child writing to its parent', () => {
     const { parent, arrived, outbox: makeOutbox, close } = await connected();
     t.after(close);
     const outbox = makeOutbox();
-    const newcomers = new Lane('news');
-    const answers = new Lane('answers');
+    const newcomers = new Queue('news');
+    const answers = new Queue('answers');
     for (let i = 0; i < 20_000; i++) outbox.frame(answers, FRAME, 1, numbered(i), 60);
     for (let i = 0; i < 1000; i++) outbox.frame(newcomers, FRAME, 1, numbered(100_000 + i), 60);
     outbox.join(answers, newcomers);
     outbox.record(newcomers, encodeRecord(CLOSED, 1));
-    for (let i = 0; i < 20_000; i++) outbox.frame(new Lane('answers'), FRAME, 2, numbered(i), 60);
+    for (let i = 0; i < 20_000; i++) outbox.frame(new Queue('answers'), FRAME, 2, numbered(i), 60);
     parent.resume();
     await until(() => arrived.length === 41_001);
     assert.ok(arrived.indexOf(`${CLOSED}:1:`) > arrived.indexOf(`${FRAME}:1:19999`));
@@ -138,7 +138,7 @@ describe('the capture child writing to its parent', () => {
     const { parent, arrived, outbox: makeOutbox, close } = await connected();
     t.after(close);
     const outbox = makeOutbox();
-    const [sifted, other] = [new Lane('news'), new Lane('news')];
+    const [sifted, other] = [new Queue('news'), new Queue('news')];
     for (let i = 0; i < 20_000; i++) outbox.frame(sifted, FRAME, 1, numbered(i), 60);
     outbox.record(sifted, encodeRecord(CLOSED, 1));
     outbox.frame(other, FRAME, 2, numbered(0), 60);
@@ -168,7 +168,7 @@ describe('the capture child writing to its parent', () => {
     const { parent, arrived, outbox: makeOutbox, close } = await connected();
     t.after(close);
     const outbox = makeOutbox();
-    const lane = new Lane('news');
+    const lane = new Queue('news');
     for (let i = 0; i < 50_000; i++) outbox.frame(lane, FRAME, 1, numbered(i), 60);
     outbox.sift(lane, () => true);
     parent.resume();
@@ -184,8 +184,8 @@ describe('the capture child writing to its parent', () => {
     const { parent, arrived, outbox: makeOutbox, close } = await connected();
     t.after(close);
     const outbox = makeOutbox();
-    const news = new Lane('news');
-    const refreshes = new Lane('refreshes');
+    const news = new Queue('news');
+    const refreshes = new Queue('refreshes');
     for (let i = 0; i < 50_000; i++) outbox.frame(refreshes, FRAME, 1, numbered(i), 60);
     for (let i = 0; i < 5000; i++) outbox.frame(news, FRAME, 1, numbered(100_000 + i), 60);
     assert.ok(refreshes.shed > 40_000 && refreshes.bytes < (256 << 10) + 16_384);
@@ -202,7 +202,7 @@ describe('the capture child writing to its parent', () => {
     const { parent, arrived, outbox: makeOutbox, close } = await connected();
     t.after(close);
     const outbox = makeOutbox();
-    const lane = new Lane('news');
+    const lane = new Queue('news');
     for (let i = 0; i < 100_000; i++) outbox.frame(lane, FRAME, 1, numbered(i), 60);
     assert.equal(lane.shed, 0);
     for (let i = 0; i < 100_000; i++) outbox.frame(lane, FRAME, 1, numbered(i), 60);
@@ -219,7 +219,7 @@ describe('the capture child writing to its parent', () => {
     const { outbox: makeOutbox, close } = await connected();
     t.after(close);
     const outbox = makeOutbox(() => {});
-    const lanes = Array.from({ length: 4 }, () => new Lane('news'));
+    const lanes = Array.from({ length: 4 }, () => new Queue('news'));
     for (let i = 0; i < 100_000; i++) {
       for (const lane of lanes) outbox.frame(lane, FRAME, 1, numbered(i), 60);
     }
@@ -233,7 +233,7 @@ describe('the capture child writing to its parent', () => {
     const outbox = makeOutbox(() => lost++);
     parent.destroy();
     await once(parent, 'close');
-    outbox.frame(new Lane('news'), FRAME, 1, numbered(1), 60);
+    outbox.frame(new Queue('news'), FRAME, 1, numbered(1), 60);
     outbox.flush();
     assert.equal(lost, 1);
   });

@@ -2,26 +2,26 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import {
-  ABSORB_BYTES,
+  SUPPRESS_BYTES,
   FAILED,
   FRAME,
   HEADER_BYTES,
   MAX_PAYLOAD_BYTES,
   OutOfStep,
   RecordReader,
-  decodeAbsorb,
+  decodeSuppress,
   decodeCounters,
   decodeOpen,
   decodeRefuse,
   decodeText,
-  decodeVerdict,
+  decodeOpenResult,
   encodeCounters,
   encodeOpen,
   encodeRecord,
   encodeRefuse,
   encodeText,
-  encodeVerdict,
-  writeAbsorb,
+  encodeOpenResult,
+  writeSuppress,
 } from '../../src/capture/protocol.js';
 import { parseMac } from '../../src/wire/addresses.js';
 
@@ -135,8 +135,8 @@ describe('records between daemon and capture child', () => {
     const request = { iface: 12, serial: 0xffff_fff0, ringBytes: 4 << 20, name: 'tap-ü.1', filter };
     const { iface, payload } = whole(encodeOpen(request));
     assert.deepEqual(decodeOpen(iface, Uint8Array.from(payload)), request);
-    const verdict = whole(encodeVerdict(FAILED, 12, 0xffff_fff0, 'No such device exists'));
-    assert.deepEqual(decodeVerdict(Uint8Array.from(verdict.payload)), {
+    const verdict = whole(encodeOpenResult(FAILED, 12, 0xffff_fff0, 'No such device exists'));
+    assert.deepEqual(decodeOpenResult(Uint8Array.from(verdict.payload)), {
       serial: 0xffff_fff0,
       text: 'No such device exists',
     });
@@ -160,9 +160,9 @@ describe('records between daemon and capture child', () => {
 
   it('carry which announcements need not be passed on', () => {
     const request = { ip: 0xfffe_0105, macHigh: 0xfe54, macLow: 0xff0a_0105, forMs: 1000 };
-    const payload = new Uint8Array(ABSORB_BYTES);
-    writeAbsorb(payload, request);
-    assert.deepEqual(decodeAbsorb(payload), request);
+    const payload = new Uint8Array(SUPPRESS_BYTES);
+    writeSuppress(payload, request);
+    assert.deepEqual(decodeSuppress(payload), request);
   });
 
   it('cut a text that is too long for a record', () => {

@@ -1,23 +1,23 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type Acquaintance, Acquaintances, encodeAcquaintances } from '../../src/capture/acquaintances.js';
+import { type KnownHost, KnownHosts, encodeKnownHosts } from '../../src/capture/overload/known-hosts.js';
 import { KNOW, MAX_PAYLOAD_BYTES, REFUSE, decodeRefuse } from '../../src/capture/protocol.js';
-import { Storms } from '../../src/capture/storms.js';
+import { StormMode } from '../../src/capture/overload/storm-mode.js';
 import { type Ip, type Mac, parseIp, parseMac } from '../../src/wire/addresses.js';
 
-const host = (i: number): Acquaintance => [(0xac10_0000 + i) as Ip, (0xfe54_0000_0000 + i) as Mac];
+const host = (i: number): KnownHost => [(0xac10_0000 + i) as Ip, (0xfe54_0000_0000 + i) as Mac];
 const V6 = parseIp('2001:db8::5') as Ip;
 
-function knows(acquaintances: Acquaintances, [ip, mac]: Acquaintance): boolean {
+function knows(acquaintances: KnownHosts, [ip, mac]: KnownHost): boolean {
   return acquaintances.has(ip as number, Math.floor(mac / 2 ** 32), mac % 2 ** 32);
 }
 
 describe('acquaintances', () => {
   it('are told in as many records as it takes, and known by address and MAC', () => {
     const hosts = Array.from({ length: 1000 }, (_, i) => host(i));
-    const there = new Acquaintances();
+    const there = new KnownHosts();
     let records = 0;
-    for (const payload of encodeAcquaintances([...hosts, [V6, parseMac('02:00:00:00:00:05') as Mac]])) {
+    for (const payload of encodeKnownHosts([...hosts, [V6, parseMac('02:00:00:00:00:05') as Mac]])) {
       assert.ok(payload.length <= MAX_PAYLOAD_BYTES);
       there.learn(payload);
       records++;
@@ -27,21 +27,21 @@ describe('acquaintances', () => {
     for (const each of hosts) assert.ok(knows(there, each));
     assert.equal(knows(there, host(1000)), false);
     assert.equal(knows(there, [host(0)[0], host(1)[1]]), false, 'another MAC');
-    there.learn([...encodeAcquaintances([[host(0)[0], host(5000)[1]]])][0] as Uint8Array);
+    there.learn([...encodeKnownHosts([[host(0)[0], host(5000)[1]]])][0] as Uint8Array);
     assert.equal(knows(there, host(0)), false, 'its MAC before');
     there.forget();
     assert.equal(knows(there, host(1)), false);
   });
 
   it('nobody is told of in no record', () => {
-    assert.deepEqual([...encodeAcquaintances([])], []);
+    assert.deepEqual([...encodeKnownHosts([])], []);
   });
 });
 
 describe('storms', () => {
   function scene() {
     const said: string[] = [];
-    const storms = new Storms(
+    const storms = new StormMode(
       () => [host(1), host(2)],
       (iface, kind, payload) => {
         const what = kind === KNOW ? `knows ${payload.length / 10}` : `refuses ${decodeRefuse(payload)}`;

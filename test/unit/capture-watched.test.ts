@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { nextRetryMs, retireCounters, ringBytesFor, statsOf, watch } from '../../src/capture/watched.js';
+import {
+  nextRetryMs,
+  carryOverCounters,
+  ringBytesFor,
+  statsOf,
+  watch,
+} from '../../src/capture/captured-interface.js';
 import { MAC_ZERO } from '../../src/wire/addresses.js';
 
 const MB = 1 << 20;
@@ -40,7 +46,7 @@ describe('an interface that the daemon wants captured', () => {
       absorbed: 30,
       refused: 4,
     };
-    retireCounters(watched);
+    carryOverCounters(watched);
     watched.counters = {
       kernelReceived: 50,
       kernelDropped: 5,

@@ -6,9 +6,15 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { parse as parseToml } from 'smol-toml';
 import * as z from 'zod';
-import { fileSchema } from '../../src/config-file.js';
-import { formatDurationMs, parseDurationMs, parseSizeBytes } from '../../src/config-text.js';
-import { ConfigError, configForInterfaces, loadConfig, needsRestart, parseConfig } from '../../src/config.js';
+import { fileSchema } from '../../src/config/schema.js';
+import { formatDurationMs, parseDurationMs, parseSizeBytes } from '../../src/config/scalars.js';
+import {
+  ConfigError,
+  configForInterfaces,
+  loadConfig,
+  needsRestart,
+  parseConfig,
+} from '../../src/config/config.js';
 import { parseIp, parseMac, parsePrefix } from '../../src/wire/addresses.js';
 
 const CONFIG_DIRECTORY = new URL('../../config/', import.meta.url);

@@ -3,7 +3,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { COMMAND_NAMES, helpText } from '../../src/ctl-help.js';
+import { COMMAND_NAMES, helpText } from '../../src/cli/help.js';
 import { run } from '../../src/ctl.js';
 import { type Ip, parseIp, parseMac } from '../../src/wire/addresses.js';
 import { type Running, host, start, temporaryDirectory, until } from './control-fixture.js';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Config, parseConfig } from '../../src/config.js';
-import { type Facts, type Finding, type Running, diagnose } from '../../src/doctor.js';
+import { type Config, parseConfig } from '../../src/config/config.js';
+import { type Facts, type Finding, type Running, diagnose } from '../../src/doctor/checks.js';
 import type { Link, Route } from '../../src/mobility/events.js';
 import { type Ip, type Mac, type Prefix, parseIp, parsePrefix } from '../../src/wire/addresses.js';
 

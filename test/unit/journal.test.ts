@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CAUSE_MEANINGS, DROP_MEANINGS, type Noted } from '../../src/journal-words.js';
-import { Records } from '../../src/journal-records.js';
-import { Journal } from '../../src/journal.js';
+import { CAUSE_MEANINGS, DROP_MEANINGS, type HistoryEvent } from '../../src/observe/descriptions.js';
+import { HistoryRecords } from '../../src/observe/history-records.js';
+import { HostHistory } from '../../src/observe/history.js';
 import {
   type Action,
   CAUSES,
@@ -54,7 +54,7 @@ const drop = (at: number, reason: DropReason, ip: Ip | undefined = visitor): Act
 });
 
 function conclusion(...actions: Action[]): string {
-  const journal = new Journal({ nameOf });
+  const journal = new HostHistory({ nameOf });
   for (const action of actions) journal.record(action);
   return journal.why(visitor, 10_000).conclusion;
 }
@@ -105,7 +105,7 @@ test('issue 2: why says why a host was not learned', () => {
 });
 
 test('why lists what happened, oldest first, repeats counted', () => {
-  const journal = new Journal({ nameOf });
+  const journal = new HostHistory({ nameOf });
   journal.record(evidence(1000, 'request'));
   journal.record(drop(2000, 'denied'));
   journal.record(drop(3000, 'denied'));
@@ -169,7 +169,7 @@ test('STYLE 3: every cause and every drop reason has a sentence of its own', () 
 });
 
 test('an address keeps its last 32 records', () => {
-  const journal = new Journal({ nameOf });
+  const journal = new HostHistory({ nameOf });
   for (let i = 0; i < 100; i++) journal.record(i % 2 === 0 ? evidence(i, 'request') : drop(i, 'contested'));
   const { records } = journal.why(visitor, 100);
   assert.equal(records.length, 32);
@@ -177,7 +177,7 @@ test('an address keeps its last 32 records', () => {
 });
 
 test('a storm of forged senders does not push out what is known of real hosts, and stays bounded', () => {
-  const journal = new Journal({ nameOf, strangerRecords: 1000 });
+  const journal = new HostHistory({ nameOf, strangerRecords: 1000 });
   journal.record(drop(0, 'contested'));
   journal.record(transition(1, 'proving', 'fresh', 'proven'));
   const forged = (i: number) => (0xc0000000 + i) as Ipv4;
@@ -192,7 +192,7 @@ test('a storm of forged senders does not push out what is known of real hosts, a
 });
 
 test('hosts are bounded too: the one that was silent longest is forgotten first', () => {
-  const journal = new Journal({ nameOf, hostRecords: 10 });
+  const journal = new HostHistory({ nameOf, hostRecords: 10 });
   const ipOf = (i: number) => (0x0a000000 + i) as Ipv4;
   for (let i = 0; i < 10; i++) journal.record(transition(i, 'proving', 'fresh', 'proven', ipOf(i)));
   journal.record(transition(1011, 'fresh', 'settled', 'aged', ipOf(0)));
@@ -201,7 +201,7 @@ test('hosts are bounded too: the one that was silent longest is forgotten first'
 });
 
 test('drops are counted by reason with the last one as an example', () => {
-  const journal = new Journal({ nameOf });
+  const journal = new HostHistory({ nameOf });
   journal.record({ kind: 'drop', reason: 'truncated', ip: undefined, mac: undefined, iface: 3, at: 1 });
   journal.record(drop(2, 'not-allowed'));
   journal.record(drop(3, 'not-allowed'));
@@ -228,7 +228,7 @@ test('drops are counted by reason with the last one as an example', () => {
 });
 
 test('alarms: most recent first, the same one counted, at most 64', () => {
-  const journal = new Journal({ nameOf });
+  const journal = new HostHistory({ nameOf });
   const alarm = (at: number, ip: Ip): Action => ({
     kind: 'alarm',
     alarm: 'duplicate',
@@ -258,16 +258,16 @@ test('alarms: most recent first, the same one counted, at most 64', () => {
 });
 
 test('the place of a record that went is used again', () => {
-  const records = new Records();
+  const records = new HistoryRecords();
   const places = (count: number) =>
-    Array.from({ length: count }, (_, i) => records.add(drop(i, 'contested') as Noted));
+    Array.from({ length: count }, (_, i) => records.add(drop(i, 'contested') as HistoryEvent));
   const first = places(3000);
   for (const slot of first) records.release(slot);
   assert.deepEqual(new Set(places(3000)), new Set(first));
 });
 
 test('a record costs little enough for 50,000 a second', () => {
-  const journal = new Journal({ nameOf });
+  const journal = new HostHistory({ nameOf });
   const actions: Action[] = [];
   for (let i = 0; i < 50_000; i++)
     actions.push(transition(i / 50, 'proving', 'fresh', 'proven', (0x0a000000 + (i % 20_000)) as Ipv4));

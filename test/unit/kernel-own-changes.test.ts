@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
-import { isEcho, withoutOwn } from '../../src/kernel/own-changes.js';
+import { isOwnNotification, filterOwn } from '../../src/kernel/watch/self-filter.js';
 
 // ip -o -d -N monitor link address neigh route, iproute2-6.1.0
 const OWN = [
@@ -24,7 +24,7 @@ const NEWS = [
 
 test('DESIGN 5.5: what we did ourselves is taken out of the monitor, everything else gets through, the last line too', async () => {
   const source = spawn('cat', { stdio: ['pipe', 'pipe', 'inherit'] });
-  const filter = withoutOwn(source.stdout, 44);
+  const filter = filterOwn(source.stdout, 44);
   source.stdin.end([...OWN, ...NEWS, ...OWN].map((line) => `${line}\n`).join(''));
   assert.ok(filter.stdout);
   const heard = await text(filter.stdout);
@@ -42,13 +42,13 @@ test('DESIGN 5.5: the monitor ends when its filter is gone', async () => {
     stdio: ['ignore', 'pipe', 'ignore'],
   });
   const ended = new Promise((resolve) => source.on('close', resolve));
-  const filter = withoutOwn(source.stdout, 44);
+  const filter = filterOwn(source.stdout, 44);
   filter.on('spawn', () => filter.kill('SIGKILL'));
   await ended;
 });
 
 test('an own line that the filter does not know is told from one of others', () => {
-  for (const line of OWN) assert.ok(isEcho(line), line);
-  assert.ok(!isEcho(NEWS[0] as string));
-  assert.ok(!isEcho(NEWS[2] as string));
+  for (const line of OWN) assert.ok(isOwnNotification(line), line);
+  assert.ok(!isOwnNotification(NEWS[0] as string));
+  assert.ok(!isOwnNotification(NEWS[2] as string));
 });

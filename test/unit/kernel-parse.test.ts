@@ -3,10 +3,10 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { parseMonitorLine } from '../../src/kernel/parse-line.js';
-import { parseBridgeFdb } from '../../src/kernel/parse-neighbour.js';
-import { parseRoute } from '../../src/kernel/parse-route.js';
-import { PrintedNames } from '../../src/kernel/printed-names.js';
+import { parseMonitorLine } from '../../src/kernel/ip/parse-line.js';
+import { parseBridgeFdb } from '../../src/kernel/ip/parse-neighbour.js';
+import { parseRoute } from '../../src/kernel/ip/parse-route.js';
+import { IfnameCache } from '../../src/kernel/ip/ifname-cache.js';
 import { type Ip, type Mac, formatIp, formatMac, parseIp, parseMac } from '../../src/wire/addresses.js';
 
 const ip = (text: string) => parseIp(text) as Ip;
@@ -331,7 +331,7 @@ describe('names as a running monitor prints them', () => {
     }) as const;
 
   it('an interface that was renamed keeps its first name in the lines about others (ll_map.c)', () => {
-    const names = new PrintedNames();
+    const names = new IfnameCache();
     assert.equal(names.note(link(2, 'lan0')), true);
     assert.equal(names.note(link(2, 'lan7')), true);
     assert.equal(names.resolve('lan0'), 2);
@@ -339,14 +339,14 @@ describe('names as a running monitor prints them', () => {
   });
 
   it('a second interface under a name in use makes the name useless', () => {
-    const names = new PrintedNames();
+    const names = new IfnameCache();
     names.note(link(2, 'lan0'));
     names.note(link(2, 'lan7'));
     assert.equal(names.note(link(5, 'lan0')), false);
   });
 
   it('a re-created interface is the new one', () => {
-    const names = new PrintedNames();
+    const names = new IfnameCache();
     names.note(link(2, 'lan0'));
     names.note(link(2, 'lan0', true));
     assert.equal(names.resolve('lan0'), undefined);

@@ -1,18 +1,18 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { LOST } from '../../src/kernel/ip-process.js';
-import { Entries, type Entry, noteOutcomes } from '../../src/kernel/entries.js';
-import { BulkTurns, Lanes, type Queued } from '../../src/kernel/lanes.js';
+import { LOST } from '../../src/kernel/ip/process.js';
+import { Ledger, type LedgerEntry, noteOutcomes } from '../../src/kernel/claims/ledger.js';
+import { BulkScheduler, WorkQueue, type Queued } from '../../src/kernel/claims/work-queue.js';
 import {
   type Claim,
-  GHOST,
+  STUCK_ROUTE_REPAIR,
   type Slots,
   commandFor,
   forgetCommand,
   isPlainDeviceName,
   planSteps,
-} from '../../src/kernel/plan.js';
+} from '../../src/kernel/claims/plan.js';
 import { parseRules, planRules } from '../../src/kernel/rules.js';
 import { type Ip, type Mac, parseIp, parseMac } from '../../src/wire/addresses.js';
 
@@ -31,8 +31,8 @@ const claim = (dev: string, age: 'fresh' | 'settled' = 'fresh', mac: Mac | undef
   mac,
   age,
 });
-const entry = (state: Partial<Entry> = {}): Entry => Object.assign(new Entries().take(IP), state);
-const commands = (holding: Entry) => planSteps(holding).map((step) => commandFor(step, IP, SLOTS));
+const entry = (state: Partial<LedgerEntry> = {}): LedgerEntry => Object.assign(new Ledger().take(IP), state);
+const commands = (holding: LedgerEntry) => planSteps(holding).map((step) => commandFor(step, IP, SLOTS));
 
 const SET0 =
   'neigh replace 10.1.1.5 lladdr 02:00:0a:01:01:05 dev lan0 nud permanent extern_learn protocol 44';
@@ -97,8 +97,8 @@ describe('the commands from what there is to what is wanted (DESIGN 3.2, 3.3)', 
 
   it('a ghost leads nowhere, and gives way to a claim', () => {
     assert.deepEqual(commands(entry({ ghost: true })), [`route add blackhole 10.1.1.5/32 ${SETTLED}`]);
-    assert.deepEqual(commands(entry({ settled: GHOST })), [`route del 10.1.1.5/32 ${SETTLED}`]);
-    assert.deepEqual(commands(entry({ want: claim('lan0'), settled: GHOST })).slice(1), [
+    assert.deepEqual(commands(entry({ settled: STUCK_ROUTE_REPAIR })), [`route del 10.1.1.5/32 ${SETTLED}`]);
+    assert.deepEqual(commands(entry({ want: claim('lan0'), settled: STUCK_ROUTE_REPAIR })).slice(1), [
       `route add 10.1.1.5/32 dev lan0 scope link ${FRESH}`,
       `route del 10.1.1.5/32 ${SETTLED}`,
     ]);
@@ -118,7 +118,7 @@ describe('the commands from what there is to what is wanted (DESIGN 3.2, 3.3)', 
   it('IPv6 takes the same steps with /128', () => {
     const ip = parseIp('fd00::5') as Ip;
     const want = { ...claim('lan0'), ip };
-    const holding = Object.assign(new Entries().take(ip), { want });
+    const holding = Object.assign(new Ledger().take(ip), { want });
     assert.deepEqual(
       planSteps(holding).map((step) => commandFor(step, ip, SLOTS)),
       [
@@ -166,7 +166,11 @@ describe('the books', () => {
           case 'replace-route': {
             const taken = this.routes.has(key) && step.op === 'add-route';
             if (taken) outcomes[at] ??= 'RTNETLINK answers: File exists';
-            else this.routes.set(key, step.occupant === GHOST ? GHOST : step.occupant.dev);
+            else
+              this.routes.set(
+                key,
+                step.occupant === STUCK_ROUTE_REPAIR ? STUCK_ROUTE_REPAIR : step.occupant.dev,
+              );
             break;
           }
           case 'drop-route':
@@ -240,7 +244,7 @@ describe('lanes', () => {
   const item = (): Queued => ({ lane: undefined });
 
   it('an item that moved to the urgent lane is served once', () => {
-    const lanes = new Lanes<Queued>();
+    const lanes = new WorkQueue<Queued>();
     const [a, b] = [item(), item()];
     lanes.push(a, 'bulk');
     lanes.push(b, 'bulk');
@@ -258,7 +262,7 @@ describe('turns of bulk work', () => {
   const WAITS = true;
 
   it('none in a burst, all 20 ms after it', () => {
-    const turns = new BulkTurns();
+    const turns = new BulkScheduler();
     assert.equal(turns.next(false, WAITS, 0), 'all');
     assert.equal(turns.next(true, WAITS, 100), 'nothing');
     assert.equal(turns.next(false, WAITS, 119), 'nothing');
@@ -267,7 +271,7 @@ describe('turns of bulk work', () => {
   });
 
   it('a share once it has waited for a second, until it need not wait any more', () => {
-    const turns = new BulkTurns();
+    const turns = new BulkScheduler();
     const inBurst = (now: number) => turns.next(true, WAITS, now);
     assert.deepEqual([0, 10, 999, 1000, 1010].map(inBurst), [
       'nothing',

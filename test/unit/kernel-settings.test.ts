@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { Settings } from '../../src/kernel/settings.js';
+import { Sysctls } from '../../src/kernel/sysctl.js';
 
 const KEYS = ['forwarding', 'proxy_arp', 'arp_accept', 'arp_ignore', 'send_redirects'];
 const LAN0 = { name: 'lan0', index: 2 };
@@ -19,7 +19,7 @@ const path = (name: string) => join(root, 'net/ipv4', name);
 const get = (name: string) => readFileSync(path(name), 'utf8').trim();
 const set = (name: string, value: number) => writeFileSync(path(name), `${value}\n`);
 const open = (mode: 'apply' | 'check' = 'apply') => {
-  const settings = new Settings({ mode, root, stateFile, onWarning: (message) => warnings.push(message) });
+  const settings = new Sysctls({ mode, root, stateFile, onWarning: (message) => warnings.push(message) });
   settings.takeOver();
   return settings;
 };

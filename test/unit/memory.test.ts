@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { readMemories } from '../../src/memory.js';
+import { readSavedHosts } from '../../src/system/saved-hosts.js';
 import { formatIp } from '../../src/wire/addresses.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'marpd-memory-'));
@@ -12,7 +12,7 @@ after(() => rmSync(directory, { recursive: true, force: true }));
 function read(text: string): { readonly ips: string[]; readonly warnings: string[] } {
   writeFileSync(join(directory, 'hosts.json'), text);
   const warnings: string[] = [];
-  const memories = readMemories(directory, (message) => warnings.push(message));
+  const memories = readSavedHosts(directory, (message) => warnings.push(message));
   return { ips: memories.map(({ ip }) => formatIp(ip)), warnings };
 }
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
-import { ActionLog, createLogger } from '../../src/log.js';
-import { type Gauges, Metrics } from '../../src/metrics.js';
+import { ActionLog, createLogger } from '../../src/observe/log.js';
+import { type Gauges, Metrics } from '../../src/observe/metrics.js';
 import type { Action, DropReason, HostState } from '../../src/mobility/events.js';
 import { type Ip, type Ipv4, type Mac, parseIp, parseMac } from '../../src/wire/addresses.js';
 
@@ -81,8 +81,8 @@ test('STYLE 3: transitions, drops, frames and alarms are metrics with the closed
     'marpd_alarms_total{alarm="duplicate"} 1',
     'marpd_frames_sent_total{purpose="probe"} 1',
     'marpd_evidence_total{kind="answer"} 1',
-    'marpd_proof_rtt_seconds_bucket{le="0.0005"} 1',
-    'marpd_proof_rtt_seconds_bucket{le="0.0002"} 0',
+    'marpd_probe_rtt_seconds_bucket{le="0.0005"} 1',
+    'marpd_probe_rtt_seconds_bucket{le="0.0002"} 0',
     'marpd_install_latency_seconds_bucket{le="0.001"} 1',
     'marpd_install_latency_seconds_count 1',
     'marpd_hosts{state="settled"} 4',
@@ -90,16 +90,16 @@ test('STYLE 3: transitions, drops, frames and alarms are metrics with the closed
     'marpd_interface_capturing{interface="lan1"} 0',
     'marpd_frames_lost_total{interface="lan0",where="ring"} 8',
     'marpd_frames_lost_total{interface="lan0",where="capture"} 9',
-    'marpd_frames_lost_total{interface="lan0",where="budget"} 12',
+    'marpd_frames_lost_total{interface="lan0",where="storm"} 12',
     'marpd_frames_lost_total{interface="lan1",where="ring"} 0',
     'marpd_send_failures_total{interface="lan0"} 10',
     'marpd_capture_children 1',
     'marpd_capture_restarts_total 2',
-    'marpd_kernel_pending 3',
+    'marpd_kernel_commands_pending 3',
     'marpd_kernel_commands_total 4',
     'marpd_kernel_refusals_total 5',
     'marpd_kernel_restarts_total 6',
-    'marpd_event_readers 7',
+    'marpd_event_subscribers 7',
   ];
   // Twice: what is collected at the scrape must not be added up.
   for (let scrape = 0; scrape < 2; scrape++) {
@@ -225,7 +225,7 @@ test('debug shows the evidence, trace every ignored frame', () => {
 
 test('DESIGN 4: JSON lines on stdout, lines for people when asked; nothing is lost at exit', () => {
   const script = (format: string) => `
-    import { createLogger } from ${JSON.stringify(new URL('../../src/log.ts', import.meta.url).href)};
+    import { createLogger } from ${JSON.stringify(new URL('../../src/observe/log.ts', import.meta.url).href)};
     const logger = createLogger({ level: 'info', format: '${format}' });
     for (let i = 0; i < 500; i++) logger.info({ ip: '10.1.1.5' }, 'line ' + i);
     process.exit(0);

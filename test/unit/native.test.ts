@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { capBinary, checkCapBuild } from '../../src/capture/native.js';
+import { capBinary, checkCapBuild } from '../../src/capture/cap-build.js';
 
 describe('the build of cap (DESIGN 5.1: with assertions it aborts when an interface goes down)', () => {
   const folder = mkdtempSync(join(tmpdir(), 'marpd-native-'));

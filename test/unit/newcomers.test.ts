@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Limits } from '../../src/mobility/limits.js';
-import { Newcomers } from '../../src/mobility/newcomers.js';
+import { Limits } from '../../src/mobility/admission/limits.js';
+import { AdmissionWindow } from '../../src/mobility/admission/window.js';
 
 const LIMITS = {
   hosts: 1000,
@@ -14,9 +14,9 @@ const LIMITS = {
 };
 
 class Lan {
-  readonly newcomers = new Newcomers(LIMITS);
+  readonly newcomers = new AdmissionWindow(LIMITS);
 
-  at(now: number): Newcomers {
+  at(now: number): AdmissionWindow {
     this.newcomers.roll(now);
     return this.newcomers;
   }

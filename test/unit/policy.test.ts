@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { parseConfig } from '../../src/config.js';
-import { matchesPattern, type Policy, refuses, ruleFor, subnetOf } from '../../src/mobility/policy.js';
+import { parseConfig } from '../../src/config/config.js';
+import { matchesPattern, type Policy, policyRefusal, ruleFor, subnetOf } from '../../src/mobility/policy.js';
 import { type Ip, type Mac, type Prefix, parseIp, parseMac, parsePrefix } from '../../src/wire/addresses.js';
 
 const ip = (text: string): Ip => parseIp(text) as Ip;
@@ -71,14 +71,17 @@ describe('subnets and who is allowed (DESIGN 3.1)', () => {
     const [right, wrong] = [mac('02:00:00:00:00:05'), mac('02:00:00:00:00:06')];
     const byDefault = [prefix('10.1.1.0/24')];
     const bindings = new Map([[host, right]]);
-    assert.equal(refuses(policy(), byDefault, host, right), undefined);
-    assert.equal(refuses(policy(), [], host, right), 'not-allowed');
-    assert.equal(refuses(policy({ allow: [prefix('10.2.0.0/16')] }), byDefault, host, right), 'not-allowed');
-    assert.equal(refuses(policy({ allow: [] }), byDefault, host, right), 'not-allowed');
-    assert.equal(refuses(policy({ deny: [prefix('10.1.1.4/30')] }), byDefault, host, right), 'denied');
-    assert.equal(refuses(policy({ bindings }), byDefault, host, right), undefined);
-    assert.equal(refuses(policy({ bindings }), byDefault, host, wrong), 'mac-not-bound');
-    assert.equal(refuses(policy({ bindings }), byDefault, host, undefined), undefined);
-    assert.equal(refuses(policy({ bindings, deny: byDefault }), byDefault, host, wrong), 'denied');
+    assert.equal(policyRefusal(policy(), byDefault, host, right), undefined);
+    assert.equal(policyRefusal(policy(), [], host, right), 'not-allowed');
+    assert.equal(
+      policyRefusal(policy({ allow: [prefix('10.2.0.0/16')] }), byDefault, host, right),
+      'not-allowed',
+    );
+    assert.equal(policyRefusal(policy({ allow: [] }), byDefault, host, right), 'not-allowed');
+    assert.equal(policyRefusal(policy({ deny: [prefix('10.1.1.4/30')] }), byDefault, host, right), 'denied');
+    assert.equal(policyRefusal(policy({ bindings }), byDefault, host, right), undefined);
+    assert.equal(policyRefusal(policy({ bindings }), byDefault, host, wrong), 'mac-not-bound');
+    assert.equal(policyRefusal(policy({ bindings }), byDefault, host, undefined), undefined);
+    assert.equal(policyRefusal(policy({ bindings, deny: byDefault }), byDefault, host, wrong), 'denied');
   });
 });

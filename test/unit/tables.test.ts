@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { formatAge, formatRecord, formatTable } from '../../src/control/tables.js';
+import { formatAge, formatRecord, formatTable } from '../../src/cli/format.js';
 
 test('ages are short and round the way people expect', () => {
   for (const [ms, text] of [

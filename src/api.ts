@@ -1,0 +1,181 @@
+import { readVersion } from './cli/arguments.js';
+import type { Capture } from './capture/capture.js';
+import type { Config } from './config/config.js';
+import { installedRecord, recordOf } from './control/records.js';
+import type { CommandResult, InterfaceView, StatusView } from './control/schemas.js';
+import { type Api, ControlServer } from './control/server.js';
+import { pageHosts, viewChildren, viewHost, viewInterfaces } from './control/views.js';
+import type { Kernel } from './kernel/kernel.js';
+import type { Gauges } from './observe/metrics.js';
+import type { Action, Command, Event, IfIndex, Token } from './mobility/events.js';
+import type { HostTracker } from './mobility/tracker.js';
+import type { Observers } from './observe/observers.js';
+
+export interface ControlApiOptions {
+  readonly router: HostTracker;
+  readonly capture: Capture;
+  readonly kernel: Kernel;
+  readonly views: Observers;
+  /** As it is now. */
+  readonly config: () => Config;
+  /** For people; undefined when there is no file. */
+  readonly configPath: string | undefined;
+  readonly hear: (event: Event) => void;
+}
+
+export interface Reload {
+  /** In ms, of the daemon's clock. */
+  readonly at: number;
+  readonly ok: boolean;
+  readonly message: string;
+}
+
+/** What clients of the control socket see of the rooms, and what they ask of the tracker. It changes nothing itself. */
+export class ControlApi {
+  lastReload: Reload | undefined;
+  private control: ControlServer | undefined;
+  private readonly startedAt = Date.now();
+  /** Why an interface is not captured. */
+  private readonly captureReasons = new Map<IfIndex, string>();
+  /** Commands that the tracker has not answered yet. */
+  private readonly commands = new Map<Token, (result: CommandResult) => void>();
+  private nextToken: Token = 1;
+
+  constructor(private readonly options: ControlApiOptions) {}
+
+  /** @throws ControlError when another daemon has the socket, among other things */
+  async open(warn: (message: string) => void): Promise<void> {
+    const { control, prometheus } = this.options.config();
+    this.control = await ControlServer.start(this.api(), {
+      socket: { path: control.socket, mode: control.mode, group: control.group },
+      tcp: control.tcp,
+      prometheus: prometheus.listen,
+      warn,
+    });
+  }
+
+  get isOpen(): boolean {
+    return this.control !== undefined;
+  }
+
+  async stop(): Promise<void> {
+    await this.control?.stop();
+  }
+
+  /** The tracker's answer to a command. */
+  answer({ token, ok, message }: Extract<Action, { kind: 'reply' }>): void {
+    this.commands.get(token)?.({ ok, message });
+    this.commands.delete(token);
+  }
+
+  captureChanged(iface: IfIndex, open: boolean, reason: string): void {
+    if (open) this.captureReasons.delete(iface);
+    else this.captureReasons.set(iface, reason);
+  }
+
+  interfaces(): InterfaceView[] {
+    const { router, capture, config } = this.options;
+    const known = new Map(capture.stats().interfaces.map((stats) => [stats.iface, stats]));
+    return viewInterfaces(router, config().policy, (iface) => ({
+      capturing: known.get(iface)?.open ?? false,
+      reason: this.captureReasons.get(iface),
+      frames: (known.get(iface)?.frames ?? 0) + (known.get(iface)?.absorbed ?? 0),
+    }));
+  }
+
+  gauges(): Gauges {
+    const { router, kernel } = this.options;
+    const capture = this.options.capture.stats();
+    return {
+      hosts: router.counts,
+      interfaces: capture.interfaces.map(({ open, ...counts }) => ({ ...counts, capturing: open })),
+      capture: { children: capture.children.length, restarts: capture.restarts },
+      kernel: kernel.stats(),
+      eventReaders: this.control?.readers ?? 0,
+    };
+  }
+
+  private api(): Api {
+    const { router, views } = this.options;
+    return {
+      status: () => this.status(),
+      hosts: (query) => pageHosts(router, query, performance.now()),
+      host: (ip) => {
+        const host = router.host(ip);
+        return host === undefined ? undefined : viewHost(router, host, performance.now());
+      },
+      interfaces: () => this.interfaces(),
+      why: (ip) => {
+        const host = router.host(ip);
+        const now = performance.now();
+        return {
+          ...views.journal.why(ip, now),
+          host: host === undefined ? null : viewHost(router, host, now),
+        };
+      },
+      drops: () => views.journal.drops(performance.now()),
+      command: (command) => this.command(command),
+      subscribe: (listener) => this.subscribe(listener),
+      metrics: () => views.metrics.text(),
+    };
+  }
+
+  private subscribe(listener: (record: object) => void): () => void {
+    const origin = Date.now() - performance.now();
+    const nameOf = (iface: IfIndex) => this.options.router.link(iface)?.name;
+    return this.options.views.subscribe({
+      saw: (action) => {
+        const record = recordOf(action, origin, nameOf);
+        if (record !== undefined) listener(record);
+      },
+      sawInstalled: (ip, age, dev, latencyMs, now) =>
+        listener(installedRecord(ip, age, dev, latencyMs, origin, now)),
+    });
+  }
+
+  private command(command: Command): Promise<CommandResult> {
+    const token = this.nextToken++;
+    return new Promise((resolve) => {
+      this.commands.set(token, resolve);
+      this.options.hear({ kind: 'command', token, command });
+    });
+  }
+
+  private status(): StatusView {
+    const now = performance.now();
+    const { router, kernel, views, config, configPath } = this.options;
+    const capture = this.options.capture.stats();
+    const { protocol, freshTable, settledTable, watchTables, freshMetric, settledMetric } = config().router;
+    return {
+      version: readVersion(),
+      pid: process.pid,
+      startedAt: new Date(this.startedAt).toISOString(),
+      uptimeMs: process.uptime() * 1000,
+      configPath: configPath ?? null,
+      lastReload:
+        this.lastReload === undefined
+          ? null
+          : { agoMs: now - this.lastReload.at, ok: this.lastReload.ok, message: this.lastReload.message },
+      protocol,
+      freshTable,
+      settledTable,
+      watchTables: [...watchTables],
+      freshMetric,
+      settledMetric,
+      hosts: { ...router.counts },
+      interfaces: {
+        present: this.interfaces().filter((view) => view.present && view.master === null).length,
+        capturing: capture.interfaces.filter((view) => view.open).length,
+      },
+      capture: {
+        children: viewChildren(capture.children),
+        restarts: capture.restarts,
+        frames: capture.frames,
+      },
+      kernel: kernel.stats(),
+      eventLoopLagMs: views.metrics.eventLoopLagMs(),
+      rssBytes: process.memoryUsage.rss(),
+      alarms: views.journal.alarms(now),
+    };
+  }
+}

@@ -1,0 +1,76 @@
+import { readFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+
+export interface Arguments {
+  /** undefined: no file, only the interfaces named on the command line. */
+  readonly configPath: string | undefined;
+  readonly interfaces: readonly string[];
+  readonly checkOnly: boolean;
+}
+
+export const HELP = `marpd: first-hop router with Mobile ARP. A host keeps its IP address wherever it is plugged in.
+
+Usage:
+  marpd --config FILE             run with a configuration file (see config/reference.toml)
+  marpd --interface NAME ...      run without a file; NAME may be a glob such as 'tap*'
+  marpd --config FILE --check     read the file, say what is wrong with it, and end
+
+Options:
+  -c, --config FILE      TOML configuration
+  -i, --interface NAME   mobility interface; repeat it for more
+      --check            check the configuration only
+      --version          print the version
+  -h, --help             print this text
+
+Signals: SIGHUP reads the configuration again (a bad file keeps the old one), SIGTERM and SIGINT stop.
+Needs CAP_NET_RAW (capture, probes) and CAP_NET_ADMIN (routes, neighbours, kernel settings).
+See it work: marpctl status, marpctl hosts, marpctl monitor, marpctl doctor.
+Exit status: 0 stopped, 1 something missing (privilege, socket in use ...), 2 usage, 70 an error of marpd itself,
+78 wrong configuration.
+
+Examples:
+  marpd --interface lan0 --interface lan1
+  marpd --config /etc/marpd/marpd.toml --check
+`;
+
+export function readVersion(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+/** Reads the command line. Prints and exits for --help, --version and mistakes (status 2). */
+export function readArguments(argv: readonly string[]): Arguments {
+  const values = parse(argv);
+  if (values.help) return end(HELP, 0);
+  if (values.version) return end(`marpd ${readVersion()}\n`, 0);
+  const interfaces = values.interface ?? [];
+  if (values.config === undefined && interfaces.length === 0) {
+    return end('marpd: give --config FILE or --interface NAME (see --help)\n', 2);
+  }
+  if (values.config !== undefined && interfaces.length > 0) {
+    return end('marpd: --interface goes without --config: name it as [[interface]] in the file\n', 2);
+  }
+  return { configPath: values.config, interfaces, checkOnly: values.check === true };
+}
+
+function parse(argv: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...argv],
+      options: {
+        config: { type: 'string', short: 'c' },
+        interface: { type: 'string', short: 'i', multiple: true },
+        check: { type: 'boolean' },
+        version: { type: 'boolean' },
+        help: { type: 'boolean', short: 'h' },
+      },
+    }).values;
+  } catch (error) {
+    return end(`marpd: ${error instanceof Error ? error.message : String(error)} (see --help)\n`, 2);
+  }
+}
+
+function end(text: string, status: number): never {
+  (status === 0 ? process.stdout : process.stderr).write(text);
+  process.exit(status);
+}

@@ -1,0 +1,247 @@
+import { readFileSync } from 'node:fs';
+import { TomlError, parse as parseToml } from 'smol-toml';
+import type * as z from 'zod';
+import { type ConfigFile, fileSchema, keysAt } from './schema.js';
+import { closest, formatDurationMs } from './scalars.js';
+import type { InterfaceRule, Policy } from '../mobility/policy.js';
+
+/** TOML text in, typed values out: the only reader of the file. Durations in ms, sizes in bytes. */
+
+export interface ListenAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface Config {
+  readonly policy: Policy;
+  readonly router: {
+    readonly protocol: number;
+    readonly freshTable: number;
+    readonly settledTable: number;
+    readonly watchTables: readonly number[];
+    readonly freshMetric: number;
+    readonly settledMetric: number;
+    readonly settleMs: number;
+    readonly onExit: 'withdraw' | 'keep';
+    readonly stateDirectory: string;
+  };
+  readonly kernel: { readonly settings: 'apply' | 'check' };
+  readonly control: {
+    readonly socket: string;
+    readonly mode: number;
+    readonly group: string | undefined;
+    /** Mutual TLS; `ca`, `cert` and `key` are file names. */
+    readonly tcp:
+      | { readonly listen: ListenAddress; readonly ca: string; readonly cert: string; readonly key: string }
+      | undefined;
+  };
+  readonly prometheus: { readonly listen: ListenAddress | undefined };
+  readonly log: {
+    readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error';
+    readonly format: 'auto' | 'json' | 'pretty';
+  };
+  readonly capture: {
+    /** libpcap's ring of one interface; absent: as the number of interfaces allows. */
+    readonly bufferBytes?: number;
+    /** An interface above this rate gets a capture process of its own. */
+    readonly floodFramesPerSecond: number;
+  };
+}
+
+/** Everything that is wrong with a configuration, one sentence each, with the path of the key in front. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+  readonly problems: readonly string[];
+
+  constructor(problems: readonly string[]) {
+    super(problems.join('\n'));
+    this.problems = problems;
+  }
+}
+
+/** @throws ConfigError with every problem found. */
+export function parseConfig(text: string): Config {
+  let raw: unknown;
+  try {
+    raw = parseToml(text);
+  } catch (error) {
+    if (!(error instanceof TomlError)) throw error;
+    const reason = error.message.split('\n', 1)[0] ?? '';
+    throw new ConfigError([
+      `line ${error.line}, column ${error.column}: ${reason.replace('Invalid TOML document: ', '')}`,
+    ]);
+  }
+  const parsed = fileSchema.safeParse(raw, { reportInput: true });
+  if (!parsed.success) throw new ConfigError(parsed.error.issues.flatMap((issue) => describe(issue)));
+  return build(parsed.data);
+}
+
+/** @throws ConfigError, also when the file cannot be read. */
+export function loadConfig(path: string): Config {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new ConfigError([`cannot read ${path}: ${error instanceof Error ? error.message : String(error)}`]);
+  }
+  return parseConfig(text);
+}
+
+/** What `marpd --interface lan0 --interface lan1` means: no subnets named, so the connected ones are allowed. */
+export function configForInterfaces(names: readonly string[]): Config {
+  return parseConfig(names.map((name) => `[[interface]]\nname = ${JSON.stringify(name)}\n`).join('\n'));
+}
+
+/** The keys of a reloaded configuration that differ and cannot change while the daemon runs. */
+export function needsRestart(before: Config, after: Config): string[] {
+  const fixed = (config: Config): Record<string, unknown> => ({
+    ...Object.fromEntries(Object.entries(config.router).map(([key, value]) => [`router.${key}`, value])),
+    'kernel.settings': config.kernel.settings,
+    control: config.control,
+    prometheus: config.prometheus,
+    'log.format': config.log.format,
+    capture: config.capture,
+  });
+  const old = fixed(before);
+  return Object.entries(fixed(after))
+    .filter(([key, value]) => !REPLACEABLE.has(key) && JSON.stringify(value) !== JSON.stringify(old[key]))
+    .map(([key]) => key);
+}
+
+/** `settleMs` reaches the tracker with its policy; `onExit` is read at the end. */
+const REPLACEABLE: ReadonlySet<string> = new Set(['router.settleMs', 'router.onExit']);
+
+function build(file: ConfigFile): Config {
+  const { router, policy, timers, control } = file;
+  const problems: string[] = [];
+  const limits = policy.limits;
+  const interfaces = file.interface.map((rule, index): InterfaceRule => {
+    const keepaliveMs = rule.keepalive ?? timers.keepalive;
+    // LAM's proportion (keepalive 5 min, hold 15 min) for whoever names only the keepalive.
+    const holdMs = rule.hold ?? (rule.keepalive === undefined ? timers.hold : undefined) ?? 3 * keepaliveMs;
+    if (holdMs <= keepaliveMs) {
+      const key =
+        rule.hold === undefined && rule.keepalive === undefined ? 'timers.hold' : `interface[${index}].hold`;
+      const problem = `${key}: ${formatDurationMs(holdMs)} must be longer than the keepalive (${formatDurationMs(keepaliveMs)})`;
+      if (!problems.includes(problem)) problems.push(problem);
+    }
+    return {
+      pattern: rule.name,
+      learn: rule.learn,
+      prove: rule.prove ?? policy.prove,
+      keepaliveMs,
+      holdMs,
+      maxHosts: rule.max_hosts ?? limits.max_hosts,
+    };
+  });
+  if (problems.length > 0) throw new ConfigError(problems);
+  const watchTables = [...new Set(router.watch_tables)];
+  return {
+    policy: {
+      interfaces,
+      subnets: file.subnet.map(({ prefix, gateway }) => ({ prefix, gateway })),
+      allow: policy.allow,
+      deny: policy.deny,
+      bindings: new Map(policy.bind.map(({ ip, mac }) => [ip, mac])),
+      limits: {
+        hosts: limits.max_hosts,
+        addressesPerMac: limits.addresses_per_mac,
+        newcomerBurst: limits.newcomer_burst,
+        newcomersPerSecond: limits.newcomers_per_second,
+        probesPerSecond: limits.probes_per_second,
+        remembered: limits.max_remembered,
+        inquiryCandidates: limits.inquiry_candidates,
+      },
+      timers: {
+        settleMs: router.settle,
+        rememberMs: timers.remember,
+        acdProbeWaitMs: timers.acd_probe_wait,
+        freezeMs: timers.freeze,
+      },
+      watchTables,
+      protocol: router.protocol,
+      confirmEcho: policy.confirm === 'echo',
+      repairNeighbours: policy.repair_neighbours,
+    },
+    router: {
+      protocol: router.protocol,
+      freshTable: router.table,
+      settledTable: router.settled_table ?? router.table,
+      watchTables,
+      freshMetric: router.fresh_metric,
+      settledMetric: router.settled_metric,
+      settleMs: router.settle,
+      onExit: router.on_exit,
+      stateDirectory: router.state_directory,
+    },
+    kernel: file.kernel,
+    control: { socket: control.socket, mode: control.mode, group: control.group, tcp: control.tcp },
+    prometheus: { listen: file.prometheus.listen },
+    log: file.log,
+    capture: {
+      ...(file.capture.buffer === undefined ? {} : { bufferBytes: file.capture.buffer }),
+      floodFramesPerSecond: file.capture.flood_frames_per_second,
+    },
+  };
+}
+
+function describe(issue: z.core.$ZodIssue): string[] {
+  const path = formatPath(issue.path);
+  const at = path === '' ? '' : `${path}: `;
+  switch (issue.code) {
+    case 'unrecognized_keys':
+      return issue.keys.map((key) => {
+        const meant = closest(key, keysAt(fileSchema, issue.path));
+        return `${path === '' ? key : `${path}.${key}`}: unknown key${meant === undefined ? '' : ` (did you mean "${meant}"?)`}`;
+      });
+    case 'invalid_type':
+      if (issue.input === undefined) {
+        return [
+          path === 'interface'
+            ? 'interface: at least one [[interface]] with a name is needed'
+            : `${at}is missing`,
+        ];
+      }
+      if (issue.expected === 'array' && issue.path.length === 1)
+        return [`${at}write [[${path}]], with two brackets: it is a list`];
+      return [`${at}must be ${withArticle(issue.expected)}, not ${JSON.stringify(issue.input)}`];
+    case 'invalid_value': {
+      const choices = issue.values.map((value) => JSON.stringify(value)).join(' or ');
+      return [`${at}must be ${choices}, not ${JSON.stringify(issue.input)}`];
+    }
+    case 'invalid_union':
+      return [`${at}must be a table number, "main" or "default", not ${JSON.stringify(issue.input)}`];
+    case 'too_small':
+      if (issue.origin === 'array')
+        return [`${at}needs at least ${issue.minimum} ${issue.minimum === 1 ? 'entry' : 'entries'}`];
+      return [`${at}${JSON.stringify(issue.input)} is too small, the least is ${issue.minimum}`];
+    case 'too_big':
+      return [
+        issue.origin === 'string'
+          ? `${at}${issue.message}`
+          : `${at}${JSON.stringify(issue.input)} is too large, the most is ${issue.maximum}`,
+      ];
+    case 'invalid_format':
+      return [
+        issue.format === 'starts_with'
+          ? `${at}must be an absolute path, not ${JSON.stringify(issue.input)}`
+          : `${at}${issue.message}`,
+      ];
+    default:
+      return [`${at}${issue.message}`];
+  }
+}
+
+function withArticle(type: string): string {
+  if (type === 'string') return 'text';
+  if (type === 'object') return 'a table';
+  if (type === 'int' || type === 'number') return 'a whole number';
+  return type === 'array' ? 'a list' : `a ${type}`;
+}
+
+/** `interface[0].name` */
+function formatPath(path: readonly PropertyKey[]): string {
+  return path
+    .map((part, index) => (typeof part === 'number' ? `[${part}]` : `${index > 0 ? '.' : ''}${String(part)}`))
+    .join('');
+}

@@ -1,0 +1,239 @@
+import { Address4, Address6 } from 'ip-address';
+import * as z from 'zod';
+import {
+  type Ip,
+  type Mac,
+  type Prefix,
+  contains,
+  formatIp,
+  formatPrefix,
+  isGroupMac,
+  isLoopback,
+  isMulticast,
+  isReserved,
+  isUnspecified,
+  networkOf,
+  parseIp,
+  parseMac,
+  parsePrefix,
+} from '../wire/addresses.js';
+
+/** The scalars of the configuration file: text on the left, a value with its unit in the type or name on the right. */
+
+const DURATION_UNITS_MS: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+};
+
+/** Milliseconds of `"250ms"`, `"5s"`, `"10m"`, `"1h"` or `"0"`; a fraction such as `"1.5s"` is fine. */
+export function parseDurationMs(text: string): number | undefined {
+  if (text === '0') return 0;
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(text);
+  if (match === null) return undefined;
+  const ms = Number(match[1]) * (DURATION_UNITS_MS[match[2] as string] as number);
+  return Number.isSafeInteger(ms) ? ms : undefined;
+}
+
+/** The shortest text that `parseDurationMs` reads back. */
+export function formatDurationMs(ms: number): string {
+  if (ms === 0) return '0';
+  for (const unit of ['h', 'm', 's']) {
+    const unitMs = DURATION_UNITS_MS[unit] as number;
+    if (ms % unitMs === 0) return `${ms / unitMs}${unit}`;
+  }
+  return `${ms}ms`;
+}
+
+const SIZE_UNITS_BYTES: Readonly<Record<string, number>> = {
+  B: 1,
+  KiB: 1 << 10,
+  MiB: 1 << 20,
+  GiB: 1 << 30,
+};
+
+/** Bytes of `"512KiB"`, `"32MiB"`, `"1GiB"`, `"4096B"`. */
+export function parseSizeBytes(text: string): number | undefined {
+  const match = /^(\d+)(B|KiB|MiB|GiB)$/.exec(text);
+  if (match === null) return undefined;
+  const bytes = Number(match[1]) * (SIZE_UNITS_BYTES[match[2] as string] as number);
+  return Number.isSafeInteger(bytes) ? bytes : undefined;
+}
+
+/** What is wrong with text that should be an address or prefix, in the words of ip-address. */
+function explainAddress(text: string): string {
+  try {
+    if (text.includes(':')) new Address6(text);
+    else new Address4(text);
+  } catch (error) {
+    if (error instanceof Error) return error.message.replace(/\.$/, '');
+  }
+  return 'not an address';
+}
+
+/** A schema of text that `read` turns into a value, or into the sentence why it cannot. */
+function text<T>(read: (text: string) => { value: T } | { problem: string }) {
+  return z.string().transform((input, context): T => {
+    const result = read(input);
+    if ('value' in result) return result.value;
+    context.issues.push({ code: 'custom', message: result.problem, input });
+    return z.NEVER;
+  });
+}
+
+export const ipText = text((input): { value: Ip } | { problem: string } => {
+  const ip = parseIp(input);
+  return ip === undefined
+    ? { problem: `"${input}" is no IP address: ${explainAddress(input)}` }
+    : { value: ip };
+});
+
+/** An address that one host can have. */
+export const hostIpText = text((input): { value: Ip } | { problem: string } => {
+  const ip = parseIp(input);
+  if (ip === undefined) return { problem: `"${input}" is no IP address: ${explainAddress(input)}` };
+  const kind = isUnspecified(ip)
+    ? 'the unspecified address'
+    : isLoopback(ip)
+      ? 'a loopback address'
+      : isMulticast(ip)
+        ? 'a multicast address'
+        : isReserved(ip)
+          ? 'a reserved address'
+          : undefined;
+  return kind === undefined ? { value: ip } : { problem: `${input} is ${kind}, no host can have it` };
+});
+
+/** A prefix whose host bits are zero: everything else is usually a slip of the pen. */
+export const prefixText = text((input): { value: Prefix } | { problem: string } => {
+  const prefix = parsePrefix(input);
+  if (prefix === undefined) return { problem: `"${input}" is no prefix: ${explainAddress(input)}` };
+  const network = networkOf(prefix.ip, prefix.length);
+  if (network !== prefix.ip) {
+    const meant = formatPrefix({ ip: network, length: prefix.length });
+    return {
+      problem: `${input} has bits behind the prefix length; did you mean ${meant} or ${formatIp(prefix.ip)}?`,
+    };
+  }
+  return { value: prefix };
+});
+
+export const macText = text((input): { value: Mac } | { problem: string } => {
+  const mac = parseMac(input);
+  if (mac === undefined) return { problem: `"${input}" is no MAC address such as 02:00:0a:01:01:05` };
+  if (mac === 0) return { problem: `${input} is the zero address, no host has it` };
+  if (isGroupMac(mac)) return { problem: `${input} is a multicast or broadcast address, no host has it` };
+  return { value: mac };
+});
+
+export interface DurationBounds {
+  readonly minMs: number;
+  readonly maxMs: number;
+  /** `"0"` is allowed and means what the comment in reference.toml says. */
+  readonly zero?: boolean;
+}
+
+export function durationText(bounds: DurationBounds) {
+  return text((input): { value: number } | { problem: string } => {
+    const ms = parseDurationMs(input);
+    if (ms === undefined) return { problem: `"${input}" is no duration such as "250ms", "5s", "10m", "1h"` };
+    if (ms === 0 && bounds.zero === true) return { value: 0 };
+    if (ms < bounds.minMs || ms > bounds.maxMs) {
+      const range = `${formatDurationMs(bounds.minMs)} to ${formatDurationMs(bounds.maxMs)}`;
+      return { problem: `"${input}" is out of range (${range}${bounds.zero === true ? ', or "0"' : ''})` };
+    }
+    return { value: ms };
+  });
+}
+
+/** A size, or "auto", which is undefined: the program decides. */
+export function sizeText(minBytes: number, maxBytes: number) {
+  return text((input): { value: number | undefined } | { problem: string } => {
+    if (input === 'auto') return { value: undefined };
+    const bytes = parseSizeBytes(input);
+    if (bytes === undefined)
+      return { problem: `"${input}" is no size such as "512KiB", "32MiB", nor "auto"` };
+    if (bytes < minBytes || bytes > maxBytes) {
+      return { problem: `"${input}" is out of range (${minBytes / 1024}KiB to ${maxBytes / 1024}KiB)` };
+    }
+    return { value: bytes };
+  });
+}
+
+/** `address:port` or `[address]:port`. Names are refused: they may resolve to another place tomorrow. */
+export const listenText = text((input): { value: { host: string; port: number } } | { problem: string } => {
+  const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(input);
+  const host = match?.[1] ?? match?.[2];
+  const port = Number(match?.[3]);
+  if (
+    host === undefined ||
+    parseIp(host) === undefined ||
+    (match?.[1] !== undefined) !== host.includes(':')
+  ) {
+    return { problem: `"${input}" is no listening address such as "127.0.0.1:9444" or "[::1]:9444"` };
+  }
+  if (port < 1 || port > 65_535) return { problem: `port ${port} is out of range (1 to 65535)` };
+  return { value: { host, port } };
+});
+
+/** Octal file mode in text, as chmod takes it: `"0660"`. */
+export const modeText = text((input): { value: number } | { problem: string } => {
+  if (!/^0?[0-7]{3}$/.test(input)) return { problem: `"${input}" is no file mode such as "0660"` };
+  return { value: Number.parseInt(input, 8) };
+});
+
+/** Main, default, or a number. 0 is the kernel's "any table" and 255 holds its own addresses. */
+export const tableNumber = z
+  .union([z.literal('main'), z.literal('default'), z.int()])
+  .transform((input, context): number => {
+    if (input === 'main') return 254;
+    if (input === 'default') return 253;
+    if (input >= 1 && input <= 0xffff_ffff && input !== 255) return input;
+    const message =
+      input === 255 || input === 0 ? `table ${input} is the kernel's own` : `table ${input} is out of range`;
+    context.issues.push({ code: 'custom', message, input });
+    return z.NEVER;
+  });
+
+/** True when one of the prefixes lies in the other, or they are the same. */
+export function overlaps(a: Prefix, b: Prefix): boolean {
+  return a.length <= b.length ? contains(a, b.ip) : contains(b, a.ip);
+}
+
+/** The candidate that differs from `word` by so little that it must have been meant. */
+export function closest(word: string, candidates: readonly string[]): string | undefined {
+  let best: string | undefined;
+  let bestDistance = Math.max(1, Math.floor(word.length / 3)) + 1;
+  for (const candidate of candidates) {
+    const distance = editDistance(word, candidate);
+    if (distance < bestDistance) {
+      best = candidate;
+      bestDistance = distance;
+    }
+  }
+  return best;
+}
+
+/** Insertions, deletions, substitutions and swaps of neighbours (optimal string alignment). */
+function editDistance(a: string, b: string): number {
+  let before: number[] = [];
+  let previous = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= a.length; i++) {
+    const row = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const same = a[i - 1] === b[j - 1];
+      let cost = Math.min(
+        (previous[j] ?? 0) + 1,
+        (row[j - 1] ?? 0) + 1,
+        (previous[j - 1] ?? 0) + (same ? 0 : 1),
+      );
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
+        cost = Math.min(cost, (before[j - 2] ?? 0) + 1);
+      row.push(cost);
+    }
+    before = previous;
+    previous = row;
+  }
+  return previous[b.length] ?? 0;
+}

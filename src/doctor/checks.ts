@@ -1,0 +1,395 @@
+import type { Config } from '../config/config.js';
+import type { AlarmKind, Link, Route } from '../mobility/events.js';
+import { matchesPattern } from '../mobility/policy.js';
+import { type Ip, type Prefix, contains, formatIp, formatPrefix, hostLength } from '../wire/addresses.js';
+
+/** Judgement on plain facts: what keeps Mobile ARP from working on this machine, and the command that helps. */
+
+export interface Facts {
+  /** By path below /proc/sys, such as `net/ipv4/conf/lan0/proxy_arp`; a setting that the kernel lacks is absent. */
+  readonly sysctls: ReadonlyMap<string, number>;
+  readonly links: readonly Link[];
+  /** Host routes of everybody and all routes of our protocol number, in the tables that the configuration names. */
+  readonly routes: readonly Route[];
+  /** `ip neigh show proxy` */
+  readonly proxyNeighbours: readonly { readonly ip: Ip; readonly dev: string }[];
+  /** Effective capabilities of the daemon, such as `cap_net_raw`; undefined when it is not running. */
+  readonly capabilities: ReadonlySet<string> | undefined;
+  /** Such as `6.1.0`; undefined when there is no `ip`. */
+  readonly iproute2Version: string | undefined;
+  readonly capBuild: { readonly ok: boolean; readonly reason?: string | undefined };
+}
+
+/** What the running daemon says of itself. */
+export interface Running {
+  readonly alarms: readonly {
+    readonly alarm: AlarmKind;
+    readonly ip: string | null;
+    readonly mac: string | null;
+    readonly interface: string | null;
+    readonly message: string;
+  }[];
+  readonly interfaces: readonly {
+    readonly name: string;
+    /** The configured name or glob. */
+    readonly pattern: string;
+    readonly present: boolean;
+    readonly up: boolean;
+    readonly master: string | null;
+    readonly capturing: boolean;
+    readonly reason: string | null;
+  }[];
+}
+
+export interface Finding {
+  readonly level: 'ok' | 'warning' | 'error';
+  /** What was looked at. */
+  readonly check: string;
+  readonly message: string;
+  /** A command, or the change to make. */
+  readonly fix: string | undefined;
+}
+
+const NEEDED_CAPABILITIES = ['cap_net_admin', 'cap_net_raw'] as const;
+/** `nud permanent extern_learn` together, and `-j` for all objects. */
+const LEAST_IPROUTE2 = [5, 10] as const;
+
+/**
+ * Findings in the order in which a person would look, `ok` ones included. `config` undefined: none was found;
+ * `running` undefined: the daemon does not answer, `silence` says why.
+ */
+export function diagnose(
+  facts: Facts,
+  config: Config | undefined,
+  running: Running | undefined,
+  silence = 'marpd is not running',
+): Finding[] {
+  const programs = [...judgeDaemon(facts, running, silence), ...judgePrograms(facts)];
+  if (config === undefined) {
+    const fix = 'marpctl doctor --config FILE';
+    return [...programs, warning('config', 'no configuration found: what depends on it is not checked', fix)];
+  }
+  const links = facts.links.filter((link) => isMobility(config, link));
+  return [
+    ...programs,
+    ...judgeInterfaces(facts, config),
+    ...(running === undefined ? [] : judgeCapture(running)),
+    ...judgeForwarding(facts, config, running),
+    ...links.flatMap((link) => judgeSettings(facts, config, running, link)),
+    ...judgeProxyNeighbours(facts, config, links),
+    ...config.policy.subnets.flatMap((subnet) => judgeGateway(facts, links, subnet)),
+    ...judgeProtocol(facts, config, running),
+    ...judgeMetrics(facts, config),
+    ...(running === undefined ? [] : judgeAlarms(running)),
+  ];
+}
+
+const ok = (check: string, message: string): Finding => ({ level: 'ok', check, message, fix: undefined });
+const warning = (check: string, message: string, fix: string): Finding => ({
+  level: 'warning',
+  check,
+  message,
+  fix,
+});
+const error = (check: string, message: string, fix: string): Finding => ({
+  level: 'error',
+  check,
+  message,
+  fix,
+});
+
+function isMobility(config: Config, link: Link): boolean {
+  return (
+    link.master === undefined &&
+    config.policy.interfaces.some((rule) => matchesPattern(rule.pattern, link.name))
+  );
+}
+
+function judgeDaemon(facts: Facts, running: Running | undefined, silence: string): Finding[] {
+  if (running === undefined) {
+    return [warning('daemon', `${silence}; only the machine is checked`, 'systemctl start marpd')];
+  }
+  const findings = [ok('daemon', 'marpd is running')];
+  const held = facts.capabilities;
+  if (held === undefined) return findings;
+  const missing = NEEDED_CAPABILITIES.filter((name) => !held.has(name)).map((name) => name.toUpperCase());
+  findings.push(
+    missing.length === 0
+      ? ok('capabilities', 'marpd holds CAP_NET_ADMIN and CAP_NET_RAW')
+      : error(
+          'capabilities',
+          `marpd lacks ${missing.join(' and ')}`,
+          `run it as root, or give its unit AmbientCapabilities=${missing.join(' ')}`,
+        ),
+  );
+  return findings;
+}
+
+function judgePrograms(facts: Facts): Finding[] {
+  const { iproute2Version: version, capBuild } = facts;
+  const findings: Finding[] = [];
+  if (version === undefined) {
+    findings.push(error('iproute2', 'there is no ip command', 'apt-get install iproute2'));
+  } else {
+    const [major = 0, minor = 0] = version.split('.').map(Number);
+    const [leastMajor, leastMinor] = LEAST_IPROUTE2;
+    const old = major < leastMajor || (major === leastMajor && minor < leastMinor);
+    findings.push(
+      old
+        ? warning(
+            'iproute2',
+            `iproute2 ${version} is older than ${LEAST_IPROUTE2.join('.')}`,
+            'upgrade iproute2 (Debian 12 has 6.1)',
+          )
+        : ok('iproute2', `iproute2 ${version}`),
+    );
+  }
+  findings.push(
+    capBuild.ok
+      ? ok('libpcap', 'cap is built for this machine, without assertions')
+      : error(
+          'libpcap',
+          capBuild.reason ?? 'cap cannot be used',
+          'apt-get install libpcap-dev g++ make python3, then: npm run build:native',
+        ),
+  );
+  return findings;
+}
+
+function judgeInterfaces(facts: Facts, config: Config): Finding[] {
+  const nameOf = (index: number) =>
+    facts.links.find((link) => link.index === index)?.name ?? `index ${index}`;
+  return config.policy.interfaces.flatMap(({ pattern }): Finding[] => {
+    const matching = facts.links.filter((link) => matchesPattern(pattern, link.name));
+    const glob = /[*?]/.test(pattern);
+    if (matching.length === 0) {
+      return glob
+        ? [ok('interface', `no interface matches "${pattern}" at the moment`)]
+        : [
+            warning(
+              'interface',
+              `${pattern} does not exist; marpd waits for it`,
+              'ip link show; correct [[interface]] name',
+            ),
+          ];
+    }
+    return matching.flatMap((link): Finding[] => {
+      if (link.master !== undefined) {
+        const master = nameOf(link.master);
+        const message = `${link.name} is a port of ${master}: a port is never a mobility interface`;
+        if (glob) return [ok('interface', `${message}, so "${pattern}" skips it`)];
+        return [error('interface', message, `[[interface]] name = "${master}"`)];
+      }
+      if (!link.up) return [warning('interface', `${link.name} is down`, `ip link set ${link.name} up`)];
+      if (!link.carrier) {
+        return [
+          warning(
+            'interface',
+            `${link.name} has no carrier`,
+            `plug in a cable or a guest: ip link show ${link.name}`,
+          ),
+        ];
+      }
+      return [ok('interface', `${link.name} is up`)];
+    });
+  });
+}
+
+function judgeCapture(running: Running): Finding[] {
+  return running.interfaces
+    .filter((view) => view.present && view.up && view.master === null)
+    .map((view) =>
+      view.capturing
+        ? ok('capture', `${view.name} is captured`)
+        : error(
+            'capture',
+            `${view.name} is not captured: ${view.reason ?? 'no reason given'}`,
+            'journalctl -u marpd',
+          ),
+    );
+}
+
+/** marpd sets wrong values itself when it starts, unless it was told only to check. */
+function wrongSetting(
+  config: Config,
+  running: Running | undefined,
+  check: string,
+  what: string,
+  fix: string,
+): Finding {
+  if (running === undefined && config.kernel.settings === 'apply')
+    return ok(check, `${what}; marpd sets it at start`);
+  return error(check, what, fix);
+}
+
+function judgeForwarding(facts: Facts, config: Config, running: Running | undefined): Finding[] {
+  if (facts.sysctls.get('net/ipv4/ip_forward') === 1) return [ok('ip_forward', 'the kernel forwards IPv4')];
+  const fix = 'sysctl -w net/ipv4/ip_forward=1';
+  return [wrongSetting(config, running, 'ip_forward', 'the kernel does not forward IPv4', fix)];
+}
+
+/** What each setting must be, and what happens otherwise. The effective value is the larger of `all` and the link's. */
+const SETTINGS = [
+  ['proxy_arp', 0, "the kernel answers a returning host's own announcement, which takes it for a conflict"],
+  ['proxy_arp_pvlan', 0, 'the kernel answers ARP in the name of others'],
+  ['arp_accept', 0, 'one forged gratuitous ARP makes a neighbour entry'],
+  ['arp_ignore', 1, 'the kernel answers for its addresses on other interfaces, past the rules of marpd'],
+  ['send_redirects', 0, 'the kernel tells hosts to go around this router'],
+] as const;
+
+function judgeSettings(facts: Facts, config: Config, running: Running | undefined, link: Link): Finding[] {
+  const pathsOf = (key: string) => ['all', link.name].map((where) => `net/ipv4/conf/${where}/${key}`);
+  const wrong = SETTINGS.flatMap(([key, wanted, consequence]): Finding[] => {
+    const values = pathsOf(key).map((path) => ({ path, value: facts.sysctls.get(path) }));
+    const effective = Math.max(...values.map(({ value }) => value ?? wanted));
+    // arp_ignore has stricter values than the one that is needed.
+    if (wanted === 0 ? effective === 0 : effective >= wanted) return [];
+    const change = wanted === 0 ? values.filter(({ value }) => value !== 0) : values.slice(1);
+    const fix = `sysctl -w ${change.map(({ path }) => `${path}=${wanted}`).join(' ')}`;
+    return [
+      wrongSetting(config, running, key, `${key} is ${effective} on ${link.name}: ${consequence}`, fix),
+    ];
+  });
+  const mode = ['off', 'strict', 'loose'][link.rpFilter];
+  const filter = ok('rp_filter', `rp_filter is ${mode} on ${link.name}; marpd works with each and leaves it`);
+  return wrong.length > 0
+    ? [...wrong, filter]
+    : [ok('settings', `${link.name} is set up for Mobile ARP`), filter];
+}
+
+function judgeProxyNeighbours(facts: Facts, config: Config, links: readonly Link[]): Finding[] {
+  const { allow, deny, subnets } = config.policy;
+  const prefixes: readonly Prefix[] =
+    allow ??
+    (subnets.length > 0 ? subnets.map((subnet) => subnet.prefix) : links.flatMap((link) => link.addresses));
+  return facts.proxyNeighbours
+    .filter(({ dev }) => links.some((link) => link.name === dev))
+    .map(({ ip, dev }) => {
+      const mobile =
+        prefixes.some((prefix) => contains(prefix, ip)) && !deny.some((prefix) => contains(prefix, ip));
+      const message = `the kernel answers ARP for ${formatIp(ip)} on ${dev}, whoever asks (ip neigh show proxy)`;
+      const fix = `ip neigh del proxy ${formatIp(ip)} dev ${dev}`;
+      return mobile ? error('proxy-arp', message, fix) : warning('proxy-arp', message, fix);
+    });
+}
+
+function judgeGateway(
+  facts: Facts,
+  links: readonly Link[],
+  subnet: { readonly prefix: Prefix; readonly gateway: Ip | undefined },
+): Finding[] {
+  const { prefix, gateway } = subnet;
+  const name = formatPrefix(prefix);
+  if (gateway === undefined) {
+    const fix = `gateway = "..." in the [[subnet]] of ${name}, the address that its hosts are configured with`;
+    return [
+      warning(
+        'gateway',
+        `${name} has no gateway: its hosts' ARP entries of it cannot be repaired elsewhere`,
+        fix,
+      ),
+    ];
+  }
+  const home = links.find((link) => link.addresses.some((address) => contains(prefix, address.ip)));
+  if (home === undefined) return [ok('gateway', `${name} is not connected here: its hosts are visitors`)];
+  const owner = facts.links.find((link) => link.addresses.some((address) => address.ip === gateway));
+  if (owner !== undefined)
+    return [ok('gateway', `${formatIp(gateway)} of ${name} is ours, on ${owner.name}`)];
+  return [
+    error(
+      'gateway',
+      `${name} is connected on ${home.name}, but its gateway ${formatIp(gateway)} is on none of our interfaces`,
+      `ip address add ${formatIp(gateway)}/${prefix.length} dev ${home.name}`,
+    ),
+  ];
+}
+
+function judgeProtocol(facts: Facts, config: Config, running: Running | undefined): Finding[] {
+  const { protocol, freshTable, settledTable } = config.router;
+  const own = facts.routes.filter((route) => route.protocol === protocol);
+  const foreign = own.find(
+    (route) =>
+      route.prefix.length !== hostLength(route.prefix.ip) ||
+      route.via !== undefined ||
+      (route.table !== freshTable && route.table !== settledTable),
+  );
+  if (foreign !== undefined) {
+    return [
+      error(
+        'protocol',
+        `${formatPrefix(foreign.prefix)} in table ${foreign.table} carries our protocol number ${protocol} but is no claim: another program uses the number`,
+        `[router] protocol = another number (ip route show table all proto ${protocol})`,
+      ),
+    ];
+  }
+  if (running === undefined && own.length > 0) {
+    return [
+      config.router.onExit === 'keep'
+        ? ok('protocol', `${own.length} routes were kept; the next start adopts them`)
+        : warning(
+            'protocol',
+            `${own.length} routes of a marpd that is gone are left; the next start adopts them`,
+            `systemctl start marpd, or: ip route flush proto ${protocol}`,
+          ),
+    ];
+  }
+  return [ok('protocol', `protocol number ${protocol} is ours alone`)];
+}
+
+/** In one table the kernel's order is that of the metrics: fresh, remote, settled (DESIGN 3.3). */
+function judgeMetrics(facts: Facts, config: Config): Finding[] {
+  const { protocol, freshTable, settledTable, freshMetric, settledMetric, watchTables } = config.router;
+  const remote = facts.routes.filter(
+    (route) =>
+      route.protocol !== protocol &&
+      route.type === 'unicast' &&
+      route.prefix.length === hostLength(route.prefix.ip) &&
+      watchTables.includes(route.table) &&
+      config.policy.subnets.some((subnet) => contains(subnet.prefix, route.prefix.ip)),
+  );
+  const tooLow = remote.find((route) => route.table === freshTable && route.metric <= freshMetric);
+  const tooHigh = remote.find((route) => route.table === settledTable && route.metric >= settledMetric);
+  const findings: Finding[] = [];
+  if (tooLow !== undefined) {
+    findings.push(
+      error(
+        'metrics',
+        `${formatPrefix(tooLow.prefix)} of protocol ${tooLow.protocol} has metric ${tooLow.metric}, no more than fresh_metric (${freshMetric}): it hides our fresh claims`,
+        'let the routing daemon write metric 20 or so (BIRD: krt_metric), or find out who set the route',
+      ),
+    );
+  }
+  if (tooHigh !== undefined) {
+    findings.push(
+      error(
+        'metrics',
+        `${formatPrefix(tooHigh.prefix)} of protocol ${tooHigh.protocol} has metric ${tooHigh.metric}, no less than settled_metric (${settledMetric}): our settled claims hide it`,
+        'let the routing daemon write a lower metric',
+      ),
+    );
+  }
+  return findings.length > 0
+    ? findings
+    : [ok('metrics', "other routers' claims lie between our fresh and settled ones")];
+}
+
+const ALARM_FIXES: Readonly<Record<AlarmKind, (ip: string) => string>> = {
+  'other-router': () => 'take the gateway address from the other machine: one first-hop router per LAN',
+  duplicate: (ip) => `give one of the two hosts another address; marpctl why ${ip}`,
+  frozen: (ip) => `find the second host (marpctl why ${ip}), then: marpctl clear ${ip}`,
+  'proxy-arp': () => 'switch proxy ARP off on that machine',
+  'newcomer-storm': () =>
+    'find the sender (marpctl drops); raise policy.limits.newcomer_burst if it is legitimate',
+  'mac-limit': () => 'raise policy.limits.addresses_per_mac if it is legitimate',
+};
+
+function judgeAlarms(running: Running): Finding[] {
+  return running.alarms.map((alarm) => {
+    const parties = [alarm.ip, alarm.mac, alarm.interface].filter((part) => part !== null).join(', ');
+    const message = `${alarm.message}${parties === '' ? '' : ` (${parties})`}`;
+    const fix = ALARM_FIXES[alarm.alarm](alarm.ip ?? 'IP');
+    return alarm.alarm === 'other-router'
+      ? error(alarm.alarm, message, fix)
+      : warning(alarm.alarm, message, fix);
+  });
+}

@@ -1,0 +1,193 @@
+import type { ClaimAge, IfIndex } from '../../mobility/events.js';
+import type { Ip } from '../../wire/addresses.js';
+import { LOST, type Outcomes } from '../ip/process.js';
+import type { Queued } from './work-queue.js';
+import { type Claim, STUCK_ROUTE_REPAIR, type Holding, type Occupant, type Step } from './plan.js';
+
+/** What is wanted and what is there for one address, and where its work stands. */
+export interface LedgerEntry extends Holding, Queued {
+  /** A job is under way. */
+  busy: boolean;
+  /** The tracker waits for `installed` or `refused`. */
+  owed: boolean;
+  retries: number;
+  /** The slot of the route is taken; a look at the kernel will tell by whom. */
+  clash: boolean;
+  /** Deletions that we asked for and that the monitor has not told yet. */
+  routeEchoes: number;
+  neighbourEchoes: number;
+  /** Interfaces that it is listed under. */
+  joined: readonly IfIndex[];
+  /** When anything was last wanted, sent, answered or gone, on the count of the sender. */
+  touched: number;
+  /** What the last look at the kernel found, and its number. */
+  seenBy: number;
+  seenFresh: boolean;
+  seenSettled: boolean;
+  seenNeighbour: boolean;
+}
+
+export const AGES: readonly ClaimAge[] = ['fresh', 'settled'];
+
+/** All addresses that we know something about, also by interface. */
+export class Ledger {
+  readonly #entries = new Map<Ip, LedgerEntry>();
+  readonly #byIface = new Map<IfIndex, Set<LedgerEntry>>();
+
+  get(ip: Ip): LedgerEntry | undefined {
+    return this.#entries.get(ip);
+  }
+
+  all(): IterableIterator<LedgerEntry> {
+    return this.#entries.values();
+  }
+
+  /** The entry of the address, a blank one if there is none. */
+  take(ip: Ip): LedgerEntry {
+    let entry = this.#entries.get(ip);
+    if (entry === undefined) {
+      entry = blankEntry(ip);
+      this.#entries.set(ip, entry);
+    }
+    return entry;
+  }
+
+  /** Notes that the entry has, or wants, something on the interface. */
+  join(entry: LedgerEntry, iface: IfIndex): void {
+    const members = this.#byIface.get(iface);
+    if (members === undefined) this.#byIface.set(iface, new Set([entry]));
+    else members.add(entry);
+    // Not pushed to: that would make room for 16 more, and hardly any address ever has a second one.
+    if (entry.joined.length === 0) entry.joined = [iface];
+    else if (!entry.joined.includes(iface)) entry.joined = [...entry.joined, iface];
+  }
+
+  /** The interface is gone; its index never comes back. */
+  forget(iface: IfIndex): void {
+    this.#byIface.delete(iface);
+  }
+
+  on(iface: IfIndex): LedgerEntry[] {
+    return [...(this.#byIface.get(iface) ?? [])];
+  }
+
+  /** The kernel deleted what the entry had on the interface. Returns whether that was anything, as far as we know. */
+  sweep(entry: LedgerEntry, iface: IfIndex): boolean {
+    const ages = AGES.filter((age) => ifaceOf(entry[age]) === iface);
+    const hadNeighbour = entry.neighbour?.iface === iface;
+    for (const age of ages) entry[age] = undefined;
+    if (hadNeighbour) entry.neighbour = undefined;
+    entry.doubtful = entry.doubtful?.filter((claim) => claim.iface !== iface);
+    if (entry.want?.iface !== iface) {
+      this.#byIface.get(iface)?.delete(entry);
+      entry.joined = entry.joined.filter((joined) => joined !== iface);
+    }
+    return ages.length > 0 || hadNeighbour;
+  }
+
+  /** Forgets an address about which there is nothing left to know. */
+  bury(entry: LedgerEntry): void {
+    if (entry.want !== undefined || entry.ghost || entry.busy || entry.lane !== undefined) return;
+    if (entry.fresh !== undefined || entry.settled !== undefined || entry.neighbour !== undefined) return;
+    if (entry.doubtful !== undefined || entry.routeEchoes > 0 || entry.neighbourEchoes > 0) return;
+    this.#entries.delete(entry.ip);
+    for (const iface of entry.joined) this.#byIface.get(iface)?.delete(entry);
+  }
+}
+
+const NOWHERE: readonly IfIndex[] = [];
+
+function blankEntry(ip: Ip): LedgerEntry {
+  return {
+    ip,
+    want: undefined,
+    ghost: false,
+    fresh: undefined,
+    settled: undefined,
+    neighbour: undefined,
+    doubtful: undefined,
+    lane: undefined,
+    busy: false,
+    owed: false,
+    retries: 0,
+    clash: false,
+    routeEchoes: 0,
+    neighbourEchoes: 0,
+    joined: NOWHERE,
+    touched: 0,
+    seenBy: 0,
+    seenFresh: false,
+    seenSettled: false,
+    seenNeighbour: false,
+  };
+}
+
+export function ifaceOf(occupant: Occupant | undefined): IfIndex | undefined {
+  return occupant === undefined || occupant === STUCK_ROUTE_REPAIR ? undefined : occupant.iface;
+}
+
+/** Takes the outcomes of a job into the books. Returns the refusal that stands in the way of what is wanted. */
+export function noteOutcomes(
+  entry: LedgerEntry,
+  steps: readonly Step[],
+  outcomes: Outcomes,
+): string | undefined {
+  return outcomes.includes(LOST) ? noteLoss(entry, steps, outcomes) : noteAnswers(entry, steps, outcomes);
+}
+
+/** The co-process died: what became of this job is unknown, except where an outcome says it. */
+function noteLoss(entry: LedgerEntry, steps: readonly Step[], outcomes: Outcomes): string | undefined {
+  const claims: Claim[] = [...(entry.doubtful ?? [])];
+  if (entry.neighbour !== undefined) claims.push(entry.neighbour);
+  let refusal: string | undefined;
+  steps.forEach((step, at) => {
+    if (step.op !== 'set-neighbour') return;
+    claims.push(step.claim);
+    const outcome = outcomes[at];
+    if (outcome !== undefined && outcome !== LOST) refusal = outcome;
+  });
+  entry.fresh = undefined;
+  entry.settled = undefined;
+  entry.neighbour = undefined;
+  // The co-process dies of setting an entry only where there is no such interface: then nothing is there.
+  entry.doubtful = refusal === undefined ? claims : [];
+  return refusal;
+}
+
+function noteAnswers(entry: LedgerEntry, steps: readonly Step[], outcomes: Outcomes): string | undefined {
+  let refusal: string | undefined;
+  // What was in doubt is known now: there was a step for it.
+  if (entry.doubtful !== undefined) {
+    entry.doubtful = undefined;
+    entry.neighbour = undefined;
+  }
+  for (let at = 0; at < steps.length; at++) {
+    const step = steps[at] as Step;
+    const outcome = outcomes[at];
+    switch (step.op) {
+      case 'set-neighbour':
+        if (outcome === undefined) entry.neighbour = step.claim;
+        else refusal ??= outcome;
+        break;
+      case 'drop-neighbour':
+        if (outcome !== undefined) entry.neighbourEchoes = Math.max(0, entry.neighbourEchoes - 1);
+        if (entry.neighbour?.iface === step.claim.iface) entry.neighbour = undefined;
+        break;
+      case 'drop-route':
+        if (outcome !== undefined) entry.routeEchoes = Math.max(0, entry.routeEchoes - 1);
+        if (outcome === undefined || isAbsent(outcome)) entry[step.age] = undefined;
+        else refusal ??= outcome;
+        break;
+      default:
+        if (outcome === undefined) entry[step.age] = step.occupant;
+        else if (outcome.includes('File exists')) entry.clash = true;
+        else refusal ??= outcome;
+    }
+  }
+  return refusal;
+}
+
+/** What a deletion may be told: it is as good as done. */
+function isAbsent(refusal: string): boolean {
+  return /No such process|No such file|does not exist|No such device|Cannot find device/.test(refusal);
+}

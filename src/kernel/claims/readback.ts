@@ -1,0 +1,109 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { ClaimAge, IfIndex } from '../../mobility/events.js';
+import type { Ip } from '../../wire/addresses.js';
+import { type Ledger, type LedgerEntry, ifaceOf } from './ledger.js';
+import { type Claim, STUCK_ROUTE_REPAIR, type Slot, type Slots } from './plan.js';
+import { scanOwn } from './scan.js';
+
+export interface OwnState {
+  /** Routes of ours in no slot of ours: an earlier run had another configuration. */
+  readonly strayRoutes: readonly { readonly ip: Ip; readonly slot: Slot }[];
+  /** Neighbour entries of ours that no claim needs: a crash came between the two. */
+  readonly strayNeighbours: readonly Claim[];
+}
+
+/** 100,000 entries must not hold up the event loop. */
+const SLICE_MS = 4;
+
+let scans = 0;
+
+/**
+ * Reads what carries our mark from the kernel, sets the books right and hands over each entry whose books are right
+ * then. `isQuiet` tells whether an entry had no work since the reading began; what is read about the others may be
+ * older than what is known. Rejects when `ip` fails.
+ */
+export async function readOwnState(
+  entries: Ledger,
+  slots: Slots,
+  indexOf: (dev: string) => IfIndex | undefined,
+  isQuiet: (entry: LedgerEntry) => boolean,
+  onKnown: (entry: LedgerEntry) => void,
+): Promise<OwnState> {
+  const scan = ++scans;
+  const strayRoutes: { ip: Ip; slot: Slot }[] = [];
+  const strayNeighbours: Claim[] = [];
+
+  const onRoute = (ip: Ip, slot: Slot, dev: string | undefined) => {
+    const age = ageOf(slots, slot);
+    if (age === undefined) {
+      strayRoutes.push({ ip, slot });
+      return;
+    }
+    const entry = entries.take(ip);
+    unmark(entry, scan);
+    entry[age === 'fresh' ? 'seenFresh' : 'seenSettled'] = true;
+    if (!isQuiet(entry)) return;
+    const iface = dev === undefined ? undefined : indexOf(dev);
+    if (iface === undefined || dev === undefined) entry[age] = STUCK_ROUTE_REPAIR;
+    else if (ifaceOf(entry[age]) !== iface) {
+      entry[age] = { ip, iface, dev, mac: undefined, age };
+      entries.join(entry, iface);
+    }
+  };
+
+  const onNeighbour = (claim: Claim) => {
+    const entry = entries.get(claim.ip);
+    if (entry === undefined) {
+      strayNeighbours.push(claim);
+      return;
+    }
+    unmark(entry, scan);
+    const place =
+      entry.neighbour?.iface ?? entry.want?.iface ?? ifaceOf(entry.settled) ?? ifaceOf(entry.fresh);
+    if (place !== claim.iface) {
+      if (isQuiet(entry)) strayNeighbours.push(claim);
+      return;
+    }
+    entry.seenNeighbour = true;
+    if (isQuiet(entry) && entry.neighbour?.mac !== claim.mac) entry.neighbour = claim;
+  };
+
+  await scanOwn(slots.protocol, {
+    onRoute: ({ ip, table, metric, dev }) => onRoute(ip, { table, metric }, dev),
+    onNeighbour: ({ ip, dev, mac }) => {
+      const iface = indexOf(dev);
+      if (iface !== undefined) onNeighbour({ ip, iface, dev, mac, age: 'fresh' });
+    },
+  });
+
+  let sliceEnd = performance.now() + SLICE_MS;
+  for (const entry of entries.all()) {
+    if (performance.now() > sliceEnd) {
+      await nextTurn();
+      sliceEnd = performance.now() + SLICE_MS;
+    }
+    if (!isQuiet(entry)) continue;
+    unmark(entry, scan);
+    if (!entry.seenFresh) entry.fresh = undefined;
+    if (!entry.seenSettled) entry.settled = undefined;
+    if (!entry.seenNeighbour) entry.neighbour = undefined;
+    entry.doubtful = undefined;
+    entry.routeEchoes = 0;
+    entry.neighbourEchoes = 0;
+    onKnown(entry);
+  }
+  return { strayRoutes, strayNeighbours };
+}
+
+function unmark(entry: LedgerEntry, scan: number): void {
+  if (entry.seenBy === scan) return;
+  entry.seenBy = scan;
+  entry.seenFresh = false;
+  entry.seenSettled = false;
+  entry.seenNeighbour = false;
+}
+
+function ageOf(slots: Slots, { table, metric }: Slot): ClaimAge | undefined {
+  if (table === slots.fresh.table && metric === slots.fresh.metric) return 'fresh';
+  return table === slots.settled.table && metric === slots.settled.metric ? 'settled' : undefined;
+}

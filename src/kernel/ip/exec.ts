@@ -1,0 +1,192 @@
+import { type ChildProcess, type StdioOptions, spawn, spawnSync } from 'node:child_process';
+import { inheritPriority } from '../../system/priority.js';
+
+/** What a tool needs to be allowed: `net_admin` to change the kernel's tables, `none` to read them. */
+export type Privilege = 'net_admin' | 'none';
+
+let confinement: 'full' | 'mortal' | 'none' | undefined;
+
+/**
+ * The lowest real-time priority, for the process that changes the kernel's tables. The kernel wakes who is written to on
+ * the writer's own processor, and there it would wait until we have told the journal as well, another processor being
+ * idle or not: a newcomer's route is 1 ms earlier after a quiet second. It does only what we tell it, and the kernel
+ * leaves 5 % of the time to others in any case (sched_rt_runtime_us).
+ */
+const REAL_TIME = ['chrt', '--rr', '1'] as const;
+let mayBeRealTime: boolean | undefined;
+
+/**
+ * For a reader behind a pipe: woken for every line it would take the processor from whoever writes the next one, 28,000
+ * times in a burst of 50,000 newcomers. This way it has its turn when the writer has had its own.
+ */
+const PATIENT = ['chrt', '--batch', '0'] as const;
+let mayBePatient: boolean | undefined;
+
+function setprivArguments(privilege: Privilege): string[] {
+  const kept = privilege === 'none' ? '-all' : `-all,+${privilege}`;
+  return [
+    '--pdeathsig=KILL',
+    '--no-new-privs',
+    `--inh-caps=${kept}`,
+    `--ambient-caps=${kept}`,
+    `--bounding-set=${kept}`,
+  ];
+}
+
+function works(file: string, ...args: readonly string[]): boolean {
+  return spawnSync(file, [...args, 'true'], { stdio: 'ignore' }).status === 0;
+}
+
+/** The strictest way that works here: setpriv may be missing, and the bounding set needs CAP_SETPCAP. */
+function probeConfinement(): 'full' | 'mortal' | 'none' {
+  if (works('setpriv', ...setprivArguments('net_admin'))) return 'full';
+  return works('setpriv', '--pdeathsig=KILL') ? 'mortal' : 'none';
+}
+
+/** Needs chrt, and for the real-time priority CAP_SYS_NICE or RLIMIT_RTPRIO. */
+function mayRunAs([chrt, ...policy]: readonly [string, ...string[]]): boolean {
+  return works(chrt, ...policy);
+}
+
+function command(tool: string, args: readonly string[], privilege: Privilege): [string, ...string[]] {
+  confinement ??= probeConfinement();
+  switch (confinement) {
+    case 'full':
+      return ['setpriv', ...setprivArguments(privilege), tool, ...args];
+    case 'mortal':
+      return ['setpriv', '--pdeathsig=KILL', tool, ...args];
+    case 'none':
+      return [tool, ...args];
+  }
+}
+
+/** In no language: what the tools say is read by us, and grep takes ten times as long to look for letters of UTF-8. */
+function environment(): NodeJS.ProcessEnv {
+  return { ...process.env, LC_ALL: 'C' };
+}
+
+/**
+ * Starts a tool of iproute2 that stays, and cannot outlive the daemon: a monitor would otherwise linger until it next
+ * writes. It gets a session of its own, so that Ctrl-C on a terminal reaches only the daemon, which still needs it to
+ * withdraw its routes.
+ */
+export function launch(
+  tool: 'ip' | 'bridge',
+  args: readonly string[],
+  privilege: Privilege,
+  stdio: StdioOptions,
+): ChildProcess {
+  return stays(start(command(tool, args, privilege), stdio));
+}
+
+/** The same for a tool that reads what another one says. */
+export function launchReader(tool: 'grep', args: readonly string[], stdio: StdioOptions): ChildProcess {
+  mayBePatient ??= mayRunAs(PATIENT);
+  return stays(start([...(mayBePatient ? PATIENT : []), ...command(tool, args, 'none')], stdio));
+}
+
+function stays(child: ChildProcess): ChildProcess {
+  inheritPriority(child.pid);
+  return child;
+}
+
+function start([file, ...args]: readonly string[], stdio: StdioOptions): ChildProcess {
+  return spawn(file as string, args, { stdio, detached: true, env: environment() });
+}
+
+/** What the shell of `launchBatch` says when it has started the next `ip`. */
+export const RENEWED = 'marpd-renewed';
+
+/**
+ * Starts `ip -force -batch -` before everybody else where that is allowed, and another one on the same pipe each time
+ * that it ended with status 255: a syntax error. A shell does that in a tenth of the time that a daemon with 100,000
+ * hosts needs to fork. Any other end is its end, too, and its end is that of its `ip`: one that outlived the daemon
+ * would carry out the last line as far as that was written.
+ */
+export function launchBatch(stdio: StdioOptions): ChildProcess {
+  mayBeRealTime ??= mayRunAs(REAL_TIME);
+  confinement ??= probeConfinement();
+  const mortal = confinement === 'none' ? '' : 'setpriv --pdeathsig=KILL ';
+  const script = `while ${mortal}ip -force -batch -; s=$?; [ $s = 255 ]; do echo ${RENEWED} >&2; done; exit $s`;
+  return start([...(mayBeRealTime ? REAL_TIME : []), ...command('sh', ['-c', script], 'net_admin')], stdio);
+}
+
+export interface Finished {
+  /** Exit status; undefined when the tool could not be started or was killed. */
+  readonly status: number | undefined;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a tool to its end, for the rare one-shot at start and stop. Blocks; never throws. */
+export function runTool(tool: 'ip' | 'bridge', args: readonly string[]): Finished {
+  const [file, ...argv] = command(tool, args, 'net_admin');
+  const { status, stdout, stderr, error } = spawnSync(file, argv, {
+    encoding: 'utf8',
+    maxBuffer: 1 << 26,
+    env: environment(),
+  });
+  return { status: status ?? undefined, stdout: stdout ?? '', stderr: error?.message ?? stderr ?? '' };
+}
+
+const SLICE_MS = 4;
+
+/**
+ * Runs a tool that only reads and hands over its output line by line, in slices short enough for the event loop to
+ * stay responsive through a dump of 100,000 routes. Rejects with what the tool said when it failed.
+ */
+export function readLines(
+  tool: 'ip' | 'bridge',
+  args: readonly string[],
+  onLine: (line: string) => void,
+): Promise<void> {
+  const child = start(command(tool, args, 'none'), ['ignore', 'pipe', 'pipe']);
+  const { stdout, stderr } = child;
+  if (stdout === null || stderr === null) throw new Error('unreachable: the streams were asked for');
+  const lines = new LineSplitter();
+  let complaint = '';
+  stderr.setEncoding('utf8').on('data', (text: string) => {
+    complaint += text;
+  });
+  let sliceStart = performance.now();
+  return new Promise((resolve, reject) => {
+    stdout.setEncoding('latin1').on('data', (text: string) => {
+      lines.push(text, onLine);
+      const now = performance.now();
+      if (now - sliceStart < SLICE_MS) return;
+      // A fast writer would keep libuv in its read loop: let everybody else have a turn.
+      stdout.pause();
+      setImmediate(() => {
+        sliceStart = performance.now();
+        stdout.resume();
+      });
+    });
+    child.on('error', reject);
+    child.on('close', (status) => {
+      if (status === 0 && !complaint.includes('interrupted')) resolve();
+      else reject(new Error(`${tool} ${args.join(' ')}: ${complaint.trim() || `exit status ${status}`}`));
+    });
+  });
+}
+
+/** Cuts a stream of text into lines. */
+export class LineSplitter {
+  #rest = '';
+
+  push(text: string, onLine: (line: string) => void): void {
+    let start = 0;
+    let end = text.indexOf('\n');
+    if (end >= 0 && this.#rest !== '') {
+      onLine(this.#rest + text.slice(0, end));
+      this.#rest = '';
+      start = end + 1;
+      end = text.indexOf('\n', start);
+    }
+    while (end >= 0) {
+      onLine(text.slice(start, end));
+      start = end + 1;
+      end = text.indexOf('\n', start);
+    }
+    if (start < text.length) this.#rest += text.slice(start);
+  }
+}

@@ -1,0 +1,118 @@
+import type { IfIndex, Route } from '../../mobility/events.js';
+import { type Ip, type Ipv4, type Prefix, hostLength, parseIp, parsePrefix } from '../../wire/addresses.js';
+
+/** A route as `ip -d -N` prints it; `dev` is the name of its one outgoing interface. */
+export interface RouteLine {
+  readonly kind: 'route';
+  readonly deleted: boolean;
+  readonly prefix: Prefix;
+  readonly table: number;
+  readonly protocol: number;
+  readonly metric: number;
+  readonly type: Route['type'];
+  readonly dev: string | undefined;
+  readonly via: Ip | undefined;
+}
+
+/** RTN_* of linux/rtnetlink.h. */
+const TYPES: readonly Route['type'][] = [
+  'other',
+  'unicast',
+  'local',
+  'broadcast',
+  'other',
+  'other',
+  'blackhole',
+  'unreachable',
+  'prohibit',
+];
+
+const ANY_IPV4: Prefix = { ip: 0 as Ipv4, length: 0 };
+const ANY_IPV6: Prefix = { ip: parseIp('::') as Ip, length: 0 };
+
+/** RT_TABLE_MAIN: what a line without `table` means. */
+export const MAIN_TABLE = 254;
+
+/**
+ * `1 10.1.1.5 dev lan0 table 254 proto 44 scope 253 metric 1`, without `Deleted `; several next hops follow behind
+ * `\<tab>nexthop`. A dump leaves out what it was filtered by: that is `implied`. undefined for what is no route.
+ */
+export function parseRoute(
+  text: string,
+  deleted: boolean,
+  implied: { readonly table?: number; readonly protocol?: number } = {},
+): RouteLine | undefined {
+  const words = text.split(' ');
+  const type = Number(words[0]);
+  if (!Number.isInteger(type)) return undefined;
+  let table = implied.table ?? MAIN_TABLE;
+  let protocol = implied.protocol ?? 0;
+  let metric = 0;
+  let dev: string | undefined;
+  let nextHops = 0;
+  let via: Ip | undefined;
+  let isIpv6 = false;
+  for (let i = 2; i < words.length; i++) {
+    switch (words[i]) {
+      case 'table':
+        table = numeral(words[++i]);
+        break;
+      case 'proto':
+        protocol = numeral(words[++i]);
+        break;
+      case 'metric':
+        metric = numeral(words[++i]);
+        break;
+      case 'dev':
+        dev = words[++i];
+        nextHops++;
+        break;
+      case 'via': {
+        const family = words[i + 1] === 'inet6' || words[i + 1] === 'inet';
+        if (family) i++;
+        const hop = parseIp(words[++i] ?? '');
+        via ??= hop;
+        if (!family && typeof hop === 'string') isIpv6 = true;
+        break;
+      }
+      case 'pref': // router preference, of IPv6 routes only
+        isIpv6 = true;
+        break;
+    }
+  }
+  const destination = words[1] ?? '';
+  const prefix = destination === 'default' ? (isIpv6 ? ANY_IPV6 : ANY_IPV4) : parseDestination(destination);
+  if (prefix === undefined || !Number.isInteger(table + protocol + metric)) return undefined;
+  return {
+    kind: 'route',
+    deleted,
+    prefix,
+    table,
+    protocol,
+    metric,
+    type: TYPES[type] ?? 'other',
+    dev: nextHops === 1 ? dev : undefined,
+    via,
+  };
+}
+
+/** NaN for what is cut off, which Number() would take for 0. */
+function numeral(word: string | undefined): number {
+  return word === undefined || word === '' ? Number.NaN : Number(word);
+}
+
+function parseDestination(text: string): Prefix | undefined {
+  if (text.includes('/')) return parsePrefix(text);
+  const ip = parseIp(text);
+  return ip === undefined ? undefined : { ip, length: hostLength(ip) };
+}
+
+/** What the kernel tells routes apart by. */
+export function routeKey({ prefix, table, metric }: RouteLine): string {
+  return `${table} ${metric} ${prefix.length} ${prefix.ip}`;
+}
+
+export function toRoute(line: RouteLine, iface: IfIndex | undefined): Route {
+  const { prefix, table, protocol, metric, type, via } = line;
+  return { prefix, table, protocol, metric, type, iface, via };
+}

@@ -1,0 +1,56 @@
+import type { IfIndex } from '../../mobility/events.js';
+import type { RouteLine } from '../ip/parse-route.js';
+
+/** The kernel's own routes, of addresses: an interface that has no others forwards for nobody. */
+const PROTOCOL_KERNEL = 2;
+/** The links of a box fail together, and an interface is set down a moment before its routes go. */
+const GATHER_MS = 20;
+/** Pause between two readings, in times of what one takes. */
+const PAUSE_RATIO = 10;
+
+/**
+ * The kernel tells nobody of the routes that die with a link: all of them when it is set down or removed, those over
+ * nexthop objects (FRR's) also when it loses its carrier. Then the tables must be read again, or the claim of a router
+ * that cannot be reached any more is believed for ever.
+ */
+export class UnnotifiedRouteLoss {
+  /** Links that routes of others lead through; undefined stands for those of a multipath route. */
+  readonly #used = new Set<IfIndex | undefined>();
+  readonly #readAgain: () => void;
+  #timer: NodeJS.Timeout | undefined;
+  /** Before this the tables are not read again. */
+  #notBefore = 0;
+
+  constructor(readAgain: () => void) {
+    this.#readAgain = readAgain;
+  }
+
+  /** `iface`: the index of `dev`. */
+  noteRoute({ protocol, dev, via }: RouteLine, iface: IfIndex | undefined): void {
+    if (protocol === PROTOCOL_KERNEL || (dev === undefined && via === undefined)) return;
+    this.#used.add(iface);
+  }
+
+  linkLost(iface: IfIndex): void {
+    if (this.#used.has(iface) || this.#used.has(undefined)) this.again(GATHER_MS);
+  }
+
+  again(afterMs: number): void {
+    if (this.#timer !== undefined) return;
+    const waitMs = Math.max(afterMs, this.#notBefore - performance.now());
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#readAgain();
+    }, waitMs);
+  }
+
+  /** The tables were read in so long: large ones, on a box whose links flap, shall not be read all the time. */
+  wereRead(tookMs: number): void {
+    this.#notBefore = performance.now() + PAUSE_RATIO * tookMs;
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+}

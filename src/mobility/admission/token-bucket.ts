@@ -1,0 +1,29 @@
+/**
+ * A token bucket without a timer: the generic cell rate algorithm (ITU-T I.371). It keeps one number, the time at
+ * which the bucket would be full again.
+ */
+export class TokenBucket {
+  private fullAt = Number.NEGATIVE_INFINITY;
+  private readonly intervalMs: number;
+  private readonly depthMs: number;
+
+  /** `burst` tokens deep, refilled at `perSecond`. */
+  constructor(burst: number, perSecond: number) {
+    this.intervalMs = 1000 / perSecond;
+    this.depthMs = burst * this.intervalMs;
+  }
+
+  /** Takes one token, or says that there is none. */
+  take(now: number): boolean {
+    const fullAt = Math.max(this.fullAt, now) + this.intervalMs;
+    if (fullAt - now > this.depthMs) return false;
+    this.fullAt = fullAt;
+    return true;
+  }
+
+  /** Takes one token in advance: the time from which it may be used, `now` when the bucket is not empty. */
+  reserve(now: number): number {
+    this.fullAt = Math.max(this.fullAt, now) + this.intervalMs;
+    return Math.max(now, this.fullAt - this.depthMs);
+  }
+}

@@ -1,0 +1,179 @@
+import { ask, probeNow } from '../probe.js';
+import { type Ip, type Mac, isGroupMac } from '../../wire/addresses.js';
+import { hasRoom } from '../admission/admission.js';
+import type { TrackerContext } from '../context.js';
+import { unusableReason } from './classify.js';
+import type { Command, IfIndex, SavedHost, Attachment, Token } from '../events.js';
+import { arrive, consider } from '../host/arrival.js';
+import type { Host } from '../host/host.js';
+import {
+  hostless,
+  noAddresses,
+  noRoom,
+  ownMac,
+  tableFull,
+  unaskable,
+  unfitInterface,
+  unknownHost,
+  unknownMac,
+  unusableAddress,
+} from './command-errors.js';
+import { remoteAppeared } from './remote-claims.js';
+
+/** After `detach` the dying guest's frames are stale; then it is asked once, in case the migration was cancelled. */
+const DETACHED_MS = 1000;
+
+/** Carries out what an operator or a hypervisor says, and answers whether it was accepted. */
+export function obey(ctx: TrackerContext, token: Token, command: Command): void {
+  const refusal =
+    command.name === 'probe' || command.name === 'clear'
+      ? obeyAddress(ctx, command.name, command.ip)
+      : obeySignal(ctx, command);
+  ctx.reply(token, refusal === undefined, refusal ?? 'ok');
+}
+
+function obeyAddress(ctx: TrackerContext, name: 'probe' | 'clear', ip: Ip): string | undefined {
+  const host = ctx.table.get(ip);
+  if (host === undefined) return unknownHost(ip);
+  if (name === 'clear') {
+    host.contest = undefined;
+    host.detached = undefined;
+    if (host.attachment !== undefined) ctx.otherRouters.delete(host.attachment.mac);
+    if (host.candidate !== undefined) ctx.setCandidate(host, undefined);
+    if (host.claimed) ctx.withdraw(host, 'clear');
+    else if (host.state !== 'unknown') ctx.enter(host, 'unknown', 'clear');
+    if (host.state === 'remembered' && !host.claimed) probeLastPlace(ctx, host);
+    // Nobody tells us again of a claim of another router that was there before.
+    if (ctx.table.get(ip) === undefined && ctx.fib.remote(ip) !== undefined) {
+      remoteAppeared(ctx, ip, false);
+    }
+    return undefined;
+  }
+  return probeLastPlace(ctx, host) ? undefined : unaskable(ip, host.interface);
+}
+
+/** Asks the host where it is held, or where it was last. */
+function probeLastPlace(ctx: TrackerContext, host: Host): boolean {
+  const link = host.interface === undefined ? undefined : ctx.topology.linkNamed(host.interface);
+  if (host.attachment === undefined || link === undefined || !ctx.topology.isListening(link.index))
+    return false;
+  if (host.held) {
+    probeNow(ctx, host);
+  } else if (host.candidate === undefined) {
+    consider(ctx, host, { iface: link.index, mac: host.attachment.mac }, 'command');
+  }
+  ctx.touch(host);
+  return true;
+}
+
+type Signal = Exclude<Command, { name: 'probe' | 'clear' }>;
+
+/** Checks all addresses before it changes anything: a signal is carried out whole or not at all. */
+function obeySignal(ctx: TrackerContext, signal: Signal): string | undefined {
+  if (signal.mac !== undefined && (signal.mac === 0 || isGroupMac(signal.mac))) return hostless(signal.mac);
+  const ips = signal.ips.length > 0 ? signal.ips : addressesOf(ctx, signal.mac);
+  if (ips.length === 0) return noAddresses(signal.mac);
+  if (signal.name === 'detach') {
+    for (const ip of ips) detach(ctx, ip, signal.interface, signal.mac);
+    return undefined;
+  }
+  const link = ctx.topology.linkNamed(signal.interface);
+  const unfit = unfitInterface(ctx, signal.interface, signal.name === 'attach');
+  if (link === undefined || unfit !== undefined) return unfit;
+  const places = new Map<Ip, Attachment>();
+  for (const ip of ips) {
+    const mac = signal.mac ?? ctx.table.get(ip)?.attachment?.mac;
+    if (mac === undefined) return unknownMac(ip);
+    if (ctx.topology.isOwnMac(mac)) return ownMac(mac);
+    const reason = unusableReason(ctx, ip, mac);
+    if (reason !== undefined) return unusableAddress(ip, reason);
+    if (!hasRoom(ctx, ctx.table.get(ip), link.index)) return noRoom(ctx, link.index);
+    places.set(ip, { iface: link.index, mac });
+  }
+  const unknown = ips.filter((ip) => ctx.table.get(ip) === undefined);
+  if (ctx.table.size + unknown.length > ctx.policy.limits.hosts) return tableFull(ctx);
+  for (const [ip, place] of places) {
+    if (signal.name === 'prepare') prepare(ctx, ip, place, signal.interface);
+    else attach(ctx, ip, place);
+  }
+  return undefined;
+}
+
+function addressesOf(ctx: TrackerContext, mac: Mac | undefined): Ip[] {
+  return mac === undefined ? [] : [...ctx.table.withMac(mac)].map((host) => host.ip);
+}
+
+function prepare(ctx: TrackerContext, ip: Ip, place: Attachment, name: string): void {
+  const host = ctx.table.get(ip) ?? ctx.create(ip);
+  if (host.held && host.isAt(place.iface, place.mac)) return;
+  host.prepared = place;
+  // Known by its MAC, so that RARP finds it; an address held elsewhere keeps its place until the guest speaks here.
+  if (host.state === 'unknown' || host.state === 'remembered') {
+    ctx.table.place(host, place, name);
+    ctx.enter(host, 'remembered', 'command');
+  } else ctx.touch(host);
+}
+
+function attach(ctx: TrackerContext, ip: Ip, place: Attachment): void {
+  const host = ctx.table.get(ip) ?? ctx.create(ip);
+  host.detached = undefined;
+  host.contest = undefined;
+  host.graceUntil = ctx.now + (ctx.topology.rule(place.iface)?.holdMs ?? 0);
+  if (host.held && host.isAt(place.iface, place.mac)) return ctx.touch(host);
+  arrive(ctx, host, place, 'attach', ask(ctx, host, 'prove', place));
+}
+
+function detach(ctx: TrackerContext, ip: Ip, name: string, mac: Mac | undefined): void {
+  const host = ctx.table.get(ip);
+  if (host?.attachment === undefined || host.interface !== name) return;
+  if (mac !== undefined && host.attachment.mac !== mac) return;
+  const { iface } = host.attachment;
+  if (host.candidate !== undefined) ctx.abandonCandidate(host, 'detach');
+  host.graceUntil = undefined;
+  if (host.held) ctx.withdraw(host, 'detach');
+  host.detached = { iface, mac: host.attachment.mac, until: ctx.now + DETACHED_MS };
+  // Another router may have claimed it already; then its home LAN is told at once.
+  if (host.state === 'remembered' && ctx.fib.remote(ip) !== undefined) remoteAppeared(ctx, ip, false);
+  ctx.touch(host);
+}
+
+/** The second after `detach` is over. */
+export function detachOver(ctx: TrackerContext, host: Host): void {
+  host.detached = undefined;
+  if (host.state === 'remembered') probeLastPlace(ctx, host);
+  ctx.touch(host);
+}
+
+/** A claim of an earlier run, found in the kernel: kept as settled, and asked as soon as capture hears the answer. */
+export function adopt(ctx: TrackerContext, ip: Ip, iface: IfIndex, mac: Mac | undefined): void {
+  // Whatever is not taken over here is nobody's, and the kernel room's reconciliation deletes it.
+  if (mac === undefined || unusableReason(ctx, ip, mac) !== undefined || !ctx.topology.isUsable(iface))
+    return;
+  const host = ctx.table.get(ip) ?? ctx.create(ip);
+  ctx.enter(host, 'settled', 'adopted', { iface, mac });
+  host.lastHeard = ctx.now;
+  host.role = 'incumbent';
+  ctx.scheduleKeepalive(host);
+  if (ctx.topology.isListening(iface)) {
+    // Capture was faster than the reading of our routes; spread, or 100,000 would speak at once.
+    const soonMs = Math.min(ctx.keepaliveMs(host), ctx.table.size / 10);
+    host.keepaliveAt = ctx.now + soonMs;
+  }
+  host.returning = ctx.topology.rule(iface)?.learn === 'foreign' && ctx.topology.isHome(iface, host.ip);
+  ctx.touch(host);
+}
+
+/** Hosts of an earlier run; they are asked when their interface is heard. */
+export function remember(ctx: TrackerContext, memories: readonly SavedHost[]): void {
+  for (const { ip, mac, interface: name } of memories) {
+    if (ctx.table.get(ip) !== undefined || ctx.table.size >= ctx.policy.limits.hosts) continue;
+    const link = ctx.topology.linkNamed(name);
+    const host = ctx.create(ip);
+    ctx.table.place(host, { iface: link?.index ?? 0, mac }, name);
+    ctx.enter(host, 'remembered', 'remembered');
+    if (link !== undefined && ctx.topology.isListening(link.index)) {
+      host.wake = { left: [0, 1000, 3000], start: ctx.now };
+      ctx.touch(host);
+    }
+  }
+}

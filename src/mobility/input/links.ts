@@ -1,0 +1,171 @@
+import { probeNow } from '../probe.js';
+import type { Mac } from '../../wire/addresses.js';
+import { GHOST_WINDOW_MS, type TrackerContext } from '../context.js';
+import { unusableReason } from './classify.js';
+import type { Cause, IfIndex, Link } from '../events.js';
+import { considerUnlessBarred } from '../host/arrival.js';
+import type { Host } from '../host/host.js';
+
+/** A host that is remembered here is asked when its link returns, and again: a guest needs a moment to boot. */
+const WAKE_MS = [0, 1000, 3000];
+
+export function hearLink(ctx: TrackerContext, link: Link): void {
+  const { topology } = ctx;
+  const old = topology.link(link.index);
+  const wasUsable = topology.isUsable(link.index);
+  const wasListening = topology.isListening(link.index);
+  topology.setLink(link);
+  const renamed = old !== undefined && old.name !== link.name;
+  if (wasUsable && (!topology.isUsable(link.index) || renamed)) {
+    loseInterface(ctx, link.index, 'link-down', !link.up);
+  }
+  if (!wasListening && topology.isListening(link.index)) wakeInterface(ctx, link);
+  else if (old !== undefined && old.mac !== link.mac) askSoon(ctx, link);
+  if (old?.master !== undefined) hearPort(ctx, link.index, old.master, link);
+  if (old === undefined || old.addresses !== link.addresses) reviewHosts(ctx);
+}
+
+export function hearLinkGone(ctx: TrackerContext, iface: IfIndex): void {
+  const old = ctx.topology.link(iface);
+  if (ctx.topology.rule(iface) !== undefined) loseInterface(ctx, iface, 'link-gone', true);
+  ctx.topology.removeLink(iface);
+  ctx.ports.delete(iface);
+  ctx.neighbours.delete(iface);
+  if (old?.master !== undefined) hearPort(ctx, iface, old.master, undefined);
+  if (old !== undefined && old.addresses.length > 0) reviewHosts(ctx);
+}
+
+export function hearCapture(ctx: TrackerContext, iface: IfIndex, open: boolean): void {
+  const wasListening = ctx.topology.isListening(iface);
+  ctx.topology.setCapturing(iface, open);
+  const link = ctx.topology.link(iface);
+  if (link !== undefined && !wasListening && ctx.topology.isListening(iface)) wakeInterface(ctx, link);
+}
+
+/** Where a bridge has a MAC; a forgotten one is kept for the day its port goes, and its hosts are asked soon. */
+export function hearFdb(ctx: TrackerContext, bridge: IfIndex, mac: Mac, port: IfIndex | undefined): void {
+  let ports = ctx.ports.get(bridge);
+  if (port !== undefined) {
+    if (ports === undefined) {
+      ports = new Map();
+      ctx.ports.set(bridge, ports);
+    }
+    ports.set(mac, port);
+    return;
+  }
+  for (const host of ctx.table.withMac(mac)) {
+    if (host.claimed && host.attachment?.iface === bridge) probeNow(ctx, host);
+  }
+}
+
+/** All that we held on an interface is gone with it. `routesDeleted`: the kernel took the routes itself. */
+function loseInterface(ctx: TrackerContext, iface: IfIndex, cause: Cause, routesDeleted: boolean): void {
+  ctx.waiting.clear(iface);
+  for (const host of [...ctx.table.on(iface)]) {
+    if (host.candidate?.attachment.iface === iface) ctx.abandonCandidate(host, cause);
+    if (!host.held) continue;
+    const remote = ctx.fib.remote(host.ip);
+    const tooSoon = remote !== undefined && ctx.now - remote.since < GHOST_WINDOW_MS;
+    if (routesDeleted && host.claimed && tooSoon) {
+      ctx.enter(host, 'remembered', cause);
+      host.ghost = 'waiting';
+    } else ctx.withdraw(host, cause);
+  }
+}
+
+/** Our MAC changed: their entry for the gateway is stale until a question of ours repairs it (RFC 826). */
+function askSoon(ctx: TrackerContext, link: Link): void {
+  const keepaliveMs = ctx.topology.rule(link.index)?.keepaliveMs ?? 0;
+  let order = 0;
+  for (const host of ctx.table.on(link.index)) {
+    if (host.claimed && host.attachment?.iface === link.index) hasten(ctx, host, keepaliveMs, order++);
+  }
+}
+
+/** Asked soon, spread so that 100,000 do not speak at once. */
+function hasten(ctx: TrackerContext, host: Host, keepaliveMs: number, order: number): void {
+  host.keepaliveAt = Math.min(host.keepaliveAt, ctx.now + Math.min(keepaliveMs, order / 10));
+  host.keepaliveSetAt = ctx.now;
+  ctx.touch(host);
+}
+
+function wakeInterface(ctx: TrackerContext, link: Link): void {
+  const hosts = [...ctx.table.onNamed(link.name)];
+  const keepaliveMs = ctx.topology.rule(link.index)?.keepaliveMs ?? 0;
+  let order = 0;
+  for (const host of hosts) {
+    if (host.state === 'remembered') {
+      host.wake = { left: [...WAKE_MS], start: ctx.now };
+      ctx.touch(host);
+    } else if (host.claimed && host.lastHeard < ctx.now) {
+      // Adopted, or unheard while capture was closed.
+      hasten(ctx, host, keepaliveMs, order++);
+    }
+  }
+}
+
+/** The next probe of a host that is remembered on an interface that came back. */
+export function wakeHost(ctx: TrackerContext, host: Host): void {
+  const wake = host.wake;
+  const link = host.interface === undefined ? undefined : ctx.topology.linkNamed(host.interface);
+  if (wake === undefined || link === undefined || host.attachment === undefined) {
+    host.wake = undefined;
+    return ctx.touch(host);
+  }
+  wake.left.shift();
+  if (wake.left.length === 0) host.wake = undefined;
+  if (host.candidate === undefined && ctx.topology.isListening(link.index)) {
+    considerUnlessBarred(ctx, host, { iface: link.index, mac: host.attachment.mac }, 'link-up');
+  }
+  ctx.touch(host);
+}
+
+/** A port of a bridge changed: hosts behind it are gone when it is down or no port of that bridge any more. */
+function hearPort(ctx: TrackerContext, port: IfIndex, bridge: IfIndex, now: Link | undefined): void {
+  if (now?.up && now.carrier && now.master === bridge) return;
+  const ports = ctx.ports.get(bridge);
+  if (ports === undefined) return;
+  for (const [mac, at] of ports) {
+    if (at !== port) continue;
+    ports.delete(mac);
+    for (const host of [...ctx.table.withMac(mac)]) {
+      if (host.held && host.attachment?.iface === bridge) ctx.withdraw(host, 'port-down');
+    }
+  }
+}
+
+/** Addresses or policy changed: what may no longer be held is withdrawn, and home is looked at anew. */
+export function reviewHosts(ctx: TrackerContext): void {
+  const { topology } = ctx;
+  for (const host of [...ctx.table.all()]) {
+    if (host.attachment === undefined) continue;
+    if (!host.held) {
+      readmit(ctx, host);
+      continue;
+    }
+    const rule = topology.rule(host.attachment.iface);
+    if (rule === undefined || unusableReason(ctx, host.ip, host.attachment.mac) !== undefined) {
+      ctx.withdraw(host, 'not-allowed');
+      continue;
+    }
+    const atHome = rule.learn === 'foreign' && topology.isHome(host.attachment.iface, host.ip);
+    if (host.state === 'home' && !atHome) {
+      ctx.enter(host, 'fresh', 'not-allowed', host.attachment);
+      ctx.scheduleKeepalive(host);
+    } else if (host.claimed && atHome !== host.returning) {
+      host.returning = atHome;
+      if (host.state === 'settled') host.ageAt = ctx.now + ctx.policy.timers.settleMs;
+    }
+    ctx.touch(host);
+  }
+}
+
+/** It was withdrawn because it was not allowed, and is allowed again: it never went, so it is asked. */
+function readmit(ctx: TrackerContext, host: Host): void {
+  if (host.state !== 'remembered' || host.cause !== 'not-allowed' || host.wake !== undefined) return;
+  const { attachment } = host;
+  if (attachment === undefined || !ctx.topology.isListening(attachment.iface)) return;
+  if (unusableReason(ctx, host.ip, attachment.mac) !== undefined) return;
+  host.wake = { left: [...WAKE_MS], start: ctx.now };
+  ctx.touch(host);
+}

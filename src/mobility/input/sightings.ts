@@ -1,0 +1,172 @@
+import { verdictMs } from '../probe.js';
+import type { Ip, Mac } from '../../wire/addresses.js';
+import type { ArpFrame } from '../../wire/arp.js';
+import { admit, admitWaiting } from '../admission/admission.js';
+import { answer } from '../arp/responder.js';
+import { cancelAnnouncement, consider, considerUnlessBarred } from '../host/arrival.js';
+import type { TrackerContext } from '../context.js';
+import { type Drop, classify, unusableReason } from './classify.js';
+import { suppressionReason } from '../host/contest.js';
+import type { DropReason, EvidenceKind, IfIndex, Attachment } from '../events.js';
+import type { Host } from '../host/host.js';
+import { hearControlAnswer, hearInquiryAnswer, openInquiry } from './rarp-lookup.js';
+import { closeCheck, hearAnswer, openQuestion } from '../host/answers.js';
+import type { Sighting } from '../admission/queue.js';
+
+/** PROBE_WAIT + PROBE_NUM x PROBE_MAX + ANNOUNCE_WAIT, at the most (RFC 5227 section 1.1). */
+const PROBING_MS = 1000 + 3 * 2000 + 2000;
+/** A host heard on its home LAN is proven there within this, or not. */
+const HEARD_MS = 1000;
+/** The word of a host is as good as new for this long. */
+const BELIEVED_MS = 500;
+
+/** A captured frame: evidence, a question to us, or a drop with its reason. */
+export function hearFrame(ctx: TrackerContext, iface: IfIndex, bytes: Uint8Array): void {
+  const seen = classify(ctx, iface, bytes);
+  switch (seen.kind) {
+    case 'drop':
+      return hearUnusable(ctx, iface, seen);
+    case 'rarp':
+      return hearRarp(ctx, iface, seen.mac);
+    case 'probe':
+      return hearProbe(ctx, iface, seen.ip, seen.mac);
+    default:
+      hearSighting(ctx, iface, seen.ip, seen.mac, seen.kind, seen.frame);
+      answer(ctx, iface, seen.frame);
+  }
+}
+
+function hearUnusable(ctx: TrackerContext, iface: IfIndex, seen: Drop): void {
+  ctx.drop(seen.reason, iface, seen.ip, seen.mac);
+  if (seen.ip !== undefined && seen.mac !== undefined) hearControlAnswer(ctx, iface, seen.ip, seen.mac);
+  if (seen.reason !== 'sender-ip-gateway' || seen.ip === undefined || seen.mac === undefined) return;
+  // One forged frame must not silence a host that has proven itself.
+  const { mac } = seen;
+  const proven = [...ctx.table.withMac(mac)].some((host) => host.held);
+  if (!proven && ctx.otherRouters.size < 1000) ctx.otherRouters.set(mac, seen.ip);
+  ctx.alarm('other-router', 'another machine uses a configured gateway address', {
+    ip: seen.ip,
+    place: { iface, mac: seen.mac },
+  });
+}
+
+/** RFC 5227 probe: never learned, never answered; the place is asked a moment later. */
+function hearProbe(ctx: TrackerContext, iface: IfIndex, ip: Ip, mac: Mac): void {
+  ctx.note('probe', iface, mac, ip);
+  let host = ctx.table.get(ip);
+  if (host !== undefined) {
+    cancelAnnouncement(host, iface);
+    if ((host.held && host.isAt(iface, mac)) || host.hint !== undefined) return ctx.touch(host);
+  } else {
+    if (admit(ctx, iface, ip, mac, 'probe') !== 'now') return;
+    host = ctx.create(ip);
+  }
+  if (ctx.topology.isHome(iface, ip)) host.hushUntil = ctx.now + PROBING_MS;
+  host.hint = { place: { iface, mac }, at: ctx.now + ctx.policy.timers.acdProbeWaitMs };
+  ctx.touch(host);
+}
+
+/** RARP (RFC 903) names a MAC and no address: its last known addresses are asked there, or the MAC is asked. */
+function hearRarp(ctx: TrackerContext, iface: IfIndex, mac: Mac): void {
+  ctx.note('rarp', iface, mac, undefined);
+  const known = [...ctx.table.withMac(mac)];
+  for (const host of known) {
+    if (host.held && host.isAt(iface, mac)) refresh(ctx, host);
+    else if (host.detached?.iface === iface) ctx.drop('detached', iface, host.ip, mac);
+    else if (host.candidate?.attachment.iface !== iface)
+      considerUnlessBarred(ctx, host, { iface, mac }, 'rarp');
+  }
+  if (known.length === 0) openInquiry(ctx, iface, mac);
+}
+
+function hearSighting(
+  ctx: TrackerContext,
+  iface: IfIndex,
+  ip: Ip,
+  mac: Mac,
+  kind: 'request' | 'reply' | 'gratuitous',
+  frame: ArpFrame,
+): void {
+  const host = ctx.table.get(ip);
+  if (kind === 'reply') {
+    const question = host && openQuestion(host, iface, mac, frame.targetIp);
+    if (host !== undefined && question !== undefined) return hearAnswer(ctx, host, question, { iface, mac });
+    if (hearInquiryAnswer(ctx, iface, ip, mac)) return;
+  }
+  if (host !== undefined) {
+    if (host.held && host.isAt(iface, mac)) return refresh(ctx, host);
+    if (!isNews(ctx, host, { iface, mac })) return;
+  }
+  if (admit(ctx, iface, ip, mac, kind) === 'now') learn(ctx, host, { iface, mac }, ip, kind);
+}
+
+/** A known host was heard at a place where we do not hold it. Returns whether that is to be looked into. */
+function isNews(ctx: TrackerContext, host: Host, { iface, mac }: Attachment): boolean {
+  const { candidate, detached } = host;
+  if (detached?.iface === iface && detached.mac === mac) {
+    ctx.drop('detached', iface, host.ip, mac);
+    return false;
+  }
+  cancelAnnouncement(host, iface);
+  if (ctx.topology.isHome(iface, host.ip)) host.hushUntil = Math.max(host.hushUntil ?? 0, ctx.now + HEARD_MS);
+  if (candidate?.attachment.iface === iface && candidate.attachment.mac === mac) return false;
+  const reason = suppressionReason(ctx, host, { iface, mac });
+  if (reason !== undefined) ctx.drop(reason, iface, host.ip, mac);
+  return reason === undefined && !mustWait(ctx, host, { iface, mac });
+}
+
+function learn(
+  ctx: TrackerContext,
+  known: Host | undefined,
+  place: Attachment,
+  ip: Ip,
+  kind: EvidenceKind,
+): void {
+  ctx.note(kind, place.iface, place.mac, ip);
+  consider(ctx, known ?? ctx.create(ip), place, 'sighting');
+}
+
+/** Newcomers for whose word there was no time: it is taken up now, unless something newer is known. */
+export function hearWaiting(ctx: TrackerContext): void {
+  for (const sighting of admitWaiting(ctx)) {
+    const { iface, ip, mac, evidence } = sighting;
+    const host = ctx.table.get(ip);
+    const reason = whyTooLate(ctx, sighting);
+    if (reason !== undefined) ctx.drop(reason, iface, ip, mac);
+    else if (host === undefined) learn(ctx, undefined, { iface, mac }, ip, evidence);
+    else if (!(host.since > sighting.at || (host.held && host.lastHeard >= sighting.at)))
+      if (isNews(ctx, host, { iface, mac })) learn(ctx, host, { iface, mac }, ip, evidence);
+  }
+}
+
+/** Why a word that waited counts no more. Where words are believed without an answer, an old one is none. */
+function whyTooLate(ctx: TrackerContext, { iface, ip, mac, at }: Sighting): DropReason | undefined {
+  const believed = ctx.topology.rule(iface)?.prove !== 'before';
+  if (believed && ctx.now - at > BELIEVED_MS) return 'newcomer-budget';
+  return ctx.otherRouters.has(mac) ? 'other-router' : unusableReason(ctx, ip, mac);
+}
+
+/**
+ * While one place is being asked, another one waits for its turn: or two living hosts with one address, each answer
+ * being a sighting of its own, would have us ask them in turn as fast as they answer.
+ */
+function mustWait(ctx: TrackerContext, host: Host, place: Attachment): boolean {
+  const open = host.openProof;
+  const at = (open?.sent ? open.firstSentAt : ctx.now) + verdictMs(host);
+  if (open === undefined || ctx.now >= at) return false;
+  if (host.hint === undefined) {
+    ctx.note('probe', place.iface, place.mac, host.ip);
+    host.hint = { place, at };
+    ctx.touch(host);
+  }
+  return true;
+}
+
+/** A frame of a host where we believe it to be. */
+function refresh(ctx: TrackerContext, host: Host): void {
+  const quietMs = ctx.now - host.lastHeard;
+  host.lastHeard = ctx.now;
+  ctx.absorb(host, quietMs);
+  const purpose = host.check?.purpose;
+  if (purpose === 'keepalive' || purpose === 'displaced') closeCheck(ctx, host);
+}

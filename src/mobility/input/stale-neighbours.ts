@@ -1,0 +1,58 @@
+import { probeNow, sendRequest } from '../probe.js';
+import { type Ip, MAC_BROADCAST, type Mac, isGroupMac } from '../../wire/addresses.js';
+import { decodeIpv4 } from '../../wire/ipv4.js';
+import { admitNewcomer } from '../admission/admission.js';
+import { answersFor } from '../arp/responder.js';
+import { considerUnlessBarred } from '../host/arrival.js';
+import type { TrackerContext } from '../context.js';
+import { unusableReason } from './classify.js';
+import type { IfIndex } from '../events.js';
+import type { Host } from '../host/host.js';
+
+/**
+ * A packet of a visitor to a MAC that is not ours: it still believes in a neighbour of the LAN that it left, and a
+ * live-migrated guest, whose carrier never dropped, may do so for half a minute. It is told once that the destination
+ * is at our MAC, by a unicast ARP request in the destination's name: RFC 826 lets the request overwrite its entry.
+ *
+ * A host that has come home is in the same trouble: it believes that its neighbours are where the router of its last
+ * LAN was. They are not at our MAC, but on its own LAN. So the neighbour is asked where it is, and the host is told
+ * what it answered: a request that is from us on the wire, with the neighbour's own pair in it. Nothing is said that
+ * the neighbour has not just said itself, nobody hears it but the host, and what it thereby learns is STALE to it, to
+ * be verified on use. Its answer goes to the neighbour and tells that one in turn where the host is.
+ */
+export function hearStray(ctx: TrackerContext, iface: IfIndex, bytes: Uint8Array): void {
+  const packet = decodeIpv4(bytes);
+  if (typeof packet === 'string') return;
+  const { source, destination, sourceIp, destinationIp } = packet;
+  if (isGroupMac(destination) || ctx.topology.takesMac(iface, destination)) return;
+  const host = ctx.table.get(sourceIp);
+  if (host?.claimed !== true || host.attachment === undefined || !host.isAt(iface, source)) return;
+  if (answersFor(ctx, iface, sourceIp, destinationIp)) {
+    if (!ctx.mayRepair(sourceIp, destinationIp)) return;
+    sendRequest(ctx, host.attachment, destinationIp, sourceIp, 'repair');
+  } else if (host.returning) seek(ctx, host, destinationIp, destination);
+}
+
+/** `seeker` is at home and sends to `wrong`, which it takes for the MAC of `ip`. */
+function seek(ctx: TrackerContext, seeker: Host, ip: Ip, wrong: Mac): void {
+  const { attachment } = seeker;
+  if (attachment === undefined || ip === seeker.ip || !ctx.topology.isHome(attachment.iface, ip)) return;
+  const known = ctx.table.get(ip);
+  const here = known?.held === true && known.attachment?.iface === attachment.iface;
+  if (here && known.attachment?.mac === wrong) return;
+  if (unusableReason(ctx, ip, undefined) !== undefined || !ctx.mayRepair(seeker.ip, ip)) return;
+  if (known === undefined && !admitNewcomer(ctx, attachment.iface)) return;
+  const neighbour = known ?? ctx.create(ip);
+  neighbour.soughtBy ??= new Set();
+  neighbour.soughtBy.add(seeker.ip);
+  if (here) return probeNow(ctx, neighbour);
+  if (neighbour.candidate !== undefined) return;
+  const mac = neighbour.attachment?.iface === attachment.iface ? neighbour.attachment.mac : undefined;
+  const kernels = ctx.neighbours.get(attachment.iface)?.get(ip);
+  considerUnlessBarred(
+    ctx,
+    neighbour,
+    { iface: attachment.iface, mac: mac ?? kernels ?? MAC_BROADCAST },
+    'sought',
+  );
+}

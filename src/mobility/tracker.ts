@@ -1,0 +1,203 @@
+import type { Ip, Mac } from '../wire/addresses.js';
+import { isSomebodyNext } from './admission/admission.js';
+import { TrackerContext, GHOST_WINDOW_MS } from './context.js';
+import { adopt, obey, remember } from './input/commands.js';
+import type { Action, Event, HostState, IfIndex, Link, SavedHost } from './events.js';
+import { hearFrame, hearWaiting } from './input/sightings.js';
+import type { RemoteClaim } from './fib.js';
+import type { Host } from './host/host.js';
+import { nextInquiryDeadline } from './input/rarp-lookup.js';
+import { hearCapture, hearFdb, hearLink, hearLinkGone, reviewHosts } from './input/links.js';
+import { type InterfaceRule, type Policy, ruleFor } from './policy.js';
+import { hearRoute, remoteVanished } from './input/remote-claims.js';
+import { hearStray } from './input/stale-neighbours.js';
+import { tick } from './timers.js';
+
+/**
+ * The tracker's interface: one event in, the actions that follow from it out. Deterministic; no clock, no I/O. Between events
+ * it waits for nothing but `nextDeadline`, at which a `tick` is due.
+ */
+export class HostTracker {
+  private readonly ctx: TrackerContext;
+
+  constructor(policy: Policy) {
+    this.ctx = new TrackerContext(policy);
+  }
+
+  /** Takes in one event. `now` in ms on a monotonic clock, never less than at the call before. */
+  handle(event: Event, now: number): readonly Action[] {
+    const { ctx } = this;
+    ctx.now = now;
+    switch (event.kind) {
+      case 'frame':
+        hearFrame(ctx, event.iface, event.bytes);
+        break;
+      case 'misdirected-packet':
+        hearStray(ctx, event.iface, event.bytes);
+        break;
+      case 'tick':
+        tick(ctx);
+        break;
+      case 'route':
+        hearRoute(ctx, event.change, event.route, event.initial);
+        break;
+      case 'routes-begin':
+        ctx.fib.beginDump();
+        break;
+      case 'routes-end':
+        for (const ip of ctx.fib.endDump(now)) remoteVanished(ctx, ip);
+        break;
+      case 'link':
+        hearLink(ctx, event.link);
+        break;
+      case 'link-gone':
+        hearLinkGone(ctx, event.iface);
+        break;
+      case 'capture':
+        hearCapture(ctx, event.iface, event.open);
+        break;
+      case 'neighbour':
+        this.noteNeighbour(event.iface, event.ip, event.mac);
+        break;
+      case 'fdb':
+        hearFdb(ctx, event.bridge, event.mac, event.port);
+        break;
+      case 'adopt':
+        adopt(ctx, event.ip, event.iface, event.mac);
+        break;
+      case 'remember':
+        remember(ctx, event.memories);
+        break;
+      case 'installed':
+        this.confirm(event.ip);
+        break;
+      case 'refused':
+        this.refused(event.ip);
+        break;
+      case 'echo-reply':
+        break;
+      case 'command':
+        obey(ctx, event.token, event.command);
+        break;
+    }
+    if (!ctx.waiting.isEmpty) hearWaiting(ctx);
+    return ctx.takeActions();
+  }
+
+  /** When the next `tick` is due, ms on the same clock; undefined when nothing waits. */
+  nextDeadline(): number | undefined {
+    if (isSomebodyNext(this.ctx)) return this.ctx.now;
+    const next = Math.min(
+      this.ctx.deadlines.next() ?? Number.POSITIVE_INFINITY,
+      nextInquiryDeadline(this.ctx),
+    );
+    return next === Number.POSITIVE_INFINITY ? undefined : next;
+  }
+
+  /** Replaces the policy: what it no longer allows is withdrawn. */
+  setPolicy(policy: Policy, now: number): readonly Action[] {
+    this.ctx.now = now;
+    this.ctx.setPolicy(policy);
+    reviewHosts(this.ctx);
+    return this.ctx.takeActions();
+  }
+
+  /** Every host that has once been found somewhere, with the MAC that it had there. */
+  *acquaintances(): IterableIterator<readonly [Ip, Mac]> {
+    for (const { ip, attachment } of this.ctx.table.all())
+      if (attachment !== undefined) yield [ip, attachment.mac];
+  }
+
+  // --- views -------------------------------------------------------------------------------------------------------
+
+  get counts(): Readonly<Record<HostState, number>> {
+    return this.ctx.counts;
+  }
+
+  get otherRouters(): ReadonlyMap<Mac, Ip> {
+    return this.ctx.otherRouters;
+  }
+
+  host(ip: Ip): Readonly<Host> | undefined {
+    return this.ctx.table.get(ip);
+  }
+
+  hosts(): IterableIterator<[Ip, Readonly<Host>]> {
+    return this.ctx.table.entries();
+  }
+
+  /** The rule that an interface of this name has, or would have if it were not enslaved. */
+  ruleFor(name: string): InterfaceRule | undefined {
+    return ruleFor(this.ctx.policy, name);
+  }
+
+  /** Hosts held or remembered on an interface. */
+  countOn(iface: IfIndex): number {
+    return this.ctx.table.countOn(iface);
+  }
+
+  links(): IterableIterator<Link> {
+    return this.ctx.topology.allLinks();
+  }
+
+  link(iface: IfIndex): Link | undefined {
+    return this.ctx.topology.link(iface);
+  }
+
+  remote(ip: Ip): RemoteClaim | undefined {
+    return this.ctx.fib.remote(ip);
+  }
+
+  isMobility(iface: IfIndex): boolean {
+    return this.ctx.topology.rule(iface) !== undefined;
+  }
+
+  /** From when on all claims may be withdrawn at once under the 20 ms rule, ms on the monotonic clock. */
+  withdrawableAt(): number {
+    let at = Number.NEGATIVE_INFINITY;
+    for (const host of this.ctx.table.all()) {
+      if (host.claimed) at = Math.max(at, this.ctx.remoteAppearedAt(host) + GHOST_WINDOW_MS);
+    }
+    return at;
+  }
+
+  /** What to write down at the stop: hosts held now and hosts remembered. */
+  memories(): SavedHost[] {
+    const memories: SavedHost[] = [];
+    for (const host of this.ctx.table.all()) {
+      if (host.attachment === undefined || host.interface === undefined) continue;
+      if (host.held || host.state === 'remembered') {
+        memories.push({
+          ip: host.ip,
+          mac: host.attachment.mac,
+          interface: host.interface,
+          reason: host.cause,
+        });
+      }
+    }
+    return memories;
+  }
+
+  private noteNeighbour(iface: IfIndex, ip: Ip, mac: Mac | undefined): void {
+    const { neighbours, topology } = this.ctx;
+    if (topology.rule(iface) === undefined) return;
+    let known = neighbours.get(iface);
+    if (known === undefined) {
+      known = new Map();
+      neighbours.set(iface, known);
+    }
+    if (mac === undefined) known.delete(ip);
+    else known.set(ip, mac);
+  }
+
+  private confirm(ip: Ip): void {
+    const host = this.ctx.table.get(ip);
+    if (!this.ctx.policy.confirmEcho || host?.claimed !== true || host.interface === undefined) return;
+    this.ctx.emit({ kind: 'echo', ip, dev: host.interface });
+  }
+
+  private refused(ip: Ip): void {
+    const host = this.ctx.table.get(ip);
+    if (host?.claimed === true) this.ctx.enter(host, 'remembered', 'kernel-refused');
+  }
+}

@@ -1,0 +1,360 @@
+import { type HistoryEntry, NO_RECORD, HistoryRecords, type RecordIndex } from './history-records.js';
+import { CAUSE_MEANINGS, DROP_MEANINGS, type HistoryEvent, describe, formatRtt } from './descriptions.js';
+import {
+  type Action,
+  type AlarmKind,
+  DROP_REASONS,
+  type DropReason,
+  type HostState,
+  type IfIndex,
+} from '../mobility/events.js';
+import { type Ip, formatIp, formatMac } from '../wire/addresses.js';
+
+/**
+ * The last things that happened to each address, for `marpctl why`, the drops of each reason and the recent alarms.
+ *
+ * It keeps what the actions say and makes words of it only when asked, so that a record costs some hundred
+ * nanoseconds. Addresses that were never proven are kept apart and few: a storm of forged senders must not push out
+ * what is known of real hosts.
+ */
+export interface HistoryOptions {
+  /** Name of an interface, if it still exists. */
+  readonly nameOf: (iface: IfIndex) => string | undefined;
+  readonly recordsPerAddress?: number;
+  /** Records kept of hosts that were proven once, some 50 bytes each. */
+  readonly hostRecords?: number;
+  /** Records kept of all other addresses. */
+  readonly strangerRecords?: number;
+}
+
+export interface WhyRecord {
+  readonly agoMs: number;
+  readonly kind: HistoryEvent['kind'];
+  /** How often in a row; `agoMs` is that of the last. */
+  readonly times: number;
+  readonly text: string;
+}
+
+export interface Why {
+  readonly ip: string;
+  readonly conclusion: string;
+  readonly records: WhyRecord[];
+}
+
+export interface DropSummary {
+  readonly reason: DropReason;
+  readonly count: number;
+  readonly agoMs: number | null;
+  readonly ip: string | null;
+  readonly mac: string | null;
+  readonly interface: string | null;
+  readonly meaning: string;
+}
+
+export interface AlarmSummary {
+  readonly alarm: AlarmKind;
+  readonly agoMs: number;
+  readonly count: number;
+  readonly ip: string | null;
+  readonly mac: string | null;
+  readonly interface: string | null;
+  readonly otherMac: string | null;
+  readonly otherInterface: string | null;
+  readonly message: string;
+}
+
+type Drop = Extract<HistoryEvent, { kind: 'drop' }>;
+type Alarm = Extract<HistoryEvent, { kind: 'alarm' }>;
+type Transition = Extract<HistoryEvent, { kind: 'transition' }>;
+
+/** In one of these states a host has once been proven. */
+const PROVEN: ReadonlySet<HostState> = new Set(['home', 'fresh', 'settled', 'away']);
+const NEW_STRANGERS_PER_SECOND = 5000;
+const MAX_ALARMS = 64;
+
+export class HostHistory {
+  readonly #nameOf: (iface: IfIndex) => string | undefined;
+  readonly #hosts: Pages;
+  readonly #strangers: Pages;
+  readonly #drops = new Map<DropReason, { count: number; last: Drop }>();
+  /** Oldest first. */
+  readonly #alarms = new Map<string, { count: number; last: Alarm }>();
+  #secondStart = 0;
+  #newStrangers = 0;
+
+  constructor(options: HistoryOptions) {
+    this.#nameOf = options.nameOf;
+    const length = options.recordsPerAddress ?? 32;
+    const records = new HistoryRecords();
+    this.#hosts = new Pages(records, length, options.hostRecords ?? 150_000);
+    this.#strangers = new Pages(records, length, options.strangerRecords ?? 20_000);
+  }
+
+  /** Takes every action; those that are no news are ignored. */
+  record(action: Action): void {
+    switch (action.kind) {
+      case 'drop': {
+        const drops = this.#drops.get(action.reason);
+        if (drops === undefined) this.#drops.set(action.reason, { count: 1, last: action });
+        else {
+          drops.count++;
+          drops.last = action;
+        }
+        if (action.ip !== undefined) this.#note(action.ip, action);
+        return;
+      }
+      case 'alarm':
+        this.#raise(action);
+        if (action.ip !== undefined) this.#note(action.ip, action);
+        return;
+      case 'transition':
+        if (PROVEN.has(action.to)) this.#strangers.moveTo(this.#hosts, action.ip);
+        this.#note(action.ip, action);
+        return;
+      case 'evidence':
+        if (action.ip !== undefined) this.#note(action.ip, action);
+        return;
+      case 'answered':
+        this.#note(action.asker, action);
+        return;
+      default:
+        return;
+    }
+  }
+
+  why(ip: Ip, now: number): Why {
+    const entries = this.#hosts.get(ip) ?? this.#strangers.get(ip) ?? [];
+    const records = entries.map(({ last, times }) => ({
+      agoMs: now - last.at,
+      kind: last.kind,
+      times,
+      text: describe(last, this.#placeOf(last)),
+    }));
+    return { ip: formatIp(ip), conclusion: conclude(ip, entries), records };
+  }
+
+  /** Reasons that occurred, the most frequent first. */
+  drops(now: number): DropSummary[] {
+    const summaries: DropSummary[] = [];
+    for (const reason of DROP_REASONS) {
+      const drops = this.#drops.get(reason);
+      if (drops === undefined) continue;
+      const { count, last } = drops;
+      summaries.push({
+        reason,
+        count,
+        agoMs: now - last.at,
+        ip: last.ip === undefined ? null : formatIp(last.ip),
+        mac: last.mac === undefined ? null : formatMac(last.mac),
+        interface: this.#nameOf(last.iface) ?? null,
+        meaning: DROP_MEANINGS[reason],
+      });
+    }
+    return summaries.sort((a, b) => b.count - a.count);
+  }
+
+  /** Most recent first; the same alarm about the same parties is counted, not repeated. */
+  alarms(now: number): AlarmSummary[] {
+    return [...this.#alarms.values()].reverse().map(({ count, last }) => ({
+      alarm: last.alarm,
+      agoMs: now - last.at,
+      count,
+      ip: last.ip === undefined ? null : formatIp(last.ip),
+      mac: last.mac === undefined ? null : formatMac(last.mac),
+      interface: last.interface ?? null,
+      otherMac: last.otherMac === undefined ? null : formatMac(last.otherMac),
+      otherInterface: last.otherInterface ?? null,
+      message: last.message,
+    }));
+  }
+
+  #note(ip: Ip, action: HistoryEvent): void {
+    if (this.#hosts.append(ip, action) || this.#strangers.append(ip, action)) return;
+    if (action.kind === 'transition' && PROVEN.has(action.to)) {
+      this.#hosts.open(ip, action);
+      return;
+    }
+    if (action.at - this.#secondStart >= 1000) {
+      this.#secondStart = action.at;
+      this.#newStrangers = 0;
+    }
+    if (this.#newStrangers++ < NEW_STRANGERS_PER_SECOND) this.#strangers.open(ip, action);
+  }
+
+  #raise(alarm: Alarm): void {
+    const key = `${alarm.alarm} ${String(alarm.ip)} ${alarm.mac} ${alarm.interface} ${alarm.otherMac}`;
+    const count = (this.#alarms.get(key)?.count ?? 0) + 1;
+    this.#alarms.delete(key);
+    this.#alarms.set(key, { count, last: alarm });
+    if (this.#alarms.size <= MAX_ALARMS) return;
+    const oldest = this.#alarms.keys().next();
+    if (oldest.done !== true) this.#alarms.delete(oldest.value);
+  }
+
+  #placeOf(action: HistoryEvent): string {
+    if (action.kind !== 'drop') return '';
+    return this.#nameOf(action.iface) ?? `interface ${action.iface} (gone)`;
+  }
+}
+
+/** The records of one address, a list from the oldest to the newest. */
+interface Page {
+  oldest: RecordIndex;
+  newest: RecordIndex;
+  length: number;
+  /** When it took its place in the order in which pages go, whole ms. */
+  placedAt: number;
+}
+
+/** To put a page behind all others costs more than to write on it; the order in which they go is exact to this. */
+const ORDER_MS = 1000;
+
+/** One short list per address; the address that was silent longest goes first when all lists are too long together. */
+class Pages {
+  readonly #records: HistoryRecords;
+  readonly #pages = new Map<Ip, Page>();
+  readonly #perAddress: number;
+  readonly #total: number;
+  /** Made when it is needed: it would keep every table alive that the map outgrows meanwhile. */
+  #oldest: MapIterator<[Ip, Page]> | undefined;
+  #size = 0;
+
+  /** Pages between which one is moved share their records. */
+  constructor(records: HistoryRecords, perAddress: number, total: number) {
+    this.#records = records;
+    this.#perAddress = perAddress;
+    this.#total = total;
+  }
+
+  /** Oldest first; undefined when nothing is known of the address. */
+  get(ip: Ip): readonly HistoryEntry[] | undefined {
+    const page = this.#pages.get(ip);
+    if (page === undefined) return undefined;
+    const entries: HistoryEntry[] = [];
+    for (let slot = page.oldest; slot !== NO_RECORD; slot = this.#records.next(slot)) {
+      entries.push(this.#records.read(slot, ip));
+    }
+    return entries;
+  }
+
+  /** False when nothing is known of the address. */
+  append(ip: Ip, action: HistoryEvent): boolean {
+    const page = this.#pages.get(ip);
+    if (page === undefined) return false;
+    if (action.at - page.placedAt >= ORDER_MS) {
+      page.placedAt = Math.floor(action.at);
+      this.#pages.delete(ip);
+      this.#pages.set(ip, page);
+    }
+    if (this.#records.repeat(page.newest, action)) return true;
+    const slot = this.#records.add(action);
+    this.#records.link(page.newest, slot);
+    page.newest = slot;
+    page.length++;
+    this.#size++;
+    if (page.length > this.#perAddress) this.#tearOff(page);
+    this.#evict();
+    return true;
+  }
+
+  open(ip: Ip, action: HistoryEvent): void {
+    const slot = this.#records.add(action);
+    this.#pages.set(ip, { oldest: slot, newest: slot, length: 1, placedAt: Math.floor(action.at) });
+    this.#size++;
+    this.#evict();
+  }
+
+  moveTo(other: Pages, ip: Ip): void {
+    const page = this.#pages.get(ip);
+    if (page === undefined) return;
+    this.#pages.delete(ip);
+    this.#size -= page.length;
+    other.#pages.set(ip, page);
+    other.#size += page.length;
+  }
+
+  /** Forgets the oldest record of a page. */
+  #tearOff(page: Page): void {
+    const { oldest } = page;
+    page.oldest = this.#records.next(oldest);
+    page.length--;
+    this.#size--;
+    this.#records.release(oldest);
+  }
+
+  /** The iterator stays: a new one would have to pass the gaps of all that are gone. What it has passed is gone. */
+  #evict(): void {
+    while (this.#size > this.#total) {
+      this.#oldest ??= this.#pages.entries();
+      const oldest = this.#oldest.next();
+      if (oldest.done === true) {
+        if (this.#pages.size === 0) throw new Error('journal: records are counted that no address has');
+        this.#oldest = undefined;
+        continue;
+      }
+      const [ip, page] = oldest.value;
+      this.#pages.delete(ip);
+      while (page.length > 0) this.#tearOff(page);
+    }
+  }
+}
+
+/** The one sentence that answers "why was this host (not) learned". */
+function conclude(ip: Ip, entries: readonly HistoryEntry[]): string {
+  const actions = entries.map((entry) => entry.last);
+  const at = actions.findLastIndex((action) => action.kind === 'transition');
+  const transition = actions[at] as Transition | undefined;
+  const drop = entries.slice(at + 1).findLast((entry) => entry.last.kind === 'drop');
+  const dropped = drop === undefined ? undefined : (drop.last as Drop);
+  if (transition === undefined) {
+    if (dropped !== undefined) return `not learned: ${DROP_MEANINGS[dropped.reason]}`;
+    if (actions.length > 0) return 'heard, but nothing was decided about it yet';
+    return `never heard: no ARP of ${formatIp(ip)} reached a mobility interface, or so long ago that it is forgotten`;
+  }
+  const decision = decisionOf(transition, actions.slice(0, at));
+  if (dropped === undefined || drop === undefined) return decision;
+  const frames = drop.times === 1 ? 'a frame was' : `${drop.times} frames were`;
+  return `${decision}; after that ${frames} ignored: ${DROP_MEANINGS[dropped.reason]}`;
+}
+
+function decisionOf(transition: Transition, before: readonly HistoryEvent[]): string {
+  const place = transition.interface === undefined ? '' : ` on ${transition.interface}`;
+  const cause = CAUSE_MEANINGS[transition.cause];
+  switch (transition.to) {
+    case 'fresh':
+    case 'settled': {
+      // A settled claim only aged; what counts is how it became a claim.
+      const isClaim = (state: HostState) => state === 'fresh' || state === 'settled';
+      const origin = isClaim(transition.from)
+        ? before.findLast(
+            (action): action is Transition => action.kind === 'transition' && !isClaim(action.from),
+          )
+        : undefined;
+      return `learned: ${learnedBecause(origin ?? transition, before)}${transition.to === 'settled' ? ' (settled)' : ''}`;
+    }
+    case 'home':
+      return `at home${place}: only recorded, the route of its subnet serves it; ${learnedBecause(transition, before)}`;
+    case 'away':
+      return `away: ${cause}`;
+    case 'proving':
+      return `not learned yet: we are asking${place}, because ${cause}`;
+    case 'remembered':
+      return `gone: ${cause}`;
+    case 'unknown':
+      return `not learned: ${cause}`;
+  }
+}
+
+function learnedBecause(transition: Transition, before: readonly HistoryEvent[]): string {
+  const place = transition.interface === undefined ? '' : ` on ${transition.interface}`;
+  const answer = before.findLast(
+    (action) => action.kind === 'evidence' && action.evidence === 'answer' && action.at <= transition.at,
+  );
+  const rttMs = answer?.kind === 'evidence' ? answer.rttMs : undefined;
+  if (transition.cause !== 'proven' && transition.cause !== 'moved') {
+    return `${CAUSE_MEANINGS[transition.cause]}${place}`;
+  }
+  const after = rttMs === undefined ? '' : ` after ${formatRtt(rttMs)}`;
+  const novelty = transition.cause === 'moved' ? ', where it had not been before' : '';
+  return `answered our proof${place}${after}${novelty}`;
+}

@@ -1,0 +1,150 @@
+import { createRequire } from 'node:module';
+import { type DestinationStream, type Logger, destination, pino, stdTimeFunctions } from 'pino';
+import { describe } from './descriptions.js';
+import type { Action, DropReason, HostState, IfIndex } from '../mobility/events.js';
+import { formatIp, formatMac } from '../wire/addresses.js';
+
+export interface LogOptions {
+  readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error';
+  readonly format: 'auto' | 'json' | 'pretty';
+}
+
+/** Log lines that a reader may leave unread; beyond that they are lost, the daemon does not wait. */
+const UNREAD_BYTES = 8 << 20;
+
+/** JSON lines on stdout, or lines for people on a terminal. Another `stream` is for tests. */
+export function createLogger(options: LogOptions, stream?: DestinationStream): Logger {
+  const pretty = options.format === 'pretty' || (options.format === 'auto' && process.stdout.isTTY === true);
+  return pino(
+    {
+      level: options.level,
+      base: null,
+      timestamp: stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    stream ?? (pretty ? prettyStream() : destination({ dest: 1, sync: false, maxLength: UNREAD_BYTES })),
+  );
+}
+
+/** In this process: pino's usual way is a worker thread, 20 MB for a daemon that a person looks at. */
+function prettyStream(): DestinationStream {
+  // Loaded only here: a service that logs JSON has no use for it.
+  const prettify = createRequire(import.meta.url)('pino-pretty') as (options: object) => DestinationStream;
+  return prettify({
+    destination: 1,
+    sync: true,
+    singleLine: true,
+    colorize: process.stdout.isTTY === true && process.env.NO_COLOR === undefined,
+    translateTime: 'SYS:HH:MM:ss.l',
+    // The message says it already.
+    ignore: 'ip,from,to,cause,interface,mac,otherMac,otherInterface,target,evidence,rttMs,reasons',
+  });
+}
+
+const LINES_PER_SECOND = 200;
+const SUMMARY_INTERVAL_MS = 10_000;
+/** Coming into or out of these states is news; the rest is how it came to that. */
+const NEWS: ReadonlySet<HostState> = new Set(['home', 'fresh', 'settled', 'away']);
+
+/**
+ * The log as a view of the tracker's actions. Ignored frames are never logged one by one, and a burst of transitions
+ * only up to a budget: every 10 s one line says how many there were of each kind.
+ */
+export class ActionLog {
+  readonly #logger: Logger;
+  readonly #nameOf: (iface: IfIndex) => string | undefined;
+  readonly #drops = new Map<DropReason, number>();
+  readonly #unlogged = new Map<string, number>();
+  #timer: NodeJS.Timeout | undefined;
+  #secondStart = Number.NEGATIVE_INFINITY;
+  #lines = 0;
+
+  constructor(logger: Logger, nameOf: (iface: IfIndex) => string | undefined) {
+    this.#logger = logger;
+    this.#nameOf = nameOf;
+  }
+
+  record(action: Action): void {
+    switch (action.kind) {
+      case 'drop':
+        this.#drops.set(action.reason, (this.#drops.get(action.reason) ?? 0) + 1);
+        this.#summariseLater();
+        if (!this.#logger.isLevelEnabled('trace')) return;
+        this.#logger.trace({ reason: action.reason }, describe(action, this.#nameOf(action.iface) ?? '?'));
+        return;
+      case 'transition': {
+        const level = NEWS.has(action.from) || NEWS.has(action.to) ? 'info' : 'debug';
+        if (!this.#logger.isLevelEnabled(level)) return;
+        if (!this.#mayLog(action.at)) return this.#skip(`${action.from} -> ${action.to}`);
+        const { from, to, cause, interface: place } = action;
+        const ip = formatIp(action.ip);
+        const mac = action.mac === undefined ? undefined : formatMac(action.mac);
+        this.#logger[level](
+          { event: 'transition', ip, from, to, cause, interface: place, mac },
+          `${ip} ${describe(action, '')}`,
+        );
+        return;
+      }
+      case 'alarm': {
+        if (!this.#mayLog(action.at)) return this.#skip(`alarm ${action.alarm}`);
+        const ip = action.ip === undefined ? undefined : formatIp(action.ip);
+        const mac = action.mac === undefined ? undefined : formatMac(action.mac);
+        const otherMac = action.otherMac === undefined ? undefined : formatMac(action.otherMac);
+        const { interface: place, otherInterface, alarm } = action;
+        this.#logger.warn(
+          { event: 'alarm', alarm, ip, mac, interface: place, otherMac, otherInterface },
+          `${ip === undefined ? '' : `${ip} `}${describe(action, '')}`,
+        );
+        return;
+      }
+      case 'evidence':
+      case 'answered': {
+        if (!this.#logger.isLevelEnabled('debug')) return;
+        if (!this.#mayLog(action.at)) return this.#skip(action.kind);
+        const about = action.kind === 'evidence' ? action.ip : action.asker;
+        const ip = about === undefined ? undefined : formatIp(about);
+        this.#logger.debug(
+          { event: action.kind, ip, interface: action.interface },
+          `${ip ?? '?'} ${describe(action, '')}`,
+        );
+        return;
+      }
+      default:
+        return;
+    }
+  }
+
+  /** Says now what was not said one by one. */
+  summarise(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#say('frames were ignored', this.#drops);
+    this.#say('more events were not logged one by one', this.#unlogged);
+  }
+
+  #say(what: string, counts: Map<string, number>): void {
+    if (counts.size === 0) return;
+    const sorted = [...counts].sort((a, b) => b[1] - a[1]);
+    counts.clear();
+    const total = sorted.reduce((sum, [, count]) => sum + count, 0);
+    const listed = sorted.map(([name, count]) => `${name} ${count}`).join(', ');
+    this.#logger.info({ reasons: Object.fromEntries(sorted) }, `${total} ${what}: ${listed}`);
+  }
+
+  #mayLog(at: number): boolean {
+    if (at - this.#secondStart >= 1000) {
+      this.#secondStart = at;
+      this.#lines = 0;
+    }
+    return this.#lines++ < LINES_PER_SECOND;
+  }
+
+  #skip(what: string): void {
+    this.#unlogged.set(what, (this.#unlogged.get(what) ?? 0) + 1);
+    this.#summariseLater();
+  }
+
+  #summariseLater(): void {
+    this.#timer ??= setTimeout(() => this.summarise(), SUMMARY_INTERVAL_MS).unref();
+  }
+}

@@ -1,0 +1,280 @@
+import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+import {
+  ALARMS,
+  type Action,
+  CAUSES,
+  DROP_REASONS,
+  EVIDENCE_KINDS,
+  HOST_STATES,
+  type HostState,
+} from '../mobility/events.js';
+import { enumIndex } from './enum-index.js';
+
+/** What the rooms know and nobody has to tell: read when Prometheus asks. Counts only grow. */
+export interface Gauges {
+  readonly hosts: Readonly<Record<HostState, number>>;
+  readonly interfaces: Iterable<{
+    readonly name: string;
+    readonly frames: number;
+    readonly capturing: boolean;
+    /** Frames that found the kernel's ring full. */
+    readonly kernelDrops?: number;
+    /** Frames that the capture process dropped because the daemon did not keep up. */
+    readonly shed?: number;
+    /** Frames that the kernel refused to send. */
+    readonly sendFailed?: number;
+    /** Announcements that said nothing new and were kept back in the capture process. */
+    readonly absorbed?: number;
+    /** Newcomers of a storm that were refused in the capture process. */
+    readonly refused?: number;
+  }>;
+  readonly capture: { readonly children: number; readonly restarts: number };
+  readonly kernel: {
+    readonly pending: number;
+    readonly commands: number;
+    readonly refused: number;
+    readonly restarts: number;
+  };
+  readonly eventReaders: number;
+}
+
+const PURPOSES = ['probe', 'answer', 'announce', 'repair'] as const;
+/** From a proof on a quiet LAN to a storm, in seconds. */
+const LATENCY_BUCKETS = [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5];
+const LAG_RESOLUTION_MS = 20;
+const LAG_WINDOW_MS = 60_000;
+
+const stateCode = enumIndex(HOST_STATES);
+const causeCode = enumIndex(CAUSES);
+const reasonCode = enumIndex(DROP_REASONS);
+
+/** Counts actions in plain arrays, and makes Prometheus metrics of them only when asked. */
+export class Metrics {
+  readonly contentType: string;
+  readonly #registry = new Registry();
+  readonly #read: () => Gauges;
+  readonly #transitions = new Float64Array(HOST_STATES.length * HOST_STATES.length * CAUSES.length);
+  readonly #drops = new Float64Array(DROP_REASONS.length);
+  readonly #alarms = new Map<string, number>();
+  readonly #sent = new Map<string, number>();
+  readonly #evidence = new Map<string, number>();
+  readonly #installLatency: Histogram;
+  readonly #proofRtt: Histogram;
+  readonly #lag: IntervalHistogram;
+  #lagSince = performance.now();
+
+  constructor(read: () => Gauges) {
+    this.#read = read;
+    this.contentType = this.#registry.contentType;
+    this.#lag = monitorEventLoopDelay({ resolution: LAG_RESOLUTION_MS });
+    this.#lag.enable();
+    const registers = [this.#registry];
+    this.#installLatency = new Histogram({
+      name: 'marpd_install_latency_seconds',
+      help: 'From the frame or command that caused a claim to the kernel having it.',
+      buckets: LATENCY_BUCKETS,
+      registers,
+    });
+    this.#proofRtt = new Histogram({
+      name: 'marpd_probe_rtt_seconds',
+      help: 'Round trips of questions to hosts, as far as they are evidence.',
+      buckets: LATENCY_BUCKETS,
+      registers,
+    });
+    this.#registerCounts();
+    this.#registerGauges();
+    collectDefaultMetrics({ register: this.#registry, prefix: 'marpd_', eventLoopMonitoringPrecision: 100 });
+  }
+
+  record(action: Action): void {
+    switch (action.kind) {
+      case 'send':
+        this.#sent.set(action.purpose, (this.#sent.get(action.purpose) ?? 0) + 1);
+        return;
+      case 'transition': {
+        const from = stateCode.get(action.from) as number;
+        const to = stateCode.get(action.to) as number;
+        const at = (from * HOST_STATES.length + to) * CAUSES.length + (causeCode.get(action.cause) as number);
+        this.#transitions[at] = (this.#transitions[at] as number) + 1;
+        return;
+      }
+      case 'drop': {
+        const at = reasonCode.get(action.reason) as number;
+        this.#drops[at] = (this.#drops[at] as number) + 1;
+        return;
+      }
+      case 'evidence':
+        this.#evidence.set(action.evidence, (this.#evidence.get(action.evidence) ?? 0) + 1);
+        if (action.rttMs !== undefined) this.#proofRtt.observe(action.rttMs / 1000);
+        return;
+      case 'alarm':
+        this.#alarms.set(action.alarm, (this.#alarms.get(action.alarm) ?? 0) + 1);
+        return;
+      default:
+        return;
+    }
+  }
+
+  /** The kernel acknowledged a claim this long after its cause. */
+  installed(latencyMs: number): void {
+    this.#installLatency.observe(latencyMs / 1000);
+  }
+
+  /** The event loop's delay, 99th percentile of the last minute or so. */
+  eventLoopLagMs(): number {
+    // The timer's own period is part of what Node measures.
+    const lag = Math.max(0, this.#lag.percentile(99) / 1e6 - LAG_RESOLUTION_MS);
+    const now = performance.now();
+    if (now - this.#lagSince > LAG_WINDOW_MS) {
+      this.#lag.reset();
+      this.#lagSince = now;
+    }
+    return lag;
+  }
+
+  /** All metrics in Prometheus text format. */
+  text(): Promise<string> {
+    return this.#registry.metrics();
+  }
+
+  stop(): void {
+    this.#lag.disable();
+  }
+
+  #registerCounts(): void {
+    this.#counter('marpd_transitions_total', 'Changes of state of hosts.', ['from', 'to', 'cause'], (add) => {
+      let at = 0;
+      for (const from of HOST_STATES) {
+        for (const to of HOST_STATES) {
+          for (const cause of CAUSES) {
+            const count = this.#transitions[at++] as number;
+            if (count > 0) add({ from, to, cause }, count);
+          }
+        }
+      }
+    });
+    this.#counter('marpd_drops_total', 'Frames not acted on.', ['reason'], (add) => {
+      DROP_REASONS.forEach((reason, index) => {
+        add({ reason }, this.#drops[index] as number);
+      });
+    });
+    this.#counter('marpd_alarms_total', 'Alarms raised.', ['alarm'], (add) => {
+      for (const alarm of ALARMS) add({ alarm }, this.#alarms.get(alarm) ?? 0);
+    });
+    this.#counter('marpd_frames_sent_total', 'Frames sent by us.', ['purpose'], (add) => {
+      for (const purpose of PURPOSES) add({ purpose }, this.#sent.get(purpose) ?? 0);
+    });
+    this.#counter('marpd_evidence_total', 'Frames acted on that are no mere refresh.', ['kind'], (add) => {
+      for (const kind of EVIDENCE_KINDS) add({ kind }, this.#evidence.get(kind) ?? 0);
+    });
+    this.#counter('marpd_frames_received_total', 'Frames that reached us.', ['interface'], (add) => {
+      for (const { name, frames } of this.#read().interfaces) add({ interface: name }, frames);
+    });
+    this.#counter(
+      'marpd_announcements_suppressed_total',
+      'Announcements of known hosts that the capture process kept back.',
+      ['interface'],
+      (add) => {
+        for (const { name, absorbed = 0 } of this.#read().interfaces) add({ interface: name }, absorbed);
+      },
+    );
+    this.#counter(
+      'marpd_frames_lost_total',
+      'Frames that never reached us.',
+      ['interface', 'where'],
+      (add) => {
+        for (const { name, kernelDrops = 0, shed = 0, refused = 0 } of this.#read().interfaces) {
+          add({ interface: name, where: 'ring' }, kernelDrops);
+          add({ interface: name, where: 'capture' }, shed);
+          add({ interface: name, where: 'storm' }, refused);
+        }
+      },
+    );
+    this.#counter(
+      'marpd_send_failures_total',
+      'Frames that the kernel refused to send.',
+      ['interface'],
+      (add) => {
+        for (const { name, sendFailed = 0 } of this.#read().interfaces) add({ interface: name }, sendFailed);
+      },
+    );
+    this.#counter(
+      'marpd_capture_restarts_total',
+      'Capture processes that died and were replaced.',
+      [],
+      (add) => {
+        add({}, this.#read().capture.restarts);
+      },
+    );
+    this.#counter('marpd_kernel_commands_total', 'Commands given to ip.', [], (add) => {
+      add({}, this.#read().kernel.commands);
+    });
+    this.#counter('marpd_kernel_refusals_total', 'Commands that the kernel refused.', [], (add) => {
+      add({}, this.#read().kernel.refused);
+    });
+    this.#counter('marpd_kernel_restarts_total', 'ip processes that died and were replaced.', [], (add) => {
+      add({}, this.#read().kernel.restarts);
+    });
+  }
+
+  #registerGauges(): void {
+    this.#gauge('marpd_hosts', 'Hosts by state.', ['state'], (set) => {
+      const { hosts } = this.#read();
+      for (const state of HOST_STATES) set({ state }, hosts[state]);
+    });
+    this.#gauge('marpd_interface_capturing', '1 while an interface is captured.', ['interface'], (set) => {
+      for (const { name, capturing } of this.#read().interfaces) set({ interface: name }, capturing ? 1 : 0);
+    });
+    this.#gauge('marpd_capture_children', 'Capture processes.', [], (set) => {
+      set({}, this.#read().capture.children);
+    });
+    this.#gauge(
+      'marpd_kernel_commands_pending',
+      'Commands that the kernel has not acknowledged yet.',
+      [],
+      (set) => {
+        set({}, this.#read().kernel.pending);
+      },
+    );
+    this.#gauge('marpd_event_subscribers', 'Open streams of /v1/events.', [], (set) => {
+      set({}, this.#read().eventReaders);
+    });
+  }
+
+  #counter<L extends string>(
+    name: string,
+    help: string,
+    labelNames: L[],
+    collect: (add: (labels: Partial<Record<L, string>>, count: number) => void) => void,
+  ): void {
+    new Counter({
+      name,
+      help,
+      labelNames,
+      registers: [this.#registry],
+      collect() {
+        this.reset();
+        collect((labels, count) => this.inc(labels, count));
+      },
+    });
+  }
+
+  #gauge<L extends string>(
+    name: string,
+    help: string,
+    labelNames: L[],
+    collect: (set: (labels: Partial<Record<L, string>>, value: number) => void) => void,
+  ): void {
+    new Gauge({
+      name,
+      help,
+      labelNames,
+      registers: [this.#registry],
+      collect() {
+        this.reset();
+        collect((labels, value) => this.set(labels, value));
+      },
+    });
+  }
+}

@@ -1,0 +1,75 @@
+import type { Logger } from 'pino';
+import { HostHistory } from './history.js';
+import { ActionLog } from './log.js';
+import { type Gauges, Metrics } from './metrics.js';
+import type { Action, ClaimAge, IfIndex } from '../mobility/events.js';
+import type { Ip } from '../wire/addresses.js';
+
+/** Claims whose cause is known and whose installation is not; a bound, not an expectation. */
+const MAX_STORIES = 200_000;
+
+/** Somebody who wants to see everything as it happens. */
+export interface Observer {
+  saw(action: Action): void;
+  /** `latencyMs` from the first evidence of a fresh claim to the kernel's acknowledgement. */
+  sawInstalled(ip: Ip, age: ClaimAge, dev: string, latencyMs: number | undefined, now: number): void;
+}
+
+/** Everybody who looks on: the log, the metrics, the journal of `why`, the watchers behind the side door. */
+export class Observers {
+  readonly journal: HostHistory;
+  readonly metrics: Metrics;
+  private readonly log: ActionLog;
+  private readonly watchers = new Set<Observer>();
+  /** When the first evidence came that a claim was made of. */
+  private readonly stories = new Map<Ip, number>();
+
+  constructor(logger: Logger, nameOf: (iface: IfIndex) => string | undefined, gauges: () => Gauges) {
+    this.journal = new HostHistory({ nameOf });
+    this.metrics = new Metrics(gauges);
+    this.log = new ActionLog(logger, nameOf);
+  }
+
+  record(action: Action): void {
+    this.journal.record(action);
+    this.metrics.record(action);
+    this.log.record(action);
+    this.followStory(action);
+    for (const watcher of this.watchers) watcher.saw(action);
+  }
+
+  /** The kernel acknowledged a claim. */
+  installed(ip: Ip, age: ClaimAge, dev: string, now: number): void {
+    const since = this.stories.get(ip);
+    const latencyMs = since === undefined || age !== 'fresh' ? undefined : now - since;
+    if (latencyMs !== undefined) {
+      this.stories.delete(ip);
+      this.metrics.installed(latencyMs);
+    }
+    for (const watcher of this.watchers) watcher.sawInstalled(ip, age, dev, latencyMs, now);
+  }
+
+  /** Until the returned function is called. */
+  subscribe(watcher: Observer): () => void {
+    this.watchers.add(watcher);
+    return () => this.watchers.delete(watcher);
+  }
+
+  stop(): void {
+    this.log.summarise();
+    this.metrics.stop();
+  }
+
+  /** A story begins with evidence that is not the answer to our own question, and ends with a claim or nothing. */
+  private followStory(action: Action): void {
+    if (action.kind === 'evidence') {
+      if (action.ip === undefined || action.evidence === 'answer' || this.stories.has(action.ip)) return;
+      if (this.stories.size < MAX_STORIES) this.stories.set(action.ip, action.at);
+    } else if (action.kind === 'transition') {
+      const { to } = action;
+      if (to === 'home' || to === 'unknown' || to === 'remembered' || to === 'away')
+        this.stories.delete(action.ip);
+      else if (to === 'fresh' && !this.stories.has(action.ip)) this.stories.set(action.ip, action.at);
+    }
+  }
+}

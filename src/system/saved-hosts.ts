@@ -1,0 +1,80 @@
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import * as z from 'zod';
+import type { SavedHost } from '../mobility/events.js';
+import { formatIp, formatMac, parseIp, parseMac } from '../wire/addresses.js';
+
+/** `hosts.json` in the state directory: who was here when the daemon stopped, to be asked when it starts again. */
+
+const file = z.object({
+  version: z.literal(1),
+  /** ISO 8601, for people. */
+  writtenAt: z.string(),
+  hosts: z.array(z.unknown()),
+});
+
+const entry = z.object({ ip: z.string(), mac: z.string(), interface: z.string(), reason: z.string() });
+
+const NAME = 'hosts.json';
+
+/** Writes atomically: a reader, or a crash, sees the old file or the new one. @throws when the directory refuses */
+export function writeSavedHosts(directory: string, memories: readonly SavedHost[], writtenAt: Date): void {
+  mkdirSync(directory, { recursive: true });
+  const hosts = memories.map((memory) => ({
+    ...memory,
+    ip: formatIp(memory.ip),
+    mac: formatMac(memory.mac),
+  }));
+  const path = join(directory, NAME);
+  writeFileSync(
+    `${path}.new`,
+    `${JSON.stringify({ version: 1, writtenAt: writtenAt.toISOString(), hosts })}\n`,
+  );
+  renameSync(`${path}.new`, path);
+}
+
+/**
+ * Reads what an earlier run wrote. A missing file is an empty memory, a bad one is too and `warn` says why. A bad entry
+ * costs only itself.
+ */
+export function readSavedHosts(directory: string, warn: (message: string) => void): SavedHost[] {
+  const path = join(directory, NAME);
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') warn(`${path} cannot be read: ${String(error)}`);
+    return [];
+  }
+  let hosts: readonly unknown[];
+  try {
+    hosts = file.parse(JSON.parse(text)).hosts;
+  } catch (error) {
+    warn(
+      `${path} is not a memory of ours and is ignored: ${error instanceof Error ? error.message : String(error)}`,
+    );
+    return [];
+  }
+  const memories: SavedHost[] = [];
+  let firstBad: number | undefined;
+  for (const [index, host] of hosts.entries()) {
+    const memory = readEntry(host);
+    if (memory !== undefined) memories.push(memory);
+    else firstBad ??= index;
+  }
+  if (firstBad !== undefined) {
+    const bad = hosts.length - memories.length;
+    warn(
+      `${path}: ${bad} of ${hosts.length} hosts cannot be read and are forgotten, first hosts[${firstBad}]`,
+    );
+  }
+  return memories;
+}
+
+function readEntry(value: unknown): SavedHost | undefined {
+  const { success, data } = entry.safeParse(value);
+  if (!success) return undefined;
+  const ip = parseIp(data.ip);
+  const mac = parseMac(data.mac);
+  return ip === undefined || mac === undefined ? undefined : { ...data, ip, mac };
+}

@@ -1,4 +1,0 @@
-/** The place of each word in a closed list, for whoever counts or keeps many of them: numbers are smaller. */
-export function wordCodes<W extends string>(list: readonly W[]): ReadonlyMap<W, number> {
-  return new Map(list.map((word, index) => [word, index]));
-}
