@@ -336,7 +336,7 @@ function judgeProtocol(facts: Facts, config: Config, running: Running | undefine
   return [ok('protocol', `protocol number ${protocol} is ours alone`)];
 }
 
-/** In one table the kernel's order is that of the metrics: fresh, remote, settled (DESIGN 3.3). */
+/** In one table the kernel's order is that of the metrics: fresh, remote, settled (design.md 3.3). */
 function judgeMetrics(facts: Facts, config: Config): Finding[] {
   const { protocol, freshTable, settledTable, freshMetric, settledMetric, watchTables } = config.router;
   const remote = facts.routes.filter(

@@ -43,7 +43,7 @@ export interface KernelStats {
   readonly restarts: number;
 }
 
-/** Reconcile "slowly for ever" (DESIGN 5.6), and soon after an interface swept its routes away. */
+/** Reconcile "slowly for ever" (design.md 5.6), and soon after an interface swept its routes away. */
 const RECONCILE_MS = 60_000;
 const SOON_MS = 200;
 

@@ -20,7 +20,7 @@ export interface LookupRule {
 const FIRST_PRIORITY = 32_000;
 
 /**
- * The rules that make the kernel look up fresh, remote, settled in this order (DESIGN 3.3). Within one table the
+ * The rules that make the kernel look up fresh, remote, settled in this order (design.md 3.3). Within one table the
  * metrics order them; none are needed when all is in main. Main in between is asked for its host routes only: its
  * connected and default routes come last, where they were.
  * @throws Error when the tables cannot be ordered that way

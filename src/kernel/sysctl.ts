@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import type { IfIndex } from '../mobility/events.js';
 
 /**
- * The kernel settings of DESIGN 3.2, with the smallest footprint that makes the effective values right.
+ * The kernel settings of design.md 3.2, with the smallest footprint that makes the effective values right.
  *
  * The kernel combines `conf/all` with the interface's own value: by OR for proxy_arp and send_redirects, by the
  * larger one for arp_accept and arp_ignore (linux/inetdevice.h, IN_DEV_ORCONF and IN_DEV_MAXCONF); for 0 and 1 that
@@ -14,7 +14,7 @@ import type { IfIndex } from '../mobility/events.js';
  * What was changed stands in a file until it is restored, so that a crash does not make our values the originals.
  */
 
-/** Effective values on a mobility interface. Kernel answers to ARP would collide with ours; see DESIGN 3.2. */
+/** Effective values on a mobility interface. Kernel answers to ARP would collide with ours; see design.md 3.2. */
 const WANTED = { proxy_arp: 0, arp_accept: 0, arp_ignore: 1, send_redirects: 0 } as const;
 type Key = keyof typeof WANTED;
 

@@ -21,10 +21,10 @@ import { HostTable } from './table.js';
 import { Topology } from './topology.js';
 import { AdmissionQueue } from './admission/queue.js';
 
-/** A claim is not deleted earlier than this after a remote one appeared: FRR may then keep a ghost (DESIGN 3.3). */
+/** A claim is not deleted earlier than this after a remote one appeared: FRR may then keep a ghost (design.md 3.3). */
 export const GHOST_WINDOW_MS = 20;
 export const GHOST_REPAIR_MS = 50;
-/** Five times a second while a displacing claim is fresh (DESIGN 3.3). */
+/** Five times a second while a displacing claim is fresh (design.md 3.3). */
 const DISPLACED_INTERVAL_MS = 200;
 /** A host is heard of at least so often, and four times per keepalive, however much of it is absorbed. */
 const ABSORB_MS = 1000;

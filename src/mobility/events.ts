@@ -219,7 +219,7 @@ export const DROP_REASONS = [
 ] as const;
 export type DropReason = (typeof DROP_REASONS)[number];
 
-/** What kind of frame a sighting was (DESIGN 3.1). */
+/** What kind of frame a sighting was (design.md 3.1). */
 export const EVIDENCE_KINDS = ['request', 'reply', 'gratuitous', 'probe', 'rarp', 'answer'] as const;
 export type EvidenceKind = (typeof EVIDENCE_KINDS)[number];
 

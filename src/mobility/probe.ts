@@ -5,7 +5,7 @@ import { arpReply, arpRequest } from './arp/frames.js';
 import type { Host, Probe, ProbePurpose } from './host/host.js';
 import { scheduleOf } from './probe-schedules.js';
 
-/** V = clamp(10 x smoothed RTT, 20, 150) ms, 50 ms if unknown (DESIGN 3.3). */
+/** V = clamp(10 x smoothed RTT, 20, 150) ms, 50 ms if unknown (design.md 3.3). */
 export function verdictMs(host: Host): number {
   return host.rttMs === undefined ? 50 : Math.min(150, Math.max(20, 10 * host.rttMs));
 }

@@ -151,7 +151,7 @@ export class Topology {
   }
 
   /**
-   * Sender IP of a proof (DESIGN 3.2 "Prove"): on the host's own LAN our address there; towards a visitor the gateway
+   * Sender IP of a proof (design.md 3.2 "Prove"): on the host's own LAN our address there; towards a visitor the gateway
    * it is configured with, so that RFC 826's merge rule repairs its stale entry; else our address in its subnet; else
    * our address on the receiving interface, else any. Never 0.0.0.0.
    */
@@ -190,7 +190,7 @@ export class Topology {
     this.ownMacs.clear();
     this.subnets = [];
     for (const link of this.links.values()) {
-      // An interface with a master is never a mobility interface: its bridge is (DESIGN 3.2).
+      // An interface with a master is never a mobility interface: its bridge is (design.md 3.2).
       const rule = link.master === undefined ? ruleFor(this.policy, link.name) : undefined;
       if (rule !== undefined) this.rules.set(link.index, rule);
       if (link.mac !== 0) this.ownMacs.add(link.mac);

@@ -31,7 +31,7 @@ export const burst: Part = {
         name: `${thousands(size)} at 20,000/s, prove=${prove}, learned`,
         value: (result.learned / size) * 100,
         unit: '%',
-        targets: [atLeast(100, 4)],
+        targets: [atLeast(100)],
         note: `all ${Math.round(result.ms - result.sentMs)} ms after the last frame; peak ${peakMb.toFixed(0)} MB; ${lost} frames lost`,
       });
     }
@@ -77,13 +77,13 @@ async function fullSpeed(context: Context, size: number): Promise<Measure[]> {
         name: `${label}, prove=${prove}, to ip -batch`,
         value: median(results.map(({ burst: { perSecond } }, i) => (perSecond / (batch[i] as number)) * 100)),
         unit: '% of batch',
-        ...(prove === 'after' && size === 50_000 ? { targets: [atLeast(60, 4)] } : {}),
+        ...(prove === 'after' && size === 50_000 ? { targets: [atLeast(35)] } : {}),
       },
       {
         name: `${label}, prove=${prove}, peak RSS of all processes`,
         value: peakMb,
         unit: 'MB',
-        ...(size === 10_000 ? { targets: [below(250, 2)] } : {}),
+        ...(size === 10_000 ? { targets: [below(250)] } : {}),
       },
     );
   }
@@ -91,8 +91,8 @@ async function fullSpeed(context: Context, size: number): Promise<Measure[]> {
 }
 
 function completeness(size: number): Target[] {
-  if (size === 10_000) return [atLeast(100, 2)];
-  return size === 50_000 ? [atLeast(100, 4)] : [];
+  if (size === 10_000) return [atLeast(100)];
+  return size === 50_000 ? [atLeast(100)] : [];
 }
 
 function onFreshDaemon(prove: string, size: number, perSecond: number): Promise<Outcome> {

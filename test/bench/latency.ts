@@ -48,9 +48,9 @@ export const latency: Part = {
         { name: 'floor in C, p50', value: floorMs, unit: 'ms' },
         { name: 'floor in C, p99', value: median(floor.map(({ p99 }) => p99)), unit: 'ms' },
       );
-      for (const [prove, results, issue2, issue4] of [
-        ['after', after, 8, 5],
-        ['before', before, 16, 10],
+      for (const [prove, results, times] of [
+        ['after', after, 5],
+        ['before', before, 10],
       ] as const) {
         const p50 = median(results.map((each) => each.p50));
         const p99 = median(results.map((each) => each.p99));
@@ -61,13 +61,13 @@ export const latency: Part = {
             name: `idle, prove=${prove}, p50 to the floor`,
             value: median(results.map((each, i) => each.p50 / (floor[i] as Latency).p50)),
             unit: 'x',
-            targets: [below(issue2, 2), below(issue4, 4)],
+            targets: [below(times)],
           },
           {
             name: `idle, prove=${prove}, p99`,
             value: p99,
             unit: 'ms',
-            targets: [below(5, 2), below(3, 4)],
+            targets: [below(3)],
             note: `worst round ${Math.max(...results.map((each) => each.p99)).toFixed(2)}`,
           },
         );
@@ -108,7 +108,7 @@ async function underLoad(
       name: `loaded, prove=${prove}, p99`,
       value: median(results.map(({ p99 }) => p99)),
       unit: 'ms',
-      targets: [below(20, 4)],
+      targets: [below(20)],
       note: `${note}, worst round ${Math.max(...results.map(({ p99 }) => p99)).toFixed(1)}`,
     },
   ];

@@ -29,7 +29,7 @@ export const moves: Part = {
           name: `${name}, ${how}, p50`,
           value: median(times),
           unit: 'ms',
-          targets: [below(20, 2)],
+          targets: [below(20)],
           note: `p90 ${percentile(times, 0.9).toFixed(1)}, max ${Math.max(...times).toFixed(1)} of ${times.length}`,
         });
       }

@@ -1,6 +1,5 @@
-/** What an issue demands of a measured value. */
+/** A bar: what a measured value has to keep. */
 export interface Target {
-  readonly issue: 2 | 4 | 5;
   readonly below?: number;
   readonly atLeast?: number;
 }
@@ -47,8 +46,8 @@ export interface CostPoint {
   readonly adoptS: number;
 }
 
-export const below = (limit: number, issue: Target['issue']): Target => ({ issue, below: limit });
-export const atLeast = (limit: number, issue: Target['issue']): Target => ({ issue, atLeast: limit });
+export const below = (limit: number): Target => ({ below: limit });
+export const atLeast = (limit: number): Target => ({ atLeast: limit });
 
 export function isMet(value: number, target: Target): boolean {
   if (Number.isNaN(value)) return false;

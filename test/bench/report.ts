@@ -35,7 +35,7 @@ export function formatValue({ value, unit }: Pick<Measure, 'value' | 'unit'>): s
 function formatTarget(measure: Measure, target: Target): string {
   const limit = target.below ?? target.atLeast ?? 0;
   const bound = `${target.below === undefined ? '>=' : '<'} ${limit}`;
-  return `${bound} (#${target.issue}) ${isMet(measure.value, target) ? 'ok' : 'MISSED'}`;
+  return `${bound} ${isMet(measure.value, target) ? 'ok' : 'MISSED'}`;
 }
 
 /** How it compares with the same measure of an earlier run; '' when there is none. */
@@ -131,7 +131,7 @@ export function markdown(run: Run): string {
     '# Performance',
     '',
     'The last result of each part of `npm run bench`, written by `npm run bench -- [PART...] --write-docs`: do not edit.',
-    'How each value is measured is told in [bench.md](bench.md). (#2) and so on is the issue that demands it.',
+    'How each value is measured is told in [bench.md](bench.md).',
     '',
     `${summary(run).replaceAll('\n  ', '\n- ')}`,
     '',

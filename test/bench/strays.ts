@@ -114,7 +114,7 @@ function compare(load: Load, off: Outcome, on: Outcome): Measure[] {
       name: `${title}: the watch costs`,
       value: on.cpuPercent - off.cpuPercent,
       unit: '%',
-      targets: [below(mayCost, 5)],
+      targets: [below(mayCost)],
       note: `of one core: ${on.cpuPercent.toFixed(1)} with it at ${perSecond(on.rate)}, ${off.cpuPercent.toFixed(1)} without at ${perSecond(off.rate)}`,
     },
     {

@@ -4,7 +4,7 @@ import { waitFor } from './program.js';
 import { Site, routerMac } from './site.js';
 import { story } from './story.js';
 
-/** Interfaces by name or glob that come, go, change and are enslaved while the daemon runs (DESIGN 3.2, 5.1). */
+/** Interfaces by name or glob that come, go, change and are enslaved while the daemon runs (design.md 3.2, 5.1). */
 
 const VISITOR = '10.1.1.5';
 

@@ -17,7 +17,7 @@ enterPrivateNetwork(import.meta.url);
 
 before(layCables);
 
-describe('the co-process (DESIGN 5.4)', () => {
+describe('the co-process (design.md 5.4)', () => {
   const ask = (batch: IpBatch, commands: string[], fenced = false) =>
     new Promise<Outcomes>((resolve) => {
       if (fenced) batch.submitFenced(commands, resolve);

@@ -24,7 +24,7 @@ enterPrivateNetwork(import.meta.url);
 
 before(layCables);
 
-describe('claims (DESIGN 3.2, 3.3)', () => {
+describe('claims (design.md 3.2, 3.3)', () => {
   let room: Room;
   before(async () => {
     room = await Room.open();
@@ -67,7 +67,7 @@ describe('claims (DESIGN 3.2, 3.3)', () => {
     await room.done();
   });
 
-  it('the neighbour entry of a claimed host resists a forged ARP (DESIGN 3.2)', async () => {
+  it('the neighbour entry of a claimed host resists a forged ARP (design.md 3.2)', async () => {
     const far = await FarEnd.open();
     try {
       ip(`link set far1 netns ${far.pid}`);
@@ -105,7 +105,7 @@ describe('claims (DESIGN 3.2, 3.3)', () => {
     }
   });
 
-  it('admin down and up again: everything is back, without a word from the tracker (DESIGN 5.6)', async () => {
+  it('admin down and up again: everything is back, without a word from the tracker (design.md 5.6)', async () => {
     for (let n = 0; n < 200; n++) room.want(nth(n), 'lan0');
     await room.done();
     assert.equal(claimed('lan0').length, 200);
@@ -117,7 +117,7 @@ describe('claims (DESIGN 3.2, 3.3)', () => {
     assert.equal(room.claims.batch.deaths, deaths, 'no command died of what was swept away');
   });
 
-  it('the last address of the interface goes and takes the routes along, silently: they are back (DESIGN 5.6)', async () => {
+  it('the last address of the interface goes and takes the routes along, silently: they are back (design.md 5.6)', async () => {
     ip('addr flush dev lan0');
     await until('routes and neighbours', () => claimed('lan0').length === 200 && neighbours().length === 200);
     ip('addr add 10.2.0.1/24 dev lan0');
@@ -215,7 +215,7 @@ describe('claims (DESIGN 3.2, 3.3)', () => {
     assert.equal(room.claims.batch.deaths, deaths);
   });
 
-  it('a ghost is a route that leads nowhere, added and deleted (DESIGN 3.3)', async () => {
+  it('a ghost is a route that leads nowhere, added and deleted (design.md 3.3)', async () => {
     const host = addr('10.16.8.4');
     room.claims.ghost(host, true);
     await room.done();

@@ -16,7 +16,7 @@ enterPrivateNetwork(import.meta.url);
 
 before(layCables);
 
-describe('the watch (DESIGN 5.5, 5.6)', () => {
+describe('the watch (design.md 5.5, 5.6)', () => {
   let room: Room;
   let far: FarEnd;
   before(async () => {

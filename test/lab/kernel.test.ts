@@ -23,7 +23,7 @@ before(layCables);
 describe('settings, rules, echo, inspection', () => {
   const conf = (name: string) => readFileSync(`/proc/sys/net/ipv4/${name}`, 'latin1').trim();
 
-  it('every setting of the namespace is as before after apply and restore (DESIGN 3.2)', () => {
+  it('every setting of the namespace is as before after apply and restore (design.md 3.2)', () => {
     writeFileSync('/proc/sys/net/ipv4/ip_forward', '0');
     writeFileSync('/proc/sys/net/ipv4/conf/lan1/forwarding', '1');
     writeFileSync('/proc/sys/net/ipv4/conf/all/send_redirects', '1');

@@ -34,7 +34,7 @@ for (const announcement of ['request', 'reply', 'arp-gateway'] as const satisfie
       assert.deepEqual(neighbour?.state, ['PERMANENT']);
       assert.equal(neighbour?.lladdr, MAC);
 
-      // The proof: unicast, from our MAC, in the name of the gateway that the visitor believes in (DESIGN 3.2).
+      // The proof: unicast, from our MAC, in the name of the gateway that the visitor believes in (design.md 3.2).
       const proof = await capture.arp(
         { opcode: 'request', targetIp: VISITOR, source: routerMac('lan0') },
         1000,

@@ -8,7 +8,7 @@ import { SUBNETS, Site } from './site.js';
 import { story } from './story.js';
 
 const VISITOR = '10.1.1.5';
-/** Issue 2, "Must show": port down or tap deleted. Best of three, for the machine has noisy neighbours. */
+/** Port down or tap deleted. Best of three, for the machine has noisy neighbours. */
 const AT_ONCE_MS = 100;
 const TRIES = 3;
 

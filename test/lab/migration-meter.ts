@@ -97,7 +97,7 @@ export function beyondDowntime(report: MigrationReport, seen: StreamWindow): num
   return seen.lost * PERIOD_MS - report.downtimeMs;
 }
 
-/** The guest was asked on its new hypervisor and says nothing: QEMU's fault (DESIGN 5.10), not the network's. */
+/** The guest was asked on its new hypervisor and says nothing: QEMU's fault (design.md 5.10), not the network's. */
 export class GuestHung extends Error {}
 
 /** Streams from the remote host and from a neighbour of the home LAN to the guest, and the migrations they measure. */

@@ -10,7 +10,7 @@ import { atRest, recover, tour } from './tour.js';
 import { Transfer } from './transfer.js';
 
 /**
- * Moves between routers with the daemons, the kernels and the routing daemons that users have (DESIGN 3.3, issue 3).
+ * Moves between routers with the daemons, the kernels and the routing daemons that users have (design.md 3.3).
  * The bounds on outages are those of a busy machine; `npm run bench:move` measures.
  */
 
@@ -64,7 +64,7 @@ export function cleanMoves(engine: EngineName): void {
   tour(engine, 'clean moves between three routers', { third: true }, async ({ site, meter, chapter }) => {
     const { host } = meter;
 
-    await chapter('a host goes out and home: one announcer away, none at home (DESIGN 3.3)', async () => {
+    await chapter('a host goes out and home: one announcer away, none at home (design.md 3.3)', async () => {
       for (let i = 0; i < (SOAK ? 20 : 4); i++) {
         const to: FirstHop = meter.at === 'r1' ? 'r2' : 'r1';
         const report = await meter.move(to);
@@ -182,7 +182,7 @@ export function deadDaemons(engine: EngineName): void {
     };
 
     await chapter(
-      'the old router is dead after settle: the move converges without it (DESIGN 3.3)',
+      'the old router is dead after settle: the move converges without it (design.md 3.3)',
       async () => {
         await goes('r2');
         await atRest(site, 'r2');
@@ -217,16 +217,19 @@ export function deadDaemons(engine: EngineName): void {
       await meter.steady(200);
     });
 
-    await chapter('the new router dies right after the move: its kernel goes on (DESIGN 3.2)', async () => {
-      await goes('r2');
-      await site.marpd('r2').routed(HOST, 'lan0');
-      await site.marpd('r2').crash();
-      // Only the remote host: nobody is left to answer the host's ARP for its neighbour.
-      await waitFor(() => meter.remote.flows(300), 3000, 'the echoes of the remote host', 20);
-      await site.marpd('r2').start('lan0');
-      await atRest(site, 'r2');
-      await site.clean(new Map([[HOST, 'r2']]), 10_000);
-    });
+    await chapter(
+      'the new router dies right after the move: its kernel goes on (design.md 3.2)',
+      async () => {
+        await goes('r2');
+        await site.marpd('r2').routed(HOST, 'lan0');
+        await site.marpd('r2').crash();
+        // Only the remote host: nobody is left to answer the host's ARP for its neighbour.
+        await waitFor(() => meter.remote.flows(300), 3000, 'the echoes of the remote host', 20);
+        await site.marpd('r2').start('lan0');
+        await atRest(site, 'r2');
+        await site.clean(new Map([[HOST, 'r2']]), 10_000);
+      },
+    );
 
     for (const side of thorough(engine) ? (['old', 'new'] as const) : []) {
       await chapter(`the ${side} router restarts in the middle of a move`, async () => {
@@ -261,7 +264,7 @@ export function disputedMoves(engine: EngineName): void {
     const frames = await stranger.frames();
 
     await chapter(
-      'a forged gratuitous ARP from a LAN where the host is not never moves it (DESIGN C5)',
+      'a forged gratuitous ARP from a LAN where the host is not never moves it (design.md C5)',
       async () => {
         await meter.move('r2');
         const from = monotonicNs();
@@ -283,7 +286,7 @@ export function disputedMoves(engine: EngineName): void {
     );
 
     await chapter(
-      'a forger that answers the proof: the living owner is back, repetition freezes (DESIGN 3.3)',
+      'a forger that answers the proof: the living owner is back, repetition freezes (design.md 3.3)',
       async () => {
         await meter.move('r2');
         await pause(UNOPPOSED_MS);
@@ -318,7 +321,7 @@ export function disputedMoves(engine: EngineName): void {
     );
 
     await chapter(
-      'one address alive on two LANs stays with the one that had it first (DESIGN 3.3)',
+      'one address alive on two LANs stays with the one that had it first (design.md 3.3)',
       async () => {
         await meter.move('r2');
         await pause(UNOPPOSED_MS);

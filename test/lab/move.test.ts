@@ -9,7 +9,7 @@ import { SOAK, story } from './story.js';
 const VISITOR = '10.1.1.5';
 const MOVES = SOAK ? 40 : 8;
 /**
- * Issue 2, "Must show": first echo answered after a move between two LANs of the box, median below 20 ms. Eight moves
+ * The first echo answered after a move between two LANs of the box, median below 20 ms. Eight moves
  * take a second, and a machine that is shared may be busy with others for as long; `npm run bench -- move` measures.
  */
 const MEDIAN_MS = SOAK ? 20 : 100;
@@ -74,7 +74,7 @@ for (const carrierDrop of [true, false]) {
   );
 }
 
-story('a move asks the old place in parallel (DESIGN 3.2) and waits for no timeout', async (lab) => {
+story('a move asks the old place in parallel (design.md 3.2) and waits for no timeout', async (lab) => {
   const { site, host } = await movingSite(lab);
   await host.plug('lan1', 'request');
   await site.marpd.state(VISITOR, 'settled');

@@ -8,7 +8,7 @@ import { RouteLog } from './route-log.js';
 import { Site, routerMac } from './site.js';
 import { story } from './story.js';
 
-/** Allow and deny, limits, budgets, the three rules of proof, ICMP echo (DESIGN 3.1, 3.2). */
+/** Allow and deny, limits, budgets, the three rules of proof, ICMP echo (design.md 3.1, 3.2). */
 
 async function crowdedSite(lab: Lab, config: MarpdConfig): Promise<{ site: Site; crowd: Frames }> {
   const site = await new Site(lab, { config }).start();
@@ -182,7 +182,7 @@ story('marpctl clear takes the route away, and a living host proves itself again
   await site.marpd.routed(visitor.ip, 'lan1', 2000);
 });
 
-story('attach and detach over the API: claimed and released at once (DESIGN 3.4)', async (lab) => {
+story('attach and detach over the API: claimed and released at once (design.md 3.4)', async (lab) => {
   const site = await new Site(lab).start();
   const visitor = site.host('visitor');
   await visitor.plug('lan1', 'silent');

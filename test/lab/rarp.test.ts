@@ -5,7 +5,7 @@ import { pause, staysTrue, waitFor } from './program.js';
 import { Site, routerMac } from './site.js';
 import { story } from './story.js';
 
-/** RARP (EtherType 0x8035): all that QEMU says after a migration when the guest itself is silent (DESIGN 3.1, 5.10). */
+/** RARP (EtherType 0x8035): all that QEMU says after a migration when the guest itself is silent (design.md 3.1, 5.10). */
 
 const GUEST = '10.1.1.5';
 const LANS = { lan0: '10.1.1.1/24', lan1: '10.2.2.1/24', lan2: '10.3.3.1/24' };

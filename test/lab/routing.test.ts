@@ -9,7 +9,7 @@ import { test } from 'node:test';
 
 /**
  * The shipped configurations of FRR and BIRD, without marpd: claims are written by hand, with the metrics and in the
- * order that marpd writes them. What is shown here is the routing daemon's half of "newest claim wins" (DESIGN 3.3).
+ * order that marpd writes them. What is shown here is the routing daemon's half of "newest claim wins" (design.md 3.3).
  */
 
 const FRESH = 1;
@@ -74,7 +74,7 @@ class ByHand {
 
 for (const engine of ENGINES) {
   story(
-    `${engine}: the newest claim wins, the old router stops announcing by itself, no ghost is left (DESIGN 3.3)`,
+    `${engine}: the newest claim wins, the old router stops announcing by itself, no ghost is left (design.md 3.3)`,
     async (lab) => {
       const site = await new RoutedSite(lab, engine).startEngines();
       const hand = new ByHand(site);
@@ -92,7 +92,7 @@ for (const engine of ENGINES) {
         // R1 still holds its settled claim; nobody has asked its daemon, and yet its announcement is gone.
         await hand.remote('r1', '192.0.2.10');
         await hand.announcedBy('r2', 'r3', `in round ${round}`);
-        await pause(20); // DESIGN 3.3: never sooner
+        await pause(20); // design.md 3.3: never sooner
         hand.withdraw('r1', SETTLED);
         await site.clean(new Map([[HOST, 'r2']]), PATIENCE_MS);
         hand.settle('r2');
@@ -126,33 +126,36 @@ for (const engine of ENGINES) {
     120_000,
   );
 
-  story(`${engine}: nothing but /32 claims of the mobile prefixes is announced (DESIGN 3.3)`, async (lab) => {
-    const site = await new RoutedSite(lab, engine).startEngines();
-    const strangers = ['10.9.9.9/32', '10.1.1.128/25', '10.1.0.0/16', '192.0.2.77/32'];
-    const r1 = site.router('r1');
-    r1.ip(...strangers.map((prefix) => `route add ${prefix} dev lan0 proto ${PROTOCOL} metric ${FRESH}`));
-    // Somebody else's host route in a mobile prefix: told by protocol, by metric, or by interface.
-    if (engine === 'frr-ospf') r1.ip(`route add 10.1.1.77/32 dev core0 proto ${PROTOCOL} metric ${FRESH}`);
-    else if (engine === 'frr-bgp') r1.ip('route add 10.1.1.77/32 dev lan0 proto 99 metric 7');
-    else r1.ip(`route add 10.1.1.77/32 dev lan0 proto 99 metric ${FRESH}`);
-    const hand = new ByHand(site);
-    hand.fresh('r1', '10.1.1.5');
-    hand.fresh('r1', '10.2.2.5');
-    await hand.remote('r3', PLACES.r1.uplink, '10.1.1.5');
-    await hand.remote('r3', PLACES.r1.uplink, '10.2.2.5');
-    const heard = site
-      .router('r3')
-      .json<{ dst: string; gateway?: string }>('route', 'show')
-      .filter(({ dst, gateway }) => gateway === PLACES.r1.uplink && !dst.startsWith('192.0.2.'))
-      .map(({ dst }) => dst);
-    assert.deepEqual(heard.sort(), ['10.1.1.0/24', '10.1.1.5', '10.2.2.5']);
-  });
+  story(
+    `${engine}: nothing but /32 claims of the mobile prefixes is announced (design.md 3.3)`,
+    async (lab) => {
+      const site = await new RoutedSite(lab, engine).startEngines();
+      const strangers = ['10.9.9.9/32', '10.1.1.128/25', '10.1.0.0/16', '192.0.2.77/32'];
+      const r1 = site.router('r1');
+      r1.ip(...strangers.map((prefix) => `route add ${prefix} dev lan0 proto ${PROTOCOL} metric ${FRESH}`));
+      // Somebody else's host route in a mobile prefix: told by protocol, by metric, or by interface.
+      if (engine === 'frr-ospf') r1.ip(`route add 10.1.1.77/32 dev core0 proto ${PROTOCOL} metric ${FRESH}`);
+      else if (engine === 'frr-bgp') r1.ip('route add 10.1.1.77/32 dev lan0 proto 99 metric 7');
+      else r1.ip(`route add 10.1.1.77/32 dev lan0 proto 99 metric ${FRESH}`);
+      const hand = new ByHand(site);
+      hand.fresh('r1', '10.1.1.5');
+      hand.fresh('r1', '10.2.2.5');
+      await hand.remote('r3', PLACES.r1.uplink, '10.1.1.5');
+      await hand.remote('r3', PLACES.r1.uplink, '10.2.2.5');
+      const heard = site
+        .router('r3')
+        .json<{ dst: string; gateway?: string }>('route', 'show')
+        .filter(({ dst, gateway }) => gateway === PLACES.r1.uplink && !dst.startsWith('192.0.2.'))
+        .map(({ dst }) => dst);
+      assert.deepEqual(heard.sort(), ['10.1.1.0/24', '10.1.1.5', '10.2.2.5']);
+    },
+  );
 
   // The rest of BIRD's OSPF is slow and no different.
   if (engine === 'bird-ospf' && !SOAK) continue;
 
   story(
-    `${engine}: 500 claims in one burst are all announced, aged and withdrawn (DESIGN 3.3)`,
+    `${engine}: 500 claims in one burst are all announced, aged and withdrawn (design.md 3.3)`,
     async (lab) => {
       const site = await new RoutedSite(lab, engine).startEngines();
       const hosts = Array.from({ length: 500 }, (_, i) => `10.${i < 250 ? '1.1' : '2.2'}.${2 + (i % 250)}`);

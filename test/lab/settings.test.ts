@@ -130,7 +130,7 @@ story(
   },
 );
 
-story('a claim ages from fresh to settled without a gap (DESIGN 3.3)', async (lab) => {
+story('a claim ages from fresh to settled without a gap (design.md 3.3)', async (lab) => {
   const site = await new Site(lab).start();
   const log = await RouteLog.start(site.router);
   const visitor = site.host('visitor');

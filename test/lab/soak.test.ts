@@ -9,7 +9,7 @@ import { pause, waitFor } from './program.js';
 import { SUBNETS, Site } from './site.js';
 import { SOAK, story } from './story.js';
 
-/** Everything at once and for long (issue 4): afterwards state and kernel agree and nothing has leaked. */
+/** Everything at once and for long: afterwards state and kernel agree and nothing has leaked. */
 
 const SECONDS = Number(process.env.MARPD_SOAK_SECONDS ?? (SOAK ? 600 : 20));
 const SEED = Number(process.env.MARPD_SEED ?? Math.floor(Math.random() * 2 ** 31));

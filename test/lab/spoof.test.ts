@@ -6,7 +6,7 @@ import { RouteLog } from './route-log.js';
 import { Site } from './site.js';
 import { story } from './story.js';
 
-/** Gratuitous ARP is unauthenticated (DESIGN C5): the proof comes first, and one forged frame moves nobody. */
+/** Gratuitous ARP is unauthenticated (design.md C5): the proof comes first, and one forged frame moves nobody. */
 
 const OWNER = '10.1.1.5';
 const FORGER_MAC = '02:00:00:00:06:66';

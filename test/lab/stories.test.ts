@@ -53,7 +53,7 @@ const LONG: readonly Choice[] = [
   [/^new daemon dead right after the move and for long/, 'half a minute'],
   [/^the new router itself dies right after/, 'a kill and a failed link, both in the short run'],
   [/^(kill|stop) and start of r[12]/, '28 moments, each a quarter of a minute'],
-  [/^DESIGN 3\.3: the interface of the old place goes admin down/, 'nine rounds, three minutes'],
+  [/^design\.md 3\.3: the interface of the old place goes admin down/, 'nine rounds, three minutes'],
 ];
 
 /** Told nowhere here. */

@@ -7,7 +7,7 @@ import { Site } from './site.js';
 import { story } from './story.js';
 
 /**
- * What a storm of forged newcomers must not do to those who live on the same LAN (issue 4). What it does to others is
+ * What a storm of forged newcomers must not do to those who live on the same LAN. What it does to others is
  * measured by `npm run bench -- storm`.
  */
 
@@ -69,7 +69,7 @@ interface Status {
 
 for (const own of [true, false]) {
   story(
-    `a quiet visitor's gateway answers in a storm of 40,000 frames/s on its own LAN, which is read by ${own ? 'a process of its own' : 'the process of all'} (issue 4)`,
+    `a quiet visitor's gateway answers in a storm of 40,000 frames/s on its own LAN, which is read by ${own ? 'a process of its own' : 'the process of all'}`,
     async (lab) => {
       const { site, visitors, storm } = await setUp(lab, own ? 10_000 : 1_000_000);
       const noise = await storm(40_000, 30_000);
@@ -87,7 +87,7 @@ for (const own of [true, false]) {
   );
 }
 
-story('a visitor moves to a LAN on which a storm rages (issue 4)', async (lab) => {
+story('a visitor moves to a LAN on which a storm rages', async (lab) => {
   const { site, visitors, storm } = await setUp(lab);
   const mover = site.host('mover', { address: '10.1.1.50/24' });
   await mover.plug('lan0', 'request');
@@ -101,7 +101,7 @@ story('a visitor moves to a LAN on which a storm rages (issue 4)', async (lab) =
   assert.equal(visitors.length, VISITORS);
 });
 
-story('real newcomers get in beside 3,000 forged ones a second (issue 4)', async (lab) => {
+story('real newcomers get in beside 3,000 forged ones a second', async (lab) => {
   const { site, storm } = await setUp(lab);
   const noise = await storm(3000, 30_000);
   await pause(3000);

@@ -7,7 +7,7 @@ import { pause, waitFor } from './program.js';
 import { Site } from './site.js';
 import { SOAK, story } from './story.js';
 
-/** Capture that survives, a kernel executor that survives, and state that agrees afterwards (DESIGN 5.1, 5.4, 3.2). */
+/** Capture that survives, a kernel executor that survives, and state that agrees afterwards (design.md 5.1, 5.4, 3.2). */
 
 const CROWD = 40;
 const FIRST = '10.1.1.100';

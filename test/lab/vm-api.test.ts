@@ -8,7 +8,7 @@ import { waitFor } from './program.js';
 import { Site } from './site.js';
 import { story } from './story.js';
 
-/** A control API that moves hosts must take no nonsense (DESIGN 3.4, issue 5: wrong or hostile API input). */
+/** A control API that moves hosts must take no nonsense (design.md 3.4): wrong and hostile input. */
 
 const BAD: readonly (readonly [
   what: string,
@@ -118,7 +118,7 @@ const BAD: readonly (readonly [
   ['null', 'attach', null, 400, /must be a JSON object/],
 ];
 
-story('bad signals are refused with a reason, and nothing changes (issue 5)', async (lab) => {
+story('bad signals are refused with a reason, and nothing changes', async (lab) => {
   const site = await occupied(lab);
   const { ctl } = site.marpd;
   const before = await holdings(site.marpd);
@@ -146,30 +146,27 @@ story('bad signals are refused with a reason, and nothing changes (issue 5)', as
   assert.equal(site.marpd.program?.running, true);
 });
 
-story(
-  'a body of 10 MB is refused and not kept; the daemon neither grows nor stops (issue 5)',
-  async (lab) => {
-    const site = await occupied(lab);
-    const { ctl } = site.marpd;
-    const before = await holdings(site.marpd);
-    const { rssBytes } = await ctl.status();
-    const huge = join(lab.directory, 'huge');
-    const answer = join(lab.directory, 'answer');
-    writeFileSync(huge, JSON.stringify({ mac: MAC, ip: 'x'.repeat(10 << 20), interface: 'lan1' }));
-    // curl asks first whether such a body is welcome (Expect: 100-continue); the second time it just sends.
-    for (const more of [[], ['-H', 'Expect:'], ['-H', 'Expect:', '-H', 'Transfer-Encoding: chunked']]) {
-      const argv = ['curl', '-s', '-m', '10', '--unix-socket', site.marpd.socket, '-o', answer, ...more];
-      site.router.status(...argv, '--data-binary', `@${huge}`, 'http://marpd/v1/attach');
-      assert.match(readFileSync(answer, 'utf8'), /larger than 65536 bytes/);
-    }
-    const grown = (await ctl.status()).rssBytes - rssBytes;
-    assert.ok(grown < 50 << 20, `grew by ${(grown / 2 ** 20).toFixed(0)} MiB`);
-    assert.equal(await holdings(site.marpd), before);
-  },
-);
+story('a body of 10 MB is refused and not kept; the daemon neither grows nor stops', async (lab) => {
+  const site = await occupied(lab);
+  const { ctl } = site.marpd;
+  const before = await holdings(site.marpd);
+  const { rssBytes } = await ctl.status();
+  const huge = join(lab.directory, 'huge');
+  const answer = join(lab.directory, 'answer');
+  writeFileSync(huge, JSON.stringify({ mac: MAC, ip: 'x'.repeat(10 << 20), interface: 'lan1' }));
+  // curl asks first whether such a body is welcome (Expect: 100-continue); the second time it just sends.
+  for (const more of [[], ['-H', 'Expect:'], ['-H', 'Expect:', '-H', 'Transfer-Encoding: chunked']]) {
+    const argv = ['curl', '-s', '-m', '10', '--unix-socket', site.marpd.socket, '-o', answer, ...more];
+    site.router.status(...argv, '--data-binary', `@${huge}`, 'http://marpd/v1/attach');
+    assert.match(readFileSync(answer, 'utf8'), /larger than 65536 bytes/);
+  }
+  const grown = (await ctl.status()).rssBytes - rssBytes;
+  assert.ok(grown < 50 << 20, `grew by ${(grown / 2 ** 20).toFixed(0)} MiB`);
+  assert.equal(await holdings(site.marpd), before);
+});
 
 story(
-  '10,000 hostile requests as fast as they go: all refused, and a guest is learned meanwhile (issue 5)',
+  '10,000 hostile requests as fast as they go: all refused, and a guest is learned meanwhile',
   async (lab) => {
     const site = await occupied(lab);
     const before = await holdings(site.marpd);
@@ -272,35 +269,38 @@ function certificates(site: {
   return path;
 }
 
-story('over TCP only a certificate of the site’s CA is listened to (DESIGN 3.4: mutual TLS)', async (lab) => {
-  const site = new Site(lab);
-  const path = certificates(site);
-  const tcp = {
-    listen: '192.0.2.1:4411',
-    ca: path('ca.pem'),
-    cert: path('router.pem'),
-    key: path('router.key'),
-  };
-  site.marpd.configure({ ...site.marpd.config, control: { tcp } });
-  await site.start();
-  const guest = site.host('guest');
-  await guest.plug('lan1', 'silent');
-  const body = JSON.stringify({ mac: MAC, ip: GUEST, interface: 'lan1' });
-  const status = join(lab.directory, 'status');
-  const curl = (scheme: string, ...more: readonly string[]) => {
-    const options = ['-s', '-S', '-m', '5', '-o', status, '-d', body, ...more];
-    return site.remote.status('curl', ...options, `${scheme}://192.0.2.1:4411/v1/attach`);
-  };
-  const as = (name: string) => ['--cert', path(`${name}.pem`), '--key', path(`${name}.key`)];
-  const trusting = ['--cacert', path('ca.pem')];
-  assert.notEqual(curl('https', ...trusting), 0, 'no certificate');
-  assert.notEqual(curl('https', ...trusting, ...as('stranger')), 0, 'a certificate of somebody else');
-  assert.notEqual(curl('https', ...trusting, ...as('hypervisor'), '--tls-max', '1.1'), 0, 'TLS 1.1');
-  assert.notEqual(curl('http'), 0, 'no TLS');
-  assert.deepEqual(site.marpd.routes(), []);
-  assert.equal(curl('https', ...trusting, ...as('hypervisor')), 0, 'a hypervisor of the site');
-  await site.marpd.routed(GUEST, 'lan1', 500);
-  assert.ok(site.reaches(GUEST));
-  const output = () => site.marpd.program?.output ?? '';
-  await waitFor(() => /refused 192\.0\.2\.2/.test(output()), 2000, 'the refusals in the log');
-});
+story(
+  'over TCP only a certificate of the site’s CA is listened to (design.md 3.4: mutual TLS)',
+  async (lab) => {
+    const site = new Site(lab);
+    const path = certificates(site);
+    const tcp = {
+      listen: '192.0.2.1:4411',
+      ca: path('ca.pem'),
+      cert: path('router.pem'),
+      key: path('router.key'),
+    };
+    site.marpd.configure({ ...site.marpd.config, control: { tcp } });
+    await site.start();
+    const guest = site.host('guest');
+    await guest.plug('lan1', 'silent');
+    const body = JSON.stringify({ mac: MAC, ip: GUEST, interface: 'lan1' });
+    const status = join(lab.directory, 'status');
+    const curl = (scheme: string, ...more: readonly string[]) => {
+      const options = ['-s', '-S', '-m', '5', '-o', status, '-d', body, ...more];
+      return site.remote.status('curl', ...options, `${scheme}://192.0.2.1:4411/v1/attach`);
+    };
+    const as = (name: string) => ['--cert', path(`${name}.pem`), '--key', path(`${name}.key`)];
+    const trusting = ['--cacert', path('ca.pem')];
+    assert.notEqual(curl('https', ...trusting), 0, 'no certificate');
+    assert.notEqual(curl('https', ...trusting, ...as('stranger')), 0, 'a certificate of somebody else');
+    assert.notEqual(curl('https', ...trusting, ...as('hypervisor'), '--tls-max', '1.1'), 0, 'TLS 1.1');
+    assert.notEqual(curl('http'), 0, 'no TLS');
+    assert.deepEqual(site.marpd.routes(), []);
+    assert.equal(curl('https', ...trusting, ...as('hypervisor')), 0, 'a hypervisor of the site');
+    await site.marpd.routed(GUEST, 'lan1', 500);
+    assert.ok(site.reaches(GUEST));
+    const output = () => site.marpd.program?.output ?? '';
+    await waitFor(() => /refused 192\.0\.2\.2/.test(output()), 2000, 'the refusals in the log');
+  },
+);

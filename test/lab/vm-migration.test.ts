@@ -9,7 +9,7 @@ import { HOST } from './routed-site.js';
 import { SOAK, story } from './story.js';
 
 /**
- * A real guest under QEMU, migrated live between two hypervisors in two subnets (issue 5, Must show). A few migrations
+ * A real guest under QEMU, migrated live between two hypervisors in two subnets. A few migrations
  * each here, ten with MARPD_SOAK=1.
  */
 
@@ -84,7 +84,7 @@ function figures(reports: readonly MigrationReport[]): string {
 const migrationStory = (title: string, tell: (lab: Lab) => Promise<void>) => story(title, tell, 180_000);
 
 migrationStory(
-  'live migration with hook signals: at most 20 ms beyond QEMU’s downtime, TCP and carrier alive, then killed hard (issue 5)',
+  'live migration with hook signals: at most 20 ms beyond QEMU’s downtime, TCP and carrier alive, then killed hard',
   async (first) => {
     const { hypervisors, reports, lab } = await migrations(first, 'hooks', true);
     try {
@@ -118,7 +118,7 @@ migrationStory(
 );
 
 migrationStory(
-  'live migration of a silent guest by QEMU’s RARP alone, prove = "after": at most 50 ms beyond QEMU’s downtime (issue 5)',
+  'live migration of a silent guest by QEMU’s RARP alone, prove = "after": at most 50 ms beyond QEMU’s downtime',
   async (first) => {
     const { reports, lab } = await migrations(first, 'announcements', false, { prove: 'after' });
     if (lab !== first) lab.remove();
@@ -130,7 +130,7 @@ migrationStory(
 
 // RARP names no address and proves nothing, so the guest has to answer first, and an emulated one takes its time.
 migrationStory(
-  'live migration of a silent guest by QEMU’s RARP alone: at most 20 ms beyond downtime and the guest’s first word (issue 5)',
+  'live migration of a silent guest by QEMU’s RARP alone: at most 20 ms beyond downtime and the guest’s first word',
   async (first) => {
     const { reports, lab } = await migrations(first, 'announcements', false);
     if (lab !== first) lab.remove();
@@ -141,7 +141,7 @@ migrationStory(
 );
 
 migrationStory(
-  'live migration from a bridged home LAN and back: TCP to a neighbour, whose MAC the guest keeps, survives (issue 5)',
+  'live migration from a bridged home LAN and back: TCP to a neighbour, whose MAC the guest keeps, survives',
   async (first) => {
     const { reports, lab } = await migrations(first, 'hooks', true, { bridged: true, ownTapMacs: true });
     if (lab !== first) lab.remove();

@@ -5,7 +5,7 @@ import { waitFor } from './program.js';
 import { routerMac } from './site.js';
 import { story } from './story.js';
 
-story('every refusal of a signal says why, and what to do about it (issue 5)', async (lab) => {
+story('every refusal of a signal says why, and what to do about it', async (lab) => {
   const config = {
     interface: [{ name: 'lan0' }, { name: 'lan1', max_hosts: 2 }, { name: 'tap*' }],
     policy: {

@@ -7,7 +7,7 @@ import { HOST, PLACES, RoutedSite } from './routed-site.js';
 import { Site } from './site.js';
 import { story } from './story.js';
 
-/** What hypervisors tell over the control API, and taps that come and go (DESIGN 3.4, issue 5). */
+/** What hypervisors tell over the control API, and taps that come and go (design.md 3.4). */
 
 const MAC = macFor(HOST);
 
@@ -15,7 +15,7 @@ const MAC = macFor(HOST);
 const TAPS = { interface: [{ name: 'lan0' }, { name: 'tap*' }] };
 
 story(
-  'detach, then nothing: gone from the remote router’s kernel within 50 ms (FRR OSPF, DESIGN 3.4)',
+  'detach, then nothing: gone from the remote router’s kernel within 50 ms (FRR OSPF, design.md 3.4)',
   async (lab) => {
     const site = await new RoutedSite(lab, 'frr-ospf').start();
     const watch = await site.watchRoutes();
@@ -46,7 +46,7 @@ story(
 );
 
 story(
-  'attach before the first frame: the first packet of the remote host arrives (DESIGN 3.4)',
+  'attach before the first frame: the first packet of the remote host arrives (design.md 3.4)',
   async (lab) => {
     const site = await new RoutedSite(lab, 'frr-ospf').start();
     const watch = await site.watchRoutes();
@@ -74,7 +74,7 @@ story(
 );
 
 story(
-  'detach: frames of the dying guest are ignored for 1 s; a cancelled migration re-learns itself (DESIGN 3.4)',
+  'detach: frames of the dying guest are ignored for 1 s; a cancelled migration re-learns itself (design.md 3.4)',
   async (lab) => {
     const site = await new Site(lab, { lans: { lan0: '10.2.2.1/24' }, config: TAPS }).start();
     const guest = await Frames.guest(site.router, 'tap0');
@@ -100,7 +100,7 @@ story(
 );
 
 story(
-  'prepare: known and not routed, then the first sign of life counts as proven (DESIGN 3.4)',
+  'prepare: known and not routed, then the first sign of life counts as proven (design.md 3.4)',
   async (lab) => {
     const site = await new Site(lab, { lans: { lan0: '10.2.2.1/24' }, config: TAPS }).start();
     const guest = await Frames.guest(site.router, 'tap0');
@@ -115,7 +115,7 @@ story(
 );
 
 story(
-  '200 taps with guests that announce at once are all learned; deleted at once, nothing is left (issue 5)',
+  '200 taps with guests that announce at once are all learned; deleted at once, nothing is left',
   async (lab) => {
     const COUNT = 200;
     const site = await new Site(lab, { lans: { lan0: '10.2.2.1/24' }, config: TAPS }).start();

@@ -215,7 +215,7 @@ describe('days of a site that once ended in disagreement', () => {
 });
 
 describe('claims of an earlier run', () => {
-  it('are asked for soon although capture was open before they were read (DESIGN 3.2, restart)', () => {
+  it('are asked for soon although capture was open before they were read (design.md 3.2, restart)', () => {
     const driver = new Driver(testPolicy());
     driver.boot();
     driver.tell({ kind: 'adopt', ip: VISITOR, iface: LAN1, mac: ONE, age: 'fresh' });

@@ -7,7 +7,7 @@ import type { Action } from '../../src/mobility/events.js';
 import { Driver, IPS, LAN0, LAN1, MACS, OUR_MAC, testPolicy } from './driver.js';
 import { take } from './life.js';
 
-/** A host has come home and sends to its neighbours by way of a MAC that is not theirs (DESIGN 3.2, stale neighbours). */
+/** A host has come home and sends to its neighbours by way of a MAC that is not theirs (design.md 3.2, stale neighbours). */
 
 const [GUEST, NEIGHBOUR] = IPS as unknown as readonly [Ipv4, Ipv4];
 const [ONE, TWO] = MACS as unknown as readonly [Mac, Mac];

@@ -3,7 +3,7 @@ import { ARP_REPLY, type ArpFrame, decodeArp } from '../../src/wire/arp.js';
 import type { Action, Event, HostState, IfIndex } from '../../src/mobility/events.js';
 import { type Policy, ruleFor } from '../../src/mobility/policy.js';
 
-/** DESIGN 3.3: a claim is not deleted earlier than this after the remote one appeared. */
+/** design.md 3.3: a claim is not deleted earlier than this after the remote one appeared. */
 const GHOST_WINDOW_MS = 20;
 /** More calls of the tracker than this without time going on are a busy loop. */
 const MAX_TICKS_AT_ONCE = 1000;

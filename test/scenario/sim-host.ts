@@ -13,7 +13,7 @@ import { arpFrame, Neighbours } from './neighbours.js';
 import type { Packet, Segment, Station } from './segment.js';
 import type { Announce, HostSpec } from './world.js';
 
-/** QEMU's announcements after a migration (DESIGN 5.10), ms. */
+/** QEMU's announcements after a migration (design.md 5.10), ms. */
 const RARP_OFFSETS_MS = [0, 50, 200, 450, 800];
 /** The constants of RFC 5227 section 1.1, without the random parts. */
 const ACD_PROBES = 3;

@@ -38,7 +38,7 @@ function key(prefix: Prefix): string {
   return `${String(networkOf(prefix.ip, prefix.length))}/${prefix.length}`;
 }
 
-/** The IPv4 half of a Linux box that DESIGN 5 describes, as far as a first-hop router meets it. */
+/** The IPv4 half of a Linux box that design.md 5 describes, as far as a first-hop router meets it. */
 export class SimKernel {
   readonly listeners = new Set<KernelListener>();
   readonly neighbours = new Map<IfIndex, Neighbours>();
@@ -89,7 +89,7 @@ export class SimKernel {
     return link;
   }
 
-  /** Admin down deletes routes and neighbours without any route event (DESIGN 5.6). */
+  /** Admin down deletes routes and neighbours without any route event (design.md 5.6). */
   setAdmin(iface: IfIndex, up: boolean): void {
     const link = { ...this.link(iface), up };
     this.links.set(iface, link);
@@ -112,7 +112,7 @@ export class SimKernel {
     for (const listener of this.listeners) listener.link(link);
   }
 
-  /** `ip route replace`: a route's identity includes its metric (DESIGN 5.7). False when its interface is down. */
+  /** `ip route replace`: a route's identity includes its metric (design.md 5.7). False when its interface is down. */
   replaceRoute(route: Route): boolean {
     if (route.iface !== undefined && this.links.get(route.iface)?.up !== true) return false;
     const at = key(route.prefix);

@@ -122,7 +122,7 @@ export class SimRouter implements KernelListener {
     this.timerAt = Number.POSITIVE_INFINITY;
   }
 
-  /** A planned stop. It obeys the 20 ms rule of DESIGN 3.3 as well: it waits for what it may not delete yet. */
+  /** A planned stop. It obeys the 20 ms rule of design.md 3.3 as well: it waits for what it may not delete yet. */
   stop(routes: 'withdraw' | 'keep'): void {
     const { ctx } = this;
     this.memories = ctx?.memories() ?? [];
@@ -154,7 +154,7 @@ export class SimRouter implements KernelListener {
     this.later('monitor', () => {
       this.tell({ kind: 'link', link });
       if (!this.kernel.neighbours.has(link.index)) return;
-      // The capture room re-opens after an outage; until then nothing is heard (DESIGN 5.1).
+      // The capture room re-opens after an outage; until then nothing is heard (design.md 5.1).
       const open = link.up && link.carrier;
       if (!open) this.tell({ kind: 'capture', iface: link.index, open });
       else this.whileRunning(5, () => this.tell({ kind: 'capture', iface: link.index, open }));
@@ -302,7 +302,7 @@ export class SimRouter implements KernelListener {
     });
   }
 
-  /** The kernel room compares desired and installed on every link event (DESIGN 5.6). */
+  /** The kernel room compares desired and installed on every link event (design.md 5.6). */
   private reconcile(): void {
     for (const [ip, claim] of this.desired) {
       const metric = claim.age === 'fresh' ? FRESH_METRIC : SETTLED_METRIC;

@@ -12,7 +12,7 @@ import {
 import type { NodeName } from './world.js';
 
 /**
- * A routing engine per router, with the facts of DESIGN 3.3: zebra reads the top byte of a kernel route's metric as
+ * A routing engine per router, with the facts of design.md 3.3: zebra reads the top byte of a kernel route's metric as
  * its distance; only a route that is best in zebra is announced; a remote route is in the kernel only while it is
  * best; and a kernel route that goes within the ghost window after a remote one came stays announced for ever.
  */

@@ -20,7 +20,7 @@ const H = ipOf('h');
 const V = ipOf('v');
 
 function learnedBy(announce: Announce, withinMs: number): Story {
-  return story('one', `DESIGN 3.1: a visitor is learned by ${announce}`, async (world) => {
+  return story('one', `design.md 3.1: a visitor is learned by ${announce}`, async (world) => {
     await world.plug('v', 'a', { announce });
     await untilClaimed(world, 'r1', V, 'a', 'fresh', withinMs);
     await untilEcho(world, 'far', 'v', 20);
@@ -44,7 +44,7 @@ export const BOX: readonly Story[] = [
   // Three probes a second apart and two seconds of waiting come first.
   learnedBy('probe', 4100 + LEARN_MS),
 
-  story('one', 'DESIGN 3.2 Learn rule: a host at home is recorded and gets no route', async (world) => {
+  story('one', 'design.md 3.2 Learn rule: a host at home is recorded and gets no route', async (world) => {
     await world.plug('h', 'a');
     await world.until('recorded', LEARN_MS, async () => {
       return (await world.transitions('r1', H)).some(({ to }) => to === 'home');
@@ -56,7 +56,7 @@ export const BOX: readonly Story[] = [
 
   story(
     'one',
-    'DESIGN 3.2 Prove: a visitor that never loses carrier has its gateway entry repaired (RFC 826)',
+    'design.md 3.2 Prove: a visitor that never loses carrier has its gateway entry repaired (RFC 826)',
     async (world) => {
       await settleIn(world, 'v', 'a', 'r1');
       await world.until('the guest talks', 50, () => world.echo('v', 'far'));
@@ -96,7 +96,7 @@ export const BOX: readonly Story[] = [
 
   story(
     'one',
-    'DESIGN 3.2 Answer ARP: a neighbour in the home subnet reaches the host that moved, and back',
+    'design.md 3.2 Answer ARP: a neighbour in the home subnet reaches the host that moved, and back',
     async (world) => {
       await world.plug('h', 'a');
       await untilEcho(world, 'neighbourA', 'h', 50);
@@ -162,7 +162,7 @@ export const BOX: readonly Story[] = [
     },
   ),
 
-  story('one', 'DESIGN 3.2 Keep: a quiet host that lives keeps its claim', async (world) => {
+  story('one', 'design.md 3.2 Keep: a quiet host that lives keeps its claim', async (world) => {
     await settleIn(world, 'v', 'a', 'r1');
     await world.always(
       'claimed',
@@ -174,7 +174,7 @@ export const BOX: readonly Story[] = [
   ...(['carrier', 'admin'] as const).map((how) =>
     story(
       'one',
-      `DESIGN 3.2 Withdraw: ${how} down within 100 ms; a silent host is back within 4 s of a 200 ms flap`,
+      `design.md 3.2 Withdraw: ${how} down within 100 ms; a silent host is back within 4 s of a 200 ms flap`,
       async (world) => {
         await settleIn(world, 'v', 'a', 'r1');
         await fallSilent(world);

@@ -192,7 +192,7 @@ export const FAILURES: readonly Story[] = [
 
   story(
     'two',
-    'DESIGN 3.3: the interface of the old place goes admin down right when the remote claim appears',
+    'design.md 3.3: the interface of the old place goes admin down right when the remote claim appears',
     async (world) => {
       for (const delayMs of [0, 1, 2, 3, 4, 6, 10, 19, 25]) {
         await settleIn(world, 'v', 'a', 'r1');

@@ -24,7 +24,7 @@ const V = ipOf('v');
 
 /** RARP, signals of hypervisors, and whole crowds that move. */
 export const HYPERVISOR: readonly Story[] = [
-  story('one', 'DESIGN 3.1: RARP from a known MAC finds its addresses at the new place', async (world) => {
+  story('one', 'design.md 3.1: RARP from a known MAC finds its addresses at the new place', async (world) => {
     await settleIn(world, 'v', 'a', 'r1');
     await world.plug('v', 'b', { announce: 'rarp', carrierDrop: false });
     await untilClaimed(world, 'r1', V, 'b', 'fresh', LEARN_MS);
@@ -32,7 +32,7 @@ export const HYPERVISOR: readonly Story[] = [
     await untilQuiet(world, world.settleMs + 500);
   }),
 
-  story('one', 'DESIGN 3.1: RARP from the MAC of a remembered host', async (world) => {
+  story('one', 'design.md 3.1: RARP from the MAC of a remembered host', async (world) => {
     await settleIn(world, 'v', 'a', 'r1');
     await world.unplug('v');
     await untilUnclaimed(world, 'r1', V, world.keepaliveMs + 1000);
@@ -42,7 +42,7 @@ export const HYPERVISOR: readonly Story[] = [
 
   story(
     'one',
-    'DESIGN 3.4: attach yields first and verifies later; detach is acted on at once',
+    'design.md 3.4: attach yields first and verifies later; detach is acted on at once',
     async (world) => {
       await world.plug('v', 'a', { announce: 'silent' });
       const attached = await world.command('r1', 'attach', { host: 'v', lan: 'a' });
@@ -60,7 +60,7 @@ export const HYPERVISOR: readonly Story[] = [
     },
   ),
 
-  story('one', 'DESIGN 3.4: an attached host that never shows up is withdrawn', async (world) => {
+  story('one', 'design.md 3.4: an attached host that never shows up is withdrawn', async (world) => {
     await world.command('r1', 'attach', { host: 'v', lan: 'a' });
     await untilClaimed(world, 'r1', V, 'a', 'fresh', 2);
     await untilUnclaimed(world, 'r1', V, 15_000 + world.keepaliveMs + 1000);
@@ -69,7 +69,7 @@ export const HYPERVISOR: readonly Story[] = [
 
   story(
     'one',
-    'DESIGN 3.4: after detach stale frames are ignored for 1 s; a cancelled migration re-learns itself',
+    'design.md 3.4: after detach stale frames are ignored for 1 s; a cancelled migration re-learns itself',
     async (world) => {
       await settleIn(world, 'v', 'a', 'r1');
       await world.command('r1', 'detach', { host: 'v', lan: 'a' });
@@ -82,7 +82,7 @@ export const HYPERVISOR: readonly Story[] = [
     },
   ),
 
-  story('one', 'DESIGN 3.4: a prepared host is claimed at its first sign of life', async (world) => {
+  story('one', 'design.md 3.4: a prepared host is claimed at its first sign of life', async (world) => {
     await settleIn(world, 'v', 'a', 'r1');
     const prepared = await world.command('r1', 'prepare', { host: 'v', lan: 'b' });
     assert.ok(prepared.ok, prepared.message);
@@ -128,7 +128,7 @@ export const HYPERVISOR: readonly Story[] = [
 
   story(
     'two',
-    'DESIGN 3.1: RARP from a MAC that nobody here knows: it is asked for the addresses claimed elsewhere',
+    'design.md 3.1: RARP from a MAC that nobody here knows: it is asked for the addresses claimed elsewhere',
     async (world) => {
       const crowd = await world.crowd(8);
       for (const host of crowd) await world.plug(host, 'a');
@@ -145,7 +145,7 @@ export const HYPERVISOR: readonly Story[] = [
 
   story(
     'two',
-    'DESIGN 3.4: prepare at the new router, detach at the old, RARP at the new: no waiting for a proof',
+    'design.md 3.4: prepare at the new router, detach at the old, RARP at the new: no waiting for a proof',
     async (world) => {
       await settleIn(world, 'v', 'a', 'r1');
       await world.command('r2', 'prepare', { host: 'v', lan: 'b' });
@@ -164,7 +164,7 @@ export const HYPERVISOR: readonly Story[] = [
 
   story(
     'two',
-    'DESIGN 3.2: detach a moment before the guest is back home: the blind repair at the old router is no dispute',
+    'design.md 3.2: detach a moment before the guest is back home: the blind repair at the old router is no dispute',
     async (world) => {
       const H = ipOf('h');
       await world.plug('h', 'a');

@@ -19,7 +19,7 @@ const V = ipOf('v');
 export const RESTARTS: readonly Story[] = [
   story(
     'one',
-    'DESIGN 3.2 Restart: a planned stop withdraws; after the start a silent host is back within 4 s',
+    'design.md 3.2 Restart: a planned stop withdraws; after the start a silent host is back within 4 s',
     async (world) => {
       await settleIn(world, 'v', 'a', 'r1');
       await fallSilent(world);
@@ -37,7 +37,7 @@ export const RESTARTS: readonly Story[] = [
   ...(['stop', 'kill'] as const).map((how) =>
     story(
       'one',
-      `DESIGN 3.2 Restart: after ${how} with routes kept the claim is adopted and traffic never stops`,
+      `design.md 3.2 Restart: after ${how} with routes kept the claim is adopted and traffic never stops`,
       async (world) => {
         await settleIn(world, 'v', 'a', 'r1');
         await untilEcho(world, 'far', 'v', 50);
@@ -58,7 +58,7 @@ export const RESTARTS: readonly Story[] = [
 
   story(
     'one',
-    'DESIGN 3.2 Restart: a fresh claim of a killed daemon is adopted as settled at once',
+    'design.md 3.2 Restart: a fresh claim of a killed daemon is adopted as settled at once',
     async (world) => {
       await world.plug('v', 'a');
       await untilClaimed(world, 'r1', V, 'a', 'fresh', LEARN_MS);
@@ -71,7 +71,7 @@ export const RESTARTS: readonly Story[] = [
     },
   ),
 
-  story('one', 'DESIGN 3.2 Restart: an adopted claim whose host is gone is withdrawn', async (world) => {
+  story('one', 'design.md 3.2 Restart: an adopted claim whose host is gone is withdrawn', async (world) => {
     await settleIn(world, 'v', 'a', 'r1');
     await world.kill('r1');
     await world.unplug('v');

@@ -131,13 +131,13 @@ export async function announcedBy(world: World, role: Role, routers: readonly Ro
 
 export const ROUTER_OF: Readonly<Record<LanName, RouterName>> = { a: 'r1', b: 'r2', c: 'r3' };
 
-/** From the first frame to the core's new route (issue 3: 10 ms with FRR OSPF). */
+/** From the first frame to the core's new route: 10 ms with FRR OSPF. */
 export const CORE_MS = 10;
-/** Median outage that issue 3 allows. */
+/** The median outage that a move may have. */
 export const OUTAGE_MS = 15;
 /** Kernel and proof on an idle box. */
 export const LEARN_MS = 10;
-/** A move on one box, first echo answered (issue 2). */
+/** A move on one box, first echo answered. */
 export const MOVE_MS = 20;
 
 export async function moves(world: World, host: Role, lan: LanName, carrierDrop: boolean): Promise<void> {

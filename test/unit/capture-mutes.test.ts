@@ -29,7 +29,7 @@ function repeat(mutes: ExcludedFlows, times: number, source: Mac, destination: (
   for (let i = 0; i < times; i++) mutes.count(frame(source, destination(i)));
 }
 
-describe('who is left out of the watch for stale neighbours (issue 5: at a bounded cost)', () => {
+describe('who is left out of the watch for stale neighbours (at a bounded cost)', () => {
   it('a conversation that goes on and on, and nobody else', () => {
     const mutes = new ExcludedFlows();
     const say = () => {

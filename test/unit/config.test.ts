@@ -64,11 +64,11 @@ function valuePaths(value: unknown, path = ''): string[] {
   );
 }
 
-test('DESIGN 4: reference.toml parses to exactly the defaults', () => {
+test('design.md 4: reference.toml parses to exactly the defaults', () => {
   assert.deepEqual(parseConfig(reference), parseConfig(least));
 });
 
-test('STYLE 11: reference.toml shows every key of the schema, and none that is unknown', () => {
+test('reference.toml shows every key of the schema, and none that is unknown', () => {
   const everything = reference.replace(/^#(?=[a-z[])/gm, '');
   parseConfig(everything);
   const shown = new Set(valuePaths(parseToml(everything)));
@@ -78,7 +78,7 @@ test('STYLE 11: reference.toml shows every key of the schema, and none that is u
     assert.ok(shown.has(path), `reference.toml does not show ${path}`);
 });
 
-test('STYLE 11: every configuration file that we ship is accepted', () => {
+test('every configuration file that we ship is accepted', () => {
   const files = readdirSync(CONFIG_DIRECTORY, { recursive: true, encoding: 'utf8' }).filter((name) =>
     name.endsWith('.toml'),
   );
@@ -86,7 +86,7 @@ test('STYLE 11: every configuration file that we ship is accepted', () => {
   for (const file of files) loadConfig(new URL(file, CONFIG_DIRECTORY).pathname);
 });
 
-test('DESIGN 4: the least configuration suits a site', () => {
+test('design.md 4: the least configuration suits a site', () => {
   const config = parseConfig(least);
   assert.deepEqual(config.policy.interfaces, [
     {
@@ -118,7 +118,7 @@ test('DESIGN 4: the least configuration suits a site', () => {
   assert.equal(config.control.mode, 0o660);
 });
 
-test('DESIGN 4: --interface needs no file; the connected subnets are the allowed ones', () => {
+test('design.md 4: --interface needs no file; the connected subnets are the allowed ones', () => {
   const { policy } = configForInterfaces(['lan0', 'tap*']);
   assert.deepEqual(
     policy.interfaces.map((rule) => rule.pattern),
@@ -169,7 +169,7 @@ test('bindings, lists and overrides become typed values', () => {
   assert.equal(policy.confirmEcho, true);
 });
 
-test('DESIGN 4: an unknown key is refused with its path and what was probably meant', () => {
+test('design.md 4: an unknown key is refused with its path and what was probably meant', () => {
   assert.deepEqual(problemsOf('[[interface]]\nname = "lan0"\nlern = "all"\n'), [
     'interface[0].lern: unknown key (did you mean "learn"?)',
   ]);
@@ -290,12 +290,12 @@ for (const [title, text, pattern] of [
   ['the local table', `${least}[router]\ntable = 255\n`, /^router\.table: table 255 is the kernel's own/],
   ['an unknown table name', `${least}[router]\ntable = "mobile"\n`, /^router\.table: must be a table number/],
   [
-    'equal low bits (DESIGN 3.3)',
+    'equal low bits (design.md 3.3)',
     `${least}[router]\nsettled_metric = ${210 * 2 ** 24 + 1}\n`,
     /^router\.settled_metric: its low 24 bits/,
   ],
   [
-    'a distance in the fresh metric (DESIGN 3.3)',
+    'a distance in the fresh metric (design.md 3.3)',
     `${least}[router]\nfresh_metric = ${2 ** 24 + 1}\n`,
     /^router\.fresh_metric: .*top byte/,
   ],
@@ -338,10 +338,10 @@ for (const [title, text, pattern] of [
   ['port 0', `${least}[prometheus]\nlisten = "127.0.0.1:0"\n`, /^prometheus\.listen: port 0/],
   ['a ring of a few bytes', `${least}[capture]\nbuffer = "1KiB"\n`, /^capture\.buffer: .*out of range/],
 ] as const) {
-  test(`issue 2, wrong config: ${title} is refused with its path`, () => assertProblem(text, pattern));
+  test(`wrong config: ${title} is refused with its path`, () => assertProblem(text, pattern));
 }
 
-test('DESIGN 3.3: a settled claim in a table of its own (BIRD) needs no distance in its metric', () => {
+test('design.md 3.3: a settled claim in a table of its own (BIRD) needs no distance in its metric', () => {
   const { router } = parseConfig(
     `${least}[router]\ntable = 100\nsettled_table = 101\nwatch_tables = [102, "main", 102]\nsettled_metric = 2\n`,
   );

@@ -152,7 +152,7 @@ test('what is no socket is never removed, and an unknown group is named', async 
   );
 });
 
-test('DESIGN 4: the socket has mode 0660 and the group of the configuration', async (t) => {
+test('design.md 4: the socket has mode 0660 and the group of the configuration', async (t) => {
   const directory = temporaryDirectory(t);
   const path = join(directory, 'marpd.sock');
   const [name, , id] = readFileSync('/etc/group', 'utf8')
@@ -205,7 +205,7 @@ test('prometheus.listen serves /metrics and nothing else; a port in use is named
   );
 });
 
-test('issue 5: control.tcp takes only clients with a certificate of its CA', async (t) => {
+test('control.tcp takes only clients with a certificate of its CA', async (t) => {
   const certificates = makeCertificates(t);
   const port = await freePort();
   const listen = { host: '127.0.0.1', port };

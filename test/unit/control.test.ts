@@ -29,7 +29,7 @@ function shout(socket: string, bytes: string | Buffer): Promise<string> {
   });
 }
 
-test('DESIGN 4: every view answers, and the client reads what the server wrote', async (t) => {
+test('design.md 4: every view answers, and the client reads what the server wrote', async (t) => {
   const { daemon, socket } = await start(t);
   daemon.table.set(ip('10.1.1.5'), host('10.1.1.5'));
   const client = new ControlClient(socket);
@@ -59,7 +59,7 @@ test('DESIGN 4: every view answers, and the client reads what the server wrote',
   );
 });
 
-test('DESIGN 4: commands arrive as typed values', async (t) => {
+test('design.md 4: commands arrive as typed values', async (t) => {
   const { daemon, socket } = await start(t);
   const mac = '02:00:0a:01:01:05';
   for (const [path, body] of [
@@ -94,7 +94,7 @@ test('a command that the daemon refuses is 409 with its reason, and a negative a
   );
 });
 
-test('issue 5, hostile API input: refused with a reason, nothing changed', async (t) => {
+test('hostile API input: refused with a reason, nothing changed', async (t) => {
   const { daemon, socket } = await start(t);
   const mac = '02:00:0a:01:01:05';
   for (const [path, body, status, reason] of [
@@ -192,7 +192,7 @@ test('an error of our own is 500 without its details, which go to the log', asyn
   assert.equal((await ask(socket, 'GET', '/v1/status')).status, 200);
 });
 
-test('issue 2, garbage on the control socket: an answer or a hang-up, and the daemon keeps serving', async (t) => {
+test('garbage on the control socket: an answer or a hang-up, and the daemon keeps serving', async (t) => {
   const { socket } = await start(t);
   assert.match(await shout(socket, 'status\n\n'), /^HTTP\/1\.1 400 .*this is no HTTP request/s);
   assert.match(
@@ -209,7 +209,7 @@ test('issue 2, garbage on the control socket: an answer or a hang-up, and the da
   silent.destroy();
 });
 
-test('issue 5: a body of 10 MB is refused and its sender gets to read why', async (t) => {
+test('a body of 10 MB is refused and its sender gets to read why', async (t) => {
   const { socket, daemon } = await start(t);
   const answer = await ask(socket, 'POST', '/v1/attach', 'x'.repeat(10 << 20));
   assert.equal(answer.status, 413);
@@ -265,7 +265,7 @@ test('/v1/hosts filters and pages, and the pages meet', async (t) => {
   );
 });
 
-test('issue 4: a table of 20,000 hosts is streamed and other requests are served meanwhile', async (t) => {
+test('a table of 20,000 hosts is streamed and other requests are served meanwhile', async (t) => {
   const { daemon, socket } = await start(t);
   daemon.addHosts(20_000);
   const all = ask(socket, 'GET', '/v1/hosts');

@@ -55,7 +55,7 @@ async function startWith(t: TestContext): Promise<Running & { ask(...argv: strin
   return { ...running, ask: (...argv) => ctl('--socket', running.socket, ...argv) };
 }
 
-test('DESIGN 4: marpctl shows tables to people', async (t) => {
+test('design.md 4: marpctl shows tables to people', async (t) => {
   const { ask } = await startWith(t);
   const hosts = await ask('hosts');
   assert.equal(hosts.status, 0);
@@ -90,7 +90,7 @@ test('DESIGN 4: marpctl shows tables to people', async (t) => {
   );
 });
 
-test('DESIGN 4: marpctl --json prints what the API says', async (t) => {
+test('design.md 4: marpctl --json prints what the API says', async (t) => {
   const { ask } = await startWith(t);
   for (const [argv, beginning] of [
     [['hosts'], '{"total":2,"hosts":[{"ip":"10.1.1.5"'],
@@ -112,7 +112,7 @@ test('DESIGN 4: marpctl --json prints what the API says', async (t) => {
   }
 });
 
-test('issue 5: prepare, attach and detach, with options or with arguments in any order', async (t) => {
+test('prepare, attach and detach, with options or with arguments in any order', async (t) => {
   const { ask, daemon } = await startWith(t);
   const mac = '52:54:00:00:00:05';
   for (const argv of [
@@ -140,7 +140,7 @@ test('issue 5: prepare, attach and detach, with options or with arguments in any
   assert.deepEqual(daemon.commands.pop(), { name: 'detach', mac: parseMac(mac), ips: [], interface: 'tap0' });
 });
 
-test('DESIGN 4, exit codes: 1 for no such host and for a negative answer', async (t) => {
+test('exit codes (design.md 4): 1 for no such host and for a negative answer', async (t) => {
   const { ask, daemon } = await startWith(t);
   assert.deepEqual(await ask('host', '10.1.1.99'), {
     status: 1,
@@ -158,7 +158,7 @@ test('DESIGN 4, exit codes: 1 for no such host and for a negative answer', async
   assert.deepEqual(JSON.parse(json.out), daemon.verdict);
 });
 
-test('DESIGN 4, exit codes: 2 for wrong usage, with what was wrong and nothing sent', async (t) => {
+test('exit codes (design.md 4): 2 for wrong usage, with what was wrong and nothing sent', async (t) => {
   const { ask, daemon } = await startWith(t);
   for (const [argv, reason] of [
     [[], /no command/],
@@ -185,7 +185,7 @@ test('DESIGN 4, exit codes: 2 for wrong usage, with what was wrong and nothing s
   assert.deepEqual(daemon.commands, []);
 });
 
-test('DESIGN 4, exit codes: 3 when the daemon is not reachable', async (t) => {
+test('exit codes (design.md 4): 3 when the daemon is not reachable', async (t) => {
   const socket = join(temporaryDirectory(t), 'absent.sock');
   for (const argv of [['status'], ['monitor'], ['attach', '10.1.1.5', 'tap0']]) {
     const result = await ctl('--socket', socket, ...argv);
@@ -324,7 +324,7 @@ test('the program itself: exit code, a link in the path, output larger than a pi
   assert.equal(JSON.parse(out).hosts.length, 5002);
 });
 
-test('issue 2: doctor works while the daemon is down, says so, and its status tells whether something is in error', async (t) => {
+test('doctor works while the daemon is down, says so, and its status tells whether something is in error', async (t) => {
   const socket = join(temporaryDirectory(t), 'absent.sock');
   const reference = new URL('../../config/marpd.toml', import.meta.url).pathname;
   const text = await ctl('doctor', '--socket', socket, '--config', reference);

@@ -98,7 +98,7 @@ function assertFinding(
   assert.match(found.fix ?? '', fix);
 }
 
-test('issue 2: doctor finds nothing on a healthy router, and says what it looked at', () => {
+test('doctor finds nothing on a healthy router, and says what it looked at', () => {
   assert.deepEqual(bad(facts()), []);
   const checks = new Set(diagnose(facts(), config, running).map((finding) => finding.check));
   for (const check of [
@@ -142,14 +142,14 @@ for (const [key, value, where, fix] of [
   ['send_redirects', 1, 'all', /^sysctl -w net\/ipv4\/conf\/all\/send_redirects=0$/],
   ['arp_ignore', 0, 'lan0', /^sysctl -w net\/ipv4\/conf\/lan0\/arp_ignore=1$/],
 ] as const) {
-  test(`DESIGN 3.2, kernel settings: ${key}=${value} on ${where} is found, with the command that sets it right`, () => {
+  test(`design.md 3.2, kernel settings: ${key}=${value} on ${where} is found, with the command that sets it right`, () => {
     const findings = bad(facts({}, { [`net/ipv4/conf/${where}/${key}`]: value }));
     assert.equal(findings.length, 1);
     assertFinding(findings, 'error', key, /on lan0/, fix);
   });
 }
 
-test('DESIGN 3.2, kernel settings: what marpd will set at its start is no error while it is down', () => {
+test('design.md 3.2, kernel settings: what marpd will set at its start is no error while it is down', () => {
   const wrong = facts(
     { capabilities: undefined, routes: [] },
     { 'net/ipv4/ip_forward': 0, 'net/ipv4/conf/lan0/proxy_arp': 1 },
@@ -168,7 +168,7 @@ test('DESIGN 3.2, kernel settings: what marpd will set at its start is no error 
   );
 });
 
-test('DESIGN 3.2, kernel settings: a stricter arp_ignore is fine, whatever all says', () => {
+test('design.md 3.2, kernel settings: a stricter arp_ignore is fine, whatever all says', () => {
   assert.deepEqual(bad(facts({}, { 'net/ipv4/conf/lan0/arp_ignore': 2 })), []);
   assert.deepEqual(
     bad(facts({}, { 'net/ipv4/conf/lan0/arp_ignore': 0, 'net/ipv4/conf/all/arp_ignore': 1 })),
@@ -256,7 +256,7 @@ test('interfaces: missing, enslaved, down, without carrier', () => {
   );
 });
 
-test('DESIGN 3.2: globs skip enslaved interfaces, and doctor says so', () => {
+test('design.md 3.2: globs skip enslaved interfaces, and doctor says so', () => {
   const findings = diagnose(
     facts({ links: [lan0, link('br0', 2), link('tap0', 4, { master: 2 })] }),
     config,
@@ -352,7 +352,7 @@ test('routes that a killed daemon left behind', () => {
   assert.ok(!bad(facts(), keeping, 'down').some((finding) => finding.check === 'protocol'));
 });
 
-test('DESIGN 3.3: remote claims whose metric breaks the order fresh, remote, settled', () => {
+test('design.md 3.3: remote claims whose metric breaks the order fresh, remote, settled', () => {
   const remote = (metric: number, more: Partial<Route> = {}) =>
     facts({
       routes: [route('10.1.1.5', { protocol: 188, metric, via: parseIp('192.0.2.1') as Ip, ...more })],

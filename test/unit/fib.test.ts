@@ -22,7 +22,7 @@ function route(to: string, change: Partial<Route> = {}): Route {
   };
 }
 
-describe('remote claims (DESIGN 3.3)', () => {
+describe('remote claims (design.md 3.3)', () => {
   it('a host route of a routing protocol in a watched table is one; it appears and vanishes once', () => {
     const fib = new Fib(OURS, [MAIN]);
     assert.equal(fib.apply('add', route('10.1.1.5/32'), 100), 'appeared');
@@ -66,7 +66,7 @@ describe('remote claims (DESIGN 3.3)', () => {
     assert.ok(fib.remote(ip('fd00::5')) !== undefined);
   });
 
-  it('a dump keeps what it repeats and reports what it does not (DESIGN 5.5)', () => {
+  it('a dump keeps what it repeats and reports what it does not (design.md 5.5)', () => {
     const fib = new Fib(OURS, [MAIN]);
     for (const to of ['10.1.1.5/32', '10.1.1.6/32', '10.1.0.0/16']) fib.apply('add', route(to), 100);
     fib.beginDump();

@@ -7,7 +7,7 @@ import { after, beforeEach, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 /**
- * The scripts that tell marpd of guests (DESIGN 3.4), against what a real libvirtd 9.0.0 with QEMU 7.2.22 (TCG) was
+ * The scripts that tell marpd of guests (design.md 3.4), against what a real libvirtd 9.0.0 with QEMU 7.2.22 (TCG) was
  * recorded to call, in this order, when a guest was started, migrated to a second libvirtd, migrated back after a
  * cancelled attempt, and destroyed. recorded/ has the XML of those calls. The Proxmox calls are written after its
  * documentation.
@@ -109,14 +109,14 @@ const SECOND = { mac: '52:54:00:0a:01:06', interface: 'br0' };
 const PREPARED = [{ url: 'http://marpd/v1/prepare', body: { ...FIRST, ip: ['10.1.1.5', '10.1.1.15'] } }];
 const DETACHED = [FIRST, SECOND].map((body) => ({ url: 'http://marpd/v1/detach', body }));
 
-test('libvirt: a guest that starts, or migrates in, is prepared once its tap is there (DESIGN 3.4)', () => {
+test('libvirt: a guest that starts, or migrates in, is prepared once its tap is there (design.md 3.4)', () => {
   assert.deepEqual(hook('migrate begin', BEFORE), []);
   assert.deepEqual(hook('prepare begin', BEFORE), []);
   assert.deepEqual(hook('start begin', RUNNING), PREPARED);
   assert.deepEqual(hook('started begin', RUNNING), []);
 });
 
-test('libvirt: a guest that stops, or has migrated away, is detached although its taps left the XML (DESIGN 3.4)', () => {
+test('libvirt: a guest that stops, or has migrated away, is detached although its taps left the XML (design.md 3.4)', () => {
   hook('start begin', RUNNING);
   assert.deepEqual(hook('stopped end', STOPPED), DETACHED);
   assert.deepEqual(hook('release end', STOPPED), DETACHED);
@@ -191,7 +191,7 @@ test('libvirt: a guest may have any name: it never becomes a path', () => {
   }
 });
 
-test('libvirt: the hook takes less than 50 ms (issue 5, Deliver 5)', () => {
+test('libvirt: the hook takes less than 50 ms', () => {
   // A busy machine delays a run and never hastens one: the best of many is the hook's own time. What an empty shell
   // takes is the machine's, not the hook's.
   const timeOf = (work: () => unknown) => {
@@ -232,7 +232,7 @@ const ATTACHED = [
   { url: 'http://marpd/v1/attach', body: SECOND },
 ];
 
-test('events: the guest that migrates in is attached when it resumes, not before (DESIGN 3.4)', () => {
+test('events: the guest that migrates in is attached when it resumes, not before (design.md 3.4)', () => {
   hook('start begin', RUNNING);
   assert.deepEqual(agent('Started Migrated'), []);
   assert.deepEqual(agent('Resumed Migrated'), ATTACHED);

@@ -59,7 +59,7 @@ function conclusion(...actions: Action[]): string {
   return journal.why(visitor, 10_000).conclusion;
 }
 
-test('issue 2: why says how a host was learned, with the round trip of its proof', () => {
+test('why says how a host was learned, with the round trip of its proof', () => {
   const actions = [
     evidence(100, 'gratuitous'),
     transition(100, 'unknown', 'proving', 'sighting'),
@@ -77,7 +77,7 @@ test('issue 2: why says how a host was learned, with the round trip of its proof
   );
 });
 
-test('issue 2: why says why a host was not learned', () => {
+test('why says why a host was not learned', () => {
   assert.match(conclusion(), /^never heard: no ARP of 10\.1\.1\.5 reached a mobility interface/);
   assert.match(conclusion(drop(1, 'mac-not-bound')), /^not learned: its MAC is not the bound one/);
   assert.match(conclusion(evidence(1, 'request')), /^heard, but nothing was decided/);
@@ -157,7 +157,7 @@ test('why lists what happened, oldest first, repeats counted', () => {
   });
 });
 
-test('STYLE 3: every cause and every drop reason has a sentence of its own', () => {
+test('every cause and every drop reason has a sentence of its own', () => {
   for (const [list, meanings] of [
     [CAUSES, CAUSE_MEANINGS],
     [DROP_REASONS, DROP_MEANINGS],

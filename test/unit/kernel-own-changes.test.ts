@@ -22,7 +22,7 @@ const NEWS = [
   '9: lan0@if8: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc noqueue state UP group 0 \\    link/ether',
 ];
 
-test('DESIGN 5.5: what we did ourselves is taken out of the monitor, everything else gets through, the last line too', async () => {
+test('design.md 5.5: what we did ourselves is taken out of the monitor, everything else gets through, the last line too', async () => {
   const source = spawn('cat', { stdio: ['pipe', 'pipe', 'inherit'] });
   const filter = filterOwn(source.stdout, 44);
   source.stdin.end([...OWN, ...NEWS, ...OWN].map((line) => `${line}\n`).join(''));
@@ -37,7 +37,7 @@ test('DESIGN 5.5: what we did ourselves is taken out of the monitor, everything 
   );
 });
 
-test('DESIGN 5.5: the monitor ends when its filter is gone', async () => {
+test('design.md 5.5: the monitor ends when its filter is gone', async () => {
   const source = spawn('sh', ['-c', 'while echo 10.0.0.1 dev lan0 REACHABLE; do :; done'], {
     stdio: ['ignore', 'pipe', 'ignore'],
   });

@@ -39,7 +39,7 @@ const SET0 =
 const FRESH = 'proto 44 metric 1 table 254';
 const SETTLED = 'proto 44 metric 3523215362 table 254';
 
-describe('the commands from what there is to what is wanted (DESIGN 3.2, 3.3)', () => {
+describe('the commands from what there is to what is wanted (design.md 3.2, 3.3)', () => {
   it('a newcomer: neighbour first, then the route', () => {
     assert.deepEqual(commands(entry({ want: claim('lan0') })), [
       SET0,
@@ -287,7 +287,7 @@ describe('turns of bulk work', () => {
   });
 });
 
-describe('rules: fresh, remote, settled in this order (DESIGN 3.3)', () => {
+describe('rules: fresh, remote, settled in this order (design.md 3.3)', () => {
   const plan = (freshTable: number, watchTables: number[], settledTable: number) =>
     planRules({ protocol: 44, freshTable, watchTables, settledTable }).map(
       ({ table, hostOnly }) => `${table}${hostOnly ? ' hosts' : ''}`,

@@ -43,7 +43,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(root, { recursive: true, force: true }));
 
-describe('kernel settings (DESIGN 3.2)', () => {
+describe('kernel settings (design.md 3.2)', () => {
   it('arp_ignore is raised on the interface alone, the rest stays', () => {
     const before = everything();
     const changes = open().apply(LAN0);

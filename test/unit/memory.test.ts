@@ -16,7 +16,7 @@ function read(text: string): { readonly ips: string[]; readonly warnings: string
   return { ips: memories.map(({ ip }) => formatIp(ip)), warnings };
 }
 
-describe('hosts.json (DESIGN 3.2)', () => {
+describe('hosts.json (design.md 3.2)', () => {
   const good = { ip: '10.1.1.5', mac: '02:00:00:00:00:01', interface: 'lan0', reason: 'stop' };
   const written = (hosts: unknown) => JSON.stringify({ version: 1, writtenAt: '', hosts });
 

@@ -54,7 +54,7 @@ const gauges: Gauges = {
   eventReaders: 7,
 };
 
-test('STYLE 3: transitions, drops, frames and alarms are metrics with the closed lists as labels', async (t) => {
+test('transitions, drops, frames and alarms are metrics with the closed lists as labels', async (t) => {
   const metrics = new Metrics(() => gauges);
   t.after(() => metrics.stop());
   metrics.record(transition(0, 'proving', 'fresh'));
@@ -135,7 +135,7 @@ function capture(level: 'trace' | 'debug' | 'info' | 'warn'): { log: ActionLog; 
   return { log: new ActionLog(logger, (iface) => (iface === 3 ? 'lan0' : undefined)), lines };
 }
 
-test('STYLE 5: the log line is a view of the transition', () => {
+test('the log line is a view of the transition', () => {
   const { log, lines } = capture('info');
   log.record(transition(0, 'proving', 'fresh'));
   log.record(transition(0, 'unknown', 'proving'));
@@ -169,7 +169,7 @@ test('STYLE 5: the log line is a view of the transition', () => {
   assert.match(lines[0]?.time ?? '', /^\d{4}-\d\d-\d\dT.*Z$/);
 });
 
-test('STYLE 12: ignored frames are counted and said once, not one by one', () => {
+test('ignored frames are counted and said once, not one by one', () => {
   const { log, lines } = capture('debug');
   for (let i = 0; i < 1000; i++) log.record(drop(i % 10 === 0 ? 'denied' : 'not-allowed'));
   assert.equal(lines.length, 0);
@@ -223,7 +223,7 @@ test('debug shows the evidence, trace every ignored frame', () => {
   ]);
 });
 
-test('DESIGN 4: JSON lines on stdout, lines for people when asked; nothing is lost at exit', () => {
+test('design.md 4: JSON lines on stdout, lines for people when asked; nothing is lost at exit', () => {
   const script = (format: string) => `
     import { createLogger } from ${JSON.stringify(new URL('../../src/observe/log.ts', import.meta.url).href)};
     const logger = createLogger({ level: 'info', format: '${format}' });

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { capBinary, checkCapBuild } from '../../src/capture/cap-build.js';
 
-describe('the build of cap (DESIGN 5.1: with assertions it aborts when an interface goes down)', () => {
+describe('the build of cap (design.md 5.1: with assertions it aborts when an interface goes down)', () => {
   const folder = mkdtempSync(join(tmpdir(), 'marpd-native-'));
   after(() => rmSync(folder, { recursive: true }));
 

@@ -12,7 +12,7 @@ function policy(change: Partial<Policy> = {}): Policy {
   return { ...parseConfig('[[interface]]\nname = "lan0"\n').policy, ...change };
 }
 
-describe('interface patterns (DESIGN 4)', () => {
+describe('interface patterns (design.md 4)', () => {
   it('only * and ? are special, and the whole name must match', () => {
     const rows: readonly (readonly [string, string, boolean])[] = [
       ['tap*', 'tap0', true],
@@ -51,7 +51,7 @@ describe('interface patterns (DESIGN 4)', () => {
   });
 });
 
-describe('subnets and who is allowed (DESIGN 3.1)', () => {
+describe('subnets and who is allowed (design.md 3.1)', () => {
   it('the longest configured prefix is the home subnet', () => {
     const wide = { prefix: prefix('10.0.0.0/8'), gateway: ip('10.0.0.1') };
     const narrow = { prefix: prefix('10.1.1.0/24'), gateway: ip('10.1.1.1') };

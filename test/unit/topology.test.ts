@@ -41,7 +41,7 @@ function topology(subnets: readonly (readonly [string, string?])[] = []): Topolo
   return made;
 }
 
-describe('mobility interfaces (DESIGN 3.2)', () => {
+describe('mobility interfaces (design.md 3.2)', () => {
   it('are those that a rule names; one with a master is never one', () => {
     const made = topology();
     assert.ok(made.rule(10) !== undefined);
@@ -123,7 +123,7 @@ describe('addresses of the box', () => {
   });
 });
 
-describe('sender IP of a proof (DESIGN 3.2 Prove)', () => {
+describe('sender IP of a proof (design.md 3.2 Prove)', () => {
   const made = topology([['10.1.1.0/24', '10.1.1.254'], ['10.9.9.0/24', '10.9.9.1'], ['10.8.8.0/24']]);
   const rows: readonly (readonly [string, number, string, string])[] = [
     ['at home our own address there, never another router', 10, '10.1.1.5', '10.1.1.1'],

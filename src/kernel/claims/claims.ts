@@ -165,7 +165,7 @@ export class Claims {
 
   /**
    * The state of an interface, told before the tracker hears of it. Admin down and the loss of the last address delete
-   * the routes without any event (DESIGN 5.6), and the neighbour entries with them. Returns whether that happened,
+   * the routes without any event (design.md 5.6), and the neighbour entries with them. Returns whether that happened,
    * or came to an end: a reading of the kernel is due then.
    */
   linkChanged(link: Link): boolean {

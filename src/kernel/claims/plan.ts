@@ -22,7 +22,7 @@ export interface Slots {
   readonly settled: Slot;
 }
 
-/** A route that leads nowhere, made and deleted to remind a routing daemon that there is none (DESIGN 3.3). */
+/** A route that leads nowhere, made and deleted to remind a routing daemon that there is none (design.md 3.3). */
 export const STUCK_ROUTE_REPAIR = 'ghost';
 
 /** What the kernel has in a slot. */

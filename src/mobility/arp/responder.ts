@@ -19,7 +19,7 @@ export function answer(ctx: TrackerContext, iface: IfIndex, frame: ArpFrame): vo
 }
 
 /**
- * The answering rule (DESIGN 3.2). The answer says "send it to me", so it is given only where that is true and where
+ * The answering rule (design.md 3.2). The answer says "send it to me", so it is given only where that is true and where
  * nobody else will say it: not for a probe or an announcement (a conflict, RFC 5227 section 2.1.1), not for a target
  * that is on that LAN itself, and not where the kernel answers.
  */

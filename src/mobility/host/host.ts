@@ -41,7 +41,7 @@ export interface Probe {
   nextAt: number;
 }
 
-/** Who gives way when two living hosts use one address: the one that came later (DESIGN 3.3). */
+/** Who gives way when two living hosts use one address: the one that came later (design.md 3.3). */
 export type Role = 'challenger' | 'incumbent';
 
 export interface Candidate {

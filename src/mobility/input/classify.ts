@@ -15,7 +15,7 @@ import type { Fib } from '../fib.js';
 import { type Policy, type UnusableReason, policyRefusal } from '../policy.js';
 import type { Topology } from '../topology.js';
 
-/** What a frame says about a host (the table of DESIGN 3.1). */
+/** What a frame says about a host (the table of design.md 3.1). */
 export type Evidence =
   | {
       readonly kind: 'request' | 'reply' | 'gratuitous';

@@ -18,7 +18,7 @@ export function hearRoute(
   else if (what === 'vanished') remoteVanished(ctx, route.prefix.ip);
 }
 
-/** Another router says that it has the host. If it is ours, by claim or by home, it is asked here (DESIGN 3.3). */
+/** Another router says that it has the host. If it is ours, by claim or by home, it is asked here (design.md 3.3). */
 export function remoteAppeared(ctx: TrackerContext, ip: Ip, initial: boolean): void {
   const host = ctx.table.get(ip);
   if (host !== undefined) host.remoteAppearedAt = ctx.now;
