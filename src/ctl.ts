@@ -19,6 +19,7 @@ import {
 import { COMMAND_NAMES, helpText, usageOf } from './cli/help.js';
 import type { Finding, Running } from './doctor/checks.js';
 import { type Ip, parseIp, parseMac } from './wire/addresses.js';
+import { readIp as readIpv4 } from './wire/host-address.js';
 
 /** marpctl: argv -> one request -> print. */
 
@@ -179,9 +180,9 @@ function one(command: string, rest: readonly string[]): string {
 }
 
 function readIp(text: string): Ip {
-  const ip = parseIp(text);
-  if (ip === undefined) throw new Usage(`"${text}" is not an IP address`);
-  return ip;
+  const reading = readIpv4(text);
+  if ('problem' in reading) throw new Usage(reading.problem);
+  return reading.value;
 }
 
 /** Options, and arguments in any order: their form says what each of them is. */
@@ -192,8 +193,10 @@ function guestOf(
   const ips = [...(options.ip ?? [])];
   let { mac, interface: place } = options;
   for (const text of rest) {
-    if (parseIp(text) !== undefined) ips.push(text);
-    else if (parseMac(text) !== undefined && mac === undefined) mac = text;
+    if (parseIp(text) !== undefined) {
+      readIp(text);
+      ips.push(text);
+    } else if (parseMac(text) !== undefined && mac === undefined) mac = text;
     else if (isInterfaceName(text) && place === undefined) place = text;
     else throw new Usage(`"${text}" is no address, MAC or interface, or one too many`);
   }

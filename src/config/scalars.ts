@@ -1,22 +1,6 @@
-import { Address4, Address6 } from 'ip-address';
 import * as z from 'zod';
-import {
-  type Ip,
-  type Mac,
-  type Prefix,
-  contains,
-  formatIp,
-  formatPrefix,
-  isGroupMac,
-  isLoopback,
-  isMulticast,
-  isReserved,
-  isUnspecified,
-  networkOf,
-  parseIp,
-  parseMac,
-  parsePrefix,
-} from '../wire/addresses.js';
+import { type Prefix, formatIp, formatPrefix, networkOf, parseIp } from '../wire/addresses.js';
+import { type Reading, readHostIp, readHostMac, readHostPrefix } from '../wire/host-address.js';
 
 /** The scalars of the configuration file: text on the left, a value with its unit in the type or name on the right. */
 
@@ -61,19 +45,8 @@ export function parseSizeBytes(text: string): number | undefined {
   return Number.isSafeInteger(bytes) ? bytes : undefined;
 }
 
-/** What is wrong with text that should be an address or prefix, in the words of ip-address. */
-function explainAddress(text: string): string {
-  try {
-    if (text.includes(':')) new Address6(text);
-    else new Address4(text);
-  } catch (error) {
-    if (error instanceof Error) return error.message.replace(/\.$/, '');
-  }
-  return 'not an address';
-}
-
 /** A schema of text that `read` turns into a value, or into the sentence why it cannot. */
-function text<T>(read: (text: string) => { value: T } | { problem: string }) {
+function text<T>(read: (text: string) => Reading<T>) {
   return z.string().transform((input, context): T => {
     const result = read(input);
     if ('value' in result) return result.value;
@@ -82,49 +55,21 @@ function text<T>(read: (text: string) => { value: T } | { problem: string }) {
   });
 }
 
-export const ipText = text((input): { value: Ip } | { problem: string } => {
-  const ip = parseIp(input);
-  return ip === undefined
-    ? { problem: `"${input}" is no IP address: ${explainAddress(input)}` }
-    : { value: ip };
-});
-
 /** An address that one host can have. */
-export const hostIpText = text((input): { value: Ip } | { problem: string } => {
-  const ip = parseIp(input);
-  if (ip === undefined) return { problem: `"${input}" is no IP address: ${explainAddress(input)}` };
-  const kind = isUnspecified(ip)
-    ? 'the unspecified address'
-    : isLoopback(ip)
-      ? 'a loopback address'
-      : isMulticast(ip)
-        ? 'a multicast address'
-        : isReserved(ip)
-          ? 'a reserved address'
-          : undefined;
-  return kind === undefined ? { value: ip } : { problem: `${input} is ${kind}, no host can have it` };
-});
+export const hostIpText = text(readHostIp);
+
+/** A MAC address that one host can have. */
+export const hostMacText = text(readHostMac);
 
 /** A prefix whose host bits are zero: everything else is usually a slip of the pen. */
-export const prefixText = text((input): { value: Prefix } | { problem: string } => {
-  const prefix = parsePrefix(input);
-  if (prefix === undefined) return { problem: `"${input}" is no prefix: ${explainAddress(input)}` };
-  const network = networkOf(prefix.ip, prefix.length);
-  if (network !== prefix.ip) {
-    const meant = formatPrefix({ ip: network, length: prefix.length });
-    return {
-      problem: `${input} has bits behind the prefix length; did you mean ${meant} or ${formatIp(prefix.ip)}?`,
-    };
-  }
-  return { value: prefix };
-});
-
-export const macText = text((input): { value: Mac } | { problem: string } => {
-  const mac = parseMac(input);
-  if (mac === undefined) return { problem: `"${input}" is no MAC address such as 02:00:0a:01:01:05` };
-  if (mac === 0) return { problem: `${input} is the zero address, no host has it` };
-  if (isGroupMac(mac)) return { problem: `${input} is a multicast or broadcast address, no host has it` };
-  return { value: mac };
+export const prefixText = text((input): Reading<Prefix> => {
+  const reading = readHostPrefix(input);
+  if ('problem' in reading) return reading;
+  const { ip, length } = reading.value;
+  const network = networkOf(ip, length);
+  if (network === ip) return reading;
+  const meant = `${formatPrefix({ ip: network, length })} or ${formatIp(ip)}/32`;
+  return { problem: `${input} has host bits set (did you mean ${meant}?)` };
 });
 
 export interface DurationBounds {
@@ -135,7 +80,7 @@ export interface DurationBounds {
 }
 
 export function durationText(bounds: DurationBounds) {
-  return text((input): { value: number } | { problem: string } => {
+  return text((input): Reading<number> => {
     const ms = parseDurationMs(input);
     if (ms === undefined) return { problem: `"${input}" is no duration such as "250ms", "5s", "10m", "1h"` };
     if (ms === 0 && bounds.zero === true) return { value: 0 };
@@ -149,7 +94,7 @@ export function durationText(bounds: DurationBounds) {
 
 /** A size, or "auto", which is undefined: the program decides. */
 export function sizeText(minBytes: number, maxBytes: number) {
-  return text((input): { value: number | undefined } | { problem: string } => {
+  return text((input): Reading<number | undefined> => {
     if (input === 'auto') return { value: undefined };
     const bytes = parseSizeBytes(input);
     if (bytes === undefined)
@@ -178,7 +123,7 @@ export const listenText = text((input): { value: { host: string; port: number } 
 });
 
 /** Octal file mode in text, as chmod takes it: `"0660"`. */
-export const modeText = text((input): { value: number } | { problem: string } => {
+export const modeText = text((input): Reading<number> => {
   if (!/^0?[0-7]{3}$/.test(input)) return { problem: `"${input}" is no file mode such as "0660"` };
   return { value: Number.parseInt(input, 8) };
 });
@@ -195,11 +140,6 @@ export const tableNumber = z
     context.issues.push({ code: 'custom', message, input });
     return z.NEVER;
   });
-
-/** True when one of the prefixes lies in the other, or they are the same. */
-export function overlaps(a: Prefix, b: Prefix): boolean {
-  return a.length <= b.length ? contains(a, b.ip) : contains(b, a.ip);
-}
 
 /** The candidate that differs from `word` by so little that it must have been meant. */
 export function closest(word: string, candidates: readonly string[]): string | undefined {

@@ -3,7 +3,7 @@ import {
   durationText,
   hostIpText,
   listenText,
-  macText,
+  hostMacText,
   modeText,
   prefixText,
   sizeText,
@@ -185,7 +185,7 @@ export const fileSchema = z.strictObject({
       allow: z.array(prefixText).optional(),
       deny: z.array(prefixText).default([]),
       bind: z
-        .array(z.strictObject({ ip: hostIpText, mac: macText }))
+        .array(z.strictObject({ ip: hostIpText, mac: hostMacText }))
         .default([])
         .superRefine((bindings, context) => {
           bindings.forEach(({ ip }, index) => {

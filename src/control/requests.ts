@@ -1,16 +1,6 @@
 import { type Command, HOST_STATES } from '../mobility/events.js';
-import {
-  type Ip,
-  type Mac,
-  isGroupMac,
-  isLoopback,
-  isMulticast,
-  isReserved,
-  isUnspecified,
-  parseIp,
-  parseMac,
-  parsePrefix,
-} from '../wire/addresses.js';
+import { type Ip, parseMac } from '../wire/addresses.js';
+import { type Reading, readHostIp, readHostMac, readHostPrefix, readIp } from '../wire/host-address.js';
 import type { HostQuery } from './schemas.js';
 
 /** Requests of the control API, from hostile text to typed values. By hand: marpctl in a hook has no time for zod. */
@@ -51,6 +41,10 @@ export function parseHostQuery(
     if (value === undefined) throw new BadRequest(`${key}: ${JSON.stringify(text)} is not ${expected}`);
     return value;
   };
+  const readAddress = <T>(key: string, reader: (text: string) => Reading<T>): T | undefined => {
+    const text = query.get(key);
+    return text === null ? undefined : take(key, text, reader, '');
+  };
   return {
     state: read(
       'state',
@@ -59,24 +53,27 @@ export function parseHostQuery(
     ),
     interface: read('interface', (text) => (isInterfaceName(text) ? text : undefined), 'an interface name'),
     mac: read('mac', parseMac, 'a MAC address'),
-    prefix: read('prefix', parsePrefix, 'a prefix such as 10.1.1.0/24'),
+    prefix: readAddress('prefix', readHostPrefix),
     limit: read(
       'limit',
       (text) => (/^[1-9]\d{0,4}$/.test(text) && Number(text) <= MAX_PAGE ? Number(text) : undefined),
       `a number from 1 to ${MAX_PAGE}`,
     ),
-    after: read('after', parseIp, 'an address (take `next` of the page before)'),
+    after: readAddress('after', readIp),
   };
 }
 
 /** Address in a path or a body that one host can have. @throws BadRequest */
 export function parseHostIp(text: unknown): Ip {
-  const ip = typeof text === 'string' ? parseIp(text) : undefined;
-  if (ip === undefined) throw new BadRequest(`ip: ${JSON.stringify(text)} is not an IP address`);
-  if (isUnspecified(ip) || isLoopback(ip) || isMulticast(ip) || isReserved(ip)) {
-    throw new BadRequest(`ip: ${text} is an address that no host can have`);
-  }
-  return ip;
+  return take('ip', text, readHostIp, 'an IP address');
+}
+
+function take<T>(field: string, value: unknown, read: (text: string) => Reading<T>, expected: string): T {
+  if (typeof value !== 'string')
+    throw new BadRequest(`${field}: ${JSON.stringify(value)} is not ${expected}`);
+  const reading = read(value);
+  if ('problem' in reading) throw new BadRequest(`${field}: ${reading.problem}`);
+  return reading.value;
 }
 
 export type CommandName = Command['name'];
@@ -92,7 +89,10 @@ export function parseCommand(name: CommandName, body: unknown): Command {
       throw new BadRequest(`${JSON.stringify(key)}: unknown field; ${name} takes ${known.join(', ')}`);
   }
   if (name === 'probe' || name === 'clear') return { name, ip: parseHostIp(fields.ip) };
-  const mac = fields.mac === undefined || fields.mac === null ? undefined : parseHostMac(fields.mac);
+  const mac =
+    fields.mac === undefined || fields.mac === null
+      ? undefined
+      : take('mac', fields.mac, readHostMac, 'a MAC address');
   const ips = parseHostIps(fields.ip);
   const target = fields.interface;
   if (typeof target !== 'string' || !isInterfaceName(target)) {
@@ -106,14 +106,6 @@ export function parseCommand(name: CommandName, body: unknown): Command {
   if (mac === undefined && ips.length === 0)
     throw new BadRequest(`mac, ip: ${name} needs at least one of them`);
   return { name, mac, ips, interface: target };
-}
-
-function parseHostMac(text: unknown): Mac {
-  const mac = typeof text === 'string' ? parseMac(text) : undefined;
-  if (mac === undefined) throw new BadRequest(`mac: ${JSON.stringify(text)} is not a MAC address`);
-  if (mac === 0 || isGroupMac(mac))
-    throw new BadRequest(`mac: ${text} is zero or a group address, no host has it`);
-  return mac;
 }
 
 function parseHostIps(value: unknown): Ip[] {

@@ -16,6 +16,7 @@ import {
   parseConfig,
 } from '../../src/config/config.js';
 import { parseIp, parseMac, parsePrefix } from '../../src/wire/addresses.js';
+import { IPV6_UNSUPPORTED } from '../../src/wire/host-address.js';
 
 const CONFIG_DIRECTORY = new URL('../../config/', import.meta.url);
 const reference = readFileSync(new URL('reference.toml', CONFIG_DIRECTORY), 'utf8');
@@ -142,7 +143,7 @@ test('bindings, lists and overrides become typed values', () => {
     learn = "all"
     max_hosts = 4
     [policy]
-    allow = ["10.0.0.0/8", "2001:db8::/32"]
+    allow = ["10.0.0.0/8", "192.168.0.0/16"]
     deny = ["10.9.0.0/16"]
     bind = [{ ip = "10.1.1.5", mac = "02-00-0A-01-01-05" }]
     prove = "never"
@@ -164,7 +165,7 @@ test('bindings, lists and overrides become typed values', () => {
     holdMs: 15_000,
     maxHosts: 4,
   });
-  assert.deepEqual(policy.allow, [parsePrefix('10.0.0.0/8'), parsePrefix('2001:db8::/32')]);
+  assert.deepEqual(policy.allow, [parsePrefix('10.0.0.0/8'), parsePrefix('192.168.0.0/16')]);
   assert.deepEqual([...policy.bindings], [[parseIp('10.1.1.5'), parseMac('02:00:0a:01:01:05')]]);
   assert.equal(policy.confirmEcho, true);
 });
@@ -267,11 +268,15 @@ for (const [title, text, pattern] of [
     `${least}[[subnet]]\nprefix = "10.1.1.0/24"\n`,
     /^subnet\[1\]\.prefix: 10\.1\.1\.0\/24 is already subnet\[0\]/,
   ],
-  ['a prefix of nonsense', `${least}[policy]\ndeny = ["10.1.1.0/33"]\n`, /^policy\.deny\[0\]: .*subnet mask/],
+  [
+    'a prefix of nonsense',
+    `${least}[policy]\ndeny = ["10.1.1.0/33"]\n`,
+    /^policy\.deny\[0\]: "10\.1\.1\.0\/33" is not a prefix/,
+  ],
   [
     'a multicast MAC',
     `${least}[policy]\nbind = [{ ip = "10.1.1.5", mac = "01:00:5e:00:00:01" }]\n`,
-    /^policy\.bind\[0\]\.mac: .*multicast/,
+    /^policy\.bind\[0\]\.mac: .*group address/,
   ],
   [
     'a loopback binding',
@@ -340,6 +345,25 @@ for (const [title, text, pattern] of [
 ] as const) {
   test(`wrong config: ${title} is refused with its path`, () => assertProblem(text, pattern));
 }
+
+for (const [key, text] of [
+  ['subnet[1].prefix', `${least}[[subnet]]\nprefix = "2001:db8::/64"\n`],
+  ['subnet[1].gateway', `${least}[[subnet]]\nprefix = "10.2.2.0/24"\ngateway = "fe80::1"\n`],
+  ['policy.allow[1]', `${least}[policy]\nallow = ["10.0.0.0/8", "2001:db8::/32"]\n`],
+  ['policy.deny[0]', `${least}[policy]\ndeny = ["::/0"]\n`],
+  ['policy.bind[0].ip', `${least}[policy]\nbind = [{ ip = "2001:db8::5", mac = "02:00:00:00:00:01" }]\n`],
+] as const) {
+  test(`IPv6 in ${key} is refused until there is a driver for it`, () => {
+    const problems = problemsOf(text);
+    assert.equal(problems.length, 1);
+    assert.ok(problems[0]?.startsWith(`${key}: `) && problems[0].endsWith(IPV6_UNSUPPORTED), problems[0]);
+  });
+}
+
+test('the API may listen on an IPv6 address', () => {
+  const { prometheus } = parseConfig(`${least}[prometheus]\nlisten = "[::1]:9444"\n`);
+  assert.deepEqual(prometheus.listen, { host: '::1', port: 9444 });
+});
 
 test('design.md 3.3: a settled claim in a table of its own (BIRD) needs no distance in its metric', () => {
   const { router } = parseConfig(

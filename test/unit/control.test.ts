@@ -8,6 +8,7 @@ import { MAX_ADDRESSES } from '../../src/control/requests.js';
 import { hostView, statusView } from '../../src/control/schemas.js';
 import type { Action } from '../../src/mobility/events.js';
 import { type Ip, parseIp, parseMac } from '../../src/wire/addresses.js';
+import { IPV6_UNSUPPORTED } from '../../src/wire/host-address.js';
 import { ask, host, lan0, start, status } from './control-fixture.js';
 
 const ip = (text: string) => parseIp(text) as Ip;
@@ -141,6 +142,29 @@ test('hostile API input: refused with a reason, nothing changed', async (t) => {
     const answer = await ask(socket, 'POST', path, body);
     assert.equal(answer.status, status, `${path} ${body.slice(0, 80)}: ${answer.text}`);
     assert.match(errorOf(answer).message, reason);
+  }
+  assert.deepEqual(daemon.commands, []);
+});
+
+test('IPv6 addresses are refused with one sentence wherever a host or a prefix is named', async (t) => {
+  const { daemon, socket } = await start(t);
+  for (const [method, path, body] of [
+    ['GET', '/v1/hosts/2001:db8::5'],
+    ['GET', '/v1/why/2001:db8::5'],
+    ['GET', '/v1/hosts?prefix=2001:db8::/64'],
+    ['GET', '/v1/hosts?after=2001:db8::5'],
+    ['GET', '/v1/events?ip=2001:db8::5'],
+    ['POST', '/v1/probe', { ip: '2001:db8::5' }],
+    ['POST', '/v1/clear', { ip: '2001:db8::5' }],
+    ['POST', '/v1/prepare', { mac: '02:00:0a:01:01:05', ip: ['10.1.1.5', 'fe80::5'], interface: 'tap0' }],
+    ['POST', '/v1/attach', { ip: '2001:db8::5', interface: 'tap0' }],
+    ['POST', '/v1/detach', { ip: ['2001:db8::5'], interface: 'tap0' }],
+  ] as const) {
+    const answer = await ask(socket, method, path, body === undefined ? undefined : JSON.stringify(body));
+    assert.equal(answer.status, 400, path);
+    const { message } = errorOf(answer);
+    assert.match(message, /^(?:ip|prefix|after): [0-9a-f:/]+: /);
+    assert.ok(message.endsWith(IPV6_UNSUPPORTED), message);
   }
   assert.deepEqual(daemon.commands, []);
 });

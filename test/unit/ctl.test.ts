@@ -176,6 +176,13 @@ test('exit codes (design.md 4): 2 for wrong usage, with what was wrong and nothi
     [['attach', '10.1.1.5', 'tap0', 'tap1'], /"tap1" is no address, MAC or interface, or one too many/],
     [['prepare', '10.1.1.5', 'tap0'], /prepare needs the MAC/],
     [['attach', '224.0.0.5', 'tap0'], /no host can have/],
+    [['host', '2001:db8::5'], /IPv6 is not supported yet/],
+    [['why', '2001:db8::5'], /IPv6 is not supported yet/],
+    [['monitor', '2001:db8::5'], /IPv6 is not supported yet/],
+    [['probe', '2001:db8::5'], /IPv6 is not supported yet/],
+    [['attach', '2001:db8::5', 'tap0'], /IPv6 is not supported yet/],
+    [['detach', '--ip', 'fe80::5', 'tap0'], /IPv6 is not supported yet/],
+    [['hosts', '--prefix', '2001:db8::/64'], /IPv6 is not supported yet/],
   ] as const) {
     const result = await ask(...argv);
     assert.equal(result.status, 2, `${argv.join(' ')}: ${result.err}`);
