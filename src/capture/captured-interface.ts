@@ -1,5 +1,6 @@
 import type { IfIndex } from '../mobility/events.js';
 import { type Mac, formatMac } from '../wire/addresses.js';
+import { MESSAGE_FILTER } from './family/families.js';
 import type { Counters } from './protocol.js';
 import type { InterfaceStats } from './stats.js';
 
@@ -7,12 +8,12 @@ export interface CaptureLink {
   readonly index: IfIndex;
   readonly name: string;
   readonly mac: Mac;
-  /** A pcap-filter(7) expression; ARP and RARP of others when there is none. */
+  /** A pcap-filter(7) expression; the neighbour messages of others when there is none. */
   readonly filter?: string;
 }
 
 export function filterOf(link: CaptureLink): string {
-  return link.filter ?? `(arp or rarp) and not ether src ${formatMac(link.mac)}`;
+  return link.filter ?? `${MESSAGE_FILTER} and not ether src ${formatMac(link.mac)}`;
 }
 
 export const RETRY_FIRST_MS = 50;

@@ -1,8 +1,8 @@
 import { type ConnectOpts, Socket, type SocketConstructorOpts } from 'node:net';
 import cap from 'cap';
-import { ARP_REPLY } from '../wire/arp.js';
-import { ETHERNET_HEADER_BYTES, ETHER_TYPE_ARP, ETHER_TYPE_IPV4, ETHER_TYPE_RARP } from '../wire/ethernet.js';
-import { RefreshFilter, senderOf } from './overload/refresh-filter.js';
+import { ETHERNET_HEADER_BYTES } from '../wire/ethernet.js';
+import { isAnswer, isCaptured, senderOf } from './family/families.js';
+import { RefreshFilter } from './overload/refresh-filter.js';
 import { KnownHosts } from './overload/known-hosts.js';
 import { FLOOD_ARGUMENT, MISDIRECTED_ARGUMENT } from './reader-launch.js';
 import { Queue, SendQueue } from './overload/send-queue.js';
@@ -53,7 +53,6 @@ const KEEP_CLOSED_MS = 1000;
 /** Frames are read between two orders for as long as the order took, and at most for this; some 600 of them. */
 const REST_MS = 2;
 
-const OURS: ReadonlySet<number> = new Set([ETHER_TYPE_ARP, ETHER_TYPE_RARP, ETHER_TYPE_IPV4]);
 const ETHER_TYPE_VLAN = 0x8100;
 const VLAN_TAG_BYTES = 4;
 const VLAN_ID_MASK = 0x0fff;
@@ -192,7 +191,7 @@ function open(request: OpenRequest): void {
 /** Hands on what is in `captured`: answers first, what known hosts say last. */
 function pass(tap: Tap, iface: number, bytes: number): void {
   let lane = tap.answers;
-  if (!isAnswer()) {
+  if (!isAnswer(captured)) {
     const familiarity = absorber.familiarity(iface, captured, bytes, clock);
     if (familiarity === 'absorbed') {
       tap.absorbed++;
@@ -273,28 +272,18 @@ function inject(iface: number, frame: Uint8Array): void {
 }
 
 /**
- * Length of the ARP, RARP or IPv4 frame in `captured`, or 0 when there is none that is ours. Tagged frames belong to the
+ * Length of the frame in `captured`, or 0 when there is none of a family that we know. Tagged frames belong to the
  * VLAN's own interface, except the tag with VLAN 0, which only carries a priority (IEEE 802.1Q section 6.9.1) and
  * which the kernel delivers here: it is taken out.
  */
 function untag(length: number): number {
   if (length < ETHERNET_HEADER_BYTES) return length;
   const etherType = captured.readUInt16BE(12);
-  if (OURS.has(etherType)) return length;
+  if (isCaptured(etherType)) return length;
   if (etherType !== ETHER_TYPE_VLAN || length < ETHERNET_HEADER_BYTES + VLAN_TAG_BYTES) return 0;
   if ((captured.readUInt16BE(14) & VLAN_ID_MASK) !== 0) return 0;
   captured.copy(captured, 12, 16, length);
   return length - VLAN_TAG_BYTES;
-}
-
-/** A unicast ARP reply in `captured`. */
-function isAnswer(): boolean {
-  return (
-    ((captured[0] as number) & 1) === 0 &&
-    captured[13] === 0x06 &&
-    captured[12] === 0x08 &&
-    captured[21] === ARP_REPLY
-  );
 }
 
 /** What libpcap counted on this handle (PACKET_STATISTICS), or undefined when cap cannot tell. */

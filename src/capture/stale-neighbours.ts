@@ -1,5 +1,6 @@
 import type { IfIndex } from '../mobility/events.js';
 import { type Mac, formatMac } from '../wire/addresses.js';
+import { PACKET_FILTER } from './family/families.js';
 import { MISDIRECTED_ARGUMENT } from './reader-launch.js';
 import { type ExcludedFlow, ExcludedFlows } from './overload/excluded-flows.js';
 import { Capture, type CaptureOptions } from './capture.js';
@@ -22,7 +23,7 @@ interface Visitors {
 }
 
 /**
- * IPv4 packets of visitors to somebody else than us: they name stale neighbours (mobility/strays.ts). They are
+ * Packets of visitors to somebody else than us: they name stale neighbours (mobility/strays.ts). They are
  * captured in a child of their own, so that however many there are they never delay a frame of ARP. The kernel's
  * filter picks them: only these source MACs, no group address, not to us.
  *
@@ -136,7 +137,7 @@ export function misdirectedFilter(
 ): string | undefined {
   const from = (mac: Mac) => `ether src ${formatMac(mac)}`;
   const to = (mac: Mac) => `ether dst ${formatMac(mac)}`;
-  const parts = ['ip and not ether multicast', `not ${to(own)}`, `not ${from(own)}`];
+  const parts = [`${PACKET_FILTER} and not ether multicast`, `not ${to(own)}`, `not ${from(own)}`];
   for (const { source, destination } of pairs) parts.push(`not (${from(source)} and ${to(destination)})`);
   if (visitors.size > MACS_IN_FILTER) {
     // More than can be muted, and many: this is done in the midst of their arrival.

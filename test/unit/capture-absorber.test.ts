@@ -1,9 +1,18 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { RefreshFilter, senderOf } from '../../src/capture/overload/refresh-filter.js';
-import { arpReply, arpRequest } from '../../src/mobility/arp/frames.js';
-import { type Ipv4, MAC_BROADCAST, type Mac, parseIp, parseMac } from '../../src/wire/addresses.js';
+import { senderOf } from '../../src/capture/family/families.js';
+import { RefreshFilter } from '../../src/capture/overload/refresh-filter.js';
+import {
+  IPV4_UNSPECIFIED,
+  type Ipv4,
+  MAC_BROADCAST,
+  MAC_ZERO,
+  type Mac,
+  parseIp,
+  parseMac,
+} from '../../src/wire/addresses.js';
+import { ARP_REPLY, ARP_REQUEST, encodeArp } from '../../src/wire/arp.js';
 import { ETHER_TYPE_ARP, writeEthernet } from '../../src/wire/ethernet.js';
 
 const HOST = parseIp('10.1.1.5') as Ipv4;
@@ -12,7 +21,17 @@ const MAC = parseMac('fe:54:00:0a:01:05') as Mac;
 const STRANGER = parseMac('02:00:00:00:06:66') as Mac;
 const [HIGH, LOW] = [0xfe54, 0x000a_0105];
 
-const gratuitous = (mac: Mac, ip: Ipv4) => arpRequest(mac, MAC_BROADCAST, ip, ip) as Uint8Array;
+function arpRequest(mac: Mac, senderIp: Ipv4, targetIp: Ipv4): Uint8Array {
+  const addresses = { senderMac: mac, senderIp, targetMac: MAC_ZERO, targetIp };
+  return encodeArp({ destination: MAC_BROADCAST, source: mac, opcode: ARP_REQUEST, ...addresses });
+}
+
+function arpReply(mac: Mac, senderIp: Ipv4, targetMac: Mac, targetIp: Ipv4): Uint8Array {
+  const addresses = { senderMac: mac, senderIp, targetMac, targetIp };
+  return encodeArp({ destination: targetMac, source: mac, opcode: ARP_REPLY, ...addresses });
+}
+
+const gratuitous = (mac: Mac, ip: Ipv4) => arpRequest(mac, ip, ip);
 
 /** An absorber that may keep back what 10.1.1.5 announces on interface 7 until 1000. */
 function allowed(): RefreshFilter {
@@ -24,26 +43,25 @@ function allowed(): RefreshFilter {
 const ask = (absorber: RefreshFilter, frame: Uint8Array, now = 0, iface = 7) =>
   absorber.familiarity(iface, frame, frame.length, () => now);
 
-describe('who speaks in a frame', () => {
-  const speaker = (bytes: Uint8Array) => senderOf(bytes, bytes.length);
+describe('the sender of a frame', () => {
+  const sender = (bytes: Uint8Array) => senderOf(bytes, bytes.length);
   const host = { ip: HOST, macHigh: HIGH, macLow: LOW };
 
   it('is the sender of an ARP request or reply (RFC 826)', () => {
-    assert.deepEqual(speaker(gratuitous(MAC, HOST)), host);
-    assert.deepEqual(speaker(arpRequest(MAC, MAC_BROADCAST, HOST, OTHER) as Uint8Array), host);
-    assert.deepEqual(speaker(arpReply(MAC, HOST, STRANGER, OTHER) as Uint8Array), host);
+    assert.deepEqual(sender(gratuitous(MAC, HOST)), { kind: 'announcement', ...host });
+    assert.deepEqual(sender(arpRequest(MAC, HOST, OTHER)), { kind: 'other', ...host });
+    assert.deepEqual(sender(arpReply(MAC, HOST, STRANGER, OTHER)), { kind: 'other', ...host });
   });
 
   it('is who would like to have the address of an RFC 5227 probe', () => {
-    const probe = arpRequest(MAC, MAC_BROADCAST, parseIp('0.0.0.0') as Ipv4, HOST) as Uint8Array;
-    assert.deepEqual(speaker(probe), host);
+    assert.deepEqual(sender(arpRequest(MAC, IPV4_UNSPECIFIED, HOST)), { kind: 'acd-probe', ...host });
   });
 
   it('is nobody in what is cut short, nor in other protocols', () => {
-    assert.equal(speaker(gratuitous(MAC, HOST).subarray(0, 41)), undefined);
+    assert.equal(sender(gratuitous(MAC, HOST).subarray(0, 41)), undefined);
     const rarp = Uint8Array.from(gratuitous(MAC, HOST));
     rarp.set([0x80, 0x35], 12);
-    assert.equal(speaker(rarp), undefined);
+    assert.equal(sender(rarp), undefined);
   });
 });
 
@@ -51,7 +69,7 @@ describe('announcements of known hosts', () => {
   it('are absorbed while the daemon allows it, as requests and as replies (RFC 5944 section 4.6)', () => {
     const absorber = allowed();
     assert.equal(ask(absorber, gratuitous(MAC, HOST)), 'absorbed');
-    assert.equal(ask(absorber, arpReply(MAC, HOST, MAC_BROADCAST, HOST) as Uint8Array), 'absorbed');
+    assert.equal(ask(absorber, arpReply(MAC, HOST, MAC_BROADCAST, HOST)), 'absorbed');
     assert.equal(ask(absorber, gratuitous(MAC, HOST), 999.9), 'absorbed');
     assert.equal(
       ask(absorber, gratuitous(MAC, HOST), 1000),
@@ -75,8 +93,8 @@ describe('announcements of known hosts', () => {
 
   it('requests and probes of a known host are passed on: somebody may have to answer them', () => {
     const absorber = allowed();
-    assert.equal(ask(absorber, arpRequest(MAC, MAC_BROADCAST, HOST, OTHER) as Uint8Array), 'known');
-    assert.equal(ask(absorber, arpRequest(MAC, MAC_BROADCAST, 0 as Ipv4, HOST) as Uint8Array), 'unknown');
+    assert.equal(ask(absorber, arpRequest(MAC, HOST, OTHER)), 'known');
+    assert.equal(ask(absorber, arpRequest(MAC, IPV4_UNSPECIFIED, HOST)), 'unknown');
   });
 
   it('count again as soon as they are revoked, by whoever is meant', () => {

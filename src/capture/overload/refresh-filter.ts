@@ -1,4 +1,5 @@
-import type { HostAddresses } from '../protocol.js';
+import { senderOf } from '../family/families.js';
+import { readUint16, readUint32 } from '../family/sender.js';
 
 /** Two hosts that share an entry take turns in it, which costs frames and nothing else. */
 const ENTRIES = 1 << 16;
@@ -60,16 +61,16 @@ export class RefreshFilter {
     if (this.#is(at, iface, ip, macHigh, macLow)) this.#ifaces[at] = 0;
   }
 
-  /** `bytes` is an Ethernet frame of `length` bytes. Anything but a well-formed ARP packet of one host is unknown. */
+  /** `bytes` is an Ethernet frame of `length` bytes. Anything but a well-formed message of one host is unknown. */
   familiarity(iface: number, bytes: Uint8Array, length: number, clock: () => number): SenderClass {
-    if (!this.#used || length < 42 || !isArp(bytes)) return 'unknown';
-    const ip = readUint32(bytes, 28);
+    if (!this.#used) return 'unknown';
+    const sender = senderOf(bytes, length);
+    if (sender === undefined || sender.kind === 'acd-probe') return 'unknown';
+    const { ip, macHigh, macLow } = sender;
     const at = this.#entryOf(iface, ip);
-    const macHigh = readUint16(bytes, 6);
-    const macLow = readUint32(bytes, 8);
     if (!this.#is(at, iface, ip, macHigh, macLow)) return 'unknown';
-    if (readUint16(bytes, 22) !== macHigh || readUint32(bytes, 24) !== macLow) return 'unknown';
-    return ip === readUint32(bytes, 38) && clock() < (this.#untils[at] as number) ? 'absorbed' : 'known';
+    if (readUint16(bytes, 6) !== macHigh || readUint32(bytes, 8) !== macLow) return 'unknown';
+    return sender.kind === 'announcement' && clock() < (this.#untils[at] as number) ? 'absorbed' : 'known';
   }
 
   #entryOf(iface: number, ip: number): number {
@@ -85,29 +86,4 @@ export class RefreshFilter {
       this.#macHighs[at] === macHigh
     );
   }
-}
-
-/** Who speaks in a frame: the sender of an ARP packet, or who would like to be the target of a probe (RFC 5227). */
-export function senderOf(bytes: Uint8Array, length: number): HostAddresses | undefined {
-  if (length < 42 || !isArp(bytes)) return undefined;
-  const ip = readUint32(bytes, 28) || readUint32(bytes, 38);
-  return { ip, macHigh: readUint16(bytes, 22), macLow: readUint32(bytes, 24) };
-}
-
-/** RFC 826 for Ethernet and IPv4, request or reply. */
-function isArp(bytes: Uint8Array): boolean {
-  return (
-    readUint32(bytes, 12) === 0x0806_0001 &&
-    readUint32(bytes, 16) === 0x0800_0604 &&
-    bytes[20] === 0 &&
-    (bytes[21] === 1 || bytes[21] === 2)
-  );
-}
-
-function readUint16(bytes: Uint8Array, at: number): number {
-  return ((bytes[at] as number) << 8) | (bytes[at + 1] as number);
-}
-
-function readUint32(bytes: Uint8Array, at: number): number {
-  return ((readUint16(bytes, at) << 16) | readUint16(bytes, at + 2)) >>> 0;
 }
