@@ -24,7 +24,7 @@ RUN npm run build \
   # Of a compiled module only the .node file is needed.
   && rm -rf node_modules/*/build/Release/obj.target \
   && find node_modules/*/build -depth ! -name '*.node' \( -type f -o -type l -o -type d -empty \) -delete \
-  && node -e "require('cap'); require('raw-socket')"
+  && node -e "require('cap')"
 
 FROM node:20-bookworm-slim
 RUN apt-get update \

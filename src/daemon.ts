@@ -214,7 +214,6 @@ export class Daemon {
         case 'release':
         case 'forget-neighbour':
         case 'stuck-route-repair':
-        case 'echo':
           this.kernel.carryOut(action);
           break;
         case 'suppress-refreshes':

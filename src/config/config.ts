@@ -160,7 +160,6 @@ function build(file: ConfigFile): Config {
       },
       watchTables,
       protocol: router.protocol,
-      confirmEcho: policy.confirm === 'echo',
       repairNeighbours: policy.repair_neighbours,
     },
     router: {

@@ -196,7 +196,6 @@ export const fileSchema = z.strictObject({
         }),
       prove: proveRule.default('before'),
       repair_neighbours: z.boolean().default(true),
-      confirm: z.enum(['none', 'echo']).default('none'),
       limits: limitsSection.prefault({}),
     })
     .prefault({}),

@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import type { Action, ClaimAge, Event, IfIndex, Link } from '../mobility/events.js';
 import type { Ip } from '../wire/addresses.js';
-import { IcmpEcho } from './icmp-echo.js';
 import { KernelWatch } from './watch/monitor.js';
 import { type AdoptedClaim, Claims } from './claims/claims.js';
 import { Rules } from './rules.js';
@@ -31,7 +30,7 @@ export interface KernelOptions {
 /** What the tracker may ask of this room. */
 export type KernelAction = Extract<
   Action,
-  { readonly kind: 'claim' | 'release' | 'forget-neighbour' | 'stuck-route-repair' | 'echo' }
+  { readonly kind: 'claim' | 'release' | 'forget-neighbour' | 'stuck-route-repair' }
 >;
 
 export interface KernelStats {
@@ -47,15 +46,13 @@ export interface KernelStats {
 const RECONCILE_MS = 60_000;
 const SOON_MS = 200;
 
-/** The room's own hall: links before the tracker hears of them, claims, rules, settings and echoes in one order. */
+/** The room's own hall: links before the tracker hears of them, claims, rules and settings in one order. */
 export class Kernel {
   readonly #options: KernelOptions;
   readonly #watch: KernelWatch;
   readonly #claims: Claims;
   readonly #rules: Rules;
   readonly #settings: Sysctls;
-  readonly #echo: IcmpEcho;
-  readonly #names = new Map<IfIndex, string>();
   #slowly: NodeJS.Timeout | undefined;
   #soon: NodeJS.Timeout | undefined;
   /** Interfaces whose settings are to be looked at in this turn. */
@@ -97,10 +94,6 @@ export class Kernel {
       },
       foreignMac: (ip, iface) => this.#watch.foreign.macOf(ip, iface),
     });
-    this.#echo = new IcmpEcho({
-      onReply: (ip, rttMs) => onEvent({ kind: 'echo-reply', ip, rttMs }),
-      onWarning,
-    });
   }
 
   /** Resolves when the complete state of links, neighbours and routes was told. Rejects when `ip` does not work. */
@@ -133,8 +126,6 @@ export class Kernel {
         return this.#claims.forgetNeighbour(action.ip, action.dev);
       case 'stuck-route-repair':
         return this.#claims.ghost(action.ip, action.present);
-      case 'echo':
-        return this.#echo.send(action.ip, action.dev);
     }
   }
 
@@ -155,7 +146,6 @@ export class Kernel {
     clearTimeout(this.#soon);
     this.#unset.clear();
     this.#watch.stop();
-    this.#echo.stop();
     await this.#claims.stop(onExit);
     if (onExit === 'withdraw') this.#rules.remove();
     this.#report(this.#settings.restore({ keepForwarding: onExit === 'keep' }));
@@ -163,24 +153,13 @@ export class Kernel {
 
   #hear(event: Event): void {
     if (event.kind === 'link') {
-      this.#rename(event.link.index, event.link.name);
       if (this.#claims.linkChanged(event.link)) this.#reconcileSoon('an interface changed');
     } else if (event.kind === 'link-gone') {
-      this.#rename(event.iface, undefined);
       this.#claims.linkGone(event.iface);
     }
     this.#options.onEvent(event);
     if (event.kind === 'link') this.applySettings(event.link);
     else if (event.kind === 'link-gone') this.#unset.delete(event.iface);
-  }
-
-  /** An echo socket is bound to the interface that had the name when it was made. */
-  #rename(iface: IfIndex, name: string | undefined): void {
-    const old = this.#names.get(iface);
-    if (old === name) return;
-    if (old !== undefined) this.#echo.forget(old);
-    if (name === undefined) this.#names.delete(iface);
-    else this.#names.set(iface, name);
   }
 
   /**

@@ -112,8 +112,6 @@ export type Event =
   | { readonly kind: 'installed'; readonly ip: Ip; readonly age: ClaimAge }
   /** The kernel refused it for good (a transient refusal is retried by the kernel room). */
   | { readonly kind: 'refused'; readonly ip: Ip; readonly message: string }
-  /** ICMP echo reply that an `echo` action asked for. */
-  | { readonly kind: 'echo-reply'; readonly ip: Ip; readonly rttMs: number }
   | { readonly kind: 'command'; readonly token: Token; readonly command: Command }
   /** A deadline has come. */
   | { readonly kind: 'tick' };
@@ -303,8 +301,6 @@ export type Action =
     }
   /** A storm: who is unknown on this interface would be refused for so long, and need not be told. */
   | { readonly kind: 'refuse-newcomers'; readonly iface: IfIndex; readonly forMs: number }
-  /** ICMP echo bound to the interface of an installed claim. */
-  | { readonly kind: 'echo'; readonly ip: Ip; readonly dev: string }
   | ({ readonly kind: 'transition' } & Transition)
   | ({ readonly kind: 'alarm' } & Alarm)
   /** A frame that was acted on and is not a mere refresh. */

@@ -51,8 +51,6 @@ export interface Policy {
   readonly protocol: number;
   /** Tell visitors that their old neighbours are behind us now. */
   readonly repairNeighbours: boolean;
-  /** ICMP echo after an installed claim. */
-  readonly confirmEcho: boolean;
 }
 
 const globs = new Map<string, RegExp>();

@@ -69,12 +69,9 @@ export class HostTracker {
         remember(ctx, event.memories);
         break;
       case 'installed':
-        this.confirm(event.ip);
         break;
       case 'refused':
         this.refused(event.ip);
-        break;
-      case 'echo-reply':
         break;
       case 'command':
         obey(ctx, event.token, event.command);
@@ -188,12 +185,6 @@ export class HostTracker {
     }
     if (mac === undefined) known.delete(ip);
     else known.set(ip, mac);
-  }
-
-  private confirm(ip: Ip): void {
-    const host = this.ctx.table.get(ip);
-    if (!this.ctx.policy.confirmEcho || host?.claimed !== true || host.interface === undefined) return;
-    this.ctx.emit({ kind: 'echo', ip, dev: host.interface });
   }
 
   private refused(ip: Ip): void {

@@ -6,15 +6,14 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
-import { IcmpEcho } from '../../src/kernel/icmp-echo.js';
 import { inspect } from '../../src/kernel/inspect.js';
 import { Kernel } from '../../src/kernel/kernel.js';
 import { Rules } from '../../src/kernel/rules.js';
 import { Sysctls } from '../../src/kernel/sysctl.js';
 import type { Event, IfIndex, Link } from '../../src/mobility/events.js';
-import { type Ip, formatIp } from '../../src/wire/addresses.js';
-import { MAC, SETTLED_METRIC, addr, layCables, lines, neighbours, routes, wait } from './kernel-room.js';
-import { enterPrivateNetwork, FarEnd, ip, until } from './private-net.js';
+import { formatIp } from '../../src/wire/addresses.js';
+import { MAC, SETTLED_METRIC, addr, layCables, lines, neighbours, routes } from './kernel-room.js';
+import { enterPrivateNetwork, ip, until } from './private-net.js';
 
 enterPrivateNetwork(import.meta.url);
 
@@ -83,49 +82,6 @@ describe('settings, rules, echo, inspection', () => {
     ip('rule del priority 32500');
     assert.deepEqual(show(), original);
     assert.deepEqual(warnings, []);
-  });
-
-  it('an echo goes out of its interface and only an answer from there counts (RFC 792)', async () => {
-    const far = await FarEnd.open();
-    const replies: { ip: Ip; rttMs: number }[] = [];
-    const warnings: string[] = [];
-    const echo = new IcmpEcho({
-      onReply: (address, rttMs) => replies.push({ ip: address, rttMs }),
-      onWarning: (message) => warnings.push(message),
-    });
-    try {
-      ip('link add e0 type veth peer name e1');
-      ip(`link set e1 netns ${far.pid}`);
-      ip('link set e0 up');
-      far.ip('link set e1 up');
-      far.ip('link set lo up');
-      far.ip('addr add 10.21.0.5/24 dev e1');
-      ip('addr add 10.21.0.1/24 dev e0');
-      await until('reply', () => {
-        echo.send(addr('10.21.0.5'), 'e0');
-        return replies.length > 0;
-      });
-      const [reply] = replies;
-      assert.equal(reply?.ip, addr('10.21.0.5'));
-      assert.ok((reply?.rttMs ?? 99) < 1000);
-      replies.length = 0;
-      echo.send(addr('10.21.0.5'), 'lan0');
-      echo.send(addr('10.21.0.77'), 'e0');
-      echo.send(addr('fd00::1'), 'e0');
-      echo.send(addr('10.21.0.5'), 'nosuch');
-      echo.send(addr('10.21.0.5'), 'nosuch');
-      await wait(100);
-      assert.deepEqual(
-        replies.filter((other) => other.ip !== addr('10.21.0.5')),
-        [],
-      );
-      assert.equal(warnings.filter((text) => text.includes('nosuch')).length, 1, 'told once');
-      ip('link del e0');
-      echo.forget('e0');
-    } finally {
-      echo.stop();
-      far.end();
-    }
   });
 
   it('inspection tells what is, for marpctl doctor', async () => {

@@ -8,7 +8,7 @@ import { RouteLog } from './route-log.js';
 import { Site, routerMac } from './site.js';
 import { story } from './story.js';
 
-/** Allow and deny, limits, budgets, the three rules of proof, ICMP echo (design.md 3.1, 3.2). */
+/** Allow and deny, limits, budgets, the three rules of proof (design.md 3.1, 3.2). */
 
 async function crowdedSite(lab: Lab, config: MarpdConfig): Promise<{ site: Site; crowd: Frames }> {
   const site = await new Site(lab, { config }).start();
@@ -142,19 +142,6 @@ story('prove = "never" (classic): claimed at once, asked only by the keepalive',
     [],
   );
 });
-
-story(
-  'confirm = "echo": an installed claim is confirmed by ICMP echo through its own interface',
-  async (lab) => {
-    const site = await new Site(lab, { config: { policy: { confirm: 'echo' } } }).start();
-    const visitor = site.host('visitor');
-    const capture = await Capture.start(visitor.namespace, 'eth0', 'icmp');
-    await visitor.plug('lan1', 'request');
-    await site.marpd.routed('10.1.1.5', 'lan1');
-    await capture.echo({ kind: 'request', toIp: '10.1.1.5', source: routerMac('lan1') }, 3000);
-    await capture.echo({ kind: 'reply', fromIp: '10.1.1.5' }, 1000);
-  },
-);
 
 story('marpctl probe asks at once: a dead host is found out long before its keepalive', async (lab) => {
   const site = await new Site(lab, { config: { timers: { keepalive: '60s' } } }).start();

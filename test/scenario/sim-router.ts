@@ -239,7 +239,6 @@ export class SimRouter implements KernelListener {
         this.replies.get(action.token)?.({ ok: action.ok, message: action.message });
         this.replies.delete(action.token);
         return;
-      case 'echo':
       case 'evidence':
       case 'answered':
         return;

@@ -88,15 +88,12 @@ const plants: readonly Plant[] = [
   ['src/control/value.ts', uses('x', '../mobility/host/host.js'), /Only types and the lists/],
   ['src/elsewhere/new.ts', uses('x', '../wire/arp.js'), /An unknown folder/],
 
-  // One file imports cap, one raw-socket, and few start processes.
+  // One file imports cap, and few start processes.
   ['src/capture/reader.ts', "import cap from 'cap';\nexport const x = cap;\n", null],
   ['src/capture/cap.ts', "import cap from 'cap';\nexport const x = cap;\n", /Only src\/capture\/reader\.ts/],
   ['src/kernel/cap.ts', usesType('cap'), /Only src\/capture\/reader\.ts/],
   ['src/control/cap.ts', uses('x', 'cap/lib/Cap.js'), /Only src\/capture\/reader\.ts/],
   ['src/control/lazy-cap.ts', "export const x = () => import('cap');\n", /Only src\/capture\/reader\.ts/],
-  ['src/kernel/icmp-echo.ts', uses('createSocket', 'raw-socket'), null],
-  ['src/kernel/raw.ts', uses('createSocket', 'raw-socket'), /Only src\/kernel\/icmp-echo\.ts/],
-  ['src/capture/raw.ts', uses('createSocket', 'raw-socket'), /Only src\/kernel\/icmp-echo\.ts/],
   [
     'src/capture/supervisor.ts',
     uses('fork', 'node:child_process') + uses('x', '../system/priority.js').replace('used', 'too'),
