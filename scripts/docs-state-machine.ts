@@ -1,0 +1,131 @@
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { basename, join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+
+/**
+ * Draws docs/state-machine.md from the transition tables in the code. Each file of src/mobility/host that exports a
+ * table (a constant whose name is TABLE, or ends in _TABLE) becomes a section with a diagram and a table, between the
+ * markers of the page. `npm run docs:state-machine` writes it; test/unit/state-machine-doc.test.ts compares it.
+ */
+
+export interface Row {
+  /** A state; several with commas between; `*` for every state. */
+  readonly from: string;
+  readonly input: string;
+  /** A state, or several with commas between when the input's content decides. */
+  readonly to: string;
+  /** What the coordinator is told. */
+  readonly outcome?: string;
+  readonly note?: string;
+}
+
+export interface Machine {
+  readonly title: string;
+  /** Path of its file in the repository. */
+  readonly file: string;
+  readonly rows: readonly Row[];
+}
+
+const ROOT = resolve(import.meta.dirname, '..');
+const FOLDER = 'src/mobility/host';
+export const PAGE = join(ROOT, 'docs/state-machine.md');
+const BEGIN = '<!-- tables: begin -->';
+const END = '<!-- tables: end -->';
+/** What is read first comes first; machines that are not named here follow. */
+const ORDER = ['claim', 'proof', 'keepalive', 'contest', 'announcement', 'recovery'];
+
+/** The machines whose files export a table. */
+export async function machines(): Promise<Machine[]> {
+  const names = readdirSync(join(ROOT, FOLDER))
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => basename(name, '.ts'))
+    .sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
+  const found: Machine[] = [];
+  for (const name of names) {
+    const file = `${FOLDER}/${name}.ts`;
+    const module = (await import(pathToFileURL(join(ROOT, file)).href)) as Record<string, unknown>;
+    for (const [key, value] of Object.entries(module)) {
+      if (!/(^|_)TABLE$/.test(key)) continue;
+      if (!isTable(value)) throw new Error(`${file}: ${key} is not a transition table`);
+      found.push({ title: titleOf(name, key), file, rows: value });
+    }
+  }
+  return found;
+}
+
+function rank(name: string): number {
+  const at = ORDER.indexOf(name);
+  return at < 0 ? ORDER.length : at;
+}
+
+/** `claim` and TABLE make "Claim", `claim` and AGE_TABLE "Claim: age". */
+function titleOf(name: string, key: string): string {
+  const words = name.replaceAll('-', ' ');
+  const title = `${words[0]?.toUpperCase()}${words.slice(1)}`;
+  const part = key.replace(/_?TABLE$/, '').toLowerCase();
+  return part === '' || part.replaceAll('_', ' ') === words
+    ? title
+    : `${title}: ${part.replaceAll('_', ' ')}`;
+}
+
+function isTable(value: unknown): value is readonly Row[] {
+  return (
+    Array.isArray(value) &&
+    value.length > 0 &&
+    value.every(
+      (row: Partial<Record<keyof Row, unknown>>) =>
+        typeof row.from === 'string' && typeof row.input === 'string' && typeof row.to === 'string',
+    )
+  );
+}
+
+const split = (states: string): string[] => states.split(',').map((state) => state.trim());
+/** Mermaid takes letters, digits and underscores for the name of a state. */
+const identifier = (state: string): string => (state === '*' ? 'any' : state.replace(/[^A-Za-z0-9_]/g, '_'));
+const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\n', ' ');
+
+/** A Mermaid diagram: one arrow for each pair of states, labelled with all inputs that lead from one to the other. */
+export function diagram(rows: readonly Row[]): string {
+  const arrows = new Map<string, Set<string>>();
+  for (const { from, input, to } of rows)
+    for (const source of split(from))
+      for (const target of split(to)) {
+        const arrow = `${identifier(source)} --> ${identifier(target)}`;
+        if (identifier(source) === identifier(target)) continue;
+        arrows.set(arrow, (arrows.get(arrow) ?? new Set()).add(input.replace(/[:;#]/g, ',')));
+      }
+  const lines = [...arrows].map(([arrow, inputs]) => `  ${arrow}: ${[...inputs].join(', ')}`);
+  return ['```mermaid', 'stateDiagram-v2', ...lines, '```'].join('\n');
+}
+
+export function table(rows: readonly Row[]): string {
+  const withNotes = rows.some(({ note }) => note !== undefined);
+  const head = ['state', 'input', 'next state', 'outcome', ...(withNotes ? ['note'] : [])];
+  const body = rows.map(({ from, input, to, outcome = '', note = '' }) => [
+    from === '*' ? 'any' : from,
+    input,
+    to,
+    outcome,
+    ...(withNotes ? [note] : []),
+  ]);
+  return [head, head.map(() => '---'), ...body]
+    .map((cells) => `| ${cells.map(cell).join(' | ')} |`)
+    .join('\n');
+}
+
+export function section({ title, file, rows }: Machine): string {
+  return `### ${title}\n\nFrom \`${file}\`.\n\n${diagram(rows)}\n\n${table(rows)}\n`;
+}
+
+/** The page with its tables made anew from these machines. @throws when a marker is missing */
+export function withTables(page: string, all: readonly Machine[]): string {
+  const begin = page.indexOf(BEGIN);
+  const end = page.indexOf(END);
+  if (begin < 0 || end < begin) throw new Error(`${PAGE} has no place for the tables: ${BEGIN} ... ${END}`);
+  const tables = all.map((machine) => `${section(machine)}\n`).join('');
+  return `${page.slice(0, begin + BEGIN.length)}\n\n${tables}${page.slice(end)}`;
+}
+
+if (process.argv[1] === import.meta.filename) {
+  writeFileSync(PAGE, withTables(readFileSync(PAGE, 'utf8'), await machines()));
+}
