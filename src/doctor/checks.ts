@@ -8,6 +8,15 @@ import { type Ip, type Prefix, contains, formatIp, formatPrefix, hostLength } fr
 export interface Facts {
   /** By path below /proc/sys, such as `net/ipv4/conf/lan0/proxy_arp`; a setting that the kernel lacks is absent. */
   readonly sysctls: ReadonlyMap<string, number>;
+  /** What those of a mobility interface must be: the table that marpd sets them by. */
+  readonly interfaceSysctls: readonly {
+    readonly key: string;
+    readonly wanted: 0 | 1;
+    /** Whether the larger of `all` and the interface's own value counts, not the own value alone. */
+    readonly combined: boolean;
+    /** What a wrong value does. */
+    readonly consequence: string;
+  }[];
   readonly links: readonly Link[];
   /** Host routes of everybody and all routes of our protocol number, in the tables that the configuration names. */
   readonly routes: readonly Route[];
@@ -228,23 +237,16 @@ function judgeForwarding(facts: Facts, config: Config, running: Running | undefi
   return [wrongSetting(config, running, 'ip_forward', 'the kernel does not forward IPv4', fix)];
 }
 
-/** What each setting must be, and what happens otherwise. The effective value is the larger of `all` and the link's. */
-const SETTINGS = [
-  ['proxy_arp', 0, "the kernel answers a returning host's own announcement, which takes it for a conflict"],
-  ['proxy_arp_pvlan', 0, 'the kernel answers ARP in the name of others'],
-  ['arp_accept', 0, 'one forged gratuitous ARP makes a neighbour entry'],
-  ['arp_ignore', 1, 'the kernel answers for its addresses on other interfaces, past the rules of marpd'],
-  ['send_redirects', 0, 'the kernel tells hosts to go around this router'],
-] as const;
-
 function judgeSettings(facts: Facts, config: Config, running: Running | undefined, link: Link): Finding[] {
-  const pathsOf = (key: string) => ['all', link.name].map((where) => `net/ipv4/conf/${where}/${key}`);
-  const wrong = SETTINGS.flatMap(([key, wanted, consequence]): Finding[] => {
-    const values = pathsOf(key).map((path) => ({ path, value: facts.sysctls.get(path) }));
+  const wrong = facts.interfaceSysctls.flatMap(({ key, wanted, combined, consequence }): Finding[] => {
+    const paths = (combined ? ['all', link.name] : [link.name]).map(
+      (where) => `net/ipv4/conf/${where}/${key}`,
+    );
+    const values = paths.map((path) => ({ path, value: facts.sysctls.get(path) }));
     const effective = Math.max(...values.map(({ value }) => value ?? wanted));
     // arp_ignore has stricter values than the one that is needed.
     if (wanted === 0 ? effective === 0 : effective >= wanted) return [];
-    const change = wanted === 0 ? values.filter(({ value }) => value !== 0) : values.slice(1);
+    const change = wanted === 0 ? values.filter(({ value }) => value !== 0) : values.slice(-1);
     const fix = `sysctl -w ${change.map(({ path }) => `${path}=${wanted}`).join(' ')}`;
     return [
       wrongSetting(config, running, key, `${key} is ${effective} on ${link.name}: ${consequence}`, fix),

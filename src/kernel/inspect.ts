@@ -6,11 +6,14 @@ import { readLines, runTool } from './ip/exec.js';
 import { LinkTable } from './watch/links.js';
 import { parseNeighbour } from './ip/parse-neighbour.js';
 import { parseRoute } from './ip/parse-route.js';
+import { INTERFACE_SYSCTLS, type InterfaceSysctl } from './sysctl.js';
 
 /** One look at this machine, for people who ask why it does not work. Reads only; judges nothing. */
 export interface Inspection {
   /** By path below /proc/sys, such as `net/ipv4/conf/lan0/proxy_arp`; a setting that the kernel lacks is absent. */
   readonly sysctls: ReadonlyMap<string, number>;
+  /** What those of a mobility interface must be. */
+  readonly interfaceSysctls: readonly InterfaceSysctl[];
   readonly links: readonly Link[];
   /** Host routes of everybody and all routes of our protocol number, in the tables asked for. */
   readonly routes: readonly Route[];
@@ -29,7 +32,6 @@ export interface InspectOptions {
   readonly pid: number | undefined;
 }
 
-const KEYS = ['forwarding', 'proxy_arp', 'arp_accept', 'arp_ignore', 'send_redirects', 'rp_filter'];
 /** Bits of CapEff (linux/capability.h) that marpd has to do with. */
 const CAPABILITIES: readonly (readonly [string, number])[] = [
   ['cap_net_admin', 12],
@@ -46,6 +48,7 @@ export async function inspect(options: InspectOptions): Promise<Inspection> {
     : await Promise.all([readRoutes(options, links), readProxyNeighbours()]);
   return {
     sysctls: readSysctls(),
+    interfaceSysctls: INTERFACE_SYSCTLS,
     links,
     routes,
     proxyNeighbours,
@@ -54,11 +57,12 @@ export async function inspect(options: InspectOptions): Promise<Inspection> {
   };
 }
 
-function readSysctls(): Map<string, number> {
+/** `root`: for tests. */
+export function readSysctls(root = '/proc/sys'): Map<string, number> {
   const values = new Map<string, number>();
   const read = (path: string) => {
     try {
-      const value = Number(readFileSync(`/proc/sys/${path}`, 'latin1'));
+      const value = Number(readFileSync(`${root}/${path}`, 'latin1'));
       if (Number.isInteger(value)) values.set(path, value);
     } catch {
       // absent is what the caller is told
@@ -67,11 +71,11 @@ function readSysctls(): Map<string, number> {
   read('net/ipv4/ip_forward');
   let names: string[] = [];
   try {
-    names = readdirSync('/proc/sys/net/ipv4/conf');
+    names = readdirSync(`${root}/net/ipv4/conf`);
   } catch {
     return values;
   }
-  for (const name of names) for (const key of KEYS) read(`net/ipv4/conf/${name}/${key}`);
+  for (const name of names) for (const { key } of INTERFACE_SYSCTLS) read(`net/ipv4/conf/${name}/${key}`);
   return values;
 }
 

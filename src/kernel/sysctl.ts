@@ -5,8 +5,8 @@ import type { IfIndex } from '../mobility/events.js';
 /**
  * The kernel settings of design.md 3.2, with the smallest footprint that makes the effective values right.
  *
- * The kernel combines `conf/all` with the interface's own value: by OR for proxy_arp and send_redirects, by the
- * larger one for arp_accept and arp_ignore (linux/inetdevice.h, IN_DEV_ORCONF and IN_DEV_MAXCONF); for 0 and 1 that
+ * The kernel combines `conf/all` with the interface's own value: by OR for proxy_arp, proxy_arp_pvlan and
+ * send_redirects, by the larger one for arp_accept and arp_ignore (linux/inetdevice.h, IN_DEV_ORCONF and IN_DEV_MAXCONF); for 0 and 1 that
  * is the same. So `all` is touched only when it is above what an interface needs, and then the other interfaces get
  * its old value as their own and behave as before. `ip_forward` has no such way: writing it sets `forwarding` on
  * every interface.
@@ -14,9 +14,58 @@ import type { IfIndex } from '../mobility/events.js';
  * What was changed stands in a file until it is restored, so that a crash does not make our values the originals.
  */
 
-/** Effective values on a mobility interface. Kernel answers to ARP would collide with ours; see design.md 3.2. */
-const WANTED = { proxy_arp: 0, arp_accept: 0, arp_ignore: 1, send_redirects: 0 } as const;
-type Key = keyof typeof WANTED;
+/** A key below `net/ipv4/conf/`, and what it must be on a mobility interface. */
+export interface InterfaceSysctl {
+  readonly key: string;
+  readonly wanted: 0 | 1;
+  /** Whether the kernel combines it with `conf/all` (OR or maximum); otherwise the interface's own value counts. */
+  readonly combined: boolean;
+  /** What a wrong value does. */
+  readonly consequence: string;
+}
+
+/**
+ * The one table: these keys are set by `Sysctls`, read by `inspect` and judged by `marpctl doctor`. ARP answers of the
+ * kernel would collide with ours (design.md 3.2). `proxy_arp_pvlan` is combined with `all` since Linux 5.11.
+ */
+export const INTERFACE_SYSCTLS: readonly InterfaceSysctl[] = [
+  {
+    key: 'forwarding',
+    wanted: 1,
+    combined: false,
+    consequence: 'the kernel does not route what hosts there send',
+  },
+  {
+    key: 'proxy_arp',
+    wanted: 0,
+    combined: true,
+    consequence: "the kernel answers a returning host's own announcement, which takes it for a conflict",
+  },
+  {
+    key: 'proxy_arp_pvlan',
+    wanted: 0,
+    combined: true,
+    consequence: 'the kernel answers ARP for hosts on the LAN of the one who asks',
+  },
+  {
+    key: 'arp_accept',
+    wanted: 0,
+    combined: true,
+    consequence: 'one forged gratuitous ARP makes a neighbour entry',
+  },
+  {
+    key: 'arp_ignore',
+    wanted: 1,
+    combined: true,
+    consequence: 'the kernel answers for its addresses on other interfaces, past the rules of marpd',
+  },
+  {
+    key: 'send_redirects',
+    wanted: 0,
+    combined: true,
+    consequence: 'the kernel tells hosts to go around this router',
+  },
+];
 
 export interface SysctlChange {
   /** Below /proc/sys, such as `net/ipv4/conf/lan0/arp_ignore`. */
@@ -96,23 +145,21 @@ export class Sysctls {
 
   #applyTo(link: { readonly name: string; readonly index: IfIndex }): SysctlChange[] {
     const changes: SysctlChange[] = [];
-    const own = (key: string) => `net/ipv4/conf/${link.name}/${key}`;
-    if (this.#read(own('forwarding')) === 0) changes.push(this.#change(own('forwarding'), 1, link.index));
-    for (const key of Object.keys(WANTED) as Key[]) {
-      const wanted = WANTED[key];
-      const all = this.#read(`net/ipv4/conf/all/${key}`) ?? 0;
-      const value = this.#read(own(key));
+    for (const { key, wanted, combined } of INTERFACE_SYSCTLS) {
+      const path = `net/ipv4/conf/${link.name}/${key}`;
+      const value = this.#read(path);
+      const all = combined ? (this.#read(`net/ipv4/conf/all/${key}`) ?? 0) : 0;
       if (value === undefined || Math.max(all, value) === wanted) continue;
       if (all > wanted) changes.push(...this.#lowerAll(key, all, wanted, link.name));
       if (value > wanted || (value < wanted && all < wanted)) {
-        changes.push(this.#change(own(key), wanted, link.index));
+        changes.push(this.#change(path, wanted, link.index));
       }
     }
     return changes;
   }
 
   /** The others keep their effective value: it becomes their own before `all` goes down. */
-  #lowerAll(key: Key, all: number, wanted: number, except: string): SysctlChange[] {
+  #lowerAll(key: string, all: number, wanted: number, except: string): SysctlChange[] {
     const changes: SysctlChange[] = [];
     for (const name of this.#interfaces()) {
       const path = `net/ipv4/conf/${name}/${key}`;

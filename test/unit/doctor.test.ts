@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { type Config, parseConfig } from '../../src/config/config.js';
 import { type Facts, type Finding, type Running, diagnose } from '../../src/doctor/checks.js';
+import { readSysctls } from '../../src/kernel/inspect.js';
+import { INTERFACE_SYSCTLS, Sysctls } from '../../src/kernel/sysctl.js';
 import type { Link, Route } from '../../src/mobility/events.js';
 import { type Ip, type Mac, type Prefix, parseIp, parsePrefix } from '../../src/wire/addresses.js';
 
@@ -42,18 +47,17 @@ const route = (prefix: string, more: Partial<Route> = {}): Route => ({
 
 const goodSysctls: readonly (readonly [string, number])[] = [
   ['net/ipv4/ip_forward', 1],
-  ...['all', 'lan0', 'tap0'].flatMap((name) => [
-    [`net/ipv4/conf/${name}/proxy_arp`, 0] as const,
-    [`net/ipv4/conf/${name}/proxy_arp_pvlan`, 0] as const,
-    [`net/ipv4/conf/${name}/arp_accept`, 0] as const,
-    [`net/ipv4/conf/${name}/arp_ignore`, name === 'all' ? 0 : 1] as const,
-    [`net/ipv4/conf/${name}/send_redirects`, 0] as const,
-  ]),
+  ...INTERFACE_SYSCTLS.flatMap(({ key, wanted }) =>
+    ['all', 'lan0', 'tap0'].map(
+      (name) => [`net/ipv4/conf/${name}/${key}`, name === 'all' ? 0 : wanted] as const,
+    ),
+  ),
 ];
 
 function facts(more: Partial<Facts> = {}, sysctls: Record<string, number> = {}): Facts {
   return {
     sysctls: new Map([...goodSysctls, ...Object.entries(sysctls)]),
+    interfaceSysctls: INTERFACE_SYSCTLS,
     links: [lan0],
     routes: [route('10.1.1.5')],
     proxyNeighbours: [],
@@ -138,6 +142,8 @@ test('every finding that is not ok says how to fix it', () => {
 for (const [key, value, where, fix] of [
   ['proxy_arp', 1, 'all', /^sysctl -w net\/ipv4\/conf\/all\/proxy_arp=0$/],
   ['proxy_arp', 1, 'lan0', /^sysctl -w net\/ipv4\/conf\/lan0\/proxy_arp=0$/],
+  ['proxy_arp_pvlan', 1, 'lan0', /^sysctl -w net\/ipv4\/conf\/lan0\/proxy_arp_pvlan=0$/],
+  ['forwarding', 0, 'lan0', /^sysctl -w net\/ipv4\/conf\/lan0\/forwarding=1$/],
   ['arp_accept', 1, 'lan0', /arp_accept=0$/],
   ['send_redirects', 1, 'all', /^sysctl -w net\/ipv4\/conf\/all\/send_redirects=0$/],
   ['arp_ignore', 0, 'lan0', /^sysctl -w net\/ipv4\/conf\/lan0\/arp_ignore=1$/],
@@ -166,6 +172,31 @@ test('design.md 3.2, kernel settings: what marpd will set at its start is no err
     /does not forward/,
     /^sysctl -w net\/ipv4\/ip_forward=1$/,
   );
+});
+
+test('design.md 3.2, kernel settings: what the doctor judges is what it reads and what marpd sets', () => {
+  const root = mkdtempSync(join(tmpdir(), 'marpd-doctor-'));
+  try {
+    for (const name of ['all', 'lan0']) {
+      mkdirSync(join(root, 'net/ipv4/conf', name), { recursive: true });
+      for (const { key, wanted } of INTERFACE_SYSCTLS)
+        writeFileSync(join(root, 'net/ipv4/conf', name, key), `${1 - wanted}\n`);
+    }
+    writeFileSync(join(root, 'net/ipv4/ip_forward'), '0\n');
+    const judged = () => bad({ ...facts(), sysctls: readSysctls(root) }).map(({ check }) => check);
+    assert.deepEqual(judged(), ['ip_forward', ...INTERFACE_SYSCTLS.map(({ key }) => key)]);
+    const sysctls = new Sysctls({
+      mode: 'apply',
+      root,
+      stateFile: join(root, 'state'),
+      onWarning: assert.fail,
+    });
+    sysctls.applyGlobal();
+    sysctls.apply({ name: 'lan0', index: 3 });
+    assert.deepEqual(judged(), []);
+  } finally {
+    rmSync(root, { recursive: true });
+  }
 });
 
 test('design.md 3.2, kernel settings: a stricter arp_ignore is fine, whatever all says', () => {

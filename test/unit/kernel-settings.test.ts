@@ -6,9 +6,9 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { Sysctls } from '../../src/kernel/sysctl.js';
+import { INTERFACE_SYSCTLS, Sysctls } from '../../src/kernel/sysctl.js';
 
-const KEYS = ['forwarding', 'proxy_arp', 'arp_accept', 'arp_ignore', 'send_redirects'];
+const KEYS = INTERFACE_SYSCTLS.map(({ key }) => key);
 const LAN0 = { name: 'lan0', index: 2 };
 
 let root = '';
