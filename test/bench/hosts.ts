@@ -1,5 +1,5 @@
-import type { Marpd } from '../lab/marpd.js';
-import { pause, waitFor } from '../lab/program.js';
+import type { Marpd } from '../lab/kit/marpd.js';
+import { pause, waitFor } from '../lab/kit/program.js';
 import { thousands } from './burst.js';
 import { inLab } from './in-lab.js';
 import { Noise, measureBurst, measureLatency } from './instruments.js';

@@ -1,4 +1,4 @@
-import { Lab } from '../lab/namespace.js';
+import { Lab } from '../lab/kit/namespace.js';
 
 const SAID_LINES = 8;
 const SAID_COLUMNS = 200;

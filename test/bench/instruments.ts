@@ -2,8 +2,8 @@ import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Namespace } from '../lab/namespace.js';
-import { Program } from '../lab/program.js';
+import type { Namespace } from '../lab/kit/namespace.js';
+import { Program } from '../lab/kit/program.js';
 
 /** The programs arpbench.c, limit.c and noise.c, compiled once per version of them. */
 type Source = 'arpbench' | 'limit' | 'noise';

@@ -1,5 +1,5 @@
-import { run } from '../lab/namespace.js';
-import { pause, waitFor } from '../lab/program.js';
+import { run } from '../lab/kit/namespace.js';
+import { pause, waitFor } from '../lab/kit/program.js';
 import { inLab } from './in-lab.js';
 import { measureTaps } from './instruments.js';
 import { type Part, atLeast, below } from './measure.js';

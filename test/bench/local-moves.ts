@@ -1,7 +1,7 @@
-import { Stream, monotonicNs } from '../lab/gauges.js';
-import type { Host } from '../lab/host.js';
-import { pause, waitFor } from '../lab/program.js';
-import { Site } from '../lab/site.js';
+import { Stream, monotonicNs } from '../lab/routed/gauges.js';
+import type { Host } from '../lab/kit/host.js';
+import { pause, waitFor } from '../lab/kit/program.js';
+import { Site } from '../lab/kit/site.js';
 import { inLab } from './in-lab.js';
 import { type Part, below, median, percentile } from './measure.js';
 

@@ -1,10 +1,10 @@
 import { parseArgs } from 'node:util';
-import type { EngineName } from '../lab/engines.js';
-import { IdealScript, MoveMeter, type MoveReport, median, sinceFrame } from '../lab/moves.js';
-import { Lab, type Namespace } from '../lab/namespace.js';
-import { pause } from '../lab/program.js';
-import type { FirstHop } from '../lab/routed-site.js';
-import { RoutedSite } from '../lab/routed-site.js';
+import type { EngineName } from '../lab/routed/engines.js';
+import { IdealScript, MoveMeter, type MoveReport, median, sinceFrame } from '../lab/routed/moves.js';
+import { Lab, type Namespace } from '../lab/kit/namespace.js';
+import { pause } from '../lab/kit/program.js';
+import type { FirstHop } from '../lab/routed/routed-site.js';
+import { RoutedSite } from '../lab/routed/routed-site.js';
 
 /**
  * `npm run bench:move`: moves between two first-hop routers, per engine, next to the floor of the same minutes: the

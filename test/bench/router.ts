@@ -2,9 +2,9 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Claim, commandFor } from '../../src/kernel/claims/plan.js';
 import { type Ip, type Mac, parseIp, parseMac } from '../../src/wire/addresses.js';
-import { macFor } from '../lab/host.js';
-import { Marpd, type MarpdConfig } from '../lab/marpd.js';
-import type { Lab, Namespace } from '../lab/namespace.js';
+import { macFor } from '../lab/kit/host.js';
+import { Marpd, type MarpdConfig } from '../lab/kit/marpd.js';
+import type { Lab, Namespace } from '../lab/kit/namespace.js';
 import type { Port } from './instruments.js';
 
 /** All hosts of the bench are visitors of this home subnet, whose gateway is the first address. */

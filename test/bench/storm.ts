@@ -1,6 +1,6 @@
-import type { Ctl } from '../lab/ctl.js';
-import type { Marpd } from '../lab/marpd.js';
-import { pause } from '../lab/program.js';
+import type { Ctl } from '../lab/kit/ctl.js';
+import type { Marpd } from '../lab/kit/marpd.js';
+import { pause } from '../lab/kit/program.js';
 import { thousands } from './burst.js';
 import { inLab } from './in-lab.js';
 import { Noise, type StormKind, measureBurst, measureLatency } from './instruments.js';

@@ -1,5 +1,5 @@
 import type { TomlTable } from 'smol-toml';
-import { pause } from '../lab/program.js';
+import { pause } from '../lab/kit/program.js';
 import { inLab } from './in-lab.js';
 import { Noise, type Packets, measureBurst, measureLatency, measureRepairs } from './instruments.js';
 import { type Context, type Measure, type Part, below } from './measure.js';

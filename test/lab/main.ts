@@ -1,7 +1,7 @@
-import { demo } from './demo.js';
-import { liveMigration } from './live-migration.js';
-import { sweep } from './namespace.js';
-import { threeRouters } from './three-routers.js';
+import { demo } from './demo/single-router.js';
+import { liveMigration } from './demo/live-migration.js';
+import { sweep } from './kit/namespace.js';
+import { threeRouters } from './demo/three-routers.js';
 
 /** `sudo ./scripts/lab NAME [options]`: laboratories for people. Each registers here and resolves to an exit status. */
 

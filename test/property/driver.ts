@@ -137,13 +137,13 @@ export class Driver {
   }
 
   boot(): void {
-    for (const index of [WAN, LAN0, LAN1]) this.tell({ kind: 'link', link: link(index) });
-    this.tell({ kind: 'routes-begin' });
-    this.tell({ kind: 'routes-end' });
-    for (const index of [LAN0, LAN1]) this.tell({ kind: 'capture', iface: index, open: true });
+    for (const index of [WAN, LAN0, LAN1]) this.handle({ kind: 'link', link: link(index) });
+    this.handle({ kind: 'routes-begin' });
+    this.handle({ kind: 'routes-end' });
+    for (const index of [LAN0, LAN1]) this.handle({ kind: 'capture', iface: index, open: true });
   }
 
-  tell(event: Event): readonly Action[] {
+  handle(event: Event): readonly Action[] {
     this.invariants.before(event, this.now);
     const actions = this.router.handle(event, this.now);
     this.note(event, actions);
@@ -152,7 +152,7 @@ export class Driver {
     return actions;
   }
 
-  live(ip: Ip, mac: Mac, iface: IfIndex, alive: boolean): void {
+  setAnswering(ip: Ip, mac: Mac, iface: IfIndex, alive: boolean): void {
     const key = `${ip} ${mac} ${iface}`;
     if (alive) this.alive.add(key);
     else this.alive.delete(key);
@@ -170,8 +170,8 @@ export class Driver {
       this.now = Math.max(this.now, next);
       if (answer !== undefined && answer.at <= deadline) {
         this.pending.shift();
-        this.tell({ kind: 'frame', iface: answer.iface, bytes: answer.bytes });
-      } else this.tell({ kind: 'tick' });
+        this.handle({ kind: 'frame', iface: answer.iface, bytes: answer.bytes });
+      } else this.handle({ kind: 'tick' });
     }
     this.now = end;
   }

@@ -44,7 +44,7 @@ describe('memory is bounded', () => {
         const ip = (0x0a090900 + Math.floor(random() * 254) + (random() < 0.5 ? 0 : -0x80800)) as Ipv4;
         const kind =
           (['gratuitous', 'request', 'probe', 'rarp', 'reply'] as const)[Math.floor(random() * 5)] ?? 'rarp';
-        driver.tell({ kind: 'frame', iface: random() < 0.5 ? LAN0 : LAN1, bytes: frameOf(kind, mac, ip) });
+        driver.handle({ kind: 'frame', iface: random() < 0.5 ? LAN0 : LAN1, bytes: frameOf(kind, mac, ip) });
         if (i % 10 === 0) driver.advance(1);
         driver.trace.length = 0;
         if (i % 20_000 === 19_999) heaviest = Math.max(heaviest, weigh(driver.router));
@@ -62,12 +62,12 @@ describe('memory is bounded', () => {
     driver.boot();
     const ip = IPS[4] as Ipv4;
     const mac = MACS[0] as Mac;
-    driver.live(ip, mac, LAN0, true);
-    driver.tell({ kind: 'frame', iface: LAN0, bytes: frameOf('gratuitous', mac, ip) });
+    driver.setAnswering(ip, mac, LAN0, true);
+    driver.handle({ kind: 'frame', iface: LAN0, bytes: frameOf('gratuitous', mac, ip) });
     driver.advance(3000);
     const before = weigh(driver.router);
     for (let i = 0; i < 100_000; i++) {
-      driver.tell({ kind: 'frame', iface: LAN0, bytes: frameOf('gratuitous', mac, ip) });
+      driver.handle({ kind: 'frame', iface: LAN0, bytes: frameOf('gratuitous', mac, ip) });
       if (i % 100 === 0) driver.advance(1);
       driver.trace.length = 0;
     }
@@ -83,8 +83,8 @@ describe('memory is bounded', () => {
     let early = 0;
     for (let i = 0; i < 5000; i++) {
       const iface = i % 2 === 0 ? LAN0 : LAN1;
-      for (const index of [LAN0, LAN1]) driver.live(ip, mac, index, index === iface);
-      driver.tell({ kind: 'frame', iface, bytes: frameOf('gratuitous', mac, ip) });
+      for (const index of [LAN0, LAN1]) driver.setAnswering(ip, mac, index, index === iface);
+      driver.handle({ kind: 'frame', iface, bytes: frameOf('gratuitous', mac, ip) });
       driver.advance(300);
       driver.trace.length = 0;
       if (i === 100) early = weigh(driver.router);
@@ -99,7 +99,7 @@ describe('memory is bounded', () => {
     const before = weigh(driver.router);
     for (let i = 0; i < 20_000; i++) {
       const route = hostRoute((0x0a090900 + (i % 250) + 1) as Ipv4);
-      driver.tell({ kind: 'route', change: i % 500 < 250 ? 'add' : 'delete', route, initial: false });
+      driver.handle({ kind: 'route', change: i % 500 < 250 ? 'add' : 'delete', route, initial: false });
       driver.trace.length = 0;
     }
     driver.advance(1_000_000);

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Ipv4, Mac } from '../../src/wire/addresses.js';
-import { SimWorld } from '../scenario/sim.js';
-import { agree, type Deed, spend } from './day.js';
+import { SimWorld } from '../scenario/sim/sim-world.js';
+import { assertAgreement, type ScheduleStep, runSchedule } from './schedule.js';
 import { Driver, frameOf, hostRoute, IPS, LAN0, LAN1, MACS, testPolicy } from './driver.js';
-import { assertCounts, everyoneDies, live, type Step } from './life.js';
+import { assertCounts, allHostsGone, runSteps, type Step } from './steps.js';
 
 /** Counterexamples that the properties once found, kept as they were shrunk. */
 
@@ -13,7 +13,7 @@ const [ONE, TWO, THREE] = MACS as unknown as readonly [Mac, Mac, Mac];
 
 function forgotten(driver: Driver): void {
   for (const ip of IPS)
-    driver.tell({ kind: 'route', change: 'delete', route: hostRoute(ip), initial: false });
+    driver.handle({ kind: 'route', change: 'delete', route: hostRoute(ip), initial: false });
   driver.alive.clear();
   driver.advance(3_600_000);
   assertCounts(driver);
@@ -116,28 +116,28 @@ const LIVES: readonly {
 describe('lives of a tracker that once went wrong', () => {
   for (const { title, steps, rule } of LIVES) {
     it(title, () => {
-      live(new Driver(testPolicy(rule)), steps, everyoneDies);
-      live(new Driver(testPolicy(rule)), steps, forgotten);
+      runSteps(new Driver(testPolicy(rule)), steps, allHostsGone);
+      runSteps(new Driver(testPolicy(rule)), steps, forgotten);
     });
   }
 
   it('RFC 5227: a hint survives that the claim elsewhere becomes settled', () => {
     const driver = new Driver(testPolicy());
     driver.boot();
-    driver.live(HOME0, ONE, LAN1, true);
-    driver.tell({ kind: 'frame', iface: LAN1, bytes: frameOf('gratuitous', ONE, HOME0) });
+    driver.setAnswering(HOME0, ONE, LAN1, true);
+    driver.handle({ kind: 'frame', iface: LAN1, bytes: frameOf('gratuitous', ONE, HOME0) });
     driver.advance(500);
-    driver.live(HOME0, ONE, LAN1, false);
-    driver.live(HOME0, ONE, LAN0, true);
-    driver.tell({ kind: 'frame', iface: LAN0, bytes: frameOf('probe', ONE, HOME0) });
+    driver.setAnswering(HOME0, ONE, LAN1, false);
+    driver.setAnswering(HOME0, ONE, LAN0, true);
+    driver.handle({ kind: 'frame', iface: LAN0, bytes: frameOf('probe', ONE, HOME0) });
     driver.advance(1200);
     assert.ok(driver.router.host(HOME0)?.isAt(LAN0, ONE), driver.trace.join('\n'));
   });
 });
 
-const DAYS: readonly {
+const SCHEDULES: readonly {
   readonly title: string;
-  readonly day: readonly Deed[];
+  readonly schedule: readonly ScheduleStep[];
   readonly seed: number;
   readonly layout: 'one' | 'two';
 }[] = [
@@ -145,7 +145,7 @@ const DAYS: readonly {
     title: 'RFC 5227: a probe at home during the check for the remote claim forbids the announcements',
     layout: 'two',
     seed: 1,
-    day: [
+    schedule: [
       { do: 'plug', host: 'g', lan: 'a', announce: 'gratuitous-request', carrierDrop: false },
       { do: 'rest', ms: 10 },
       { do: 'plug', host: 'g', lan: 'b', announce: 'probe-once', carrierDrop: false },
@@ -155,7 +155,7 @@ const DAYS: readonly {
     title: 'RFC 5227: the same with both LANs on one box',
     layout: 'one',
     seed: 1,
-    day: [
+    schedule: [
       { do: 'plug', host: 'h', lan: 'b', announce: 'gratuitous-request', carrierDrop: false },
       { do: 'rest', ms: 1 },
       { do: 'plug', host: 'h', lan: 'a', announce: 'probe-once', carrierDrop: false },
@@ -165,7 +165,7 @@ const DAYS: readonly {
     title: 'two routers hear the host within 2 ms and their claims age together: no duplicate, no ghost',
     layout: 'two',
     seed: 1,
-    day: [
+    schedule: [
       { do: 'plug', host: 'v', lan: 'a', announce: 'gratuitous-request', carrierDrop: false },
       { do: 'rest', ms: 1 },
       { do: 'plug', host: 'v', lan: 'b', announce: 'gratuitous-request', carrierDrop: false },
@@ -176,7 +176,7 @@ const DAYS: readonly {
       'the old place loses its carrier as the remote claim appears, before the daemon sees it: the ghost is repaired',
     layout: 'two',
     seed: 1,
-    day: [
+    schedule: [
       { do: 'plug', host: 'v', lan: 'b', announce: 'gratuitous-request', carrierDrop: false },
       { do: 'rest', ms: 2500 },
       { do: 'plug', host: 'v', lan: 'a', announce: 'gratuitous-request', carrierDrop: false },
@@ -188,7 +188,7 @@ const DAYS: readonly {
     title: 'a move while the old router is cut off from the core, back when the new claim has just aged',
     layout: 'two',
     seed: 2,
-    day: [
+    schedule: [
       { do: 'plug', host: 'v', lan: 'b', announce: 'gratuitous-request', carrierDrop: false },
       { do: 'rest', ms: 5000 },
       { do: 'core', router: 'r2', downMs: 3000 },
@@ -198,16 +198,16 @@ const DAYS: readonly {
   },
 ];
 
-describe('days of a site that once ended in disagreement', () => {
-  for (const { title, day, seed, layout } of DAYS) {
+describe('schedules of a site that once ended in disagreement', () => {
+  for (const { title, schedule, seed, layout } of SCHEDULES) {
     for (const rpFilter of [0, 1] as const) {
       it(`${title} (rp_filter ${rpFilter})`, async () => {
         const world = new SimWorld(layout, { seed, rpFilter });
         try {
-          await spend(world, day);
-          await agree(world, day);
+          await runSchedule(world, schedule);
+          await assertAgreement(world, schedule);
         } catch (error) {
-          throw new Error(`${(error as Error).message}\n${world.story()}`, { cause: error });
+          throw new Error(`${(error as Error).message}\n${world.report()}`, { cause: error });
         }
       });
     }
@@ -218,7 +218,7 @@ describe('claims of an earlier run', () => {
   it('are asked for soon although capture was open before they were read (design.md 3.2, restart)', () => {
     const driver = new Driver(testPolicy());
     driver.boot();
-    driver.tell({ kind: 'adopt', ip: VISITOR, iface: LAN1, mac: ONE, age: 'fresh' });
+    driver.handle({ kind: 'adopt', ip: VISITOR, iface: LAN1, mac: ONE, age: 'fresh' });
     driver.advance(1000);
     assert.equal(driver.router.host(VISITOR)?.state, 'remembered', 'nobody answered');
   });

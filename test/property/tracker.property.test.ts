@@ -18,7 +18,7 @@ import {
   testPolicy,
 } from './driver.js';
 import { effort } from './effort.js';
-import { assertCounts, everyoneDies, live, type Step } from './life.js';
+import { assertCounts, allHostsGone, runSteps, type Step } from './steps.js';
 
 /**
  * Random lives of one tracker. What must hold at every step is in scenario/invariants.ts; what must hold at the end is
@@ -114,7 +114,7 @@ describe('random lives of a tracker', () => {
       it(`prove = ${prove}, learn = ${learn}: invariants hold, claims go when evidence stops`, () => {
         fc.assert(
           fc.property(fc.array(step, { maxLength: 80, size: 'max' }), (steps) => {
-            live(new Driver(testPolicy({ prove, learn })), steps, everyoneDies);
+            runSteps(new Driver(testPolicy({ prove, learn })), steps, allHostsGone);
           }),
           effort(400),
         );
@@ -125,9 +125,9 @@ describe('random lives of a tracker', () => {
   it('after everything is forgotten nothing but the recorded home hosts is left, and nothing waits', () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 80, size: 'max' }), (steps) => {
-        live(new Driver(testPolicy()), steps, (driver) => {
+        runSteps(new Driver(testPolicy()), steps, (driver) => {
           for (const ip of IPS)
-            driver.tell({ kind: 'route', change: 'delete', route: hostRoute(ip), initial: false });
+            driver.handle({ kind: 'route', change: 'delete', route: hostRoute(ip), initial: false });
           driver.alive.clear();
           driver.advance(3_600_000);
           assertCounts(driver);
@@ -147,17 +147,17 @@ describe('random lives of a tracker', () => {
         ips,
         macs,
         (steps, iface, ip, mac) => {
-          live(new Driver(testPolicy()), steps, (driver) => {
+          runSteps(new Driver(testPolicy()), steps, (driver) => {
             for (const index of [LAN0, LAN1]) {
-              driver.tell({ kind: 'link', link: link(index) });
-              driver.tell({ kind: 'capture', iface: index, open: true });
+              driver.handle({ kind: 'link', link: link(index) });
+              driver.handle({ kind: 'capture', iface: index, open: true });
             }
             for (const other of IPS)
-              driver.tell({ kind: 'route', change: 'delete', route: hostRoute(other), initial: false });
+              driver.handle({ kind: 'route', change: 'delete', route: hostRoute(other), initial: false });
             driver.alive.clear();
             driver.advance(1_200_000); // all disputes and freezes are over
-            driver.live(ip, mac, iface, true);
-            driver.tell({ kind: 'frame', iface, bytes: frameOf('gratuitous', mac, ip) });
+            driver.setAnswering(ip, mac, iface, true);
+            driver.handle({ kind: 'frame', iface, bytes: frameOf('gratuitous', mac, ip) });
             driver.advance(5000);
             const host = driver.router.host(ip);
             assert.ok(host?.isAt(iface, mac), 'at its place');
@@ -176,7 +176,7 @@ describe('random lives of a tracker', () => {
       fc.property(fc.array(step, { maxLength: 50, size: 'max' }), (steps) => {
         const runs = [1, 2].map(() => {
           const driver = new Driver(testPolicy());
-          live(driver, steps, () => driver.advance(10_000));
+          runSteps(driver, steps, () => driver.advance(10_000));
           return driver.trace;
         });
         assert.deepEqual(runs[0], runs[1]);
@@ -197,7 +197,7 @@ describe('whatever is heard', () => {
           const driver = new Driver(testPolicy());
           driver.boot();
           for (const [iface, bytes] of frames) {
-            assert.ok(driver.tell({ kind: 'frame', iface, bytes }).length > 0);
+            assert.ok(driver.handle({ kind: 'frame', iface, bytes }).length > 0);
           }
         },
       ),
@@ -216,7 +216,7 @@ describe('whatever is heard', () => {
         for (const [at, value] of damage) bytes[at] = value;
         const driver = new Driver(testPolicy());
         driver.boot();
-        assert.ok(driver.tell({ kind: 'frame', iface, bytes }).length > 0);
+        assert.ok(driver.handle({ kind: 'frame', iface, bytes }).length > 0);
         driver.advance(60_000);
       }),
       effort(2000),
@@ -228,11 +228,11 @@ describe('whatever is heard', () => {
     driver.boot();
     const mac = MACS[0] as Mac;
     const ip = IPS[4] as Ipv4;
-    const actions = driver.tell({ kind: 'frame', iface: LAN0, bytes: frameOf('gratuitous', mac, GATEWAY) });
+    const actions = driver.handle({ kind: 'frame', iface: LAN0, bytes: frameOf('gratuitous', mac, GATEWAY) });
     assert.ok(actions.some((action) => action.kind === 'alarm' && action.alarm === 'other-router'));
     assert.ok(actions.some((action) => action.kind === 'drop' && action.reason === 'sender-ip-gateway'));
-    driver.live(ip, mac, LAN0, true);
-    const later = driver.tell({ kind: 'frame', iface: LAN0, bytes: frameOf('gratuitous', mac, ip) });
+    driver.setAnswering(ip, mac, LAN0, true);
+    const later = driver.handle({ kind: 'frame', iface: LAN0, bytes: frameOf('gratuitous', mac, ip) });
     assert.deepEqual(
       later.map((action) => action.kind === 'drop' && action.reason),
       ['other-router'],

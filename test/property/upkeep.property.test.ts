@@ -21,8 +21,8 @@ function settledVisitors(): { readonly driver: Driver; readonly sent: Action[] }
   driver.boot();
   for (const [i, ip] of VISITORS.entries()) {
     const mac = MACS[i] as Mac;
-    driver.live(ip, mac, LAN0, true);
-    driver.tell({ kind: 'frame', iface: LAN0, bytes: frameOf('gratuitous', mac, ip) });
+    driver.setAnswering(ip, mac, LAN0, true);
+    driver.handle({ kind: 'frame', iface: LAN0, bytes: frameOf('gratuitous', mac, ip) });
   }
   driver.advance(3000);
   assert.equal(driver.claims(), 2);
@@ -43,7 +43,7 @@ function questions(actions: readonly Action[]): { readonly ip: Ip; readonly from
 describe('what others change is put right at once', () => {
   it('our own MAC changes: every visitor is asked from the new one, which repairs its gateway entry (RFC 826)', () => {
     const { driver, sent } = settledVisitors();
-    driver.tell({ kind: 'link', link: link(LAN0, { mac: NEW_MAC }) });
+    driver.handle({ kind: 'link', link: link(LAN0, { mac: NEW_MAC }) });
     driver.advance(50);
     assert.deepEqual(
       questions(sent),

@@ -2,7 +2,7 @@ import { type Ip, type Ipv4, type Mac, parseIp, parseMac } from '../../src/wire/
 import type { Alarm, ClaimAge, DropReason, Transition } from '../../src/mobility/events.js';
 
 /**
- * The world a roaming story is told in. A story runs in two of them: the simulator in virtual time, and real
+ * The world a roaming scenario is told in. A scenario runs in two of them: the simulator in virtual time, and real
  * namespaces with the real daemon. Everything is asked for and observed as a person with a shell could; what only one
  * of the worlds can do is not in here. Times are ms on the world's own clock.
  */
@@ -42,7 +42,7 @@ export const LANS: Readonly<Record<LanName, LanSpec>> = {
 /** A home subnet of the site that no router in the world has connected. */
 export const ORPHAN: LanSpec = { network: ipv4('10.9.9.0'), gateway: ipv4('10.9.9.1'), prefixLength: 24 };
 
-/** Home of the crowd: as many hosts as a story wants, at home nowhere. */
+/** Home of the crowd: as many hosts as a scenario wants, at home nowhere. */
 export const CROWD: LanSpec = { network: ipv4('10.8.0.0'), gateway: ipv4('10.8.0.1'), prefixLength: 16 };
 
 export interface HostSpec {
@@ -56,8 +56,8 @@ export function hostSpec(ip: string, mac: string, lan: LanSpec): HostSpec {
   return { ip: ipv4(ip), mac: parseMac(mac) as Mac, gateway: lan.gateway, prefixLength: lan.prefixLength };
 }
 
-/** The cast. `far` and the neighbours are in their places from the beginning; the others are plugged by the story. */
-export const CAST = {
+/** The cast. `far` and the neighbours are in their places from the beginning; the others are plugged by the scenario. */
+export const FIXTURES = {
   /** At home on lan a; the one who moves. */
   h: hostSpec('10.1.1.5', '02:00:0a:01:01:05', LANS.a),
   /** At home on lan b. */
@@ -72,7 +72,7 @@ export const CAST = {
     prefixLength: 24,
   }),
 } as const;
-export type Role = keyof typeof CAST;
+export type Role = keyof typeof FIXTURES;
 /** A role of the cast, or a name that the world gave: duplicates, forgers, members of a crowd. */
 export type HostName = Role | (string & {});
 
@@ -136,7 +136,7 @@ export interface World {
   now(): number;
   advance(ms: number): Promise<void>;
   /**
-   * What a bound in a story means here. Stories say those of an idle box and a perfect clock; the simulator takes
+   * What a bound in a scenario means here. Scenarios say those of an idle box and a perfect clock; the simulator takes
    * them at their word, a world on a real machine adds what the machine may be late. `until` does it by itself.
    */
   bound(ms: number): number;

@@ -1,0 +1,197 @@
+import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { CTL } from '../kit/ctl.js';
+import type { EngineName } from '../routed/engines.js';
+import { Chronicle } from './chronicle.js';
+import { MoveMeter, type MoveReport, median, sinceFrame } from '../routed/moves.js';
+import { Lab, type Namespace } from '../kit/namespace.js';
+import { Capture } from '../kit/pcap.js';
+import { type FirstHop, HOST, NEIGHBOUR, PLACES, REMOTE, RoutedSite } from '../routed/routed-site.js';
+import { bold, dim, green, red } from './timeline.js';
+
+/**
+ * `sudo ./scripts/lab three-routers`: a host moves between two first-hop routers, and the whole network follows.
+ * Everything that is printed was seen from outside, in captures and in the kernels' route announcements.
+ */
+
+const LAB_ENGINES: readonly EngineName[] = ['frr-ospf', 'frr-bgp', 'bird-bgp', 'bird-ospf'];
+
+const PICTURE = `
+  net1 10.1.1.0/24 ── lan0 [R1] core0 ── 192.0.2.0/30 ── core0 [R3] srv0 ── remote host ${REMOTE}
+   neighbour ${NEIGHBOUR}        │ core1
+                            │ 192.0.2.8/30
+                            │ core1
+  net2 10.2.2.0/24 ── lan0 [R2] core0 ── 192.0.2.4/30 ── core1 [R3]
+
+  the mobile host: ${HOST}/24, gateway 10.1.1.1, at home on net1, never reconfigured
+  R1, R2: marpd and a routing daemon; R3: a routing daemon only
+`;
+
+const USAGE = `usage: lab three-routers [options]
+
+  --engine NAME   ${LAB_ENGINES.join(', ')} (default frr-ospf)
+  --moves N       how often the host moves, to net2 and back (default 6)
+  --live          as a live-migrated guest moves: its card never loses the carrier
+  --out DIR       captures and timeline (default ${join(tmpdir(), 'marpd-three-routers-ENGINE')})
+  --keep          stay up afterwards, until Ctrl-C
+`;
+
+/** One capture per segment; the echo streams would bury everything else. */
+const SEGMENTS: readonly (readonly [name: string, role: 'r1' | 'r2' | 'r3', iface: string])[] = [
+  ['net1', 'r1', 'lan0'],
+  ['net2', 'r2', 'lan0'],
+  ['r1-r3', 'r3', 'core0'],
+  ['r2-r3', 'r3', 'core1'],
+  ['r1-r2', 'r1', 'core1'],
+  ['server', 'r3', 'srv0'],
+];
+const FILTER = 'arp or rarp or icmp or proto ospf or tcp port 179';
+
+export async function threeRouters(args: readonly string[]): Promise<number> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      engine: { type: 'string', default: 'frr-ospf' },
+      moves: { type: 'string', default: '6' },
+      live: { type: 'boolean', default: false },
+      out: { type: 'string' },
+      keep: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
+  });
+  const engine = LAB_ENGINES.find((name) => name === values.engine);
+  const moves = Number(values.moves);
+  if (values.help || engine === undefined || !Number.isInteger(moves) || moves < 0) {
+    console.log(USAGE);
+    return values.help ? 0 : 2;
+  }
+  const out = values.out ?? join(tmpdir(), `marpd-three-routers-${engine}`);
+  mkdirSync(out, { recursive: true });
+
+  const lab = new Lab();
+  console.log(PICTURE);
+  console.log(dim(`starting ${engine} on three routers and marpd on two ...`));
+  const site = new RoutedSite(lab, engine);
+  let problems: readonly string[];
+  try {
+    await site.start();
+    const captures = new Map<string, Capture>();
+    for (const [name, role, iface] of SEGMENTS) {
+      captures.set(name, await Capture.start(site.router(role), iface, FILTER));
+    }
+    const meter = await MoveMeter.start(site);
+    const chronicle = new Chronicle(HOST, meter.offset);
+    for (const [role, marpd] of site.marpds) await chronicle.watchDaemon(role, marpd);
+    const reports: MoveReport[] = [];
+    console.log(`\n${bold(HEADER)}\n${dim(LEGEND)}`);
+    for (let i = 0; i < moves; i++) {
+      const to: FirstHop = meter.at === 'r1' ? 'r2' : 'r1';
+      const report = await meter.move(to, { carrierDrop: !values.live });
+      reports.push(report);
+      chronicle.act(report.cable.plugged, `move ${i + 1}: the cable of ${HOST} is in ${PLACES[to].segment}`);
+      console.log(row(i + 1, report));
+    }
+    if (reports.length > 0) console.log(summary(reports));
+    problems = site.ghosts(new Map(meter.at === 'r1' ? [] : [[HOST, meter.at]]));
+    console.log(verdict(meter.at, problems));
+    writeFileSync(
+      join(out, 'timeline.txt'),
+      chronicle.text(
+        meter.watch.events,
+        [...captures].map(([name, capture]) => [name, capture.frames()]),
+      ),
+    );
+    for (const [name, capture] of captures) copyFileSync(capture.path, join(out, `${name}.pcap`));
+    console.log(dim(`\n  ${join(out, 'timeline.txt')}   everything merged, in one column of time`));
+    console.log(
+      dim(`  tcpdump -nr ${join(out, 'net2.pcap')}   and so on: ${SEGMENTS.map(([n]) => n).join(', ')}`),
+    );
+    if (values.keep) await stay(site, meter);
+  } catch (error) {
+    console.error(`${String(error)}\n${lab.failureReport()}`);
+    return 1;
+  } finally {
+    lab.remove();
+  }
+  return problems.length === 0 ? 0 : 1;
+}
+
+const COLUMNS = ['move', 'proof', 'claim', 'R3', 'old', 'withdrew', 'remote', 'lost', 'neighbour', 'lost'];
+const WIDTHS = [14, 8, 8, 8, 8, 10, 10, 6, 11, 6];
+const cells = (texts: readonly string[]) =>
+  texts.map((text, i) => text.padStart(WIDTHS[i] as number)).join('');
+const HEADER = cells(COLUMNS);
+const LEGEND = `  ms since the host's first frame on its new LAN: it answered the proof, its new router has the claim, R3 and its
+  old router send there, the old router withdrew its claim; then the longest silence of a 1 ms echo stream`;
+
+const ms = (value: number | undefined) => (value === undefined ? '-' : value.toFixed(1));
+
+function row(number: number, report: MoveReport): string {
+  const since = (at: number | undefined) => ms(sinceFrame(report, at));
+  const { remote, neighbour } = report;
+  return cells([
+    `${number}  ${report.from} -> ${report.to}`,
+    ...[report.proof, report.claim, report.core, report.old, report.withdrawn].map(since),
+    ms(remote.outageMs),
+    String(remote.lost),
+    ms(neighbour.outageMs),
+    String(neighbour.lost),
+  ]);
+}
+
+function summary(reports: readonly MoveReport[]): string {
+  const lines = [
+    ['median', median],
+    ['maximum', (values: readonly number[]) => Math.max(...values)],
+  ] as const;
+  return lines
+    .map(([title, fold]) => {
+      const over = (pick: (report: MoveReport) => number | undefined) => {
+        const values = reports.map(pick).filter((value) => value !== undefined);
+        return values.length === 0 ? '-' : ms(fold(values));
+      };
+      return bold(
+        cells([
+          title,
+          over((report) => sinceFrame(report, report.proof)),
+          over((report) => sinceFrame(report, report.claim)),
+          over((report) => sinceFrame(report, report.core)),
+          over((report) => sinceFrame(report, report.old)),
+          over((report) => sinceFrame(report, report.withdrawn)),
+          over((report) => report.remote.outageMs),
+          '',
+          over((report) => report.neighbour.outageMs),
+          '',
+        ]),
+      );
+    })
+    .join('\n');
+}
+
+function verdict(at: FirstHop, problems: readonly string[]): string {
+  if (problems.length > 0) return red(['\n  ghosts:', ...problems].join('\n    '));
+  const who = at === 'r1' ? 'the host is at home and nobody announces it' : `only ${at} announces the host`;
+  return green(`\n  every kernel and every table of the routing daemons agrees: ${who}`);
+}
+
+async function stay(site: RoutedSite, meter: MoveMeter): Promise<void> {
+  const inside = (namespace: Namespace, command: string) => `ip netns exec ${namespace.name} ${command}`;
+  const { r1, r2, r3 } = site.routers;
+  const plug = (to: FirstHop) =>
+    `ip -n ${site.network.namespace.name} link set ${meter.host.cable.port} master ${PLACES[to].segment}`;
+  console.log(`
+  It stays up until Ctrl-C. Look for yourself (as root):
+
+    move the host    ${plug('r2')}
+                     ${inside(meter.host.namespace, `arping -U -c 1 -I eth0 ${HOST}`)}
+    and home         ${plug('r1')}
+    frames           ${inside(r2, 'tcpdump -eni lan0 arp')}
+    routes           ${inside(r3, `ip -ts monitor route`)}
+    the daemons      ${[r1, r2].map((router) => inside(router, `node ${CTL} --socket ${site.marpd(router.role as FirstHop).socket} why ${HOST}`)).join('\n                     ')}
+    the engine       ${site.engine('r3').commands.join('\n                     ')}
+    from the remote  ${inside(site.remote, `ping ${HOST}`)}
+`);
+  await new Promise(() => setInterval(() => {}, 60_000));
+}

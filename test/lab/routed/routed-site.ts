@@ -1,0 +1,356 @@
+import { type Engine, type EngineName, SETTLE, makeEngine, shippedConfig } from './engines.js';
+import { type Moved, Replugger, RouteWatch } from './gauges.js';
+import {
+  type Announcement,
+  Host,
+  type HostOptions,
+  Switch,
+  arpRequest,
+  gratuitousRequest,
+} from '../kit/host.js';
+import { Marpd, type MarpdConfig, PROTOCOL } from '../kit/marpd.js';
+import type { Lab, Namespace } from '../kit/namespace.js';
+import { waitFor } from '../kit/program.js';
+
+/**
+ * Several first-hop routers around a core, the site of config/frr and config/bird:
+ *
+ *     net1 10.1.1.0/24 lan0 [R1] core0 ─ 192.0.2.0/30 ─ core0 [R3] srv0 ─ remote 198.51.100.2
+ *                            │ core1 ─ 192.0.2.8/30
+ *     net2 10.2.2.0/24 lan0 [R2] core0 ─ 192.0.2.4/30 ─ core1 [R3]
+ *     net4 10.4.4.0/24 lan0 [R4] core0 ─ 192.0.2.12/30 ─ core2 [R3]      only on request
+ *
+ * The mobile host's home is net1; `neighbour` lives there and stays.
+ */
+
+export type FirstHop = 'r1' | 'r2' | 'r4';
+export type Role = FirstHop | 'r3';
+
+interface Place {
+  readonly segment: string;
+  readonly lan: string;
+  readonly mac: string;
+  readonly id: string;
+  /** Its address as R3 sees it. */
+  readonly uplink: string;
+}
+
+export const PLACES: Readonly<Record<FirstHop, Place>> = {
+  r1: {
+    segment: 'net1',
+    lan: '10.1.1.1/24',
+    mac: '02:aa:00:00:00:01',
+    id: '192.0.2.251',
+    uplink: '192.0.2.1',
+  },
+  r2: {
+    segment: 'net2',
+    lan: '10.2.2.1/24',
+    mac: '02:aa:00:00:00:02',
+    id: '192.0.2.252',
+    uplink: '192.0.2.5',
+  },
+  r4: {
+    segment: 'net4',
+    lan: '10.4.4.1/24',
+    mac: '02:aa:00:00:00:04',
+    id: '192.0.2.254',
+    uplink: '192.0.2.13',
+  },
+};
+const R3_ID = '192.0.2.253';
+
+export const REMOTE = '198.51.100.2';
+export const HOST = '10.1.1.5';
+export const NEIGHBOUR = '10.1.1.9';
+
+const SUBNETS = Object.values(PLACES).map(({ lan }) => ({
+  prefix: lan.replace('.1/24', '.0/24'),
+  gateway: lan.replace('/24', ''),
+}));
+
+/** A home subnet of mobile hosts. */
+export type Subnet = { readonly prefix: string; readonly gateway: string };
+
+export interface RoutedSiteOptions {
+  /** A third first-hop router, R4. */
+  readonly third?: boolean;
+  /** Home subnets that no router has connected: known to every marpd, and let through by every FRR. */
+  readonly orphans?: readonly Subnet[];
+  /** Merged over the default sections of every marpd. */
+  readonly config?: MarpdConfig;
+}
+
+export class RoutedSite {
+  readonly network: Switch;
+  readonly routers: Readonly<Record<Role, Namespace>>;
+  readonly remote: Namespace;
+  readonly firstHops: readonly FirstHop[];
+  readonly marpds = new Map<FirstHop, Marpd>();
+  readonly engines = new Map<Role, Engine>();
+  #replugger: Promise<Replugger> | undefined;
+  #watch: RouteWatch | undefined;
+
+  constructor(
+    readonly lab: Lab,
+    readonly engineName: EngineName,
+    options: RoutedSiteOptions = {},
+  ) {
+    this.firstHops = options.third === true ? ['r1', 'r2', 'r4'] : ['r1', 'r2'];
+    this.network = new Switch(
+      lab,
+      this.firstHops.map((role) => PLACES[role].segment),
+    );
+    const [r1, r2, r3, r4, remote] = lab.create('r1', 'r2', 'r3', 'r4', 'remote') as [
+      Namespace,
+      Namespace,
+      Namespace,
+      Namespace,
+      Namespace,
+    ];
+    this.routers = { r1, r2, r3, r4 };
+    this.remote = remote;
+    this.#cables();
+    const config = {
+      interface: [{ name: 'lan0' }],
+      subnet: [...SUBNETS.slice(0, this.firstHops.length), ...(options.orphans ?? [])],
+      ...options.config,
+      router: { settle: SETTLE[engineName], ...(options.config?.router as object | undefined) },
+    };
+    for (const role of this.firstHops) this.marpds.set(role, new Marpd(this.routers[role], config));
+    for (const role of this.#roles) this.#addEngine(role, options.orphans ?? []);
+  }
+
+  get #roles(): Role[] {
+    return [...this.firstHops, 'r3'];
+  }
+
+  #cables(): void {
+    const { r1, r2, r3, r4 } = this.routers;
+    for (const router of [r1, r2, r3, r4]) {
+      router.sysctl({ 'ipv4.ip_forward': 1, 'ipv4.fib_multipath_hash_policy': 1 });
+    }
+    this.#join(r1, 'core0', '192.0.2.1/30', r3, 'core0', '192.0.2.2/30');
+    this.#join(r2, 'core0', '192.0.2.5/30', r3, 'core1', '192.0.2.6/30');
+    this.#join(r1, 'core1', '192.0.2.9/30', r2, 'core1', '192.0.2.10/30');
+    if (this.firstHops.includes('r4')) this.#join(r4, 'core0', '192.0.2.13/30', r3, 'core2', '192.0.2.14/30');
+    this.#join(r3, 'srv0', '198.51.100.1/24', this.remote, 'eth0', `${REMOTE}/24`);
+    this.remote.ip('route add default via 198.51.100.1 dev eth0');
+    r3.ip(`addr add ${R3_ID}/32 dev lo`);
+    for (const role of this.firstHops) {
+      const { segment, lan, mac, id } = PLACES[role];
+      const router = this.routers[role];
+      this.network.connect(router, 'lan0', segment);
+      // Strict on the LAN: whoever is believed to be elsewhere is not let through.
+      router.sysctl({ 'ipv4.conf.lan0.rp_filter': 1 });
+      router.ip(
+        `link set lan0 address ${mac}`,
+        `addr add ${lan} dev lan0`,
+        'link set lan0 up',
+        `addr add ${id}/32 dev lo`,
+      );
+    }
+  }
+
+  #join(a: Namespace, aName: string, aIp: string, b: Namespace, bName: string, bIp: string): void {
+    this.lab.link(a, aName, b, bName);
+    a.ip(`addr add ${aIp} dev ${aName}`, `link set ${aName} up`);
+    b.ip(`addr add ${bIp} dev ${bName}`, `link set ${bName} up`);
+  }
+
+  #addEngine(role: Role, orphans: readonly Subnet[]): void {
+    // R4 is R2 with other addresses.
+    const shipped = shippedConfig(this.engineName, role === 'r4' ? 'r2' : role);
+    const rendered = role === 'r4' ? renderR4(shipped) : shipped;
+    const config = role === 'r3' ? rendered : permit(rendered, orphans);
+    this.engines.set(role, makeEngine(this.engineName, this.routers[role], config));
+  }
+
+  router(role: Role): Namespace {
+    return this.routers[role];
+  }
+
+  marpd(role: FirstHop): Marpd {
+    const marpd = this.marpds.get(role);
+    if (marpd === undefined) throw new Error(`there is no marpd on ${role}`);
+    return marpd;
+  }
+
+  engine(role: Role): Engine {
+    const engine = this.engines.get(role);
+    if (engine === undefined) throw new Error(`there is no routing daemon on ${role}`);
+    return engine;
+  }
+
+  /** Starts the routing daemons and waits until everybody knows every subnet. */
+  async startEngines(): Promise<this> {
+    await Promise.all([...this.engines.values()].map((engine) => engine.start()));
+    await this.converged();
+    return this;
+  }
+
+  async startDaemons(): Promise<this> {
+    await Promise.all([...this.marpds.values()].map((marpd) => marpd.start('lan0')));
+    return this;
+  }
+
+  async start(): Promise<this> {
+    await this.startEngines();
+    return this.startDaemons();
+  }
+
+  async converged(timeoutMs = 30_000): Promise<void> {
+    const peers = this.firstHops.length;
+    await waitFor(
+      () => this.engine('r3').neighbours() >= peers,
+      timeoutMs,
+      `${peers} neighbours of ${this.engineName} at R3`,
+      50,
+    );
+    for (const role of this.#roles) {
+      const wanted = [
+        '198.51.100.0/24',
+        ...this.firstHops.map((other) => PLACES[other].lan.replace('.1/24', '.0/24')),
+      ];
+      await waitFor(
+        () => {
+          const known = this.router(role)
+            .json<{ dst: string }>('route', 'show')
+            .map(({ dst }) => dst);
+          return wanted.every((prefix) => known.includes(prefix));
+        },
+        timeoutMs,
+        `the subnets of the site in the kernel of ${role}`,
+        50,
+      );
+    }
+  }
+
+  /** A host that is plugged in nowhere yet. Its home is net1. */
+  host(role = 'host', options: Partial<HostOptions> = {}): Host {
+    return new Host(this.network, role, { address: `${HOST}/24`, gateway: '10.1.1.1', ...options });
+  }
+
+  /** Starts to note every change of host routes in the kernels of the routers. */
+  async watchRoutes(): Promise<RouteWatch> {
+    this.#watch ??= await RouteWatch.start(this.#roles.map((role) => this.router(role)));
+    return this.#watch;
+  }
+
+  /** Moves the cable of a host to the LAN of a router and lets it speak at once. */
+  async move(
+    host: Host,
+    to: FirstHop,
+    options: { readonly carrierDrop?: boolean; readonly says?: Announcement } = {},
+  ): Promise<Moved> {
+    this.#replugger ??= Replugger.start(this.network.namespace);
+    const { carrierDrop = true, says = 'request' } = options;
+    const frame =
+      says === 'request'
+        ? gratuitousRequest(host.ip, host.mac)
+        : says === 'arp-gateway'
+          ? arpRequest(host.ip, host.mac, host.gateway)
+          : undefined;
+    if (says === 'reply') throw new Error('a moved host says request, arp-gateway or nothing');
+    const replugger = await this.#replugger;
+    return replugger.move(host.cable.port, PLACES[to].segment, host.namespace, carrierDrop, frame);
+  }
+
+  /** Pulls the cable of a host out. */
+  async unplug(host: Host): Promise<Moved> {
+    this.#replugger ??= Replugger.start(this.network.namespace);
+    return (await this.#replugger).move(host.cable.port, undefined, host.namespace, true);
+  }
+
+  /** True when `from` gets one echo of `ip` within the time. */
+  reaches(from: Namespace, ip: string, timeoutSeconds = 0.3): boolean {
+    return from.status('ping', '-n', '-q', '-c', '1', '-W', String(timeoutSeconds), ip) === 0;
+  }
+
+  async reachable(from: Namespace, ip: string, timeoutMs = 3000): Promise<void> {
+    await waitFor(() => this.reaches(from, ip), timeoutMs, `an echo of ${ip} at ${from.role}`);
+  }
+
+  /**
+   * Compares all kernels and all tables of all routing daemons with where the hosts are.
+   * @param truth hosts away from home with the router that has them; a host that is not named is at home or off
+   * @returns what is wrong, one sentence each
+   */
+  ghosts(truth: ReadonlyMap<string, FirstHop>): string[] {
+    const problems: string[] = [];
+    for (const role of this.#roles) {
+      const self = role === 'r3' ? R3_ID : PLACES[role].id;
+      const routes = this.#hostRoutes(role);
+      const routed = new Set(routes.map(({ dst }) => dst));
+      for (const { dst, protocol, metric } of routes) {
+        const at = truth.get(dst);
+        const ours = protocol === PROTOCOL;
+        if (at === undefined || ours !== (at === role)) {
+          problems.push(
+            `kernel of ${role}: ${dst} proto ${protocol} metric ${metric}, it is at ${at ?? 'home'}`,
+          );
+        }
+      }
+      for (const [ip, at] of truth) {
+        if (!routed.has(ip)) problems.push(`kernel of ${role}: no route to ${ip}, which is at ${at}`);
+      }
+      for (const { table, ip, by } of this.engine(role).holdings()) {
+        if (!ip.startsWith('10.')) continue;
+        const at = truth.get(ip);
+        const right =
+          at !== undefined &&
+          (by === PLACES[at].id || (table === 'zebra' && (by === 'local') === (at === role)));
+        if (!right)
+          problems.push(
+            `${table} of ${role}: ${ip} by ${by}${by === self ? ' (itself)' : ''}, it is at ${at ?? 'home'}`,
+          );
+      }
+    }
+    return problems;
+  }
+
+  /** Waits until nothing is wrong any more. */
+  async clean(truth: ReadonlyMap<string, FirstHop>, timeoutMs = 5000): Promise<void> {
+    let problems: string[] = [];
+    try {
+      await waitFor(
+        () => {
+          problems = this.ghosts(truth);
+          return problems.length === 0;
+        },
+        timeoutMs,
+        'every table to agree with where the hosts are',
+        100,
+      );
+    } catch (error) {
+      throw new Error(`${String(error)}\n${problems.slice(0, 20).join('\n')}`);
+    }
+  }
+
+  #hostRoutes(role: Role): { dst: string; protocol: string; metric: number }[] {
+    return this.router(role)
+      .json<{ dst: string; protocol: string; metric?: number }>('route', 'show')
+      .filter(({ dst }) => dst.startsWith('10.') && !dst.includes('/'))
+      .map(({ dst, protocol, metric }) => ({ dst, protocol, metric: metric ?? 0 }));
+  }
+}
+
+/** More mobile prefixes in the configuration of an FRR. */
+function permit(config: string, subnets: readonly Subnet[]): string {
+  if (subnets.length === 0) return config;
+  const entry = /^ip prefix-list mobile-hosts seq \d+ permit \S+ ge 32$/m;
+  if (!entry.test(config))
+    throw new Error('only the configurations of FRR can be given more mobile prefixes');
+  const more = subnets.map(
+    ({ prefix }, i) => `ip prefix-list mobile-hosts seq ${1000 + i} permit ${prefix} ge 32`,
+  );
+  return config.replace(entry, (first) => [first, ...more].join('\n'));
+}
+
+function renderR4(r2: string): string {
+  return r2
+    .replaceAll('192.0.2.252', PLACES.r4.id)
+    .replaceAll('hostname r2', 'hostname r4')
+    .replaceAll('local as 65002', 'local as 65004')
+    .replaceAll('192.0.2.6 as', '192.0.2.14 as');
+}

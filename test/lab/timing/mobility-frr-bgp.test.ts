@@ -1,0 +1,5 @@
+import { cleanMoves, deadDaemons, disputedMoves } from '../routed/mobility.js';
+
+cleanMoves('frr-bgp');
+deadDaemons('frr-bgp');
+disputedMoves('frr-bgp');

@@ -1,0 +1,101 @@
+import assert from 'node:assert/strict';
+import { after, describe, it } from 'node:test';
+import { ScenarioRunner } from '../world/runner.js';
+import type { Scenario } from '../../scenario/scenario.js';
+import { DISPUTES } from '../../scenario/suites/contests.js';
+import { FAILURES } from '../../scenario/suites/failures.js';
+import { RESTARTS } from '../../scenario/suites/restart.js';
+import { ROAMING } from '../../scenario/suites/roaming.js';
+import { SOAK } from '../kit/lab-test.js';
+
+/**
+ * The scenarios of test/scenario with real kernels, FRR's OSPF and the daemon as it is built. Every one of them is in
+ * exactly one of these lists, and a test says so.
+ */
+
+type Choice = readonly [title: RegExp, why: string];
+
+/** Told always: of each kind of scenario the one that asks most of the real rooms, in the time of a short run. */
+const SHORT: readonly Choice[] = [
+  [/^A to B, B to C, C to A/, 'A-B-C over three routers, the outage and the single announcer of each move'],
+  [/^B back to A 250 ms after/, 'back within settle: two fresh claims meet in FRR'],
+  [/^a host leaves home and returns, carrier drop false/, 'home, away, home; nothing of it is left in FRR'],
+  [/^two living hosts with one address, one at home/, 'a duplicate'],
+  [/^C5: a forged gratuitous-request for v on another router/, 'a forger'],
+  [/^old daemon dead after settle/, "the old router's kernel and FRR alone, then an adoption"],
+  [/^old daemon killed within settle, restarted 100 ms/, 'a fresh claim that nobody ages'],
+  [/^new daemon killed 3 ms after the move/, "killed between proof and FRR's announcement"],
+  [/^a move while the new router is cut off/, 'a link of the core fails and returns'],
+];
+
+/** Told with MARPD_SOAK=1 only. */
+const LONG: readonly Choice[] = [
+  [/^newest claim wins/, 'three moves with all rests between; A-B-C has the same in the short run'],
+  [/^a host leaves home and returns, carrier drop true/, 'the other one has the same'],
+  [/^away: a neighbour on the home LAN/, 'mobility-frr-ospf has the neighbour'],
+  [/^a home host that was never heard moves/, 'mobility-frr-ospf has it'],
+  [/^B back to A (?!250 )\d+ ms/, 'other rests'],
+  [/^home, away and home again/, 'as B back to A'],
+  [/^home, and away again/, 'vm-migration has it with a guest'],
+  [/^RFC 7432 section 15\.1: a clean mover/, '40 moves, a minute'],
+  [/^a visitor dies silently/, 'the time of two keepalives'],
+  [/^two living hosts with one address: the incumbent keeps it/, 'four minutes'],
+  [/^C5: a forged (gratuitous-reply|request) for v on another router/, 'other frames'],
+  [/^C5: a forged \S+ for h on another router/, 'another victim'],
+  [/^C5: a forger that answers for/, 'seven minutes'],
+  [/^`clear` for a host that is away/, 'mobility-frr-ospf clears after its disputes'],
+  [/^C5: shouting is no contest: .*\(two\)$/, 'half a minute'],
+  // With the short run's keepalive it gives the host up before the link returns. FRR's core then still has the claim
+  // that nobody could take back, and sends there for some seconds until the databases are compared.
+  [/^a move while the old router is cut off/, 'needs the default keepalive'],
+  [/^old daemon killed within settle, restarted 3000 ms/, 'another delay'],
+  [/^new daemon killed (?!3 )\d+ ms after the move/, 'other delays'],
+  [/^new daemon dead right after the move and for long/, 'half a minute'],
+  [/^the new router itself dies right after/, 'a kill and a failed link, both in the short run'],
+  [/^(kill|stop) and start of r[12]/, '28 moments, each a quarter of a minute'],
+  [/^design\.md 3\.3: the interface of the old place goes admin down/, 'nine rounds, three minutes'],
+];
+
+/** Told nowhere here. */
+const UNFIT: readonly Choice[] = [
+  // On a busy box a question takes longer, is answered after the return, and the host is one that lives at two places.
+  [/^(B back to A|home, away and home again) (18|20|22|24) ms/, 'a matter of single milliseconds'],
+];
+/** The routers of the real world have one LAN each; move, acd, rarp and survive tell of one with two. */
+const simulatedOnly = (scenario: Scenario): boolean =>
+  scenario.layout === 'one' || UNFIT.some(([title]) => title.test(scenario.title));
+
+const SCENARIOS: readonly Scenario[] = [...ROAMING, ...DISPUTES, ...FAILURES, ...RESTARTS];
+const chosen = (choices: readonly Choice[], scenario: Scenario): boolean =>
+  !simulatedOnly(scenario) && choices.some(([title]) => title.test(scenario.title));
+
+const LIMIT_MS = SOAK ? 900_000 : 90_000;
+
+it('every scenario is told in the short or in the long run, or does not fit', () => {
+  for (const scenario of SCENARIOS) {
+    const places = [chosen(SHORT, scenario), chosen(LONG, scenario), simulatedOnly(scenario)].filter(Boolean);
+    assert.equal(places.length, 1, `${scenario.title} is in ${places.length} lists`);
+  }
+  for (const [title] of [...SHORT, ...LONG]) {
+    assert.ok(
+      SCENARIOS.some((scenario) => !simulatedOnly(scenario) && title.test(scenario.title)),
+      `no scenario is called ${title}`,
+    );
+  }
+});
+
+/** `MARPD_SCENARIO='forged|duplicate'`: only those, of all that fit, for whoever looks for a fault. */
+const WANTED = process.env.MARPD_SCENARIO;
+
+for (const layout of ['two', 'three'] as const) {
+  describe(`real: layout ${layout}`, () => {
+    const runner = new ScenarioRunner(layout);
+    after(() => runner.close());
+    for (const scenario of SCENARIOS) {
+      if (scenario.layout !== layout || simulatedOnly(scenario)) continue;
+      const wanted =
+        WANTED === undefined ? SOAK || chosen(SHORT, scenario) : new RegExp(WANTED).test(scenario.title);
+      if (wanted) it(scenario.title, { timeout: LIMIT_MS + 60_000 }, () => runner.run(scenario, LIMIT_MS));
+    }
+  });
+}

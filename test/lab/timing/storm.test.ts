@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict';
+import { Noise } from '../../bench/instruments.js';
+import { Host } from '../kit/host.js';
+import type { Lab } from '../kit/namespace.js';
+import { pause, waitFor } from '../kit/program.js';
+import { Site } from '../kit/site.js';
+import { labTest } from '../kit/lab-test.js';
+
+/**
+ * What a storm of forged newcomers must not do to those who live on the same LAN. What it does to others is
+ * measured by `npm run bench -- storm`.
+ */
+
+const VISITORS = 6;
+
+interface Stormy {
+  readonly site: Site;
+  readonly visitors: readonly Host[];
+  /** Storms on lan1 from now on, for at most `ms`. */
+  readonly storm: (perSecond: number, ms: number) => Promise<Noise>;
+}
+
+/** Visitors who have settled on lan1 and say nothing; a forger beside them. */
+async function setUp(lab: Lab, floodFramesPerSecond = 60_000): Promise<Stormy> {
+  const site = await new Site(lab, {
+    config: {
+      capture: { flood_frames_per_second: floodFramesPerSecond },
+      subnet: [
+        { prefix: '10.1.1.0/24', gateway: '10.1.1.1' },
+        { prefix: '10.64.0.0/10', gateway: '10.64.0.1' },
+      ],
+    },
+  }).start();
+  const visitors: Host[] = [];
+  for (let i = 0; i < VISITORS; i++) {
+    const visitor = site.host(`visitor${i}`, { address: `10.1.1.${10 + i}/24` });
+    await visitor.plug('lan1', 'request');
+    visitors.push(visitor);
+  }
+  for (const { ip } of visitors) await site.marpd.state(ip, 'settled', 5000);
+  const forger = new Host(site.network, 'forger', { address: '10.9.9.9/24', gateway: '10.9.9.1' });
+  forger.cable.plug('lan1');
+  await forger.carrier();
+  await forger.cable.forwards();
+  const port = { crowd: forger.namespace, iface: 'eth0', router: site.router };
+  return { site, visitors, storm: (perSecond, ms) => Noise.storm(port, 'random', perSecond, ms) };
+}
+
+async function refused(site: Site): Promise<number> {
+  const { body } = await site.marpd.ctl.exchange('GET', '/metrics');
+  return Number(/^marpd_frames_lost_total\{interface="lan1",where="storm"\} (\d+)/m.exec(body)?.[1] ?? 0);
+}
+
+/** Whether one ARP request for its gateway is answered. */
+function asks(visitor: Host): boolean {
+  const argv = ['-q', '-c', '1', '-w', '1', '-I', 'eth0', visitor.gateway];
+  return visitor.namespace.status('arping', ...argv) === 0;
+}
+
+/** Whether an interface is read by a process of its own. */
+async function isFlooded(site: Site): Promise<boolean> {
+  const { capture } = (await site.marpd.ctl.get('/v1/status')) as Status;
+  return capture.children.some(({ flood }) => flood);
+}
+
+interface Status {
+  readonly capture: { readonly children: readonly { readonly flood: boolean }[] };
+}
+
+for (const own of [true, false]) {
+  labTest(
+    `a quiet visitor's gateway answers in a storm of 40,000 frames/s on its own LAN, which is read by ${own ? 'a process of its own' : 'the process of all'}`,
+    async (lab) => {
+      const { site, visitors, storm } = await setUp(lab, own ? 10_000 : 1_000_000);
+      const noise = await storm(40_000, 30_000);
+      await waitFor(async () => (await refused(site)) > 5000, 15_000, 'newcomers to be refused', 100);
+      // A process of its own knows nobody at first.
+      await pause(2000);
+      await waitFor(async () => (await isFlooded(site)) === own, 10_000, 'the right process', 100);
+      let answered = 0;
+      for (let round = 0; round < 3; round++) for (const visitor of visitors) if (asks(visitor)) answered++;
+      await noise.stop();
+      // A full ring drops whoever it is.
+      assert.ok(answered >= 3 * VISITORS - 2, `${answered} of ${3 * VISITORS} answered`);
+      for (const { ip } of visitors) await site.marpd.state(ip, 'settled', 3000);
+    },
+  );
+}
+
+labTest('a visitor moves to a LAN on which a storm rages', async (lab) => {
+  const { site, visitors, storm } = await setUp(lab);
+  const mover = site.host('mover', { address: '10.1.1.50/24' });
+  await mover.plug('lan0', 'request');
+  await site.marpd.state(mover.ip, 'home', 3000);
+  const noise = await storm(20_000, 30_000);
+  await waitFor(async () => (await refused(site)) > 5000, 15_000, 'newcomers to be refused', 100);
+  await mover.plug('lan1', 'request');
+  await site.marpd.state(mover.ip, 'settled', 5000);
+  assert.equal((await site.marpd.ctl.host(mover.ip))?.interface, 'lan1');
+  await noise.stop();
+  assert.equal(visitors.length, VISITORS);
+});
+
+labTest('real newcomers get in beside 3,000 forged ones a second', async (lab) => {
+  const { site, storm } = await setUp(lab);
+  const noise = await storm(3000, 30_000);
+  await pause(3000);
+  const newcomers: Host[] = [];
+  for (let i = 0; i < 8; i++) newcomers.push(site.host(`new${i}`, { address: `10.1.1.${100 + i}/24` }));
+  // One word of each.
+  for (const newcomer of newcomers) await newcomer.plug('lan1', 'request');
+  for (const { ip } of newcomers) await site.marpd.state(ip, 'settled', 3000);
+  assert.equal(await refused(site), 0);
+  await noise.stop();
+});

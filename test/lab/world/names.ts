@@ -1,0 +1,71 @@
+import { type FirstHop, PLACES, REMOTE, type Role, type Subnet } from '../routed/routed-site.js';
+import { formatIp } from '../../../src/wire/addresses.js';
+import {
+  FIXTURES,
+  CROWD,
+  type HostSpec,
+  type LanName,
+  type LanSpec,
+  type NodeName,
+  ORPHAN,
+  ROUTERS,
+  type RouterName,
+} from '../../scenario/world.js';
+
+/**
+ * The names of the scenarios and those of the lab's site (test/lab/routed/routed-site.ts). Two things differ besides names:
+ * lan c is 10.4.4.0/24 there, where nobody of the cast is at home; and `far` has the address of the site's remote host.
+ */
+
+export const ROLE: Readonly<Record<NodeName, Role>> = { r1: 'r1', r2: 'r2', r3: 'r4', core: 'r3' };
+export const FIRST_HOP: Readonly<Record<RouterName, FirstHop>> = { r1: 'r1', r2: 'r2', r3: 'r4' };
+export const ROUTER_NAMES: readonly RouterName[] = ['r1', 'r2', 'r3'];
+
+/** The interfaces of every first-hop router. */
+export const LAN_PORT = 'lan0';
+export const UPLINK = 'core0';
+/** The core's interfaces. */
+export const CORE_PORT: Readonly<Record<RouterName, string>> = { r1: 'core0', r2: 'core1', r3: 'core2' };
+
+export function routerOf(role: FirstHop): RouterName {
+  return ROUTER_NAMES.find((name) => FIRST_HOP[name] === role) as RouterName;
+}
+
+/** With several routers, each has one LAN. */
+export function lanOf(router: RouterName): LanName {
+  return ROUTERS.three[router]?.[0] as LanName;
+}
+
+export function routerAt(lan: LanName): RouterName {
+  return ROUTER_NAMES.find((name) => lanOf(name) === lan) as RouterName;
+}
+
+/** @throws for a LAN of another router */
+export function mustHave(router: RouterName, lan: LanName): void {
+  if (lanOf(router) !== lan) throw new Error(`${router} has no lan ${lan}`);
+}
+
+/** `lan a`, as `World.route` says it, of a router's interface. */
+export function placeOf(router: RouterName, dev: string): string {
+  if (dev === LAN_PORT) return `lan ${lanOf(router)}`;
+  if (dev === UPLINK) return 'via core';
+  throw new Error(`${router} has an interface ${dev} that no scenario knows`);
+}
+
+/** `via r2`, of a next hop of the core. */
+export function nextHopOf(gateway: string | undefined): string {
+  const router = ROUTER_NAMES.find((name) => PLACES[FIRST_HOP[name]].uplink === gateway);
+  if (router === undefined) throw new Error(`the core sends to ${gateway}, which no scenario knows`);
+  return `via ${router}`;
+}
+
+export function subnetOf(lan: LanSpec): Subnet {
+  return { prefix: `${formatIp(lan.network)}/${lan.prefixLength}`, gateway: formatIp(lan.gateway) };
+}
+
+/** Home subnets that no router of the site has. */
+export const ORPHANS: readonly Subnet[] = [ORPHAN, CROWD].map(subnetOf);
+
+export function addressOf(spec: HostSpec): string {
+  return spec === FIXTURES.far ? REMOTE : formatIp(spec.ip);
+}

@@ -1,0 +1,157 @@
+import assert from 'node:assert/strict';
+import type { Ip } from '../../src/wire/addresses.js';
+import type { ClaimAge } from '../../src/mobility/events.js';
+import {
+  FIXTURES,
+  type HostName,
+  type LanName,
+  type Layout,
+  type NodeName,
+  type Role,
+  type RouterName,
+  type World,
+} from './world.js';
+
+/**
+ * A roaming scenario: told once, run in every world. Bounds are those of an idle box with an engine that propagates in
+ * a few milliseconds; a world on a noisy machine stretches them (`World.bound`).
+ */
+export interface Scenario {
+  readonly title: string;
+  readonly layout: Layout;
+  run(world: World): Promise<void>;
+}
+
+export function scenario(layout: Layout, title: string, run: (world: World) => Promise<void>): Scenario {
+  return { layout, title, run };
+}
+
+export function ipOf(role: Role): Ip {
+  return FIXTURES[role].ip;
+}
+
+/** Everything a keepalive, a settle and a check may still have to do. */
+export function longEnough(world: World): number {
+  return 2 * world.keepaliveMs + 4 * world.settleMs + 1000;
+}
+
+export async function claimOf(world: World, router: RouterName, ip: Ip): Promise<string> {
+  const claims = (await world.claims(router)).filter((claim) => claim.ip === ip);
+  return claims.map(({ lan, age }) => `${lan} ${age}`).join(' and ');
+}
+
+export function untilClaimed(
+  world: World,
+  router: RouterName,
+  ip: Ip,
+  lan: LanName,
+  age: ClaimAge,
+  withinMs: number,
+): Promise<number> {
+  return world.until(
+    `${router} claims on ${lan}, ${age}`,
+    withinMs,
+    async () => (await claimOf(world, router, ip)) === `${lan} ${age}`,
+  );
+}
+
+export function untilUnclaimed(world: World, router: RouterName, ip: Ip, withinMs: number): Promise<number> {
+  return world.until(
+    `${router} claims no more`,
+    withinMs,
+    async () => (await claimOf(world, router, ip)) === '',
+  );
+}
+
+export function untilRouted(
+  world: World,
+  node: NodeName,
+  ip: Ip,
+  where: string,
+  withinMs: number,
+): Promise<number> {
+  return world.until(
+    `${node} routes to ${where}`,
+    withinMs,
+    async () => (await world.route(node, ip)) === where,
+  );
+}
+
+export function untilEcho(world: World, from: HostName, to: HostName, withinMs: number): Promise<number> {
+  return world.until(`${from} reaches ${to}`, withinMs, () => world.echo(from, to));
+}
+
+export async function untilQuiet(world: World, withinMs: number): Promise<void> {
+  const end = world.now() + world.bound(withinMs);
+  for (;;) {
+    const last = world.now() >= end;
+    const found = await world.disagreements();
+    if (found.length === 0) return;
+    assert.ok(!last, `not quiet within ${withinMs} ms:\n${found.slice(0, 20).join('\n')}`);
+    await world.advance(10);
+  }
+}
+
+/** A visitor on a LAN that has been there for a while. */
+export async function settleIn(world: World, host: Role, lan: LanName, router: RouterName): Promise<void> {
+  await world.plug(host, lan);
+  await untilClaimed(world, router, ipOf(host), lan, 'settled', world.settleMs + 100);
+  await untilEcho(world, 'far', host, 100);
+  await world.advance(2 * world.settleMs);
+}
+
+/** Whether hosts answer `far`, looked at every 10 ms until all do. */
+export async function allReachable(world: World, hosts: readonly string[], withinMs: number): Promise<void> {
+  const left = new Set(hosts);
+  const start = world.now();
+  while (left.size > 0) {
+    for (const host of left) if (await world.echo('far', host)) left.delete(host);
+    if (left.size > 0)
+      assert.ok(
+        world.now() - start < world.bound(withinMs),
+        `${left.size} hosts not reachable after ${withinMs} ms`,
+      );
+    await world.advance(10);
+  }
+}
+
+export async function noAlarms(world: World, routers: readonly RouterName[]): Promise<void> {
+  for (const router of routers) assert.deepEqual(await world.alarms(router), [], `${router} raised no alarm`);
+}
+
+export async function announcedBy(world: World, role: Role, routers: readonly RouterName[]): Promise<void> {
+  let announcers: readonly RouterName[] = [];
+  const who = `${role} is announced by ${routers.join(' and ') || 'nobody'}`;
+  await world.until(who, 0, async () => {
+    announcers = await world.announcers(ipOf(role));
+    return announcers.join() === routers.join();
+  });
+  assert.deepEqual(announcers, routers);
+}
+
+export const ROUTER_OF: Readonly<Record<LanName, RouterName>> = { a: 'r1', b: 'r2', c: 'r3' };
+
+/** From the first frame to the core's new route: 10 ms with FRR OSPF. */
+export const CORE_MS = 10;
+/** The median outage that a move may have. */
+export const OUTAGE_MS = 15;
+/** Kernel and proof on an idle box. */
+export const LEARN_MS = 10;
+/** A move on one box, first echo answered. */
+export const MOVE_MS = 20;
+
+export async function moves(world: World, host: Role, lan: LanName, carrierDrop: boolean): Promise<void> {
+  const stream = await world.stream('far', host);
+  await world.advance(20);
+  await world.plug(host, lan, { carrierDrop });
+  await untilRouted(world, 'core', ipOf(host), `via ${ROUTER_OF[lan]}`, CORE_MS);
+  await untilEcho(world, 'far', host, OUTAGE_MS);
+  await world.advance(200);
+  const { longestOutageMs } = await stream.stop();
+  assert.ok(longestOutageMs <= world.bound(OUTAGE_MS), `outage of ${longestOutageMs} ms`);
+}
+
+/** After a talk a host confirms its neighbours for some seconds more; then it says nothing by itself. */
+export async function fallSilent(world: World): Promise<void> {
+  await world.advance(20_000);
+}

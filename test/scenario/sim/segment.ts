@@ -1,0 +1,77 @@
+import { type Ip, isGroupMac, type Mac, readMac } from '../../../src/wire/addresses.js';
+import type { Clock } from './clock.js';
+
+/** Whatever is plugged into a LAN. */
+export interface Station {
+  readonly mac: Mac;
+  /** libpcap and hypervisors see frames for others too. */
+  readonly promiscuous: boolean;
+  /** Cable in and interface up. */
+  listening(): boolean;
+  receive(bytes: Uint8Array): void;
+  /** An IP packet in a frame for this station's MAC: whether it reaches `packet.to` from here on. */
+  forward(packet: Packet, hops: number): boolean;
+}
+
+export interface Packet {
+  readonly from: Ip;
+  readonly to: Ip;
+}
+
+export interface Wire {
+  readonly delayMs: readonly [number, number];
+  /** Probability that one receiver misses one frame. */
+  readonly loss: number;
+}
+
+/** One broadcast domain that carries real bytes. */
+export class Segment {
+  private readonly stations = new Set<Station>();
+  private readonly byMac = new Map<Mac, Set<Station>>();
+  private readonly listeners = new Set<Station>();
+  /** Everything that was sent, for assertions about what was on the wire. */
+  readonly log: { readonly at: number; readonly bytes: Uint8Array; readonly from: Station }[] = [];
+
+  constructor(
+    readonly name: string,
+    private readonly clock: Clock,
+    private readonly wire: Wire,
+  ) {}
+
+  add(station: Station): void {
+    this.stations.add(station);
+    if (station.promiscuous) this.listeners.add(station);
+    const same = this.byMac.get(station.mac);
+    if (same === undefined) this.byMac.set(station.mac, new Set([station]));
+    else same.add(station);
+  }
+
+  remove(station: Station): void {
+    this.stations.delete(station);
+    this.listeners.delete(station);
+    this.byMac.get(station.mac)?.delete(station);
+  }
+
+  transmit(from: Station, bytes: Uint8Array): void {
+    this.log.push({ at: this.clock.now(), bytes, from });
+    const destination = readMac(bytes, 0);
+    const receivers = isGroupMac(destination)
+      ? this.stations
+      : new Set([...(this.byMac.get(destination) ?? []), ...this.listeners]);
+    for (const station of receivers) {
+      if (station === from) continue;
+      if (this.wire.loss > 0 && this.clock.random() < this.wire.loss) continue;
+      this.clock.after(this.clock.between(...this.wire.delayMs), () => {
+        if (this.stations.has(station) && station.listening()) station.receive(bytes);
+      });
+    }
+  }
+
+  /** Puts an IP packet on the wire for the owner of `mac`; whether somebody delivers it. */
+  carry(from: Station, mac: Mac, packet: Packet, hops: number): boolean {
+    for (const station of this.byMac.get(mac) ?? []) {
+      if (station !== from && station.listening()) return station.forward(packet, hops);
+    }
+    return false;
+  }
+}

@@ -1,0 +1,340 @@
+import assert from 'node:assert/strict';
+import { formatIp, type Ip, type Ipv4, type Mac } from '../../../src/wire/addresses.js';
+import { decodeArp } from '../../../src/wire/arp.js';
+import type { Alarm, DropReason, Transition } from '../../../src/mobility/events.js';
+import { audit, claimsIn } from './audit.js';
+import type { Clock } from './clock.js';
+import type { Segment } from './segment.js';
+import { SimHost } from './host.js';
+import type { SimKernel } from './kernel.js';
+import type { SimRouter } from './router.js';
+import { indexOf, mac, type SimOptions, Site, WAN } from './site.js';
+import {
+  type Announce,
+  FIXTURES,
+  type ClaimView,
+  CROWD,
+  type ForgeOptions,
+  type HostName,
+  type HostSpec,
+  type LanName,
+  LANS,
+  type Layout,
+  type NodeName,
+  type PlugOptions,
+  type RouterName,
+  type Stream,
+  type Verdict,
+  type World,
+} from '../world.js';
+
+/** The simulated world: everything in virtual time, the trackers of the routers real. */
+export class SimWorld implements World {
+  readonly clock: Clock;
+  readonly settleMs: number;
+  readonly keepaliveMs: number;
+  readonly hosts = new Map<HostName, SimHost>();
+  private readonly site: Site;
+  private strangers = 0;
+
+  constructor(
+    readonly layout: Layout,
+    options: SimOptions = {},
+  ) {
+    this.site = new Site(layout, options);
+    this.clock = this.site.clock;
+    this.settleMs = this.site.policy.timers.settleMs;
+    this.keepaliveMs = this.site.policy.interfaces[0]?.keepaliveMs ?? 0;
+    for (const [name, spec] of Object.entries(FIXTURES)) this.addHost(name, spec);
+    this.host('far').plug(this.site.far, true);
+    this.host('neighbourA').plug(this.segment('a'), true);
+    this.host('neighbourB').plug(this.segment('b'), true);
+    this.clock.runUntil(1000);
+    for (const router of this.routers.values()) router.start();
+    this.clock.runUntil(2000);
+  }
+
+  get routers(): ReadonlyMap<RouterName, SimRouter> {
+    return this.site.routers;
+  }
+
+  // --- time --------------------------------------------------------------------------------------------------------
+
+  now(): number {
+    return this.clock.now();
+  }
+
+  async advance(ms: number): Promise<void> {
+    this.clock.runUntil(this.now() + ms);
+  }
+
+  bound(ms: number): number {
+    return ms;
+  }
+
+  async until(what: string, withinMs: number, condition: () => boolean | Promise<boolean>): Promise<number> {
+    const start = this.now();
+    for (;;) {
+      if (await condition()) return this.now() - start;
+      if (!this.clock.step(start + withinMs)) break;
+    }
+    this.clock.runUntil(start + withinMs);
+    if (await condition()) return withinMs;
+    return assert.fail(`not within ${withinMs} ms: ${what}\n${this.report()}`);
+  }
+
+  async always(what: string, forMs: number, condition: () => boolean | Promise<boolean>): Promise<void> {
+    const start = this.now();
+    do {
+      if (!(await condition()))
+        assert.fail(`after ${(this.now() - start).toFixed(1)} ms no more: ${what}\n${this.report()}`);
+    } while (this.clock.step(start + forMs));
+    this.clock.runUntil(start + forMs);
+  }
+
+  // --- hosts -------------------------------------------------------------------------------------------------------
+
+  async plug(name: HostName, lan: LanName, options: PlugOptions = {}): Promise<void> {
+    const host = this.host(name);
+    host.plug(this.segment(lan), options.carrierDrop ?? true);
+    host.announce(options.announce ?? 'gratuitous-request');
+  }
+
+  async unplug(name: HostName): Promise<void> {
+    this.host(name).unplug();
+  }
+
+  async announce(name: HostName, how: Announce): Promise<void> {
+    this.host(name).announce(how);
+  }
+
+  async power(name: HostName, on: boolean): Promise<void> {
+    this.host(name).alive = on;
+  }
+
+  async duplicate(name: HostName, lan: LanName, options?: PlugOptions): Promise<HostName> {
+    const stranger = `${name}-${++this.strangers}`;
+    this.addHost(stranger, {
+      ...this.host(name).spec,
+      mac: (mac('02:dd:00:00:00:00') + this.strangers) as Mac,
+    });
+    await this.plug(stranger, lan, options);
+    return stranger;
+  }
+
+  async forge(lan: LanName, options: ForgeOptions): Promise<HostName> {
+    const name = `forger-${++this.strangers}`;
+    const own = (mac('02:ee:00:00:00:00') + this.strangers) as Mac;
+    const forger = this.addHost(name, {
+      ip: options.ip as Ipv4,
+      mac: options.mac ?? own,
+      gateway: LANS[lan].gateway,
+      prefixLength: LANS[lan].prefixLength,
+    });
+    forger.plug(this.segment(lan), true);
+    forger.answers = options.answers;
+    forger.announce(options.announce === 'request' ? 'arp-gateway' : options.announce);
+    return name;
+  }
+
+  async crowd(count: number): Promise<readonly HostName[]> {
+    const names: HostName[] = [];
+    for (let i = 0; i < count; i++) {
+      const name = `member-${i}`;
+      const ip = (CROWD.network + 256 + i + Math.floor(i / 250) * 6) as Ipv4;
+      this.addHost(name, { ...CROWD, ip, mac: (mac('02:cc:00:00:00:00') + i) as Mac });
+      names.push(name);
+    }
+    return names;
+  }
+
+  // --- routers -----------------------------------------------------------------------------------------------------
+
+  async stop(router: RouterName, routes: 'withdraw' | 'keep' = 'withdraw'): Promise<void> {
+    this.router(router).stop(routes);
+  }
+
+  async kill(router: RouterName): Promise<void> {
+    this.router(router).kill();
+  }
+
+  async start(router: RouterName): Promise<void> {
+    this.router(router).start();
+  }
+
+  async carrier(router: RouterName, lan: LanName, up: boolean): Promise<void> {
+    this.kernel(router).setCarrier(indexOf(lan), up);
+  }
+
+  async admin(router: RouterName, lan: LanName, up: boolean): Promise<void> {
+    this.kernel(router).setAdmin(indexOf(lan), up);
+  }
+
+  async coreLink(router: RouterName, up: boolean): Promise<void> {
+    this.kernel(router).setCarrier(WAN, up);
+    this.site.domain.setLink(router, 'core', up);
+  }
+
+  async command(
+    router: RouterName,
+    name: 'prepare' | 'attach' | 'detach' | 'probe' | 'clear',
+    subject: { readonly host: HostName; readonly lan: LanName },
+  ): Promise<Verdict> {
+    const { ip, mac: address } = this.host(subject.host);
+    const target = this.router(router);
+    if (name === 'probe' || name === 'clear') return target.command({ name, ip });
+    return target.command({ name, mac: address, ips: [ip], interface: `lan${subject.lan}` });
+  }
+
+  // --- what is seen ------------------------------------------------------------------------------------------------
+
+  async route(node: NodeName, ip: Ip): Promise<string> {
+    const kernel = this.kernel(node);
+    const route = kernel.lookup(ip);
+    if (route?.iface === undefined) return 'nowhere';
+    const { name } = kernel.link(route.iface);
+    return name.startsWith('lan') ? `lan ${name.slice(3)}` : `via ${name.slice(4)}`;
+  }
+
+  async claims(router: RouterName): Promise<readonly ClaimView[]> {
+    return claimsIn(this.kernel(router));
+  }
+
+  async announcers(ip: Ip): Promise<readonly RouterName[]> {
+    return this.site.domain.announcers('core', ip) as RouterName[];
+  }
+
+  async echo(from: HostName, to: HostName): Promise<boolean> {
+    return this.echoes(from, to);
+  }
+
+  async stream(from: HostName, to: HostName): Promise<Stream> {
+    let sent = 0;
+    let lost = 0;
+    let outage = 0;
+    let longestOutageMs = 0;
+    let running = true;
+    const send = (): void => {
+      if (!running) return;
+      sent++;
+      if (this.echoes(from, to)) outage = 0;
+      else {
+        lost++;
+        longestOutageMs = Math.max(longestOutageMs, ++outage);
+      }
+      this.clock.after(1, send);
+    };
+    send();
+    return {
+      stop: async () => {
+        running = false;
+        return { sent, lost, longestOutageMs };
+      },
+    };
+  }
+
+  async neighbour(name: HostName, ip: Ip): Promise<string | undefined> {
+    const known = this.host(name).neighbours.mac(ip);
+    if (known === undefined) return undefined;
+    for (const [other, host] of this.hosts) if (host.mac === known) return other;
+    for (const [other, kernel] of this.site.kernels) {
+      for (const link of kernel.allLinks()) if (link.mac === known) return other;
+    }
+    return undefined;
+  }
+
+  async conflicts(name: HostName): Promise<number> {
+    return this.host(name).conflicts;
+  }
+
+  async alarms(router: RouterName): Promise<readonly Alarm[]> {
+    return this.router(router).alarms;
+  }
+
+  async transitions(router: RouterName, ip: Ip): Promise<readonly Transition[]> {
+    return this.router(router).transitions.filter((transition) => transition.ip === ip);
+  }
+
+  async drops(router: RouterName): Promise<ReadonlyMap<DropReason, number>> {
+    return this.router(router).drops;
+  }
+
+  async disagreements(): Promise<readonly string[]> {
+    return audit(this.site, this.knownAddresses());
+  }
+
+  // --- for the simulator's own tests -------------------------------------------------------------------------------
+
+  router(name: RouterName): SimRouter {
+    const router = this.routers.get(name);
+    if (router === undefined) throw new Error(`no router ${name} in layout ${this.layout}`);
+    return router;
+  }
+
+  host(name: HostName): SimHost {
+    const host = this.hosts.get(name);
+    if (host === undefined) throw new Error(`no host ${name}`);
+    return host;
+  }
+
+  /** Everything that was decided, in order: what a failed scenario shows. */
+  report(): string {
+    const lines: { at: number; text: string }[] = [];
+    for (const [name, router] of this.routers) {
+      for (const { at, ip, from, to, cause, interface: dev } of router.transitions) {
+        lines.push({ at, text: `${name} ${formatIp(ip)} ${from} -> ${to} (${cause}) ${dev ?? ''}` });
+      }
+      for (const { at, ip, alarm } of router.alarms) {
+        lines.push({ at, text: `${name} ${ip === undefined ? '' : formatIp(ip)} ALARM ${alarm}` });
+      }
+    }
+    lines.sort((one, other) => one.at - other.at);
+    return lines
+      .slice(-60)
+      .map(({ at, text }) => `${at.toFixed(2)} ${text}`)
+      .join('\n');
+  }
+
+  /** What was said by ARP on a LAN, newest last. */
+  heard(lan: LanName, last = 60): string {
+    return this.segment(lan)
+      .log.slice(-last)
+      .map(({ at, bytes }) => {
+        const frame = decodeArp(bytes);
+        if (typeof frame === 'string') return `${at.toFixed(2)} ${frame}`;
+        const what = frame.opcode === 1 ? 'who-has' : 'is-at';
+        return `${at.toFixed(2)} ${frame.source.toString(16)} > ${frame.destination.toString(16)} ${what} ${formatIp(frame.senderIp)} -> ${formatIp(frame.targetIp)}`;
+      })
+      .join('\n');
+  }
+
+  private knownAddresses(): Set<Ip> {
+    const known = new Set<Ip>();
+    for (const host of this.hosts.values()) known.add(host.ip);
+    return known;
+  }
+
+  private echoes(from: HostName, to: HostName): boolean {
+    const asker = this.host(from);
+    const target = this.host(to);
+    return asker.emit(target.ip) && target.emit(asker.ip);
+  }
+
+  private addHost(name: HostName, spec: HostSpec): SimHost {
+    const host = new SimHost(spec, this.clock);
+    this.hosts.set(name, host);
+    return host;
+  }
+
+  private segment(lan: LanName): Segment {
+    const segment = this.site.lans.get(lan);
+    if (segment === undefined) throw new Error(`no lan ${lan} in layout ${this.layout}`);
+    return segment;
+  }
+
+  private kernel(node: NodeName): SimKernel {
+    const kernel = this.site.kernels.get(node);
+    if (kernel === undefined) throw new Error(`no node ${node} in layout ${this.layout}`);
+    return kernel;
+  }
+}

@@ -1,0 +1,136 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { senderOf } from '../../../src/capture/family/families.js';
+import { RefreshFilter } from '../../../src/capture/overload/refresh-filter.js';
+import {
+  IPV4_UNSPECIFIED,
+  type Ipv4,
+  MAC_BROADCAST,
+  MAC_ZERO,
+  type Mac,
+  parseIp,
+  parseMac,
+} from '../../../src/wire/addresses.js';
+import { ARP_REPLY, ARP_REQUEST, encodeArp } from '../../../src/wire/arp.js';
+import { ETHER_TYPE_ARP, writeEthernet } from '../../../src/wire/ethernet.js';
+
+const HOST = parseIp('10.1.1.5') as Ipv4;
+const OTHER = parseIp('10.1.1.1') as Ipv4;
+const MAC = parseMac('fe:54:00:0a:01:05') as Mac;
+const STRANGER = parseMac('02:00:00:00:06:66') as Mac;
+const [HIGH, LOW] = [0xfe54, 0x000a_0105];
+
+function arpRequest(mac: Mac, senderIp: Ipv4, targetIp: Ipv4): Uint8Array {
+  const addresses = { senderMac: mac, senderIp, targetMac: MAC_ZERO, targetIp };
+  return encodeArp({ destination: MAC_BROADCAST, source: mac, opcode: ARP_REQUEST, ...addresses });
+}
+
+function arpReply(mac: Mac, senderIp: Ipv4, targetMac: Mac, targetIp: Ipv4): Uint8Array {
+  const addresses = { senderMac: mac, senderIp, targetMac, targetIp };
+  return encodeArp({ destination: targetMac, source: mac, opcode: ARP_REPLY, ...addresses });
+}
+
+const gratuitous = (mac: Mac, ip: Ipv4) => arpRequest(mac, ip, ip);
+
+/** An absorber that may keep back what 10.1.1.5 announces on interface 7 until 1000. */
+function allowed(): RefreshFilter {
+  const absorber = new RefreshFilter(256);
+  absorber.absorb(7, HOST, HIGH, LOW, 1000);
+  return absorber;
+}
+
+const ask = (absorber: RefreshFilter, frame: Uint8Array, now = 0, iface = 7) =>
+  absorber.familiarity(iface, frame, frame.length, () => now);
+
+describe('the sender of a frame', () => {
+  const sender = (bytes: Uint8Array) => senderOf(bytes, bytes.length);
+  const host = { ip: HOST, macHigh: HIGH, macLow: LOW };
+
+  it('is the sender of an ARP request or reply (RFC 826)', () => {
+    assert.deepEqual(sender(gratuitous(MAC, HOST)), { kind: 'announcement', ...host });
+    assert.deepEqual(sender(arpRequest(MAC, HOST, OTHER)), { kind: 'other', ...host });
+    assert.deepEqual(sender(arpReply(MAC, HOST, STRANGER, OTHER)), { kind: 'other', ...host });
+  });
+
+  it('is who would like to have the address of an RFC 5227 probe', () => {
+    assert.deepEqual(sender(arpRequest(MAC, IPV4_UNSPECIFIED, HOST)), { kind: 'acd-probe', ...host });
+  });
+
+  it('is nobody in what is cut short, nor in other protocols', () => {
+    assert.equal(sender(gratuitous(MAC, HOST).subarray(0, 41)), undefined);
+    const rarp = Uint8Array.from(gratuitous(MAC, HOST));
+    rarp.set([0x80, 0x35], 12);
+    assert.equal(sender(rarp), undefined);
+  });
+});
+
+describe('announcements of known hosts', () => {
+  it('are absorbed while the daemon allows it, as requests and as replies (RFC 5944 section 4.6)', () => {
+    const absorber = allowed();
+    assert.equal(ask(absorber, gratuitous(MAC, HOST)), 'absorbed');
+    assert.equal(ask(absorber, arpReply(MAC, HOST, MAC_BROADCAST, HOST)), 'absorbed');
+    assert.equal(ask(absorber, gratuitous(MAC, HOST), 999.9), 'absorbed');
+    assert.equal(
+      ask(absorber, gratuitous(MAC, HOST), 1000),
+      'known',
+      'the first one afterwards is passed on',
+    );
+  });
+
+  it('are not absorbed from another MAC, another interface, or for another address', () => {
+    const absorber = allowed();
+    assert.equal(ask(absorber, gratuitous(STRANGER, HOST)), 'unknown', 'a forger');
+    assert.equal(ask(absorber, gratuitous(MAC, HOST), 0, 8), 'unknown', 'a move');
+    assert.equal(ask(absorber, gratuitous(MAC, OTHER)), 'unknown', 'a second address');
+  });
+
+  it('are not absorbed when Ethernet says something else than ARP', () => {
+    const forged = gratuitous(MAC, HOST);
+    writeEthernet(forged, { destination: MAC_BROADCAST, source: STRANGER, etherType: ETHER_TYPE_ARP });
+    assert.equal(ask(allowed(), forged), 'unknown');
+  });
+
+  it('requests and probes of a known host are passed on: somebody may have to answer them', () => {
+    const absorber = allowed();
+    assert.equal(ask(absorber, arpRequest(MAC, HOST, OTHER)), 'known');
+    assert.equal(ask(absorber, arpRequest(MAC, IPV4_UNSPECIFIED, HOST)), 'unknown');
+  });
+
+  it('count again as soon as they are revoked, by whoever is meant', () => {
+    const absorber = allowed();
+    absorber.revoke(7, HOST, HIGH, LOW ^ 1);
+    absorber.revoke(8, HOST, HIGH, LOW);
+    assert.equal(ask(absorber, gratuitous(MAC, HOST)), 'absorbed');
+    absorber.revoke(7, HOST, HIGH, LOW);
+    assert.equal(ask(absorber, gratuitous(MAC, HOST)), 'unknown');
+  });
+
+  it('whatever the bytes, only the announcement itself is absorbed', () => {
+    const absorber = allowed();
+    const good = gratuitous(MAC, HOST).subarray(0, 42);
+    // The reply form differs in the opcode; the targets' MAC and where Ethernet sent it say nothing.
+    const silent = new Set([0, 1, 2, 3, 4, 5, 32, 33, 34, 35, 36, 37]);
+    fc.assert(
+      fc.property(fc.nat({ max: 41 }), fc.integer({ min: 1, max: 255 }), (at, flip) => {
+        const bytes = good.slice();
+        bytes[at] = (bytes[at] as number) ^ flip;
+        const same = silent.has(at) || (at === 21 && bytes[21] === 2);
+        assert.equal(ask(absorber, bytes) === 'absorbed', same, `byte ${at}`);
+      }),
+    );
+    for (let length = 0; length < 42; length++)
+      assert.equal(
+        absorber.familiarity(7, good, length, () => 0),
+        'unknown',
+      );
+  });
+
+  it('of two hosts that share an entry the later one has it, and neither is mistaken for the other', () => {
+    const absorber = new RefreshFilter(1);
+    absorber.absorb(7, HOST, HIGH, LOW, 1000);
+    absorber.absorb(7, OTHER, HIGH, LOW, 1000);
+    assert.equal(ask(absorber, gratuitous(MAC, HOST)), 'unknown');
+    assert.equal(ask(absorber, gratuitous(MAC, OTHER)), 'absorbed');
+  });
+});

@@ -1,0 +1,184 @@
+// Settings on a copy of /proc/sys. What the kernel does by itself, such as ip_forward writing every interface's
+// forwarding, is proven in test/lab/behaviour/kernel/kernel.test.ts.
+
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, it } from 'node:test';
+import { INTERFACE_SYSCTLS, Sysctls } from '../../../src/kernel/sysctl.js';
+
+const KEYS = INTERFACE_SYSCTLS.map(({ key }) => key);
+const LAN0 = { name: 'lan0', index: 2 };
+
+let root = '';
+let stateFile = '';
+const warnings: string[] = [];
+
+const path = (name: string) => join(root, 'net/ipv4', name);
+const get = (name: string) => readFileSync(path(name), 'utf8').trim();
+const set = (name: string, value: number) => writeFileSync(path(name), `${value}\n`);
+const open = (mode: 'apply' | 'check' = 'apply') => {
+  const settings = new Sysctls({ mode, root, stateFile, onWarning: (message) => warnings.push(message) });
+  settings.takeOver();
+  return settings;
+};
+const addInterface = (name: string) => {
+  mkdirSync(path(`conf/${name}`), { recursive: true });
+  for (const key of KEYS) set(`conf/${name}/${key}`, 0);
+};
+const everything = () =>
+  Object.fromEntries(
+    ['all', 'default', 'lan0', 'eth0'].flatMap((name) =>
+      KEYS.map((key) => [`${name}/${key}`, get(`conf/${name}/${key}`)]),
+    ),
+  );
+
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'marpd-settings-'));
+  stateFile = join(root, 'run/sysctl.json');
+  warnings.length = 0;
+  for (const name of ['all', 'default', 'lan0', 'eth0']) addInterface(name);
+  set('ip_forward', 0);
+});
+afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+describe('kernel settings (design.md 3.2)', () => {
+  it('arp_ignore is raised on the interface alone, the rest stays', () => {
+    const before = everything();
+    const changes = open().apply(LAN0);
+    assert.deepEqual(
+      changes.map(({ path, to }) => `${path}=${to}`),
+      ['net/ipv4/conf/lan0/forwarding=1', 'net/ipv4/conf/lan0/arp_ignore=1'],
+    );
+    assert.deepEqual(everything(), { ...before, 'lan0/forwarding': '1', 'lan0/arp_ignore': '1' });
+  });
+
+  it('what `all` already does is not done twice', () => {
+    set('conf/all/arp_ignore', 1);
+    set('conf/lan0/forwarding', 1);
+    assert.deepEqual(open().apply(LAN0), []);
+  });
+
+  it('an `all` that is too high goes down, and the others keep what it gave them (OR and MAX)', () => {
+    set('conf/all/send_redirects', 1);
+    set('conf/lan0/send_redirects', 1);
+    set('conf/all/proxy_arp', 1);
+    set('conf/all/arp_ignore', 2);
+    open().apply(LAN0);
+    const after = everything();
+    for (const [key, value] of Object.entries({
+      'all/send_redirects': '0',
+      'lan0/send_redirects': '0',
+      'eth0/send_redirects': '1',
+      'all/proxy_arp': '0',
+      'eth0/proxy_arp': '1',
+      'all/arp_ignore': '1',
+      'eth0/arp_ignore': '2',
+      'lan0/arp_ignore': '0',
+      'default/arp_ignore': '0',
+    })) {
+      assert.equal(after[key], value, key);
+    }
+  });
+
+  it('everything is restored, and the file with the originals goes', () => {
+    set('conf/all/send_redirects', 1);
+    set('conf/lan0/proxy_arp', 1);
+    const before = everything();
+    const settings = open();
+    settings.applyGlobal();
+    settings.apply(LAN0);
+    assert.equal(get('ip_forward'), '1');
+    assert.ok(existsSync(stateFile));
+    settings.restore({ keepForwarding: false });
+    assert.deepEqual(everything(), before);
+    assert.equal(get('ip_forward'), '0');
+    assert.ok(!existsSync(stateFile));
+    assert.deepEqual(warnings, []);
+  });
+
+  it('forwarding stays while routes are kept, and is still restored by a later run', () => {
+    const settings = open();
+    settings.applyGlobal();
+    settings.apply(LAN0);
+    settings.restore({ keepForwarding: true });
+    assert.equal(get('ip_forward'), '1');
+    assert.equal(get('conf/lan0/forwarding'), '1');
+    assert.equal(get('conf/lan0/arp_ignore'), '0');
+    open().restore({ keepForwarding: false });
+    assert.equal(get('ip_forward'), '0');
+  });
+
+  it('a crash does not make our values the originals', () => {
+    set('conf/lan0/proxy_arp', 1);
+    open().apply(LAN0); // and is killed
+    const next = open();
+    assert.deepEqual(next.apply(LAN0), []);
+    next.restore({ keepForwarding: false });
+    assert.equal(get('conf/lan0/proxy_arp'), '1');
+    assert.equal(get('conf/lan0/arp_ignore'), '0');
+  });
+
+  it('what somebody changed since stays theirs', () => {
+    const settings = open();
+    settings.apply(LAN0);
+    set('conf/lan0/arp_ignore', 2);
+    settings.restore({ keepForwarding: false });
+    assert.equal(get('conf/lan0/arp_ignore'), '2');
+  });
+
+  it('an interface that vanished is no trouble; one re-created starts with its own values', () => {
+    const settings = open();
+    settings.apply(LAN0);
+    rmSync(path('conf/lan0'), { recursive: true });
+    addInterface('lan0');
+    set('conf/lan0/proxy_arp', 1);
+    settings.apply({ name: 'lan0', index: 7 });
+    assert.equal(get('conf/lan0/proxy_arp'), '0');
+    rmSync(path('conf/lan0'), { recursive: true });
+    settings.restore({ keepForwarding: false });
+    assert.deepEqual(settings.apply(LAN0), []);
+    assert.deepEqual(warnings, []);
+  });
+
+  it('an interface that is no mobility interface any more has its own values back at once, others keep ours', () => {
+    const before = everything();
+    const settings = open();
+    settings.apply(LAN0);
+    settings.apply({ name: 'eth0', index: 3 });
+    const changes = settings.restoreInterface(LAN0);
+    assert.deepEqual(
+      changes.map(({ path, to }) => `${path}=${to}`),
+      ['net/ipv4/conf/lan0/arp_ignore=0', 'net/ipv4/conf/lan0/forwarding=0'],
+    );
+    assert.deepEqual(everything(), { ...before, 'eth0/forwarding': '1', 'eth0/arp_ignore': '1' });
+    assert.deepEqual(settings.restoreInterface(LAN0), []);
+    settings.restore({ keepForwarding: false });
+    assert.deepEqual(everything(), before);
+  });
+
+  it('mode `check` tells and touches nothing', () => {
+    set('conf/all/proxy_arp', 1);
+    const before = everything();
+    const settings = open('check');
+    const changes = [...settings.applyGlobal(), ...settings.apply(LAN0)];
+    assert.ok(changes.length >= 3 && changes.every(({ written }) => !written));
+    assert.ok(changes.some(({ path }) => path === 'net/ipv4/conf/all/proxy_arp'));
+    settings.restore({ keepForwarding: false });
+    assert.deepEqual(everything(), before);
+    assert.ok(!existsSync(stateFile));
+  });
+
+  it('a damaged or foreign state file is ignored', () => {
+    mkdirSync(join(root, 'run'));
+    for (const text of ['', '{', '[]', 'null', '{"bootId":"other","saved":[]}']) {
+      writeFileSync(stateFile, text);
+      open().restore({ keepForwarding: false });
+    }
+    const bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
+    const outside = { path: '../../etc/passwd', original: 1, ours: 0, index: 0 };
+    writeFileSync(stateFile, JSON.stringify({ bootId, saved: [outside, 7, null] }));
+    assert.deepEqual(open().restore({ keepForwarding: false }), []);
+  });
+});

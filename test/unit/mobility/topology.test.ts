@@ -1,0 +1,148 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { parseConfig } from '../../../src/config/config.js';
+import type { Link } from '../../../src/mobility/events.js';
+import { Topology } from '../../../src/mobility/topology.js';
+import {
+  formatPrefix,
+  type Ip,
+  type Mac,
+  type Prefix,
+  parseIp,
+  parsePrefix,
+} from '../../../src/wire/addresses.js';
+
+const ip = (text: string): Ip => parseIp(text) as Ip;
+
+function link(index: number, name: string, addresses: readonly string[], change: Partial<Link> = {}): Link {
+  return {
+    index,
+    name,
+    mac: (0x020000000000 + index) as Mac,
+    up: true,
+    carrier: true,
+    master: undefined,
+    type: 'veth',
+    addresses: addresses.map((text) => parsePrefix(text) as Prefix),
+    rpFilter: 0,
+    ...change,
+  };
+}
+
+function topology(subnets: readonly (readonly [string, string?])[] = []): Topology {
+  const text = subnets.map(([prefix, gateway]) => {
+    return `[[subnet]]\nprefix = "${prefix}"\n${gateway === undefined ? '' : `gateway = "${gateway}"\n`}`;
+  });
+  const made = new Topology(parseConfig(`[[interface]]\nname = "lan*"\n${text.join('')}`).policy);
+  made.setLink(link(1, 'lo', ['127.0.0.1/8', '::1/128']));
+  made.setLink(link(2, 'wan', ['10.255.0.1/30']));
+  made.setLink(link(10, 'lan0', ['10.1.1.1/24', 'fe80::1/64']));
+  made.setLink(link(11, 'lan1', ['10.2.2.1/24', '10.3.3.1/24']));
+  return made;
+}
+
+describe('mobility interfaces (design.md 3.2)', () => {
+  it('are those that a rule names; one with a master is never one', () => {
+    const made = topology();
+    assert.ok(made.rule(10) !== undefined);
+    assert.equal(made.rule(2), undefined);
+    made.setLink(link(10, 'lan0', [], { master: 20 }));
+    assert.equal(made.rule(10), undefined);
+    made.setLink(link(10, 'lan0', ['10.1.1.1/24']));
+    assert.ok(made.rule(10) !== undefined);
+    made.removeLink(10);
+    assert.equal(made.rule(10), undefined);
+    assert.equal(made.linkNamed('lan0'), undefined);
+  });
+
+  it('usable: up with carrier; listening: captured as well', () => {
+    const made = topology();
+    assert.ok(made.isUsable(10));
+    assert.ok(!made.isUsable(2), 'no mobility interface');
+    assert.ok(!made.isListening(10));
+    made.setCapturing(10, true);
+    assert.ok(made.isListening(10));
+    for (const change of [{ up: false }, { carrier: false }]) {
+      made.setLink(link(10, 'lan0', [], change));
+      assert.ok(!made.isUsable(10));
+      assert.ok(!made.isListening(10));
+    }
+    made.removeLink(10);
+    made.setLink(link(10, 'lan0', []));
+    assert.ok(!made.isListening(10), 'a re-created interface is not captured yet');
+  });
+});
+
+describe('addresses of the box', () => {
+  it('local addresses, own MACs, gateways', () => {
+    const made = topology([['10.9.9.0/24', '10.9.9.1']]);
+    assert.ok(made.isLocal(ip('10.2.2.1')));
+    assert.ok(made.isLocal(ip('127.0.0.1')));
+    assert.ok(made.isLocalOn(ip('10.2.2.1'), 11));
+    assert.ok(!made.isLocalOn(ip('10.2.2.1'), 10));
+    assert.ok(!made.isLocal(ip('10.9.9.1')), 'a gateway of the configuration need not be ours');
+    assert.ok(made.isGateway(ip('10.9.9.1')));
+    assert.ok(made.isOwnMac(0x02000000000a as Mac));
+    assert.ok(!made.isOwnMac(0 as Mac));
+    made.setLink(link(11, 'lan1', []));
+    assert.ok(!made.isLocal(ip('10.2.2.1')), 'the address went');
+  });
+
+  it('home: the subnet of the interface; the longest prefix decides between two', () => {
+    const made = topology();
+    assert.ok(made.isHome(11, ip('10.3.3.9')));
+    assert.ok(!made.isHome(10, ip('10.3.3.9')));
+    assert.equal(made.homeInterface(ip('10.1.1.9')), 10);
+    assert.equal(made.homeInterface(ip('10.9.9.9')), undefined);
+    made.setLink(link(12, 'lan2', ['10.1.1.129/25']));
+    assert.equal(made.homeInterface(ip('10.1.1.200')), 12);
+    assert.equal(made.homeInterface(ip('10.1.1.5')), 10);
+  });
+
+  it('another LAN: connected, and hosts do not move there', () => {
+    const made = topology();
+    assert.ok(made.isOnOtherLan(ip('10.255.0.2')));
+    assert.ok(!made.isOnOtherLan(ip('10.1.1.9')));
+    assert.ok(!made.isOnOtherLan(ip('192.0.2.1')));
+  });
+
+  it('RFC 1122 section 3.2.1.3: edges of connected and of configured subnets', () => {
+    const made = topology([['10.9.9.0/24', '10.9.9.1']]);
+    for (const edge of ['10.1.1.0', '10.1.1.255', '10.9.9.0', '10.9.9.255'])
+      assert.ok(made.isEdge(ip(edge)), edge);
+    assert.ok(!made.isEdge(ip('10.1.1.254')));
+  });
+
+  it('allowed by default: the configured subnets, else the connected subnets of the mobility interfaces', () => {
+    assert.deepEqual(topology([['10.9.9.0/24']]).defaultAllow.map(formatPrefix), ['10.9.9.0/24']);
+    assert.deepEqual(topology().defaultAllow.map(formatPrefix), [
+      '10.1.1.1/24',
+      '10.2.2.1/24',
+      '10.3.3.1/24',
+    ]);
+  });
+});
+
+describe('sender IP of a proof (design.md 3.2 Prove)', () => {
+  const made = topology([['10.1.1.0/24', '10.1.1.254'], ['10.9.9.0/24', '10.9.9.1'], ['10.8.8.0/24']]);
+  const rows: readonly (readonly [string, number, string, string])[] = [
+    ['at home our own address there, never another router', 10, '10.1.1.5', '10.1.1.1'],
+    ['on an interface with two subnets the one of the host', 11, '10.3.3.5', '10.3.3.1'],
+    ['towards a visitor the configured gateway of its home', 11, '10.1.1.5', '10.1.1.254'],
+    ['also when that home is nowhere here', 10, '10.9.9.5', '10.9.9.1'],
+    ['else our address in its subnet', 10, '10.2.2.5', '10.2.2.1'],
+    ['else our address on the receiving interface', 11, '10.8.8.5', '10.2.2.1'],
+  ];
+  for (const [title, iface, host, source] of rows) {
+    it(title, () => assert.equal(made.probeSource(iface, ip(host)), ip(source)));
+  }
+  it('on a LAN without any address of ours, any address; never 0.0.0.0', () => {
+    made.setLink(link(12, 'lan2', []));
+    const source = made.probeSource(12, ip('10.8.8.5'));
+    assert.ok(source !== undefined && made.isLocal(source));
+    assert.equal(
+      new Topology(parseConfig('[[interface]]\nname = "lan*"\n').policy).probeSource(10, ip('10.8.8.5')),
+      undefined,
+    );
+  });
+});

@@ -1,0 +1,250 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { test } from 'node:test';
+import { ActionLog, createLogger } from '../../../src/observe/log.js';
+import { type Gauges, Metrics } from '../../../src/observe/metrics.js';
+import type { Action, DropReason, HostState } from '../../../src/mobility/events.js';
+import { type Ip, type Ipv4, type Mac, parseIp, parseMac } from '../../../src/wire/addresses.js';
+
+const visitor = parseIp('10.1.1.5') as Ip;
+const mac = parseMac('02:00:0a:01:01:05') as Mac;
+
+const transition = (at: number, from: HostState, to: HostState, ip: Ip = visitor): Action => ({
+  kind: 'transition',
+  ip,
+  from,
+  to,
+  cause: 'proven',
+  iface: 4,
+  interface: 'lan1',
+  mac,
+  deadline: undefined,
+  at,
+});
+const drop = (reason: DropReason): Action => ({ kind: 'drop', reason, ip: visitor, mac, iface: 3, at: 0 });
+const alarm: Action = {
+  kind: 'alarm',
+  alarm: 'duplicate',
+  ip: visitor,
+  mac,
+  interface: 'lan1',
+  otherMac: undefined,
+  otherInterface: 'remote',
+  message: 'two of them',
+  at: 0,
+};
+
+const gauges: Gauges = {
+  hosts: { unknown: 0, proving: 1, home: 2, fresh: 3, settled: 4, away: 5, remembered: 6 },
+  interfaces: [
+    {
+      name: 'lan0',
+      frames: 77,
+      capturing: true,
+      kernelDrops: 8,
+      shed: 9,
+      sendFailed: 10,
+      absorbed: 11,
+      refused: 12,
+    },
+    { name: 'lan1', frames: 0, capturing: false },
+  ],
+  capture: { children: 1, restarts: 2 },
+  kernel: { pending: 3, commands: 4, refused: 5, restarts: 6 },
+  eventReaders: 7,
+};
+
+test('transitions, drops, frames and alarms are metrics with the closed lists as labels', async (t) => {
+  const metrics = new Metrics(() => gauges);
+  t.after(() => metrics.stop());
+  metrics.record(transition(0, 'proving', 'fresh'));
+  metrics.record(transition(0, 'proving', 'fresh'));
+  metrics.record(drop('not-allowed'));
+  metrics.record(alarm);
+  metrics.record({ kind: 'send', iface: 3, bytes: new Uint8Array(60), purpose: 'probe' });
+  metrics.record({
+    kind: 'evidence',
+    evidence: 'answer',
+    ip: visitor,
+    mac,
+    iface: 4,
+    interface: 'lan1',
+    rttMs: 0.4,
+    at: 0,
+  });
+  metrics.record({ kind: 'release', ip: visitor });
+  metrics.installed(0.9);
+  const expected = [
+    'marpd_transitions_total{from="proving",to="fresh",cause="proven"} 2',
+    'marpd_drops_total{reason="not-allowed"} 1',
+    'marpd_drops_total{reason="truncated"} 0',
+    'marpd_alarms_total{alarm="duplicate"} 1',
+    'marpd_frames_sent_total{purpose="probe"} 1',
+    'marpd_evidence_total{kind="answer"} 1',
+    'marpd_probe_rtt_seconds_bucket{le="0.0005"} 1',
+    'marpd_probe_rtt_seconds_bucket{le="0.0002"} 0',
+    'marpd_install_latency_seconds_bucket{le="0.001"} 1',
+    'marpd_install_latency_seconds_count 1',
+    'marpd_hosts{state="settled"} 4',
+    'marpd_frames_received_total{interface="lan0"} 77',
+    'marpd_interface_capturing{interface="lan1"} 0',
+    'marpd_frames_lost_total{interface="lan0",where="ring"} 8',
+    'marpd_frames_lost_total{interface="lan0",where="capture"} 9',
+    'marpd_frames_lost_total{interface="lan0",where="storm"} 12',
+    'marpd_frames_lost_total{interface="lan1",where="ring"} 0',
+    'marpd_send_failures_total{interface="lan0"} 10',
+    'marpd_capture_children 1',
+    'marpd_capture_restarts_total 2',
+    'marpd_kernel_commands_pending 3',
+    'marpd_kernel_commands_total 4',
+    'marpd_kernel_refusals_total 5',
+    'marpd_kernel_restarts_total 6',
+    'marpd_event_subscribers 7',
+  ];
+  // Twice: what is collected at the scrape must not be added up.
+  for (let scrape = 0; scrape < 2; scrape++) {
+    const lines = new Set((await metrics.text()).split('\n'));
+    for (const line of expected) assert.ok(lines.has(line), `no line: ${line}`);
+  }
+  const text = await metrics.text();
+  assert.match(text, /^marpd_process_resident_memory_bytes \d+$/m);
+  assert.match(text, /^marpd_nodejs_eventloop_lag_p99_seconds /m);
+  assert.ok(
+    text
+      .split('\n')
+      .filter((line) => line !== '' && !line.startsWith('#'))
+      .every((line) => line.startsWith('marpd_')),
+  );
+  assert.equal(text.match(/^marpd_transitions_total\{/gm)?.length, 1, 'only transitions that occurred');
+  assert.ok(metrics.eventLoopLagMs() >= 0);
+});
+
+interface Line {
+  readonly level: string;
+  readonly time: string;
+  readonly msg: string;
+  readonly [key: string]: unknown;
+}
+
+function capture(level: 'trace' | 'debug' | 'info' | 'warn'): { log: ActionLog; lines: Line[] } {
+  const lines: Line[] = [];
+  const logger = createLogger(
+    { level, format: 'json' },
+    { write: (text) => lines.push(JSON.parse(text) as Line) },
+  );
+  return { log: new ActionLog(logger, (iface) => (iface === 3 ? 'lan0' : undefined)), lines };
+}
+
+test('the log line is a view of the transition', () => {
+  const { log, lines } = capture('info');
+  log.record(transition(0, 'proving', 'fresh'));
+  log.record(transition(0, 'unknown', 'proving'));
+  log.record(alarm);
+  assert.deepEqual(
+    lines.map(({ time: _, ...line }) => line),
+    [
+      {
+        level: 'info',
+        event: 'transition',
+        ip: '10.1.1.5',
+        from: 'proving',
+        to: 'fresh',
+        cause: 'proven',
+        interface: 'lan1',
+        mac: '02:00:0a:01:01:05',
+        msg: '10.1.1.5 proving -> fresh on lan1: it answered our proof',
+      },
+      {
+        level: 'warn',
+        event: 'alarm',
+        alarm: 'duplicate',
+        ip: '10.1.1.5',
+        mac: '02:00:0a:01:01:05',
+        interface: 'lan1',
+        otherInterface: 'remote',
+        msg: '10.1.1.5 alarm duplicate: two of them (02:00:0a:01:01:05 on lan1, and on remote)',
+      },
+    ],
+  );
+  assert.match(lines[0]?.time ?? '', /^\d{4}-\d\d-\d\dT.*Z$/);
+});
+
+test('ignored frames are counted and said once, not one by one', () => {
+  const { log, lines } = capture('debug');
+  for (let i = 0; i < 1000; i++) log.record(drop(i % 10 === 0 ? 'denied' : 'not-allowed'));
+  assert.equal(lines.length, 0);
+  log.summarise();
+  log.summarise();
+  assert.deepEqual(
+    lines.map((line) => line.msg),
+    ['1000 frames were ignored: not-allowed 900, denied 100'],
+  );
+  assert.deepEqual(lines[0]?.reasons, { 'not-allowed': 900, denied: 100 });
+});
+
+test('a burst of newcomers is logged up to a budget, then counted', () => {
+  const { log, lines } = capture('info');
+  for (let i = 0; i < 1000; i++) log.record(transition(i / 10, 'proving', 'fresh', (0x0a000000 + i) as Ipv4));
+  assert.equal(lines.length, 200);
+  log.record(transition(1500, 'fresh', 'settled'));
+  assert.equal(lines.length, 201);
+  log.summarise();
+  assert.equal(lines.at(-1)?.msg, '800 more events were not logged one by one: proving -> fresh 800');
+});
+
+test('debug shows the evidence, trace every ignored frame', () => {
+  const { log, lines } = capture('trace');
+  log.record({
+    kind: 'evidence',
+    evidence: 'gratuitous',
+    ip: visitor,
+    mac,
+    iface: 4,
+    interface: 'lan1',
+    rttMs: undefined,
+    at: 0,
+  });
+  log.record({
+    kind: 'answered',
+    asker: visitor,
+    target: parseIp('10.1.1.1') as Ip,
+    interface: 'lan1',
+    at: 0,
+  });
+  log.record(drop('denied'));
+  log.summarise();
+  assert.deepEqual(lines.map((line) => [line.level, line.msg]).slice(0, 3), [
+    ['debug', '10.1.1.5 gratuitous ARP from 02:00:0a:01:01:05 on lan1'],
+    ['debug', '10.1.1.5 we answered its question for 10.1.1.1 on lan1'],
+    [
+      'trace',
+      'frame from 02:00:0a:01:01:05 on lan0 ignored: the address is in a denied prefix (policy.deny)',
+    ],
+  ]);
+});
+
+test('design.md 4: JSON lines on stdout, lines for people when asked; nothing is lost at exit', () => {
+  const script = (format: string) => `
+    import { createLogger } from ${JSON.stringify(new URL('../../../src/observe/log.ts', import.meta.url).href)};
+    const logger = createLogger({ level: 'info', format: '${format}' });
+    for (let i = 0; i < 500; i++) logger.info({ ip: '10.1.1.5' }, 'line ' + i);
+    process.exit(0);
+  `;
+  const run = (format: string) => {
+    const { stdout, stderr } = spawnSync(
+      process.execPath,
+      ['--import', 'tsx', '--input-type=module', '-e', script(format)],
+      { encoding: 'utf8' },
+    );
+    assert.equal(stderr, '');
+    return stdout.trimEnd().split('\n');
+  };
+  for (const format of ['auto', 'json']) {
+    const lines = run(format).map((line) => JSON.parse(line));
+    assert.equal(lines.length, 500);
+    assert.equal(lines[499].msg, 'line 499');
+  }
+  const pretty = run('pretty');
+  assert.equal(pretty.length, 500);
+  assert.match(pretty[0] ?? '', /^\[\d\d:\d\d:\d\d\.\d{3}\] INFO: line 0$/);
+});

@@ -1,0 +1,43 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, it } from 'node:test';
+import { readSavedHosts } from '../../../src/system/saved-hosts.js';
+import { formatIp } from '../../../src/wire/addresses.js';
+
+const directory = mkdtempSync(join(tmpdir(), 'marpd-memory-'));
+after(() => rmSync(directory, { recursive: true, force: true }));
+
+function read(text: string): { readonly ips: string[]; readonly warnings: string[] } {
+  writeFileSync(join(directory, 'hosts.json'), text);
+  const warnings: string[] = [];
+  const memories = readSavedHosts(directory, (message) => warnings.push(message));
+  return { ips: memories.map(({ ip }) => formatIp(ip)), warnings };
+}
+
+describe('hosts.json (design.md 3.2)', () => {
+  const good = { ip: '10.1.1.5', mac: '02:00:00:00:00:01', interface: 'lan0', reason: 'stop' };
+  const written = (hosts: unknown) => JSON.stringify({ version: 1, writtenAt: '', hosts });
+
+  it('an entry that cannot be read costs only itself, and is named', () => {
+    const other = { ...good, ip: '10.1.1.6' };
+    const bad = [{ ...good, ip: '10.1.1.256' }, { ...good, mac: 7 }, { ip: '10.1.1.7' }, null];
+    const { ips, warnings } = read(written([good, ...bad, other]));
+    assert.deepEqual(ips, ['10.1.1.5', '10.1.1.6']);
+    assert.equal(warnings.length, 1);
+    assert.match(warnings[0] ?? '', /4 of 6 hosts .* first hosts\[1\]/);
+  });
+
+  it('good entries are read without a word', () => {
+    assert.deepEqual(read(written([good])), { ips: ['10.1.1.5'], warnings: [] });
+  });
+
+  it('a file that is none of ours is ignored as a whole', () => {
+    for (const text of ['', '{', '[]', 'null', written(7), '{"version":2,"hosts":[]}']) {
+      const { ips, warnings } = read(text);
+      assert.deepEqual(ips, []);
+      assert.match(warnings.join(), /not a memory of ours/);
+    }
+  });
+});

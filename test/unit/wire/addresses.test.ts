@@ -1,0 +1,324 @@
+import assert from 'node:assert/strict';
+import { isIP, isIPv4 as nodeIsIpv4 } from 'node:net';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { Address6 } from 'ip-address';
+import {
+  contains,
+  formatIp,
+  formatMac,
+  formatPrefix,
+  hostLength,
+  type Ip,
+  type Ipv4,
+  type Ipv6,
+  isGroupMac,
+  isIpv4,
+  isLoopback,
+  isMulticast,
+  isReserved,
+  isSubnetEdge,
+  isUnspecified,
+  type Mac,
+  networkOf,
+  parseIp,
+  parseMac,
+  parsePrefix,
+  readIpv4,
+  readMac,
+  writeIpv4,
+  writeMac,
+} from '../../../src/wire/addresses.js';
+
+const ipv4 = fc.integer({ min: 0, max: 2 ** 32 - 1 }) as fc.Arbitrary<Ipv4>;
+/** Many zero groups, so that RFC 5952's compression rule is met in every form. */
+const ipv6 = fc
+  .array(fc.oneof(fc.constant(0), fc.constant(1), fc.nat({ max: 0xffff })), { minLength: 8, maxLength: 8 })
+  .map((groups) => String.fromCharCode(...groups.flatMap((group) => [group >>> 8, group & 255])) as Ipv6);
+const mac = fc.integer({ min: 0, max: 2 ** 48 - 1 }) as fc.Arbitrary<Mac>;
+const anyIp: fc.Arbitrary<Ip> = fc.oneof(ipv4, ipv6);
+
+function ip(text: string): Ip {
+  const parsed = parseIp(text);
+  assert.ok(parsed !== undefined, text);
+  return parsed;
+}
+
+function bits(address: Ip): bigint {
+  if (isIpv4(address)) return BigInt(address);
+  let value = 0n;
+  for (let i = 0; i < 16; i++) value = (value << 8n) | BigInt(address.charCodeAt(i));
+  return value;
+}
+
+describe('IPv4 text', () => {
+  it('round trip, and node:net agrees that it is IPv4', () => {
+    fc.assert(
+      fc.property(ipv4, (address) => {
+        const text = formatIp(address);
+        assert.ok(nodeIsIpv4(text));
+        assert.equal(parseIp(text), address);
+      }),
+    );
+  });
+  it('accepts exactly what node:net accepts, for texts that look like addresses', () => {
+    const part = fc.oneof(
+      fc.nat({ max: 300 }).map(String),
+      fc.constantFrom('', '0', '00', '01', '255', '256', '1e1', '0x1', ' 1', '-1', '١'),
+    );
+    const looksLike = fc.oneof(
+      fc.array(part, { minLength: 1, maxLength: 6 }).map((parts) => parts.join('.')),
+      fc.string({ maxLength: 20 }),
+    );
+    fc.assert(
+      fc.property(looksLike, (text) => {
+        if (text.includes(':')) return;
+        assert.equal(parseIp(text) !== undefined, isIP(text) === 4, text);
+      }),
+      { numRuns: 3000 },
+    );
+  });
+  it('the highest address stays unsigned', () => {
+    assert.equal(ip('255.255.255.255'), 0xffff_ffff);
+    assert.equal(formatIp(ip('255.255.255.255')), '255.255.255.255');
+  });
+  it('bytes round trip', () => {
+    fc.assert(
+      fc.property(ipv4, (address) => {
+        const bytes = new Uint8Array(6);
+        writeIpv4(bytes, 1, address);
+        assert.equal(readIpv4(bytes, 1), address);
+        assert.equal(bytes[0], 0);
+        assert.equal(bytes[5], 0);
+      }),
+    );
+  });
+});
+
+describe('IPv6 text', () => {
+  it('RFC 5952: canonical form agrees with ip-address, and parses back', () => {
+    fc.assert(
+      fc.property(ipv6, (address) => {
+        const text = formatIp(address);
+        assert.equal(isIP(text), 6, text);
+        assert.equal(text, new Address6(text).correctForm());
+        assert.equal(parseIp(text), address);
+      }),
+      { numRuns: 2000 },
+    );
+  });
+  it('every spelling of ip-address parses to the same address', () => {
+    fc.assert(
+      fc.property(ipv6, (address) => {
+        const other = new Address6(formatIp(address));
+        assert.equal(parseIp(other.canonicalForm()), address);
+        assert.equal(parseIp(other.canonicalForm().toUpperCase()), address);
+      }),
+    );
+  });
+  it('RFC 5952 section 4: chosen examples', () => {
+    for (const [spelling, canonical] of [
+      ['::', '::'],
+      ['::1', '::1'],
+      ['1::', '1::'],
+      ['2001:0db8:0000:0000:0001:0000:0000:0001', '2001:db8::1:0:0:1'], // 4.2.3: the first of two equal runs
+      ['2001:db8:0:1:1:1:1:1', '2001:db8:0:1:1:1:1:1'], // 4.2.2: one zero group is not shortened
+      ['2001:0:0:1:0:0:0:1', '2001:0:0:1::1'], // 4.2.3: the longest run
+      ['FE80::ABCD', 'fe80::abcd'], // 4.3: lower case
+      ['::ffff:10.1.1.5', '::ffff:a01:105'],
+      ['1:2:3:4:5:6:10.1.1.5', '1:2:3:4:5:6:a01:105'],
+      ['1:2:3:4:5::10.1.1.5', '1:2:3:4:5:0:a01:105'],
+    ] as const) {
+      assert.equal(formatIp(ip(spelling)), canonical, spelling);
+    }
+  });
+  it('refuses what node:net refuses (zones apart)', () => {
+    const group = fc.oneof(
+      fc.nat({ max: 0xfffff }).map((n) => n.toString(16)),
+      fc.constantFrom('', '', '0', '00000', 'g', '10.1.1.5', '1.2.3', ' 1'),
+    );
+    const looksLike = fc.array(group, { minLength: 1, maxLength: 10 }).map((groups) => groups.join(':'));
+    fc.assert(
+      fc.property(looksLike, (text) => {
+        if (!text.includes(':')) return;
+        assert.equal(parseIp(text) !== undefined, isIP(text) === 6, text);
+      }),
+      { numRuns: 5000 },
+    );
+    for (const text of [
+      ':',
+      ':::',
+      '1:',
+      ':1',
+      '1::2::3',
+      '1:2:3:4:5:6:7:8:9',
+      '::1%eth0',
+      '1:2:3:4:5:6:7:10.1.1.5',
+    ]) {
+      assert.equal(parseIp(text), undefined, text);
+    }
+  });
+});
+
+describe('prefixes', () => {
+  const prefix = anyIp.chain((address) =>
+    fc.nat({ max: hostLength(address) }).map((length) => ({ ip: address, length })),
+  );
+  it('RFC 4632 section 3.1: networkOf keeps the first bits and clears the others', () => {
+    fc.assert(
+      fc.property(prefix, ({ ip: address, length }) => {
+        const width = BigInt(hostLength(address) - length);
+        assert.equal(bits(networkOf(address, length)), (bits(address) >> width) << width);
+      }),
+      { numRuns: 2000 },
+    );
+  });
+  it('contains agrees with the numbers, also for addresses that share many bits', () => {
+    const near = prefix.chain((one) =>
+      fc.tuple(
+        fc.constant(one),
+        fc.oneof(
+          anyIp,
+          fc.nat({ max: hostLength(one.ip) - 1 }).map((bit): Ip => {
+            if (isIpv4(one.ip)) return ((one.ip ^ (1 << bit)) >>> 0) as Ipv4;
+            const at = bit >>> 3;
+            const flipped = one.ip.charCodeAt(at) ^ (1 << (bit & 7));
+            return (one.ip.slice(0, at) + String.fromCharCode(flipped) + one.ip.slice(at + 1)) as Ipv6;
+          }),
+        ),
+      ),
+    );
+    fc.assert(
+      fc.property(near, ([one, address]) => {
+        const width = BigInt(hostLength(one.ip) - one.length);
+        const same = isIpv4(one.ip) === isIpv4(address) && bits(address) >> width === bits(one.ip) >> width;
+        assert.equal(contains(one, address), same);
+      }),
+      { numRuns: 3000 },
+    );
+  });
+  it('text round trip, host bits kept; an address alone is a host prefix', () => {
+    fc.assert(
+      fc.property(prefix, (one) => {
+        assert.deepEqual(parsePrefix(formatPrefix(one)), one);
+        assert.deepEqual(parsePrefix(formatIp(one.ip)), { ip: one.ip, length: hostLength(one.ip) });
+      }),
+    );
+  });
+  it('refuses bad prefixes', () => {
+    for (const text of [
+      '',
+      '/',
+      '10.0.0.0/',
+      '10.0.0.0/33',
+      '10.0.0.0/-1',
+      '10.0.0.0/1e1',
+      '10.0.0.0/ 8',
+      '::/129',
+      '10.0.0/8',
+    ]) {
+      assert.equal(parsePrefix(text), undefined, text);
+    }
+  });
+  it('RFC 1122 section 3.2.1.3: network and broadcast address are edges; RFC 3021: none in /31 and /32', () => {
+    const lan = { ip: ip('10.1.1.7'), length: 24 };
+    assert.ok(isSubnetEdge(lan, ip('10.1.1.0')));
+    assert.ok(isSubnetEdge(lan, ip('10.1.1.255')));
+    assert.ok(!isSubnetEdge(lan, ip('10.1.1.1')));
+    assert.ok(!isSubnetEdge(lan, ip('10.1.2.255')));
+    assert.ok(!isSubnetEdge({ ip: ip('10.1.1.0'), length: 31 }, ip('10.1.1.0')));
+    assert.ok(!isSubnetEdge({ ip: ip('10.1.1.0'), length: 32 }, ip('10.1.1.0')));
+    assert.ok(!isSubnetEdge({ ip: ip('fd00::'), length: 64 }, ip('fd00::')));
+    const any = { ip: 0 as Ipv4, length: 0 };
+    assert.ok(isSubnetEdge(any, ip('255.255.255.255')));
+    assert.ok(isSubnetEdge(any, ip('0.0.0.0')));
+    assert.ok(!isSubnetEdge(any, ip('128.0.0.1')));
+  });
+  it('isSubnetEdge agrees with BigInt', () => {
+    fc.assert(
+      fc.property(
+        ipv4,
+        fc.nat({ max: 32 }),
+        fc.constantFrom(0, 1, 0xffff_ffff, 0x7fff_ffff),
+        (network, length, host) => {
+          const size = 1n << BigInt(32 - length);
+          const first = (BigInt(network) / size) * size;
+          const address = Number(first + (BigInt(host) % size)) as Ipv4;
+          const offset = BigInt(address) - first;
+          assert.equal(
+            isSubnetEdge({ ip: network, length }, address),
+            length < 31 && (offset === 0n || offset === size - 1n),
+          );
+        },
+      ),
+      { numRuns: 1000 },
+    );
+  });
+});
+
+describe('special addresses', () => {
+  it('RFC 6890: unspecified, loopback, multicast, reserved', () => {
+    const rows: readonly (readonly [string, boolean, boolean, boolean, boolean])[] = [
+      ['0.0.0.0', true, false, false, false],
+      ['127.0.0.1', false, true, false, false],
+      ['127.255.255.255', false, true, false, false],
+      ['128.0.0.1', false, false, false, false],
+      ['224.0.0.1', false, false, true, false],
+      ['239.255.255.255', false, false, true, false],
+      ['240.0.0.1', false, false, false, true],
+      ['255.255.255.255', false, false, false, true],
+      ['10.1.1.5', false, false, false, false],
+      ['::', true, false, false, false],
+      ['::1', false, true, false, false],
+      ['ff02::1', false, false, true, false],
+      ['fe80::1', false, false, false, false],
+    ];
+    for (const [text, unspecified, loopback, multicast, reserved] of rows) {
+      const address = ip(text);
+      assert.deepEqual(
+        [isUnspecified(address), isLoopback(address), isMulticast(address), isReserved(address)],
+        [unspecified, loopback, multicast, reserved],
+        text,
+      );
+    }
+  });
+});
+
+describe('MAC addresses', () => {
+  it('text and bytes round trip', () => {
+    fc.assert(
+      fc.property(mac, (address) => {
+        const text = formatMac(address);
+        assert.match(text, /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/);
+        assert.equal(parseMac(text), address);
+        assert.equal(parseMac(text.replace(/:/g, '-').toUpperCase()), address);
+        const bytes = new Uint8Array(8);
+        writeMac(bytes, 1, address);
+        assert.equal(readMac(bytes, 1), address);
+        assert.equal(Buffer.from(bytes.subarray(1, 7)).toString('hex'), text.replace(/:/g, ''));
+        assert.equal(bytes[0], 0);
+        assert.equal(bytes[7], 0);
+      }),
+    );
+  });
+  it('IEEE 802: the low bit of the first octet marks a group', () => {
+    fc.assert(
+      fc.property(mac, (address) => {
+        assert.equal(isGroupMac(address), ((BigInt(address) >> 40n) & 1n) === 1n);
+      }),
+    );
+  });
+  it('refuses other texts', () => {
+    for (const text of [
+      '',
+      '02:00:0a:01:01',
+      '02:00:0a:01:01:05:06',
+      '2:0:a:1:1:5',
+      '02-00:0a:01:01:05',
+      '0200.0a01.0105',
+      'gg:00:0a:01:01:05',
+    ]) {
+      assert.equal(parseMac(text), undefined, text);
+    }
+  });
+});
