@@ -65,7 +65,8 @@ export class Kernel {
     this.#rules = new Rules(options, onWarning);
     this.#settings = new Sysctls({
       mode: options.settings,
-      stateFile: join(options.stateDirectory, 'sysctl.json'),
+      stateFile: join(options.stateDirectory, 'sysctl.state'),
+      indexOf: (name) => this.#watch.links.indexOf(name),
       onWarning,
     });
     this.#watch = new KernelWatch({
@@ -100,8 +101,8 @@ export class Kernel {
   async start(): Promise<void> {
     this.#settings.takeOver();
     this.#rules.apply();
-    this.#report(this.#settings.applyGlobal());
     await this.#watch.start();
+    this.#report(this.#settings.applyGlobal());
     this.#slowly = setInterval(() => void this.reconcile('periodic'), RECONCILE_MS);
     this.#slowly.unref();
   }
@@ -159,7 +160,10 @@ export class Kernel {
     }
     this.#options.onEvent(event);
     if (event.kind === 'link') this.applySettings(event.link);
-    else if (event.kind === 'link-gone') this.#unset.delete(event.iface);
+    else if (event.kind === 'link-gone') {
+      this.#unset.delete(event.iface);
+      this.#settings.interfaceGone(event.iface);
+    }
   }
 
   /**

@@ -1,4 +1,12 @@
-import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import type { IfIndex } from '../mobility/events.js';
 
@@ -86,20 +94,31 @@ interface Saved {
   readonly index: IfIndex;
 }
 
+/** A line of the state file: a saved value, or that there is none any more. The first line is the boot id. */
+type Line = Saved | { readonly path: string; readonly forgotten: true };
+
 export interface SysctlOptions {
   readonly mode: 'apply' | 'check';
   readonly stateFile: string;
+  /** The index of an interface by its present name. */
+  readonly indexOf: (name: string) => IfIndex | undefined;
   readonly onWarning: (message: string) => void;
   /** For tests. */
   readonly root?: string | undefined;
 }
 
 const FORWARD = 'net/ipv4/ip_forward';
+/** The state file is written anew when it has this many lines more than twice what is saved. */
+const SPARE_LINES = 100;
 
 export class Sysctls {
   readonly #options: SysctlOptions;
   readonly #root: string;
   readonly #saved = new Map<string, Saved>();
+  /** Paths whose saved value is not in the state file as it is now. */
+  readonly #unstored = new Set<string>();
+  /** Lines in the state file; undefined until this run has written it. */
+  #lines: number | undefined;
 
   constructor(options: SysctlOptions) {
     this.#options = options;
@@ -114,6 +133,7 @@ export class Sysctls {
     for (const saved of this.#load()) {
       // Somebody else has set it since: theirs is the original now.
       if (this.#read(saved.path) === saved.ours) this.#saved.set(saved.path, saved);
+      this.#unstored.add(saved.path);
     }
   }
 
@@ -126,7 +146,8 @@ export class Sysctls {
       // The kernel wrote these; ip_forward=0 alone would not bring their originals back where they were 1.
       for (const [path, original] of before) {
         const now = this.#read(path);
-        if (now !== undefined && now !== original) this.#save({ path, original, ours: now, index: 0 });
+        if (now === undefined || now === original) continue;
+        this.#save({ path, original, ours: now, index: this.#indexIn(path) });
       }
       this.#store();
     }
@@ -134,8 +155,8 @@ export class Sysctls {
   }
 
   /**
-   * Mobility interfaces; call again whenever one appears. Returns what was, or has to be, changed. Many at once cost the
-   * file, which is written before this returns, only once.
+   * Mobility interfaces; call again whenever one appears. Returns what was, or has to be, changed. The originals are in
+   * the state file before this returns.
    */
   apply(...links: readonly { readonly name: string; readonly index: IfIndex }[]): SysctlChange[] {
     const changes = links.flatMap((link) => this.#applyTo(link));
@@ -165,7 +186,7 @@ export class Sysctls {
       const path = `net/ipv4/conf/${name}/${key}`;
       const value = this.#read(path);
       if (name === except || name === 'default' || value === undefined || value >= all) continue;
-      changes.push(this.#change(path, all, 0, 'keeps what conf/all gave it'));
+      changes.push(this.#change(path, all, this.#indexIn(path), 'keeps what conf/all gave it'));
     }
     const note = 'interfaces created later follow conf/default alone';
     changes.push(this.#change(`net/ipv4/conf/all/${key}`, wanted, 0, note));
@@ -194,35 +215,41 @@ export class Sysctls {
     // In reverse: `all` goes back up before the interfaces that it stood in for come down.
     for (const { path, ours, original } of saved.reverse()) {
       if (path !== FORWARD) put(path, ours, original);
-      this.#saved.delete(path);
+      this.#forget(path);
     }
     this.#store();
     return changes;
   }
 
-  /**
-   * One interface that is no mobility interface any more: what was changed on it alone goes back at once. What stands
-   * in for a lowered `conf/all` stays until all is restored.
-   */
+  /** One that is no mobility interface any more. What stands in for a lowered `conf/all` stays. */
   restoreInterface(link: { readonly name: string; readonly index: IfIndex }): SysctlChange[] {
     const changes: SysctlChange[] = [];
-    for (const { path, ours, original, index } of [...this.#saved.values()].reverse()) {
+    for (const saved of [...this.#saved.values()].reverse()) {
+      const { path, ours, original, index } = saved;
       if (index !== link.index || !path.startsWith(`net/ipv4/conf/${link.name}/`)) continue;
-      if (this.#read(path) === ours && ours !== original) {
-        const failure = this.#write(path, original);
-        const written = failure === undefined;
-        changes.push({
-          path,
-          from: ours,
-          to: original,
-          written,
-          note: failure ?? 'no mobility interface now',
-        });
+      const to = Math.max(original, this.#takenFromAll(path.slice(path.lastIndexOf('/') + 1)));
+      if (this.#read(path) === ours && ours !== to) {
+        const failure = this.#write(path, to);
+        const note = failure ?? 'no mobility interface now';
+        changes.push({ path, from: ours, to, written: failure === undefined, note });
       }
-      this.#saved.delete(path);
+      if (to === original) this.#forget(path);
+      else if (ours !== to) this.#set({ ...saved, ours: to });
     }
-    if (changes.length > 0) this.#store();
+    this.#store();
     return changes;
+  }
+
+  /** An interface has vanished, and its values with it. */
+  interfaceGone(iface: IfIndex): void {
+    for (const { path, index } of [...this.#saved.values()]) if (index === iface) this.#forget(path);
+    this.#store();
+  }
+
+  /** The value that an interface had, or has, from a global setting that we changed. */
+  #takenFromAll(key: string): number {
+    const global = this.#saved.get(key === 'forwarding' ? FORWARD : `net/ipv4/conf/all/${key}`);
+    return (key === 'forwarding' ? global?.ours : global?.original) ?? 0;
   }
 
   #change(path: string, to: number, index: IfIndex, note?: string): SysctlChange {
@@ -237,7 +264,21 @@ export class Sysctls {
   #save(saved: Saved): void {
     const known = this.#saved.get(saved.path);
     const original = known !== undefined && known.index === saved.index ? known.original : saved.original;
-    this.#saved.set(saved.path, { ...saved, original });
+    this.#set({ ...saved, original });
+  }
+
+  #set(saved: Saved): void {
+    this.#saved.set(saved.path, saved);
+    this.#unstored.add(saved.path);
+  }
+
+  #forget(path: string): void {
+    if (this.#saved.delete(path)) this.#unstored.add(path);
+  }
+
+  /** Of the interface in the path; 0 for `all` and `default`. */
+  #indexIn(path: string): IfIndex {
+    return this.#options.indexOf(path.split('/')[3] ?? '') ?? 0;
   }
 
   #interfaces(): string[] {
@@ -277,47 +318,71 @@ export class Sysctls {
     }
   }
 
-  #load(): readonly Saved[] {
-    let text: string;
+  #load(): Iterable<Saved> {
+    let lines: string[];
     try {
-      text = readFileSync(this.#options.stateFile, 'utf8');
+      lines = readFileSync(this.#options.stateFile, 'utf8').split('\n');
     } catch {
       return [];
     }
-    try {
-      const state = JSON.parse(text) as { bootId?: unknown; saved?: readonly Saved[] };
-      return state.bootId === bootId() && Array.isArray(state.saved) ? state.saved.filter(isSaved) : [];
-    } catch {
-      this.#options.onWarning(`${this.#options.stateFile} is damaged: original kernel settings are lost`);
-      return [];
+    if (lines[0] !== bootId()) return [];
+    const saved = new Map<string, Saved>();
+    for (const text of lines.slice(1)) {
+      if (text === '') continue;
+      const line = parseLine(text);
+      if (line === undefined) {
+        this.#options.onWarning(`${this.#options.stateFile}: an original kernel setting is lost: ${text}`);
+      } else if ('forgotten' in line) saved.delete(line.path);
+      else saved.set(line.path, line);
     }
+    return saved.values();
   }
 
+  /** Appends what has changed. Taps come and go by the hundred, and each would cost the whole file otherwise. */
   #store(): void {
-    const { stateFile, mode, onWarning } = this.#options;
-    if (mode === 'check') return;
+    const { stateFile, onWarning } = this.#options;
+    if (this.#unstored.size === 0) return;
+    const lines = [...this.#unstored].map((path): Line => this.#saved.get(path) ?? { path, forgotten: true });
+    this.#unstored.clear();
     try {
       if (this.#saved.size === 0) {
         rmSync(stateFile, { force: true });
-        return;
+        this.#lines = undefined;
+      } else if (
+        this.#lines === undefined ||
+        this.#lines + lines.length > 2 * this.#saved.size + SPARE_LINES
+      ) {
+        mkdirSync(dirname(stateFile), { recursive: true });
+        writeFileSync(`${stateFile}.new`, `${bootId()}\n${toText([...this.#saved.values()])}`);
+        renameSync(`${stateFile}.new`, stateFile);
+        this.#lines = this.#saved.size;
+      } else {
+        appendFileSync(stateFile, toText(lines));
+        this.#lines += lines.length;
       }
-      mkdirSync(dirname(stateFile), { recursive: true });
-      const state = { bootId: bootId(), saved: [...this.#saved.values()] };
-      writeFileSync(`${stateFile}.new`, `${JSON.stringify(state, undefined, 1)}\n`);
-      renameSync(`${stateFile}.new`, stateFile);
     } catch (error) {
+      this.#lines = undefined;
       onWarning(`original kernel settings cannot be saved: ${(error as Error).message}`);
     }
   }
 }
 
-function isSaved(value: unknown): value is Saved {
-  const { path, original, ours, index } = (value ?? {}) as Record<string, unknown>;
-  return (
-    typeof path === 'string' &&
-    /^net\/ipv4\/(ip_forward|conf\/[^/]+\/[a-z_]+)$/.test(path) &&
-    [original, ours, index].every(Number.isInteger)
-  );
+function toText(lines: readonly Line[]): string {
+  return lines.map((line) => `${JSON.stringify(line)}\n`).join('');
+}
+
+/** undefined for what is damaged, or names a file that is none of ours. */
+function parseLine(text: string): Line | undefined {
+  try {
+    const line: unknown = JSON.parse(text);
+    const { path, forgotten, original, ours, index } = (line ?? {}) as Record<string, unknown>;
+    if (typeof path !== 'string' || !/^net\/ipv4\/(ip_forward|conf\/[^/]+\/[a-z_]+)$/.test(path))
+      return undefined;
+    const complete = forgotten === true || [original, ours, index].every(Number.isInteger);
+    return complete ? (line as Line) : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function bootId(): string {

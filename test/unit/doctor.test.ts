@@ -189,6 +189,7 @@ test('design.md 3.2, kernel settings: what the doctor judges is what it reads an
       mode: 'apply',
       root,
       stateFile: join(root, 'state'),
+      indexOf: () => 3,
       onWarning: assert.fail,
     });
     sysctls.applyGlobal();

@@ -2,7 +2,7 @@
 // forwarding, is proven in test/lab/behaviour/kernel/kernel.test.ts.
 
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
@@ -10,6 +10,8 @@ import { INTERFACE_SYSCTLS, Sysctls } from '../../../src/kernel/sysctl.js';
 
 const KEYS = INTERFACE_SYSCTLS.map(({ key }) => key);
 const LAN0 = { name: 'lan0', index: 2 };
+const ETH0 = { name: 'eth0', index: 3 };
+const indices = new Map([LAN0, ETH0].map(({ name, index }) => [name, index]));
 
 let root = '';
 let stateFile = '';
@@ -19,7 +21,13 @@ const path = (name: string) => join(root, 'net/ipv4', name);
 const get = (name: string) => readFileSync(path(name), 'utf8').trim();
 const set = (name: string, value: number) => writeFileSync(path(name), `${value}\n`);
 const open = (mode: 'apply' | 'check' = 'apply') => {
-  const settings = new Sysctls({ mode, root, stateFile, onWarning: (message) => warnings.push(message) });
+  const settings = new Sysctls({
+    mode,
+    root,
+    stateFile,
+    indexOf: (name) => indices.get(name),
+    onWarning: (message) => warnings.push(message),
+  });
   settings.takeOver();
   return settings;
 };
@@ -36,7 +44,7 @@ const everything = () =>
 
 beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), 'marpd-settings-'));
-  stateFile = join(root, 'run/sysctl.json');
+  stateFile = join(root, 'run/sysctl.state');
   warnings.length = 0;
   for (const name of ['all', 'default', 'lan0', 'eth0']) addInterface(name);
   set('ip_forward', 0);
@@ -146,7 +154,7 @@ describe('kernel settings (design.md 3.2)', () => {
     const before = everything();
     const settings = open();
     settings.apply(LAN0);
-    settings.apply({ name: 'eth0', index: 3 });
+    settings.apply(ETH0);
     const changes = settings.restoreInterface(LAN0);
     assert.deepEqual(
       changes.map(({ path, to }) => `${path}=${to}`),
@@ -178,7 +186,68 @@ describe('kernel settings (design.md 3.2)', () => {
     }
     const bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
     const outside = { path: '../../etc/passwd', original: 1, ours: 0, index: 0 };
-    writeFileSync(stateFile, JSON.stringify({ bootId, saved: [outside, 7, null] }));
+    const lines = [outside, 7, null].map((line) => JSON.stringify(line));
+    writeFileSync(stateFile, [bootId, ...lines, '{"path":"net/ipv4/conf/lan0/arp_ig'].join('\n'));
     assert.deepEqual(open().restore({ keepForwarding: false }), []);
+    assert.equal(warnings.length, 4);
+  });
+
+  it('what an interface had before conf/all went down is restored, also when it becomes a mobility interface later', () => {
+    set('conf/all/send_redirects', 1);
+    set('conf/lan0/send_redirects', 1);
+    const before = everything();
+    const settings = open();
+    settings.apply(LAN0);
+    assert.equal(get('conf/eth0/send_redirects'), '1', 'as all gave it');
+    settings.apply(ETH0);
+    assert.equal(get('conf/eth0/send_redirects'), '0');
+    settings.restore({ keepForwarding: false });
+    assert.deepEqual(everything(), before);
+  });
+
+  it('an interface that is no mobility interface any more keeps what conf/all and ip_forward gave it', () => {
+    set('conf/all/send_redirects', 1);
+    const before = everything();
+    const settings = open();
+    settings.applyGlobal();
+    for (const name of ['all', 'lan0', 'eth0']) set(`conf/${name}/forwarding`, 1); // as the kernel does
+    settings.apply(LAN0, ETH0);
+    settings.restoreInterface(ETH0);
+    assert.equal(get('conf/eth0/send_redirects'), '1');
+    assert.equal(get('conf/eth0/forwarding'), '1');
+    assert.deepEqual(settings.restoreInterface(ETH0), []);
+    settings.restore({ keepForwarding: false });
+    assert.equal(get('conf/eth0/send_redirects'), before['eth0/send_redirects']);
+  });
+
+  it('300 taps that came and went leave nothing behind', () => {
+    const settings = open();
+    settings.apply(LAN0);
+    const alone = readFileSync(stateFile, 'utf8').split('\n').length;
+    for (let n = 0; n < 300; n++) {
+      const tap = { name: `vnet${n}`, index: 10 + n };
+      addInterface(tap.name);
+      settings.apply(tap);
+      rmSync(path(`conf/${tap.name}`), { recursive: true });
+      settings.interfaceGone(tap.index);
+    }
+    const lines = readFileSync(stateFile, 'utf8').split('\n').length;
+    assert.ok(lines <= 2 * alone + 100, `${lines} lines`);
+    // After a crash nothing of them is taken over.
+    const changes = open().restore({ keepForwarding: false });
+    assert.ok(changes.length > 0 && changes.every((change) => change.path.includes('/lan0/')));
+  });
+
+  it('one tap more costs a line each, not the file', () => {
+    const settings = open();
+    settings.apply(LAN0);
+    const { ino } = statSync(stateFile);
+    for (let n = 0; n < 300; n++) {
+      addInterface(`vnet${n}`);
+      settings.apply({ name: `vnet${n}`, index: 10 + n });
+    }
+    assert.equal(statSync(stateFile).ino, ino, 'the file was not replaced');
+    rmSync(path('conf/lan0'), { recursive: true });
+    assert.equal(open().restore({ keepForwarding: false }).length, 600, 'a crash loses none of them');
   });
 });

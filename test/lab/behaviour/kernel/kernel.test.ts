@@ -37,9 +37,14 @@ describe('settings, rules, echo, inspection', () => {
     const look = () =>
       execFileSync('sh', ['-c', 'cd /proc/sys/net/ipv4; grep -r . conf ip_forward'], { encoding: 'utf8' });
     const before = look();
-    const stateFile = join(mkdtempSync(join(tmpdir(), 'marpd-sysctl-')), 'sysctl.json');
+    const stateFile = join(mkdtempSync(join(tmpdir(), 'marpd-sysctl-')), 'sysctl.state');
     const open = () => {
-      const settings = new Sysctls({ mode: 'apply', stateFile, onWarning: assert.fail });
+      const settings = new Sysctls({
+        mode: 'apply',
+        stateFile,
+        indexOf: () => undefined,
+        onWarning: assert.fail,
+      });
       settings.takeOver();
       return settings;
     };
