@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import { test } from 'node:test';
 
@@ -84,6 +84,16 @@ test('each link from a page of the repository to a file of it has a target', () 
     }),
   );
   assert.deepEqual(missing, []);
+});
+
+test('each file of the repository that a page names exists', () => {
+  const pages = files('docs', 'README.md', 'CHANGELOG.md').filter((name) => name.endsWith('.md'));
+  const named = matches(lines(pages), /(?<![\w./-])((?:src|test|scripts|config|docs)\/[\w./-]*[\w/])/g);
+  assert.ok(named.length > 50, 'the pattern matches no path any more');
+  assert.deepEqual(
+    named.filter(({ what }) => !existsSync(join(ROOT, what))),
+    [],
+  );
 });
 
 function hasTarget(path: string, anchor: string | undefined): boolean {
