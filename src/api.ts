@@ -3,7 +3,8 @@ import type { Capture } from './capture/capture.js';
 import type { Config } from './config/config.js';
 import { installedRecord, recordOf } from './control/records.js';
 import type { CommandResult, InterfaceView, StatusView } from './control/schemas.js';
-import { type Api, ControlServer } from './control/server.js';
+import type { Api } from './control/routes.js';
+import { ControlServer } from './control/server.js';
 import { pageHosts, viewChildren, viewHost, viewInterfaces } from './control/views.js';
 import type { Kernel } from './kernel/kernel.js';
 import type { Gauges } from './observe/metrics.js';
@@ -91,7 +92,7 @@ export class ControlApi {
       interfaces: capture.interfaces.map(({ open, ...counts }) => ({ ...counts, capturing: open })),
       capture: { children: capture.children.length, restarts: capture.restarts },
       kernel: kernel.stats(),
-      eventReaders: this.control?.readers ?? 0,
+      eventReaders: this.control?.subscribers ?? 0,
     };
   }
 

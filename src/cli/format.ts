@@ -1,12 +1,13 @@
 import type {
   AlarmView,
   DropView,
-  EventRecord,
   HostView,
   InterfaceView,
   StatusView,
   WhyView,
 } from '../control/schemas.js';
+import type { EventRecord } from '../control/records.js';
+import type { Finding } from '../doctor/checks.js';
 
 /** The answers of the API as text for people: aligned tables, short times. */
 
@@ -230,6 +231,15 @@ export function formatDrops(drops: readonly DropView[]): string {
       drop.meaning,
     ]),
   );
+}
+
+export function formatFindings({ findings }: { readonly findings: readonly Finding[] }): string {
+  const marks = { ok: 'ok', warning: 'WARN', error: 'ERROR' } as const;
+  const rows = findings.flatMap(({ level, check, message, fix }) => [
+    [marks[level], check, message],
+    ...(fix === undefined ? [] : [['', '', `fix: ${fix}`]]),
+  ]);
+  return formatTable(['', 'CHECK', 'FINDING'], rows);
 }
 
 /** One line per record of /v1/events; the time is local, to be laid beside tcpdump's. */

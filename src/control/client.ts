@@ -1,12 +1,12 @@
 import { type ClientRequest, type IncomingMessage, request as httpRequest } from 'node:http';
 import type * as z from 'zod';
 import { type Ip, formatIp } from '../wire/addresses.js';
-import type { CommandName, EventKind } from './requests.js';
+import type { Command } from '../mobility/events.js';
+import type { EventKind, EventRecord } from './records.js';
 import type {
   CommandResult,
   DropView,
   ErrorBody,
-  EventRecord,
   HostView,
   HostsPage,
   InterfaceView,
@@ -99,7 +99,7 @@ export class ControlClient {
   }
 
   /** A command that the daemon refuses is `ok: false` with its reason; a malformed one throws Refused. */
-  async command(name: CommandName, body: CommandBody): Promise<CommandResult> {
+  async command(name: Command['name'], body: CommandBody): Promise<CommandResult> {
     try {
       const text = await readAll(await this.#request('POST', `/v1/${name}`, JSON.stringify(body)));
       const { ok, message } = parseJson(text) as Partial<CommandResult>;

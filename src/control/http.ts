@@ -1,11 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { BadRequest } from './requests.js';
 
-/** What the server needs of HTTP, hostile clients included. */
+/** HTTP as the server needs it, hostile clients included. */
 
 export const BODY_BYTES = 64 << 10;
-/** A client that sends more than it may is read so far, so that it gets to see the refusal. */
+/** How much of a refused body is still read, so that the client sees the refusal. */
 const DISCARD_BYTES = 16 << 20;
 
 /** An answer other than 200: `{error: {code, message}}`. */
@@ -20,6 +19,11 @@ export class Refusal extends Error {
     this.code = code;
     this.headers = headers;
   }
+}
+
+/** `message` says what is wrong with the request. */
+export function badRequest(message: string): Refusal {
+  return new Refusal(400, 'bad-request', message);
 }
 
 export function sendJson(
@@ -37,17 +41,33 @@ export function sendJson(
   response.end(text);
 }
 
-export function splitUrl(url: string): [path: string, search: string] {
+/** @throws Refusal 400 */
+export function splitUrl(url: string): { path: string; query: Record<string, string> } {
   const mark = url.indexOf('?');
+  const query: Record<string, string> = {};
+  for (const [key, value] of new URLSearchParams(mark < 0 ? '' : url.slice(mark + 1))) {
+    if (Object.hasOwn(query, key)) throw badRequest(`query parameter "${key}" is given twice`);
+    query[key] = value;
+  }
   try {
-    return [decodeURIComponent(mark < 0 ? url : url.slice(0, mark)), mark < 0 ? '' : url.slice(mark + 1)];
+    return { path: decodeURIComponent(mark < 0 ? url : url.slice(0, mark)), query };
   } catch {
-    throw new BadRequest('the path is not properly percent-encoded');
+    throw badRequest('the path is not properly percent-encoded');
+  }
+}
+
+/** The body as JSON. @throws Refusal 400, 413 */
+export async function readJson(request: IncomingMessage): Promise<unknown> {
+  const text = await readBody(request);
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw badRequest(`the body is not JSON: ${(error as Error).message}`);
   }
 }
 
 /** The whole body as text. @throws Refusal 413 above BODY_BYTES */
-export async function readBody(request: IncomingMessage): Promise<string> {
+async function readBody(request: IncomingMessage): Promise<string> {
   const tooLarge = () => new Refusal(413, 'body-too-large', `the body is larger than ${BODY_BYTES} bytes`);
   if (Number(request.headers['content-length']) > BODY_BYTES) throw tooLarge();
   const chunks: Buffer[] = [];
@@ -59,7 +79,7 @@ export async function readBody(request: IncomingMessage): Promise<string> {
       else chunks.push(chunk);
     });
     request.once('end', () => resolve(Buffer.concat(chunks).toString('utf8')));
-    request.once('close', () => reject(new BadRequest('the body ended early')));
+    request.once('close', () => reject(badRequest('the body ended early')));
   });
 }
 
@@ -74,17 +94,7 @@ export function discardRest(request: IncomingMessage): void {
   request.resume();
 }
 
-export function onceDrained(response: ServerResponse, resume: () => void): void {
-  const done = () => {
-    response.removeListener('drain', done);
-    response.removeListener('close', done);
-    resume();
-  };
-  response.once('drain', done);
-  response.once('close', done);
-}
-
-/** What arrived is no HTTP. The client may be a person with netcat: tell, then hang up. */
+/** What arrived is not HTTP. The client may be a person with netcat: answer, then close. */
 export function refuseGarbage(error: NodeJS.ErrnoException, socket: Socket): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy();
@@ -95,7 +105,7 @@ export function refuseGarbage(error: NodeJS.ErrnoException, socket: Socket): voi
       ? ['431 Request Header Fields Too Large', 'the headers are too large']
       : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
         ? ['408 Request Timeout', 'the request took too long']
-        : ['400 Bad Request', 'this is no HTTP request'];
+        : ['400 Bad Request', 'this is not an HTTP request'];
   const body = `${JSON.stringify({ error: { code: 'bad-request', message: text } })}\n`;
   const head = `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`;
   socket.end(head + body, () => socket.destroy());

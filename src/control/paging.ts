@@ -1,4 +1,17 @@
-import { type Ip, isIpv4 } from '../wire/addresses.js';
+import type { HostState } from '../mobility/events.js';
+import { type Ip, type Mac, type Prefix, isIpv4 } from '../wire/addresses.js';
+
+/** Which hosts, and which page of them. */
+export interface HostQuery {
+  readonly state?: HostState | undefined;
+  readonly interface?: string | undefined;
+  readonly mac?: Mac | undefined;
+  readonly prefix?: Prefix | undefined;
+  /** At most this many hosts in one answer. */
+  readonly limit: number;
+  /** Where the page before ended: its `next`. */
+  readonly after?: Ip | undefined;
+}
 
 /** Order of the pages: IPv4 before IPv6, then by value, so that a page can be found again from its last address. */
 export function compareIps(a: Ip, b: Ip): number {
@@ -14,11 +27,11 @@ export function compareIps(a: Ip, b: Ip): number {
 export function pageOf<T>(
   entries: Iterable<readonly [Ip, T]>,
   accepts: (entry: T) => boolean,
-  page: { readonly limit: number; readonly after: Ip | undefined },
+  page: Pick<HostQuery, 'limit' | 'after'>,
 ): { items: T[]; next: Ip | undefined; total: number } {
   const { limit, after } = page;
   let found: (readonly [Ip, T])[] = [];
-  /** Addresses above this one have no place on the page any more. */
+  /** Addresses above this one are on a later page. */
   let highest: Ip | undefined;
   let total = 0;
   let beyond = 0;

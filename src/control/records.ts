@@ -1,8 +1,27 @@
 import type { Action, ClaimAge, IfIndex } from '../mobility/events.js';
 import { type Ip, type Mac, formatIp, formatMac } from '../wire/addresses.js';
-import type { EventRecord } from './schemas.js';
 
-/** Views of what happened, as /v1/events sends them. Made only while somebody listens. */
+/** What happened, as /v1/events sends it. Made only while there is a subscriber. */
+
+export const EVENT_KINDS = [
+  'transition',
+  'alarm',
+  'answered',
+  'evidence',
+  'drop',
+  'installed',
+  'lost',
+] as const;
+export type EventKind = (typeof EVENT_KINDS)[number];
+
+/** One line of /v1/events. */
+export interface EventRecord {
+  readonly event: EventKind;
+  /** ISO 8601, with microseconds. */
+  readonly time?: string;
+  readonly ip?: string | null;
+  readonly [key: string]: unknown;
+}
 
 /** Wall-clock time in ms at which the monotonic clock stood at 0. */
 export type ClockOrigin = number;

@@ -1,18 +1,16 @@
 import * as z from 'zod';
 import { ALARMS, CAUSES, DROP_REASONS, HOST_STATES } from '../mobility/events.js';
-import type { Ip, Mac, Prefix } from '../wire/addresses.js';
-import type { EventKind } from './requests.js';
 
 /**
- * Bodies and answers of the control API. Addresses are text, times are milliseconds, what is not known is null: the
- * shape of an answer does not depend on its content.
+ * Answers of the control API. Addresses are text, times are milliseconds, what is not known is null: the shape of an
+ * answer does not depend on its content.
  */
 
 const ms = z.number();
 const ipAddress = z.string();
 const macAddress = z.string();
 const count = z.int().min(0);
-const hostState = z.enum(HOST_STATES as [(typeof HOST_STATES)[number], ...(typeof HOST_STATES)[number][]]);
+const hostState = z.enum(HOST_STATES);
 const cause = z.enum(CAUSES);
 const dropReason = z.enum(DROP_REASONS);
 
@@ -183,24 +181,4 @@ export interface CommandResult {
 
 export interface ErrorBody {
   readonly error: { readonly code: string; readonly message: string };
-}
-
-/** One line of /v1/events, as records.ts makes it. */
-export interface EventRecord {
-  readonly event: EventKind;
-  /** ISO 8601, with microseconds. */
-  readonly time?: string;
-  readonly ip?: string | null;
-  readonly [key: string]: unknown;
-}
-
-export interface HostQuery {
-  readonly state: HostView['state'] | undefined;
-  readonly interface: string | undefined;
-  readonly mac: Mac | undefined;
-  readonly prefix: Prefix | undefined;
-  /** At most this many hosts in one answer. */
-  readonly limit: number;
-  /** Where the page before ended: its `next`. */
-  readonly after: Ip | undefined;
 }

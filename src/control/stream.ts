@@ -1,28 +1,27 @@
 import type { ServerResponse } from 'node:http';
-import { EVENT_KINDS, type EventKind } from './requests.js';
-import type { EventRecord } from './schemas.js';
+import { EVENT_KINDS, type EventKind, type EventRecord } from './records.js';
 
-/** What a slow reader may leave unread before it loses records. */
+/** What a slow subscriber may leave unread before it loses records. */
 const QUEUE_BYTES = 1 << 20;
 
-interface Reader {
+interface Subscriber {
   readonly response: ServerResponse;
   readonly kinds: ReadonlySet<EventKind>;
   readonly ip: string | undefined;
   queue: string[];
   queuedBytes: number;
   lost: number;
-  /** The socket's buffer is full; `drain` tells when it is not. */
+  /** The socket's buffer is full, until `drain`. */
   blocked: boolean;
 }
 
 /**
- * The readers of /v1/events. Each has a bounded queue; whoever reads too slowly finds `{"event":"lost","lost":n}` in
- * place of what it missed. The daemon never waits for a reader, and makes no records while there is none.
+ * The subscribers of /v1/events. Each has a bounded queue. One that reads too slowly finds `{"event":"lost","lost":n}`
+ * in place of what it missed. The daemon never waits for a subscriber, and makes no records while there is none.
  */
-export class EventReaders {
+export class EventSubscribers {
   readonly #subscribe: (listener: (record: object) => void) => () => void;
-  readonly #readers = new Set<Reader>();
+  readonly #subscribers = new Set<Subscriber>();
   #unsubscribe: (() => void) | undefined;
   #flushing: NodeJS.Immediate | undefined;
 
@@ -31,12 +30,12 @@ export class EventReaders {
   }
 
   get size(): number {
-    return this.#readers.size;
+    return this.#subscribers.size;
   }
 
   /** Sends records of these kinds, or of this address only, until the response closes. */
   add(response: ServerResponse, kinds: ReadonlySet<EventKind> | undefined, ip: string | undefined): void {
-    const reader: Reader = {
+    const subscriber: Subscriber = {
       response,
       kinds: kinds ?? new Set(EVENT_KINDS),
       ip,
@@ -45,52 +44,54 @@ export class EventReaders {
       lost: 0,
       blocked: false,
     };
-    this.#readers.add(reader);
+    this.#subscribers.add(subscriber);
     this.#unsubscribe ??= this.#subscribe((record) => this.#publish(record as EventRecord));
     response.on('drain', () => {
-      reader.blocked = false;
-      flush(reader);
+      subscriber.blocked = false;
+      flush(subscriber);
     });
     response.on('close', () => {
-      this.#readers.delete(reader);
-      if (this.#readers.size > 0) return;
+      this.#subscribers.delete(subscriber);
+      if (this.#subscribers.size > 0) return;
       this.#unsubscribe?.();
       this.#unsubscribe = undefined;
     });
   }
 
   close(): void {
-    for (const { response } of this.#readers) response.end();
+    for (const { response } of this.#subscribers) response.end();
   }
 
   #publish(record: EventRecord): void {
     let line: string | undefined;
-    for (const reader of this.#readers) {
-      if (!reader.kinds.has(record.event)) continue;
-      if (reader.ip !== undefined && record.ip !== reader.ip && record.target !== reader.ip) continue;
+    for (const subscriber of this.#subscribers) {
+      if (!subscriber.kinds.has(record.event)) continue;
+      if (subscriber.ip !== undefined && record.ip !== subscriber.ip && record.target !== subscriber.ip)
+        continue;
       line ??= `${JSON.stringify(record)}\n`;
-      if (reader.lost > 0 || reader.queuedBytes + line.length > QUEUE_BYTES) {
+      if (subscriber.lost > 0 || subscriber.queuedBytes + line.length > QUEUE_BYTES) {
         // Once something is lost, everything up to the next flush is: the gap stays where it is reported.
-        reader.lost++;
+        subscriber.lost++;
         continue;
       }
-      reader.queue.push(line);
-      reader.queuedBytes += line.length;
+      subscriber.queue.push(line);
+      subscriber.queuedBytes += line.length;
     }
     // One write for all records of an event-loop turn.
     this.#flushing ??= setImmediate(() => {
       this.#flushing = undefined;
-      for (const reader of this.#readers) flush(reader);
+      for (const subscriber of this.#subscribers) flush(subscriber);
     });
   }
 }
 
-function flush(reader: Reader): void {
-  if (reader.blocked || (reader.queue.length === 0 && reader.lost === 0)) return;
-  if (reader.lost > 0) reader.queue.push(`${JSON.stringify({ event: 'lost', lost: reader.lost })}\n`);
-  const text = reader.queue.join('');
-  reader.queue = [];
-  reader.queuedBytes = 0;
-  reader.lost = 0;
-  reader.blocked = !reader.response.write(text);
+function flush(subscriber: Subscriber): void {
+  if (subscriber.blocked || (subscriber.queue.length === 0 && subscriber.lost === 0)) return;
+  if (subscriber.lost > 0)
+    subscriber.queue.push(`${JSON.stringify({ event: 'lost', lost: subscriber.lost })}\n`);
+  const text = subscriber.queue.join('');
+  subscriber.queue = [];
+  subscriber.queuedBytes = 0;
+  subscriber.lost = 0;
+  subscriber.blocked = !subscriber.response.write(text);
 }

@@ -1,12 +1,12 @@
-import { pageOf } from './paging.js';
+import { type HostQuery, pageOf } from './paging.js';
 import { ipOrNull, macOrNull } from './records.js';
-import type { HostQuery, HostView, InterfaceView, StatusView } from './schemas.js';
+import type { HostView, InterfaceView, StatusView } from './schemas.js';
 import type { Host } from '../mobility/host/host.js';
 import type { InterfaceRule, Policy } from '../mobility/policy.js';
 import type { HostTracker } from '../mobility/tracker.js';
 import { type Ip, contains, formatIp, formatMac, formatPrefix } from '../wire/addresses.js';
 
-/** What the control API shows of the tracker: text and milliseconds, nothing that could be written through. */
+/** The tracker as the control API shows it: text and milliseconds, no references into its state. */
 
 export function viewHost(router: HostTracker, host: Readonly<Host>, now: number): HostView {
   const remote = router.remote(host.ip);
@@ -75,14 +75,14 @@ export function pageHosts(
   return { hosts: items.map((host) => viewHost(router, host, now)), next, total };
 }
 
-/** What the capture room knows of one interface. */
+/** What the capture knows of one interface. */
 export interface CaptureView {
   readonly capturing: boolean;
   readonly reason: string | undefined;
   readonly frames: number;
 }
 
-/** Interfaces that a rule names, enslaved ones too, and configured names that do not exist. */
+/** Interfaces that a rule names, enslaved ones included, and configured names that do not exist. */
 export function viewInterfaces(
   router: HostTracker,
   policy: Policy,

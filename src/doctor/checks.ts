@@ -1,4 +1,5 @@
 import type { Config } from '../config/config.js';
+import type { AlarmView, InterfaceView } from '../control/schemas.js';
 import type { AlarmKind, Link, Route } from '../mobility/events.js';
 import { matchesPattern } from '../mobility/policy.js';
 import { type Ip, type Prefix, contains, formatIp, formatPrefix, hostLength } from '../wire/addresses.js';
@@ -29,25 +30,15 @@ export interface Facts {
   readonly capBuild: { readonly ok: boolean; readonly reason?: string | undefined };
 }
 
-/** What the running daemon says of itself. */
-export interface Running {
-  readonly alarms: readonly {
-    readonly alarm: AlarmKind;
-    readonly ip: string | null;
-    readonly mac: string | null;
-    readonly interface: string | null;
-    readonly message: string;
-  }[];
-  readonly interfaces: readonly {
-    readonly name: string;
-    /** The configured name or glob. */
-    readonly pattern: string;
-    readonly present: boolean;
-    readonly up: boolean;
-    readonly master: string | null;
-    readonly capturing: boolean;
-    readonly reason: string | null;
-  }[];
+/** The running daemon, as its API shows it. */
+export interface DaemonView {
+  readonly pid: number;
+  readonly configPath: string | null;
+  readonly alarms: readonly Pick<AlarmView, 'alarm' | 'ip' | 'mac' | 'interface' | 'message'>[];
+  readonly interfaces: readonly Pick<
+    InterfaceView,
+    'name' | 'pattern' | 'present' | 'up' | 'master' | 'capturing' | 'reason'
+  >[];
 }
 
 export interface Finding {
@@ -65,15 +56,15 @@ const LEAST_IPROUTE2 = [5, 10] as const;
 
 /**
  * Findings in the order in which a person would look, `ok` ones included. `config` undefined: none was found;
- * `running` undefined: the daemon does not answer, `silence` says why.
+ * `daemon` undefined: it does not answer, for `unreachableReason`.
  */
 export function diagnose(
   facts: Facts,
   config: Config | undefined,
-  running: Running | undefined,
-  silence = 'marpd is not running',
+  daemon: DaemonView | undefined,
+  unreachableReason = 'marpd is not running',
 ): Finding[] {
-  const programs = [...judgeDaemon(facts, running, silence), ...judgePrograms(facts)];
+  const programs = [...checkDaemon(facts, daemon, unreachableReason), ...checkPrograms(facts)];
   if (config === undefined) {
     const fix = 'marpctl doctor --config FILE';
     return [...programs, warning('config', 'no configuration found: what depends on it is not checked', fix)];
@@ -81,15 +72,15 @@ export function diagnose(
   const links = facts.links.filter((link) => isMobility(config, link));
   return [
     ...programs,
-    ...judgeInterfaces(facts, config),
-    ...(running === undefined ? [] : judgeCapture(running)),
-    ...judgeForwarding(facts, config, running),
-    ...links.flatMap((link) => judgeSettings(facts, config, running, link)),
-    ...judgeProxyNeighbours(facts, config, links),
-    ...config.policy.subnets.flatMap((subnet) => judgeGateway(facts, links, subnet)),
-    ...judgeProtocol(facts, config, running),
-    ...judgeMetrics(facts, config),
-    ...(running === undefined ? [] : judgeAlarms(running)),
+    ...checkInterfaces(facts, config),
+    ...(daemon === undefined ? [] : checkCapture(daemon)),
+    ...checkForwarding(facts, config, daemon),
+    ...links.flatMap((link) => checkSettings(facts, config, daemon, link)),
+    ...checkProxyNeighbours(facts, config, links),
+    ...config.policy.subnets.flatMap((subnet) => checkGateway(facts, links, subnet)),
+    ...checkProtocol(facts, config, daemon),
+    ...checkMetrics(facts, config),
+    ...(daemon === undefined ? [] : checkAlarms(daemon)),
   ];
 }
 
@@ -114,9 +105,9 @@ function isMobility(config: Config, link: Link): boolean {
   );
 }
 
-function judgeDaemon(facts: Facts, running: Running | undefined, silence: string): Finding[] {
-  if (running === undefined) {
-    return [warning('daemon', `${silence}; only the machine is checked`, 'systemctl start marpd')];
+function checkDaemon(facts: Facts, daemon: DaemonView | undefined, unreachableReason: string): Finding[] {
+  if (daemon === undefined) {
+    return [warning('daemon', `${unreachableReason}; only the machine is checked`, 'systemctl start marpd')];
   }
   const findings = [ok('daemon', 'marpd is running')];
   const held = facts.capabilities;
@@ -134,7 +125,7 @@ function judgeDaemon(facts: Facts, running: Running | undefined, silence: string
   return findings;
 }
 
-function judgePrograms(facts: Facts): Finding[] {
+function checkPrograms(facts: Facts): Finding[] {
   const { iproute2Version: version, capBuild } = facts;
   const findings: Finding[] = [];
   if (version === undefined) {
@@ -165,7 +156,7 @@ function judgePrograms(facts: Facts): Finding[] {
   return findings;
 }
 
-function judgeInterfaces(facts: Facts, config: Config): Finding[] {
+function checkInterfaces(facts: Facts, config: Config): Finding[] {
   const nameOf = (index: number) =>
     facts.links.find((link) => link.index === index)?.name ?? `index ${index}`;
   return config.policy.interfaces.flatMap(({ pattern }): Finding[] => {
@@ -204,8 +195,8 @@ function judgeInterfaces(facts: Facts, config: Config): Finding[] {
   });
 }
 
-function judgeCapture(running: Running): Finding[] {
-  return running.interfaces
+function checkCapture(daemon: DaemonView): Finding[] {
+  return daemon.interfaces
     .filter((view) => view.present && view.up && view.master === null)
     .map((view) =>
       view.capturing
@@ -221,23 +212,23 @@ function judgeCapture(running: Running): Finding[] {
 /** marpd sets wrong values itself when it starts, unless it was told only to check. */
 function wrongSetting(
   config: Config,
-  running: Running | undefined,
+  daemon: DaemonView | undefined,
   check: string,
   what: string,
   fix: string,
 ): Finding {
-  if (running === undefined && config.kernel.settings === 'apply')
+  if (daemon === undefined && config.kernel.settings === 'apply')
     return ok(check, `${what}; marpd sets it at start`);
   return error(check, what, fix);
 }
 
-function judgeForwarding(facts: Facts, config: Config, running: Running | undefined): Finding[] {
+function checkForwarding(facts: Facts, config: Config, daemon: DaemonView | undefined): Finding[] {
   if (facts.sysctls.get('net/ipv4/ip_forward') === 1) return [ok('ip_forward', 'the kernel forwards IPv4')];
   const fix = 'sysctl -w net/ipv4/ip_forward=1';
-  return [wrongSetting(config, running, 'ip_forward', 'the kernel does not forward IPv4', fix)];
+  return [wrongSetting(config, daemon, 'ip_forward', 'the kernel does not forward IPv4', fix)];
 }
 
-function judgeSettings(facts: Facts, config: Config, running: Running | undefined, link: Link): Finding[] {
+function checkSettings(facts: Facts, config: Config, daemon: DaemonView | undefined, link: Link): Finding[] {
   const wrong = facts.interfaceSysctls.flatMap(({ key, wanted, combined, consequence }): Finding[] => {
     const paths = (combined ? ['all', link.name] : [link.name]).map(
       (where) => `net/ipv4/conf/${where}/${key}`,
@@ -248,9 +239,7 @@ function judgeSettings(facts: Facts, config: Config, running: Running | undefine
     if (wanted === 0 ? effective === 0 : effective >= wanted) return [];
     const change = wanted === 0 ? values.filter(({ value }) => value !== 0) : values.slice(-1);
     const fix = `sysctl -w ${change.map(({ path }) => `${path}=${wanted}`).join(' ')}`;
-    return [
-      wrongSetting(config, running, key, `${key} is ${effective} on ${link.name}: ${consequence}`, fix),
-    ];
+    return [wrongSetting(config, daemon, key, `${key} is ${effective} on ${link.name}: ${consequence}`, fix)];
   });
   const mode = ['off', 'strict', 'loose'][link.rpFilter];
   const filter = ok('rp_filter', `rp_filter is ${mode} on ${link.name}; marpd works with each and leaves it`);
@@ -259,7 +248,7 @@ function judgeSettings(facts: Facts, config: Config, running: Running | undefine
     : [ok('settings', `${link.name} is set up for Mobile ARP`), filter];
 }
 
-function judgeProxyNeighbours(facts: Facts, config: Config, links: readonly Link[]): Finding[] {
+function checkProxyNeighbours(facts: Facts, config: Config, links: readonly Link[]): Finding[] {
   const { allow, deny, subnets } = config.policy;
   const prefixes: readonly Prefix[] =
     allow ??
@@ -275,7 +264,7 @@ function judgeProxyNeighbours(facts: Facts, config: Config, links: readonly Link
     });
 }
 
-function judgeGateway(
+function checkGateway(
   facts: Facts,
   links: readonly Link[],
   subnet: { readonly prefix: Prefix; readonly gateway: Ip | undefined },
@@ -306,7 +295,7 @@ function judgeGateway(
   ];
 }
 
-function judgeProtocol(facts: Facts, config: Config, running: Running | undefined): Finding[] {
+function checkProtocol(facts: Facts, config: Config, daemon: DaemonView | undefined): Finding[] {
   const { protocol, freshTable, settledTable } = config.router;
   const own = facts.routes.filter((route) => route.protocol === protocol);
   const foreign = own.find(
@@ -324,7 +313,7 @@ function judgeProtocol(facts: Facts, config: Config, running: Running | undefine
       ),
     ];
   }
-  if (running === undefined && own.length > 0) {
+  if (daemon === undefined && own.length > 0) {
     return [
       config.router.onExit === 'keep'
         ? ok('protocol', `${own.length} routes were kept; the next start adopts them`)
@@ -339,7 +328,7 @@ function judgeProtocol(facts: Facts, config: Config, running: Running | undefine
 }
 
 /** In one table the kernel's order is that of the metrics: fresh, remote, settled (design.md 3.3). */
-function judgeMetrics(facts: Facts, config: Config): Finding[] {
+function checkMetrics(facts: Facts, config: Config): Finding[] {
   const { protocol, freshTable, settledTable, freshMetric, settledMetric, watchTables } = config.router;
   const remote = facts.routes.filter(
     (route) =>
@@ -385,8 +374,8 @@ const ALARM_FIXES: Readonly<Record<AlarmKind, (ip: string) => string>> = {
   'mac-limit': () => 'raise policy.limits.addresses_per_mac if it is legitimate',
 };
 
-function judgeAlarms(running: Running): Finding[] {
-  return running.alarms.map((alarm) => {
+function checkAlarms(daemon: DaemonView): Finding[] {
+  return daemon.alarms.map((alarm) => {
     const parties = [alarm.ip, alarm.mac, alarm.interface].filter((part) => part !== null).join(', ');
     const message = `${alarm.message}${parties === '' ? '' : ` (${parties})`}`;
     const fix = ALARM_FIXES[alarm.alarm](alarm.ip ?? 'IP');

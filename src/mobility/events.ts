@@ -128,7 +128,7 @@ export type ClaimAge = 'fresh' | 'settled';
  */
 export type HostState = 'unknown' | 'proving' | 'home' | 'fresh' | 'settled' | 'away' | 'remembered';
 
-export const HOST_STATES: readonly HostState[] = [
+export const HOST_STATES = [
   'unknown',
   'proving',
   'home',
@@ -136,7 +136,7 @@ export const HOST_STATES: readonly HostState[] = [
   'settled',
   'away',
   'remembered',
-];
+] as const satisfies readonly HostState[];
 
 /** Why a host changed its state: one closed list, the log's `reason`, the metric's label, what tests assert. */
 export const CAUSES = [

@@ -1,8 +1,8 @@
 import { type HistoryEntry, NO_RECORD, HistoryRecords, type RecordIndex } from './history-records.js';
 import { CAUSE_MEANINGS, DROP_MEANINGS, type HistoryEvent, describe, formatRtt } from './descriptions.js';
+import type { AlarmView, DropView, WhyView } from '../control/schemas.js';
 import {
   type Action,
-  type AlarmKind,
   DROP_REASONS,
   type DropReason,
   type HostState,
@@ -25,42 +25,6 @@ export interface HistoryOptions {
   readonly hostRecords?: number;
   /** Records kept of all other addresses. */
   readonly strangerRecords?: number;
-}
-
-export interface WhyRecord {
-  readonly agoMs: number;
-  readonly kind: HistoryEvent['kind'];
-  /** How often in a row; `agoMs` is that of the last. */
-  readonly times: number;
-  readonly text: string;
-}
-
-export interface Why {
-  readonly ip: string;
-  readonly conclusion: string;
-  readonly records: WhyRecord[];
-}
-
-export interface DropSummary {
-  readonly reason: DropReason;
-  readonly count: number;
-  readonly agoMs: number | null;
-  readonly ip: string | null;
-  readonly mac: string | null;
-  readonly interface: string | null;
-  readonly meaning: string;
-}
-
-export interface AlarmSummary {
-  readonly alarm: AlarmKind;
-  readonly agoMs: number;
-  readonly count: number;
-  readonly ip: string | null;
-  readonly mac: string | null;
-  readonly interface: string | null;
-  readonly otherMac: string | null;
-  readonly otherInterface: string | null;
-  readonly message: string;
 }
 
 type Drop = Extract<HistoryEvent, { kind: 'drop' }>;
@@ -122,7 +86,7 @@ export class HostHistory {
     }
   }
 
-  why(ip: Ip, now: number): Why {
+  why(ip: Ip, now: number): Omit<WhyView, 'host'> {
     const entries = this.#hosts.get(ip) ?? this.#strangers.get(ip) ?? [];
     const records = entries.map(({ last, times }) => ({
       agoMs: now - last.at,
@@ -134,8 +98,8 @@ export class HostHistory {
   }
 
   /** Reasons that occurred, the most frequent first. */
-  drops(now: number): DropSummary[] {
-    const summaries: DropSummary[] = [];
+  drops(now: number): DropView[] {
+    const summaries: DropView[] = [];
     for (const reason of DROP_REASONS) {
       const drops = this.#drops.get(reason);
       if (drops === undefined) continue;
@@ -154,7 +118,7 @@ export class HostHistory {
   }
 
   /** Most recent first; the same alarm about the same parties is counted, not repeated. */
-  alarms(now: number): AlarmSummary[] {
+  alarms(now: number): AlarmView[] {
     return [...this.#alarms.values()].reverse().map(({ count, last }) => ({
       alarm: last.alarm,
       agoMs: now - last.at,

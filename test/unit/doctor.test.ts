@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { type Config, parseConfig } from '../../src/config/config.js';
-import { type Facts, type Finding, type Running, diagnose } from '../../src/doctor/checks.js';
+import { type Facts, type Finding, type DaemonView, diagnose } from '../../src/doctor/checks.js';
 import { readSysctls } from '../../src/kernel/inspect.js';
 import { INTERFACE_SYSCTLS, Sysctls } from '../../src/kernel/sysctl.js';
 import type { Link, Route } from '../../src/mobility/events.js';
@@ -68,7 +68,9 @@ function facts(more: Partial<Facts> = {}, sysctls: Record<string, number> = {}):
   };
 }
 
-const running: Running = {
+const running: DaemonView = {
+  pid: 4242,
+  configPath: '/etc/marpd/marpd.toml',
   alarms: [],
   interfaces: [
     { name: 'lan0', pattern: 'lan0', present: true, up: true, master: null, capturing: true, reason: null },
@@ -79,7 +81,7 @@ const running: Running = {
 function bad(
   theFacts: Facts,
   theConfig: Config | 'no config' = config,
-  theRunning: Running | 'down' = running,
+  theRunning: DaemonView | 'down' = running,
 ): Finding[] {
   const findings = diagnose(
     theFacts,
@@ -302,7 +304,7 @@ test('design.md 3.2: globs skip enslaved interfaces, and doctor says so', () => 
 });
 
 test('an interface that is up but not captured', () => {
-  const deaf: Running = {
+  const deaf: DaemonView = {
     ...running,
     interfaces: running.interfaces.map((view) => ({ ...view, capturing: false, reason: 'EPERM' })),
   };

@@ -1,4 +1,4 @@
-import type { EventRecord } from '../../../src/control/schemas.js';
+import type { EventRecord } from '../../../src/control/records.js';
 import { formatIp, readIpv4 } from '../../../src/wire/addresses.js';
 import { ETHERNET_HEADER_BYTES, ETHER_TYPE_IPV4, decodeEthernet } from '../../../src/wire/ethernet.js';
 import type { RouteEvent } from '../routed/gauges.js';

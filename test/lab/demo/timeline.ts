@@ -1,5 +1,5 @@
 import { stripVTControlCharacters } from 'node:util';
-import type { EventRecord } from '../../../src/control/schemas.js';
+import type { EventRecord } from '../../../src/control/records.js';
 import type { Marpd } from '../kit/marpd.js';
 import type { Namespace } from '../kit/namespace.js';
 import { type Captured, type Capture, type SeenEcho, asArp, asEcho } from '../kit/pcap.js';

@@ -2,14 +2,8 @@ import { spawnSync } from 'node:child_process';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type {
-  DropView,
-  EventRecord,
-  HostView,
-  InterfaceView,
-  StatusView,
-  WhyView,
-} from '../../../src/control/schemas.js';
+import type { DropView, HostView, InterfaceView, StatusView, WhyView } from '../../../src/control/schemas.js';
+import type { EventRecord } from '../../../src/control/records.js';
 import type { Namespace } from './namespace.js';
 
 /** The build under test: dist/, or the one that MARPD_DIST names (an installed one, a build set aside). */

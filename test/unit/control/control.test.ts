@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { ControlClient, Refused } from '../../../src/control/client.js';
 import { compareIps, pageOf } from '../../../src/control/paging.js';
 import { installedRecord, recordOf } from '../../../src/control/records.js';
-import { MAX_ADDRESSES } from '../../../src/control/requests.js';
+import { MAX_ADDRESSES } from '../../../src/control/routes.js';
 import { hostView, statusView } from '../../../src/control/schemas.js';
 import type { Action } from '../../../src/mobility/events.js';
 import { type Ip, parseIp, parseMac } from '../../../src/wire/addresses.js';
@@ -99,11 +99,11 @@ test('hostile API input: refused with a reason, nothing changed', async (t) => {
   const { daemon, socket } = await start(t);
   const mac = '02:00:0a:01:01:05';
   for (const [path, body, status, reason] of [
-    ['/v1/attach', 'hello', 400, /no JSON/],
-    ['/v1/attach', '', 400, /no JSON/],
+    ['/v1/attach', 'hello', 400, /not JSON/],
+    ['/v1/attach', '', 400, /not JSON/],
     ['/v1/attach', '[]', 400, /must be a JSON object/],
     ['/v1/attach', 'null', 400, /must be a JSON object/],
-    ['/v1/attach', '{}', 400, /^interface: undefined/],
+    ['/v1/attach', '{}', 400, /^interface: is missing/],
     ['/v1/attach', '{"interface":"tap0"}', 400, /^mac, ip: attach needs at least one/],
     ['/v1/attach', '{"interface":"tap0","ip":"10.1.1"}', 400, /^ip: "10\.1\.1" is not an IP address/],
     ['/v1/attach', '{"interface":"tap0","ip":7}', 400, /^ip: 7 is not an IP address/],
@@ -125,7 +125,7 @@ test('hostile API input: refused with a reason, nothing changed', async (t) => {
       '/v1/attach',
       `{"interface":"tap0","mac":"${mac}","force":true}`,
       400,
-      /^"force": unknown field; attach takes mac, ip, interface/,
+      /^unknown field "force" \(allowed: mac, ip, interface\)/,
     ],
     [
       '/v1/attach',
@@ -135,8 +135,8 @@ test('hostile API input: refused with a reason, nothing changed', async (t) => {
     ],
     ['/v1/prepare', '{"interface":"tap0","ip":"10.1.1.5"}', 400, /^mac: prepare needs/],
     ['/v1/prepare', `{"interface":"tap0","mac":"${mac}"}`, 400, /^ip: prepare needs/],
-    ['/v1/probe', '{}', 400, /^ip: undefined/],
-    ['/v1/probe', '{"ip":"10.1.1.5","interface":"lan0"}', 400, /unknown field; probe takes ip/],
+    ['/v1/probe', '{}', 400, /^ip: is missing/],
+    ['/v1/probe', '{"ip":"10.1.1.5","interface":"lan0"}', 400, /unknown field "interface" \(allowed: ip\)/],
     ['/v1/attach', `{"interface":"${'x'.repeat(70_000)}"}`, 413, /larger than 65536/],
   ] as const) {
     const answer = await ask(socket, 'POST', path, body);
@@ -172,16 +172,16 @@ test('IPv6 addresses are refused with one sentence wherever a host or a prefix i
 test('unknown paths, methods and parameters are told what there is', async (t) => {
   const { socket, warnings } = await start(t);
   for (const [method, path, status, reason] of [
-    ['GET', '/', 404, /GET \/v1\/\{status,hosts/],
-    ['GET', '/v2/status', 404, /there is no \/v2\/status/],
-    ['GET', '/v1/nonsense', 404, /there is no/],
-    ['GET', '/v1/status/x', 404, /there is no/],
-    ['GET', '/v1/hosts/10.1.1.5/x', 404, /there is no/],
-    ['GET', '/v1/why', 400, /^ip: undefined/],
-    ['GET', '/v1/hosts/10.1.1.5', 404, /10\.1\.1\.5 is not known; see \/v1\/why\/10\.1\.1\.5/],
+    ['GET', '/', 404, /available: GET \/metrics, GET \/v1\/status, GET \/v1\/hosts,/],
+    ['GET', '/v2/status', 404, /no such path: \/v2\/status/],
+    ['GET', '/v1/nonsense', 404, /no such path/],
+    ['GET', '/v1/status/x', 404, /no such path/],
+    ['GET', '/v1/hosts/10.1.1.5/x', 404, /no such path/],
+    ['GET', '/v1/why', 400, /^ip: is missing/],
+    ['GET', '/v1/hosts/10.1.1.5', 404, /no such host: 10\.1\.1\.5 \(see \/v1\/why\/10\.1\.1\.5\)/],
     ['GET', '/v1/hosts/banana', 400, /not an IP address/],
     ['GET', '/v1/hosts/%', 400, /percent-encoded/],
-    ['GET', '/v1/hosts?stat=fresh', 400, /unknown query parameter "stat"; there are state,/],
+    ['GET', '/v1/hosts?stat=fresh', 400, /unknown query parameter "stat" \(allowed: state,/],
     ['GET', '/v1/hosts?state=alive', 400, /state: "alive" is not one of unknown, proving/],
     ['GET', '/v1/hosts?mac=x', 400, /mac: "x"/],
     ['GET', '/v1/hosts?prefix=10.0.0.0/99', 400, /prefix: /],
@@ -190,12 +190,12 @@ test('unknown paths, methods and parameters are told what there is', async (t) =
     ['GET', '/v1/hosts?limit=1e9', 400, /limit: /],
     ['GET', '/v1/hosts?limit=1&limit=2', 400, /given twice/],
     ['GET', '/v1/hosts?after=zzz', 400, /after: /],
-    ['GET', '/v1/status?x=1', 400, /takes no query parameter "x"/],
+    ['GET', '/v1/status?x=1', 400, /unknown query parameter "x" \(none is allowed\)/],
     ['GET', '/v1/events?kinds=transition,gossip', 400, /"gossip" is not one of transition/],
-    ['POST', '/v1/status', 405, /takes GET, not POST/],
-    ['DELETE', '/v1/hosts/10.1.1.5', 405, /takes GET, not DELETE/],
-    ['GET', '/v1/attach', 405, /takes POST, not GET/],
-    ['POST', '/metrics', 405, /takes GET/],
+    ['POST', '/v1/status', 405, /accepts GET, not POST/],
+    ['DELETE', '/v1/hosts/10.1.1.5', 405, /accepts GET, not DELETE/],
+    ['GET', '/v1/attach', 405, /accepts POST, not GET/],
+    ['POST', '/metrics', 405, /accepts GET/],
   ] as const) {
     const answer = await ask(socket, method, path);
     assert.equal(answer.status, status, `${method} ${path}: ${answer.text}`);
@@ -218,7 +218,7 @@ test('an error of our own is 500 without its details, which go to the log', asyn
 
 test('garbage on the control socket: an answer or a hang-up, and the daemon keeps serving', async (t) => {
   const { socket } = await start(t);
-  assert.match(await shout(socket, 'status\n\n'), /^HTTP\/1\.1 400 .*this is no HTTP request/s);
+  assert.match(await shout(socket, 'status\n\n'), /^HTTP\/1\.1 400 .*this is not an HTTP request/s);
   assert.match(
     await shout(socket, Buffer.from(Array.from({ length: 4096 }, (_, i) => (i * 167) & 255))),
     /^HTTP\/1\.1 400/,

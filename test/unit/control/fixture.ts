@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { pageOf } from '../../../src/control/paging.js';
 import type { HostView, InterfaceView, StatusView } from '../../../src/control/schemas.js';
-import { type Api, type ControlOptions, ControlServer } from '../../../src/control/server.js';
+import type { Api } from '../../../src/control/routes.js';
+import { type ControlOptions, ControlServer } from '../../../src/control/server.js';
 import type { Command } from '../../../src/mobility/events.js';
 import { type Ip, type Ipv4, contains, formatIp, formatMac, parseIp } from '../../../src/wire/addresses.js';
 

@@ -6,7 +6,7 @@ import { createConnection, createServer } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { ControlClient, Refused, Unreachable } from '../../../src/control/client.js';
-import type { EventRecord } from '../../../src/control/schemas.js';
+import type { EventRecord } from '../../../src/control/records.js';
 import { ControlServer } from '../../../src/control/server.js';
 import { type Ip, parseIp } from '../../../src/wire/addresses.js';
 import { FakeDaemon, ask, start, temporaryDirectory, until } from './fixture.js';
@@ -35,7 +35,7 @@ test('/v1/events streams records by kind and address, and only subscribes while 
       ip: ip('10.1.1.5'),
     }),
   ];
-  await until('both are subscribed', () => server.readers === 2);
+  await until('both are subscribed', () => server.subscribers === 2);
   assert.equal(daemon.listeners.size, 1, 'one subscription serves all readers');
   daemon.publish({ event: 'transition', ip: '10.1.1.5' });
   daemon.publish({ event: 'transition', ip: '10.1.1.6' });
@@ -57,7 +57,7 @@ test('a reader that does not read loses records, is told how many, and never hol
   t.after(() => lazy.destroy());
   lazy.write('GET /v1/events HTTP/1.1\r\nHost: x\r\n\r\n');
   lazy.pause();
-  await until('it is subscribed', () => server.readers === 1);
+  await until('it is subscribed', () => server.subscribers === 1);
   const sent = 60_000;
   for (let i = 0; i < sent; i++) {
     daemon.publish({ event: 'transition', ip: '10.1.1.5', number: i });
@@ -91,7 +91,7 @@ test('event streams are limited, and end with the daemon', async (t) => {
   const { server, socket } = await start(t);
   const client = new ControlClient(socket);
   const streams = Array.from({ length: 64 }, () => client.events(() => {}));
-  await until('64 readers', () => server.readers === 64);
+  await until('64 readers', () => server.subscribers === 64);
   await assert.rejects(
     client.events(() => {}),
     (error) => error instanceof Refused && error.code === 'too-many-readers',

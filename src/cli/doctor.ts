@@ -1,0 +1,42 @@
+import { existsSync } from 'node:fs';
+import { type Config, ConfigError, configForInterfaces, loadConfig } from '../config/config.js';
+import { type ControlClient, Unreachable } from '../control/client.js';
+import { type DaemonView, type Finding, diagnose } from '../doctor/checks.js';
+import { gatherFacts } from '../doctor/facts.js';
+
+const DEFAULT_CONFIG = '/etc/marpd/marpd.toml';
+
+/** What `marpctl doctor` finds. `configPath` undefined: the configuration of the daemon, or the usual file. */
+export async function examine(client: ControlClient, configPath: string | undefined): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  let unreachableReason: string | undefined;
+  let daemon: DaemonView | undefined;
+  try {
+    daemon = { ...(await client.status()), interfaces: await client.interfaces() };
+  } catch (error) {
+    if (!(error instanceof Unreachable)) throw error;
+    unreachableReason = error.message;
+  }
+  let config: Config | undefined;
+  try {
+    config = readConfig(configPath, daemon);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    for (const message of error.problems) {
+      const fix = 'correct the file; marpd --config FILE --check verifies it';
+      findings.push({ level: 'error', check: 'config', message, fix });
+    }
+  }
+  findings.push(...diagnose(await gatherFacts(config, daemon?.pid), config, daemon, unreachableReason));
+  return findings;
+}
+
+/** The named file, else the daemon's configuration, else the usual file. @throws ConfigError */
+function readConfig(path: string | undefined, daemon: DaemonView | undefined): Config | undefined {
+  if (path !== undefined) return loadConfig(path);
+  if (daemon?.configPath === null) {
+    return configForInterfaces([...new Set(daemon.interfaces.map((view) => view.pattern))]);
+  }
+  if (daemon !== undefined) return loadConfig(daemon.configPath);
+  return existsSync(DEFAULT_CONFIG) ? loadConfig(DEFAULT_CONFIG) : undefined;
+}

@@ -1,0 +1,281 @@
+import type { ServerResponse } from 'node:http';
+import { pipeline } from 'node:stream/promises';
+import { setImmediate } from 'node:timers/promises';
+import * as z from 'zod';
+import { type Command, HOST_STATES } from '../mobility/events.js';
+import { type Ip, formatIp } from '../wire/addresses.js';
+import { type Reading, readHostIp, readHostMac, readHostPrefix, readIp } from '../wire/host-address.js';
+import { Refusal, badRequest } from './http.js';
+import type { HostQuery } from './paging.js';
+import { EVENT_KINDS, type EventKind } from './records.js';
+import type { CommandResult, DropView, HostView, InterfaceView, StatusView, WhyView } from './schemas.js';
+import type { EventSubscribers } from './stream.js';
+
+/** What the daemon shows and does. Nothing here may block, or throw because of a bad request. */
+export interface Api {
+  status(): StatusView;
+  hosts(query: HostQuery): { hosts: HostView[]; next: Ip | undefined; total: number };
+  host(ip: Ip): HostView | undefined;
+  interfaces(): InterfaceView[];
+  why(ip: Ip): WhyView;
+  drops(): DropView[];
+  command(command: Command): Promise<CommandResult>;
+  /** Calls `listener` with an EventRecord for everything that happens, until the returned function is called. */
+  subscribe(listener: (record: object) => void): () => void;
+  /** Prometheus text. */
+  metrics(): Promise<string>;
+}
+
+interface Call {
+  readonly api: Api;
+  readonly response: ServerResponse;
+  readonly subscribers: EventSubscribers;
+}
+
+export interface Route {
+  readonly method: 'GET' | 'POST';
+  /** A last segment `{ip}` is a field of the input. */
+  readonly path: string;
+  /**
+   * `input` is the JSON body of a POST; for a GET it holds the query and what the path names. Resolves with the body of
+   * the answer, or with undefined when the answer is written already. @throws Refusal
+   */
+  handle(input: unknown, call: Call): Promise<object | undefined>;
+}
+
+export const MAX_ADDRESSES = 256;
+const MAX_PAGE = 10_000;
+const STREAMED_PAGE = 2000;
+const COMMAND_TIMEOUT_MS = 10_000;
+const MAX_SUBSCRIBERS = 64;
+const KEEPALIVE_PROBE_MS = 30_000;
+
+// --- fields of requests ----------------------------------------------------------------------------------------------
+
+/** Text that `read` turns into a value; `what` names it when something other than text is given. */
+function text<T>(what: string, read: (input: string) => Reading<T>) {
+  const error = ({ input }: { readonly input?: unknown }) =>
+    input === undefined ? 'is missing' : `${JSON.stringify(input)} is not ${what}`;
+  return z.string({ error }).transform((input, context): T => {
+    const reading = read(input);
+    if ('value' in reading) return reading.value;
+    context.issues.push({ code: 'custom', message: reading.problem, input });
+    return z.NEVER;
+  });
+}
+
+const hostIp = text('an IP address', readHostIp);
+const hostMac = text('a MAC address', readHostMac);
+
+const hostIps = z.preprocess(
+  (input) => (Array.isArray(input) ? input : input === undefined || input === null ? [] : [input]),
+  z
+    .array(hostIp)
+    .max(MAX_ADDRESSES, { error: `at most ${MAX_ADDRESSES} addresses at once` })
+    .transform((ips) => [...new Set(ips)]),
+);
+
+/** What the kernel accepts as a name (IFNAMSIZ 16, no slash, no space). */
+const interfaceName = text('an interface name', (input) =>
+  /^[^\s/:]{1,15}$/.test(input) && input !== '.' && input !== '..' && Buffer.byteLength(input) <= 15
+    ? { value: input }
+    : { problem: `${JSON.stringify(input)} is not an interface name` },
+);
+
+const hostState = z.enum(HOST_STATES, {
+  error: ({ input }) => `${JSON.stringify(input)} is not one of ${HOST_STATES.join(', ')}`,
+});
+
+const pageLimit = text('a number', (input) =>
+  /^[1-9]\d{0,4}$/.test(input) && Number(input) <= MAX_PAGE
+    ? { value: Number(input) }
+    : { problem: `${JSON.stringify(input)} is not a number from 1 to ${MAX_PAGE}` },
+);
+
+const eventKinds = text('a list of kinds', (input): Reading<ReadonlySet<EventKind>> => {
+  const kinds = input.split(',');
+  const unknown = kinds.find((kind) => !(EVENT_KINDS as readonly string[]).includes(kind));
+  return unknown === undefined
+    ? { value: new Set(kinds as EventKind[]) }
+    : { problem: `${JSON.stringify(unknown)} is not one of ${EVENT_KINDS.join(', ')}` };
+});
+
+const hostFilter = {
+  state: hostState.optional(),
+  interface: interfaceName.optional(),
+  mac: hostMac.optional(),
+  prefix: text('a prefix', readHostPrefix).optional(),
+  limit: pageLimit.optional(),
+  /** `next` of the page before. */
+  after: text('an IP address', readIp).optional(),
+};
+
+const guest = { mac: hostMac.nullish(), ip: hostIps, interface: interfaceName };
+
+// --- the table -------------------------------------------------------------------------------------------------------
+
+function route<S extends z.ZodRawShape>(
+  method: Route['method'],
+  path: string,
+  fields: S,
+  handle: (input: z.output<z.ZodObject<S>>, call: Call) => object | Promise<object | undefined>,
+): Route {
+  const schema = z.strictObject(fields, {
+    error: ({ code }) => (code === 'invalid_type' ? 'the body must be a JSON object' : undefined),
+  });
+  const names = Object.keys(fields);
+  const allowed = names.length === 0 ? 'none is allowed' : `allowed: ${names.join(', ')}`;
+  const what = method === 'GET' ? 'query parameter' : 'field';
+  return {
+    method,
+    path,
+    async handle(input, call) {
+      const { success, data, error } = schema.safeParse(input);
+      if (success) return handle(data, call);
+      const [issue] = error.issues;
+      if (issue?.code === 'unrecognized_keys') {
+        throw badRequest(`unknown ${what} ${JSON.stringify(issue.keys[0])} (${allowed})`);
+      }
+      const field = issue?.path[0];
+      throw badRequest(`${field === undefined ? '' : `${String(field)}: `}${issue?.message}`);
+    },
+  };
+}
+
+export const METRICS_ROUTE = route('GET', '/metrics', {}, async (_, { api, response }) => {
+  const metrics = await api.metrics();
+  response.writeHead(200, { 'Content-Type': 'text/plain; version=0.0.4; charset=utf-8' });
+  response.end(metrics);
+  return undefined;
+});
+
+export const ROUTES: readonly Route[] = [
+  METRICS_ROUTE,
+  route('GET', '/v1/status', {}, (_, { api }) => api.status()),
+  route('GET', '/v1/hosts', hostFilter, listHosts),
+  route('GET', '/v1/hosts/{ip}', { ip: hostIp }, ({ ip }, { api }) => {
+    const host = api.host(ip);
+    if (host !== undefined) return host;
+    const address = formatIp(ip);
+    throw new Refusal(404, 'no-such-host', `no such host: ${address} (see /v1/why/${address})`);
+  }),
+  route('GET', '/v1/interfaces', {}, (_, { api }) => ({ interfaces: api.interfaces() })),
+  route('GET', '/v1/why/{ip}', { ip: hostIp }, ({ ip }, { api }) => api.why(ip)),
+  route('GET', '/v1/drops', {}, (_, { api }) => ({ drops: api.drops() })),
+  route('GET', '/v1/events', { kinds: eventKinds.optional(), ip: hostIp.optional() }, streamEvents),
+  route('POST', '/v1/prepare', guest, ({ mac, ip: ips, interface: name }, call) => {
+    if (mac === undefined || mac === null)
+      throw badRequest('mac: prepare needs the MAC address of the guest');
+    if (ips.length === 0) throw badRequest('ip: prepare needs the addresses of the guest');
+    return command(call, { name: 'prepare', mac, ips, interface: name });
+  }),
+  route('POST', '/v1/attach', guest, (input, call) => signal('attach', input, call)),
+  route('POST', '/v1/detach', guest, (input, call) => signal('detach', input, call)),
+  route('POST', '/v1/probe', { ip: hostIp }, ({ ip }, call) => command(call, { name: 'probe', ip })),
+  route('POST', '/v1/clear', { ip: hostIp }, ({ ip }, call) => command(call, { name: 'clear', ip })),
+];
+
+/** The route of a request and the field that its path names. @throws Refusal 404, 405 */
+export function findRoute(
+  routes: readonly Route[],
+  method: string | undefined,
+  path: string,
+): { readonly route: Route; readonly fields: Readonly<Record<string, string>> } {
+  const slash = path.lastIndexOf('/');
+  const found =
+    routes.filter((route) => route.path === path)[0] ??
+    // Without the address it is a request for this route that lacks a field.
+    routes.filter(
+      (route) => route.path === `${path}/{ip}` || route.path === `${path.slice(0, slash)}/{ip}`,
+    )[0];
+  if (found === undefined) {
+    const list = routes.map((route) => `${route.method} ${route.path}`).join(', ');
+    throw new Refusal(404, 'not-found', `no such path: ${path} (available: ${list})`);
+  }
+  if (found.method !== method) {
+    const message = `${path} accepts ${found.method}, not ${method}`;
+    throw new Refusal(405, 'method-not-allowed', message, { Allow: found.method });
+  }
+  const named = found.path.endsWith('/{ip}') && !found.path.startsWith(`${path}/`);
+  return { route: found, fields: named ? { ip: path.slice(slash + 1) } : {} };
+}
+
+// --- handlers --------------------------------------------------------------------------------------------------------
+
+function signal(
+  name: 'attach' | 'detach',
+  { mac, ip: ips, interface: target }: z.output<z.ZodObject<typeof guest>>,
+  call: Call,
+): Promise<CommandResult> {
+  if ((mac === undefined || mac === null) && ips.length === 0) {
+    throw badRequest(`mac, ip: ${name} needs at least one of them`);
+  }
+  return command(call, { name, mac: mac ?? undefined, ips, interface: target });
+}
+
+async function command({ api }: Call, wanted: Command): Promise<CommandResult> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const message = `${wanted.name}: no result within ${COMMAND_TIMEOUT_MS} ms`;
+    timer = setTimeout(() => reject(new Refusal(504, 'timeout', message)), COMMAND_TIMEOUT_MS);
+  });
+  try {
+    const result = await Promise.race([api.command(wanted), late]);
+    if (!result.ok) throw new Refusal(409, 'refused', result.message);
+    return result;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Without `limit` all hosts, a page per event-loop turn, at the speed of the client. */
+async function listHosts(
+  filter: z.output<z.ZodObject<typeof hostFilter>>,
+  { api, response }: Call,
+): Promise<object | undefined> {
+  const query: HostQuery = { ...filter, limit: filter.limit ?? STREAMED_PAGE };
+  const page = api.hosts(query);
+  if (filter.limit !== undefined || page.next === undefined) {
+    return { ...page, next: page.next === undefined ? null : formatIp(page.next) };
+  }
+  response.writeHead(200, { 'Content-Type': 'application/json' });
+  try {
+    await pipeline(allHosts(api, query, page), response);
+  } catch (error) {
+    // The client has hung up.
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_STREAM_PREMATURE_CLOSE') throw error;
+  }
+  return undefined;
+}
+
+async function* allHosts(
+  api: Api,
+  query: HostQuery,
+  first: ReturnType<Api['hosts']>,
+): AsyncGenerator<string> {
+  let page = first;
+  const json = () => page.hosts.map((host) => JSON.stringify(host)).join(',');
+  yield `{"total":${page.total},"hosts":[${json()}`;
+  while (page.next !== undefined) {
+    await setImmediate();
+    page = api.hosts({ ...query, after: page.next });
+    if (page.hosts.length > 0) yield `,${json()}`;
+  }
+  yield '],"next":null}\n';
+}
+
+async function streamEvents(
+  { kinds, ip }: { readonly kinds?: ReadonlySet<EventKind> | undefined; readonly ip?: Ip | undefined },
+  { response, subscribers }: Call,
+): Promise<undefined> {
+  if (subscribers.size >= MAX_SUBSCRIBERS) {
+    throw new Refusal(503, 'too-many-readers', `${MAX_SUBSCRIBERS} event streams are open already`);
+  }
+  // A quiet network has a quiet stream.
+  response.setTimeout(0);
+  response.socket?.setKeepAlive(true, KEEPALIVE_PROBE_MS);
+  response.writeHead(200, { 'Content-Type': 'application/x-ndjson', 'Cache-Control': 'no-store' });
+  response.flushHeaders();
+  subscribers.add(response, kinds, ip === undefined ? undefined : formatIp(ip));
+  return undefined;
+}
