@@ -119,7 +119,6 @@ export class Daemon {
     this.flush();
     await this.kernel.reconcile('start');
     logger.info({ version: readVersion(), config: this.options.configPath }, 'marpd runs');
-    if (config.policy.repairNeighbours) this.strays.expect();
   }
 
   /** Reads the configuration again. A bad one is refused whole and the old one stays. */

@@ -130,11 +130,6 @@ export class Capture {
     if (changed || known.retry !== undefined) this.#openIn(known.child ?? this.#home(), known);
   }
 
-  /** Has the child ready before the first open(). */
-  warmUp(): void {
-    this.#home();
-  }
-
   /** Ends it; when it was open, onState says so before this returns. */
   close(index: IfIndex): void {
     const watched = this.#watched.get(index);

@@ -10,8 +10,8 @@ const NODE_FLAGS = ['--max-semi-space-size=1', '--max-old-space-size=64'];
 
 /** Tells a child that it is for flooded interfaces only. */
 export const FLOOD_ARGUMENT = 'flood';
-/** Tells a child that it is for strays: one frame in a while is enough. */
-export const MISDIRECTED_ARGUMENT = 'strays';
+/** Tells a reader that it is for misdirected packets: one frame in a while is enough. */
+export const MISDIRECTED_ARGUMENT = 'misdirected';
 
 /**
  * How to start the capture child, the most confined way first. Each may be impossible on some machine: setpriv may be

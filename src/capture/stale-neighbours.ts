@@ -4,7 +4,6 @@ import { PACKET_FILTER } from './family/families.js';
 import { MISDIRECTED_ARGUMENT } from './reader-launch.js';
 import { type ExcludedFlow, ExcludedFlows } from './overload/excluded-flows.js';
 import { Capture, type CaptureOptions } from './capture.js';
-import type { CaptureStats } from './stats.js';
 import type { CaptureLink } from './captured-interface.js';
 
 /** As many as an order to the child has room for; each costs the kernel a comparison per packet. */
@@ -15,6 +14,14 @@ const COLLECT_MS = 20;
 const FIRST_MS = 1;
 const RING_BYTES = 256 << 10;
 const WINDOW_MS = 250;
+/** So long after the last visitor has gone the process ends: visitors who come and go are no reason to start one each time. */
+const IDLE_MS = 60_000;
+
+export interface StaleNeighbourOptions
+  extends Pick<CaptureOptions, 'onFrame' | 'onBatchEnd' | 'onFatal' | 'onWarning'> {
+  /** Milliseconds without a visitor after which the process ends. Default 60,000. */
+  readonly idleMs?: number;
+}
 
 interface Visitors {
   link: CaptureLink;
@@ -25,37 +32,27 @@ interface Visitors {
 /**
  * Packets of visitors to somebody else than us: they name stale neighbours (mobility/strays.ts). They are
  * captured in a child of their own, so that however many there are they never delay a frame of ARP. The kernel's
- * filter picks them: only these source MACs, no group address, not to us.
+ * filter picks them: only these source MACs, no group address, not to us. The process costs some 45 MB, so it runs
+ * only while there are visitors, and a little longer.
  *
  * One packet of each conversation is all that is wanted. So the child reads no more than it must (throttle.ts), and
  * who goes on all the same is left out of the filter for a while (mutes.ts).
  */
 export class StaleNeighbourCapture {
-  readonly #capture: Capture;
+  readonly #options: StaleNeighbourOptions;
+  /** Undefined while there is nobody to watch. */
+  #capture: Capture | undefined;
   readonly #visitors = new Map<IfIndex, Visitors>();
   readonly #changed = new Set<IfIndex>();
   #timer: NodeJS.Timeout | undefined;
   /** Runs while there is noise. */
   #window: NodeJS.Timeout | undefined;
+  /** Runs while there is a process and no visitor. */
+  #idle: NodeJS.Timeout | undefined;
+  #ended: Promise<unknown> = Promise.resolve();
 
-  constructor(options: Pick<CaptureOptions, 'onFrame' | 'onBatchEnd' | 'onFatal' | 'onWarning'>) {
-    this.#capture = new Capture({
-      ...options,
-      onFrame: (iface, bytes) => {
-        this.#visitors.get(iface)?.mutes.count(bytes);
-        this.#window ??= setTimeout(() => this.#judge(), WINDOW_MS);
-        options.onFrame(iface, bytes);
-      },
-      onState: () => undefined,
-      bufferBytes: RING_BYTES,
-      floodFramesPerSecond: Number.POSITIVE_INFINITY,
-      childArgument: MISDIRECTED_ARGUMENT,
-    });
-  }
-
-  /** Starts the child, which holds this process up for some 10 ms: not when the first guest arrives. */
-  expect(): void {
-    this.#capture.warmUp();
+  constructor(options: StaleNeighbourOptions) {
+    this.#options = options;
   }
 
   /** A MAC may belong to several claimed addresses; it is watched until each was unwatched. */
@@ -82,17 +79,46 @@ export class StaleNeighbourCapture {
   /** The interface went down or away; a capture that saw it down is deaf. */
   close(iface: IfIndex): void {
     this.#visitors.delete(iface);
-    this.#capture.close(iface);
-  }
-
-  stats(): CaptureStats {
-    return this.#capture.stats();
+    this.#capture?.close(iface);
+    this.#endWhenIdle();
   }
 
   async stop(): Promise<void> {
     clearTimeout(this.#timer);
     clearTimeout(this.#window);
-    await this.#capture.stop();
+    this.#end();
+    await this.#ended;
+  }
+
+  #start(): Capture {
+    clearTimeout(this.#idle);
+    this.#idle = undefined;
+    this.#capture ??= new Capture({
+      ...this.#options,
+      onFrame: (iface, bytes) => {
+        this.#visitors.get(iface)?.mutes.count(bytes);
+        this.#window ??= setTimeout(() => this.#judge(), WINDOW_MS);
+        this.#options.onFrame(iface, bytes);
+      },
+      onState: () => undefined,
+      bufferBytes: RING_BYTES,
+      floodFramesPerSecond: Number.POSITIVE_INFINITY,
+      childArgument: MISDIRECTED_ARGUMENT,
+    });
+    return this.#capture;
+  }
+
+  #endWhenIdle(): void {
+    if (this.#visitors.size > 0 || this.#capture === undefined) return;
+    this.#idle ??= setTimeout(() => this.#end(), this.#options.idleMs ?? IDLE_MS);
+  }
+
+  #end(): void {
+    clearTimeout(this.#idle);
+    this.#idle = undefined;
+    const ending = this.#capture?.stop();
+    this.#capture = undefined;
+    this.#ended = Promise.all([this.#ended, ending]);
   }
 
   #judge(): void {
@@ -123,9 +149,11 @@ export class StaleNeighbourCapture {
     if (visitors === undefined) return;
     const { link, macs, mutes } = visitors;
     const filter = misdirectedFilter(link.mac, macs, mutes.muted);
-    if (filter === undefined) this.#capture.close(iface);
-    else this.#capture.open({ ...link, filter });
-    if (macs.size === 0) this.#visitors.delete(iface);
+    if (filter === undefined) this.#capture?.close(iface);
+    else this.#start().open({ ...link, filter });
+    if (macs.size > 0) return;
+    this.#visitors.delete(iface);
+    this.#endWhenIdle();
   }
 }
 

@@ -65,11 +65,11 @@ export class CaptureSupervisor {
       env: readerEnvironment(),
       stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
       // In our session it would share in our right to go before others.
-      detached: task !== undefined,
+      detached: flood,
     });
     // A burst of 50,000 frames is over in 0.2 s, and what the ring cannot hold is lost. Of a flood nobody wants all.
     if (task === undefined) raiseReaderPriority(process.pid);
-    else lowerReaderPriority(process.pid);
+    else if (flood) lowerReaderPriority(process.pid);
     const lifeline = new IpcChannel(
       process.stdio[3] as Socket,
       (kind, iface, payload) => this.#onRecord(child, kind, iface, payload),

@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import { StaleNeighbourCapture } from '../../../src/capture/stale-neighbours.js';
+import { type Mac, parseMac } from '../../../src/wire/addresses.js';
 import { Capture } from '../kit/pcap.js';
-import { waitFor } from '../kit/program.js';
+import { childOf } from '../kit/processes.js';
+import { staysTrue, waitFor } from '../kit/program.js';
 import { Site, routerMac } from '../kit/site.js';
 import { labTest } from '../kit/lab-test.js';
 
@@ -70,3 +74,43 @@ labTest(
     assert.deepEqual(site.marpd.routes(), []);
   },
 );
+
+const READER = /capture\/reader\.[jt]s\0misdirected/;
+
+labTest('the reader for misdirected packets starts with the first visitor', async (lab) => {
+  const site = await new Site(lab).start();
+  await site.host('home').plug('lan0', 'request');
+  await site.marpd.state('10.1.1.5', 'home', 3000);
+  assert.equal(childOf(site.marpd.pid, READER), undefined);
+  await site.host('visitor', { address: '10.1.1.6/24' }).plug('lan1', 'request');
+  await waitFor(() => childOf(site.marpd.pid, READER), 5000, 'the reader');
+});
+
+it('the reader for misdirected packets ends some time after the last visitor has gone', async () => {
+  const warnings: string[] = [];
+  const capture = new StaleNeighbourCapture({
+    onFrame: () => undefined,
+    onBatchEnd: () => undefined,
+    onFatal: (message) => warnings.push(message),
+    onWarning: (message) => warnings.push(message),
+    idleMs: 300,
+  });
+  const reader = () => childOf(process.pid, READER);
+  const lo = { index: 1, name: 'lo', mac: parseMac('02:00:00:00:00:01') as Mac };
+  const [one, other] = ['02:00:00:00:00:02', '02:00:00:00:00:03'].map((mac) => parseMac(mac) as Mac);
+  try {
+    for (const visitor of [one, other] as Mac[]) capture.watch(lo, visitor);
+    await waitFor(reader, 5000, 'a reader');
+    capture.unwatch(1, one as Mac);
+    await staysTrue(() => reader() !== undefined, 600, 'a reader for the other visitor');
+    capture.unwatch(1, other as Mac);
+    await waitFor(() => reader() === undefined, 5000, 'the end of the reader');
+    capture.watch(lo, one as Mac);
+    await waitFor(reader, 5000, 'another reader');
+    capture.close(1);
+    await waitFor(() => reader() === undefined, 5000, 'the end of that one');
+    assert.deepEqual(warnings, []);
+  } finally {
+    await capture.stop();
+  }
+});

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { it } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { MARPD } from '../kit/ctl.js';
+import { childOf, commandOf } from '../kit/processes.js';
 import { Program, staysTrue, waitFor } from '../kit/program.js';
 import { Site } from '../kit/site.js';
 import { labTest } from '../kit/lab-test.js';
@@ -23,7 +24,6 @@ function expected(own: number): number {
 }
 
 const HURRIED = -10;
-const PATIENT = 10;
 
 /** A field of proc_pid_stat(5), counted from 1 as there; the name of the process is the second. */
 function field(path: string, number: number): number {
@@ -47,21 +47,7 @@ function sessionNiceness(pid: number): number | undefined {
   }
 }
 
-function commandOf(pid: number): string {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
-  } catch {
-    return ''; // it has ended
-  }
-}
-
-function childOf(pid: number, pattern: RegExp): number | undefined {
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').match(/\d+/g) ?? [];
-  return children.map(Number).find((child) => pattern.test(commandOf(child)));
-}
-
-const READER = /capture\/child\.[jt]s\0?$/;
-const STRAYS = /capture\/child\.[jt]s\0strays/;
+const READER = /capture\/reader\.[jt]s\0?$/;
 const FILTER = /^grep\0/;
 const MONITOR = /^ip\0.*\0monitor\0/;
 
@@ -121,16 +107,6 @@ labTest('in the session of a shell no tool goes before the daemon', async (lab) 
     500,
     'the niceness of 0',
   );
-});
-
-labTest('the reader of strays lets others go before it, in a session of its own', async (lab) => {
-  const site = await new Site(lab).start();
-  await site.host('visitor').plug('lan1', 'request');
-  const strays = await waitFor(() => childOf(site.marpd.pid, STRAYS), 5000, 'the reader of strays');
-  assert.deepEqual(nicenessOf(strays), [PATIENT]);
-  assert.equal(field(`/proc/${strays}`, 6), strays);
-  if (sessionNiceness(process.pid) === undefined) return;
-  await waitFor(() => sessionNiceness(strays) === PATIENT, 5000, 'its session');
 });
 
 it('a niceness that somebody chose for the daemon stays, and so does that of a session that it does not lead', () => {
