@@ -113,11 +113,11 @@ const plants: readonly Plant[] = [
     null,
   ],
   ['src/main.ts', "import cap from 'cap';\nexport const x = cap;\n", /Only src\/capture\/reader\.ts/],
-  ['src/ctl.ts', uses('x', './kernel/watch/links.js'), /Only daemon\.ts, api\.ts, main\.ts/],
+  ['src/ctl.ts', uses('x', './kernel/watch/links.js'), /Only daemon\.ts, api\.ts, marpd\.ts/],
   ['src/cli/spawn.ts', uses('spawn', 'node:child_process'), /start processes/],
   ['src/observe/log.ts', usesType('../mobility/events.js'), null],
-  ['src/observe/metrics.ts', uses('x', '../kernel/kernel.js'), /Only daemon\.ts, api\.ts, main\.ts/],
-  ['src/config/config.ts', uses('x', '../capture/capture.js'), /Only daemon\.ts, api\.ts, main\.ts/],
+  ['src/observe/metrics.ts', uses('x', '../kernel/kernel.js'), /Only daemon\.ts, api\.ts, marpd\.ts/],
+  ['src/config/config.ts', uses('x', '../capture/capture.js'), /Only daemon\.ts, api\.ts, marpd\.ts/],
 ];
 
 const root = resolve(import.meta.dirname, '../..');

@@ -1,0 +1,54 @@
+import { readArguments } from './cli/arguments.js';
+import { checkCapBuild } from './capture/cap-build.js';
+import { ConfigError, configForInterfaces, loadConfig } from './config/config.js';
+import { ControlError } from './control/socket.js';
+import { Daemon, StartError } from './daemon.js';
+import { createLogger } from './observe/log.js';
+import { sdNotify } from './system/sd-notify.js';
+import { raisePriority } from './system/priority.js';
+
+/** marpd: arguments, config, construct, run, stop. */
+async function main(): Promise<void> {
+  const { configPath, interfaces, checkOnly } = readArguments(process.argv.slice(2));
+  const read = () => (configPath === undefined ? configForInterfaces(interfaces) : loadConfig(configPath));
+  const config = read();
+  if (checkOnly) {
+    console.log(`${configPath ?? 'arguments'}: ok`);
+    return;
+  }
+  const capBuild = checkCapBuild();
+  if (!capBuild.ok) throw new StartError(capBuild.reason);
+
+  raisePriority();
+  const logger = createLogger(config.log);
+  const starting = Daemon.start({ config, configPath, logger, onFatal: (message) => fail(message) });
+  // Before it has started, so that a signal during the start stops it in order and leaves nothing behind.
+  const stop = () => {
+    sdNotify('STOPPING=1');
+    starting.then((daemon) => daemon.stop()).then(() => process.exit(0), fail);
+  };
+  process.once('SIGTERM', stop);
+  process.once('SIGINT', stop);
+  process.on('SIGHUP', () => {
+    starting.then((daemon) => {
+      sdNotify('RELOADING=1');
+      daemon.reload(read);
+      sdNotify('READY=1');
+    }, fail);
+  });
+  await starting;
+  sdNotify('READY=1');
+}
+
+/** What the outside world has wrong is said in a sentence; a broken invariant of ours with its stack. */
+function fail(error: unknown): never {
+  const badConfig = error instanceof ConfigError;
+  const expected =
+    badConfig || error instanceof StartError || error instanceof ControlError || typeof error === 'string';
+  const text = error instanceof Error ? (expected ? error.message : error.stack) : String(error);
+  console.error(`marpd: ${text}`);
+  // sysexits.h: EX_CONFIG, which the systemd unit does not restart for, and EX_SOFTWARE.
+  process.exit(badConfig ? 78 : expected ? 1 : 70);
+}
+
+main().catch(fail);
