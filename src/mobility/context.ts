@@ -17,6 +17,7 @@ import type { Candidate, Host } from './host/host.js';
 import type { RarpLookup } from './input/rarp-lookup.js';
 import { Limits } from './admission/limits.js';
 import type { Policy } from './policy.js';
+import type { FamilyDrivers } from './neighbour/driver.js';
 import { HostTable } from './table.js';
 import { Topology } from './topology.js';
 import { AdmissionQueue } from './admission/queue.js';
@@ -60,7 +61,10 @@ export class TrackerContext {
   readonly waiting = new AdmissionQueue();
   private readonly remembered = new Set<Host>();
 
-  constructor(public policy: Policy) {
+  constructor(
+    public policy: Policy,
+    readonly families: FamilyDrivers,
+  ) {
     this.topology = new Topology(policy);
     this.fib = new Fib(policy.protocol, policy.watchTables);
     this.limits = new Limits(policy.limits);

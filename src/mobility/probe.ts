@@ -1,8 +1,8 @@
-import { type Ip, MAC_BROADCAST, type Mac } from '../wire/addresses.js';
+import type { Ip } from '../wire/addresses.js';
 import type { TrackerContext } from './context.js';
-import type { IfIndex, Attachment, SendPurpose } from './events.js';
-import { arpReply, arpRequest } from './arp/frames.js';
+import type { Attachment } from './events.js';
 import type { Host, Probe, ProbePurpose } from './host/host.js';
+import { probeSource, sendProbe } from './neighbour/send.js';
 import { scheduleOf } from './probe-schedules.js';
 
 /** V = clamp(10 x smoothed RTT, 20, 150) ms, 50 ms if unknown (design.md 3.3). */
@@ -11,7 +11,7 @@ export function verdictMs(host: Host): number {
 }
 
 /**
- * Asks by ARP whether the host is at `place`. Undefined when there is no address that the question could come from.
+ * Asks whether the host is at `place`. Undefined when it cannot be asked (see probeSource).
  * The first try goes out after `delayMs`, or as soon as the probe budget allows; the verdict counts from then.
  */
 export function ask(
@@ -21,8 +21,8 @@ export function ask(
   place: Attachment,
   delayMs = 0,
 ): Probe | undefined {
-  const sourceIp = ctx.topology.probeSource(place.iface, host.ip);
-  if (sourceIp === undefined || sourceIp === host.ip) return undefined;
+  const sourceIp = probeSource(ctx, place.iface, host.ip);
+  if (sourceIp === undefined) return undefined;
   const pace = scheduleOf(purpose, verdictMs(host));
   const question: Probe = {
     purpose,
@@ -41,7 +41,7 @@ export function ask(
 
 /** Sends the next try and sets the time of the one after it, or of the verdict. */
 export function sendTry(ctx: TrackerContext, ip: Ip, question: Probe): void {
-  sendRequest(ctx, question.attachment, question.sourceIp, ip, 'probe');
+  sendProbe(ctx, question.attachment, question.sourceIp, ip);
   if (question.sent === 0) question.firstSentAt = ctx.now;
   question.sent++;
   const next = question.tries[question.sent];
@@ -51,45 +51,6 @@ export function sendTry(ctx: TrackerContext, ip: Ip, question: Probe): void {
       ? Math.max(question.firstSentAt + next, ctx.now + 1)
       : // A try that went out late still gets its time to be answered.
         Math.max(question.firstSentAt + question.timeoutMs, ctx.now + question.timeoutMs - last);
-}
-
-/** Asks, or tells, whoever is at `place` (see arpRequest). */
-export function sendRequest(
-  ctx: TrackerContext,
-  place: Attachment,
-  senderIp: Ip,
-  targetIp: Ip,
-  purpose: SendPurpose,
-  senderMac?: Mac,
-): void {
-  const own = ctx.topology.link(place.iface)?.mac;
-  send(ctx, place.iface, own && arpRequest(own, place.mac, senderIp, targetIp, senderMac), purpose);
-}
-
-/** Broadcast gratuitous ARP request that says that `ip` is at our MAC. */
-export function sendAnnouncement(ctx: TrackerContext, iface: IfIndex, ip: Ip): void {
-  sendRequest(ctx, { iface, mac: MAC_BROADCAST }, ip, ip, 'announce');
-}
-
-/** Tells one asker that `senderIp` is at our MAC. */
-export function sendReply(
-  ctx: TrackerContext,
-  iface: IfIndex,
-  senderIp: Ip,
-  targetMac: Mac,
-  targetIp: Ip,
-): void {
-  const own = ctx.topology.link(iface)?.mac;
-  send(ctx, iface, own && arpReply(own, senderIp, targetMac, targetIp), 'answer');
-}
-
-function send(
-  ctx: TrackerContext,
-  iface: IfIndex,
-  bytes: Uint8Array | 0 | undefined,
-  purpose: SendPurpose,
-): void {
-  if (bytes) ctx.emit({ kind: 'send', iface, bytes, purpose });
 }
 
 /** Asks a held host at once, out of turn, whether it is still there. */

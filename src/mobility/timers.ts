@@ -1,4 +1,5 @@
-import { ask, sendAnnouncement, sendTry } from './probe.js';
+import { sendAnnouncement } from './neighbour/send.js';
+import { ask, sendTry } from './probe.js';
 import { mayStillAsk } from './admission/admission.js';
 import { arrive, considerUnlessBarred } from './host/arrival.js';
 import type { TrackerContext } from './context.js';

@@ -1,5 +1,7 @@
 import type { Ip, Mac } from '../wire/addresses.js';
 import { isSomebodyNext } from './admission/admission.js';
+import { arpDriver } from './arp/driver.js';
+import { type FamilyDriver, FamilyDrivers } from './neighbour/driver.js';
 import { TrackerContext, GHOST_WINDOW_MS } from './context.js';
 import { adopt, obey, remember } from './input/commands.js';
 import type { Action, Event, HostState, IfIndex, Link, SavedHost } from './events.js';
@@ -20,8 +22,9 @@ import { tick } from './timers.js';
 export class HostTracker {
   private readonly ctx: TrackerContext;
 
-  constructor(policy: Policy) {
-    this.ctx = new TrackerContext(policy);
+  /** A host of a family without a driver cannot be asked, so it is never learned. */
+  constructor(policy: Policy, drivers: readonly FamilyDriver[] = [arpDriver]) {
+    this.ctx = new TrackerContext(policy, new FamilyDrivers(drivers));
   }
 
   /** Takes in one event. `now` in ms on a monotonic clock, never less than at the call before. */

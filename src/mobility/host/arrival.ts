@@ -1,4 +1,5 @@
-import { ask, sendRequest } from '../probe.js';
+import { sendRepair } from '../neighbour/send.js';
+import { ask } from '../probe.js';
 import { MAC_BROADCAST } from '../../wire/addresses.js';
 import { hasRoom, noteSilence } from '../admission/admission.js';
 import type { TrackerContext } from '../context.js';
@@ -134,6 +135,6 @@ export function tellSeekers(ctx: TrackerContext, neighbour: Host): void {
   for (const ip of soughtBy) {
     const seeker = ctx.table.get(ip);
     if (seeker?.held !== true || seeker.attachment?.iface !== attachment.iface) continue;
-    sendRequest(ctx, seeker.attachment, neighbour.ip, ip, 'repair', attachment.mac);
+    sendRepair(ctx, seeker.attachment, ip, neighbour.ip, attachment.mac);
   }
 }

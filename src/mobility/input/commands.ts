@@ -2,7 +2,7 @@ import { ask, probeNow } from '../probe.js';
 import { type Ip, type Mac, isGroupMac } from '../../wire/addresses.js';
 import { hasRoom } from '../admission/admission.js';
 import type { TrackerContext } from '../context.js';
-import { unusableReason } from './classify.js';
+import { learningRefusal } from '../admission/learning.js';
 import type { Command, IfIndex, SavedHost, Attachment, Token } from '../events.js';
 import { arrive, consider } from '../host/arrival.js';
 import type { Host } from '../host/host.js';
@@ -85,7 +85,7 @@ function obeySignal(ctx: TrackerContext, signal: Signal): string | undefined {
     const mac = signal.mac ?? ctx.table.get(ip)?.attachment?.mac;
     if (mac === undefined) return unknownMac(ip);
     if (ctx.topology.isOwnMac(mac)) return ownMac(mac);
-    const reason = unusableReason(ctx, ip, mac);
+    const reason = learningRefusal(ctx, ip, mac);
     if (reason !== undefined) return unusableAddress(ip, reason);
     if (!hasRoom(ctx, ctx.table.get(ip), link.index)) return noRoom(ctx, link.index);
     places.set(ip, { iface: link.index, mac });
@@ -147,7 +147,7 @@ export function detachOver(ctx: TrackerContext, host: Host): void {
 /** A claim of an earlier run, found in the kernel: kept as settled, and asked as soon as capture hears the answer. */
 export function adopt(ctx: TrackerContext, ip: Ip, iface: IfIndex, mac: Mac | undefined): void {
   // Whatever is not taken over here is nobody's, and the kernel room's reconciliation deletes it.
-  if (mac === undefined || unusableReason(ctx, ip, mac) !== undefined || !ctx.topology.isUsable(iface))
+  if (mac === undefined || learningRefusal(ctx, ip, mac) !== undefined || !ctx.topology.isUsable(iface))
     return;
   const host = ctx.table.get(ip) ?? ctx.create(ip);
   ctx.enter(host, 'settled', 'adopted', { iface, mac });

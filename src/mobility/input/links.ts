@@ -1,7 +1,7 @@
 import { probeNow } from '../probe.js';
 import type { Mac } from '../../wire/addresses.js';
 import { GHOST_WINDOW_MS, type TrackerContext } from '../context.js';
-import { unusableReason } from './classify.js';
+import { learningRefusal } from '../admission/learning.js';
 import type { Cause, IfIndex, Link } from '../events.js';
 import { considerUnlessBarred } from '../host/arrival.js';
 import type { Host } from '../host/host.js';
@@ -144,7 +144,7 @@ export function reviewHosts(ctx: TrackerContext): void {
       continue;
     }
     const rule = topology.rule(host.attachment.iface);
-    if (rule === undefined || unusableReason(ctx, host.ip, host.attachment.mac) !== undefined) {
+    if (rule === undefined || learningRefusal(ctx, host.ip, host.attachment.mac) !== undefined) {
       ctx.withdraw(host, 'not-allowed');
       continue;
     }
@@ -165,7 +165,7 @@ function readmit(ctx: TrackerContext, host: Host): void {
   if (host.state !== 'remembered' || host.cause !== 'not-allowed' || host.wake !== undefined) return;
   const { attachment } = host;
   if (attachment === undefined || !ctx.topology.isListening(attachment.iface)) return;
-  if (unusableReason(ctx, host.ip, attachment.mac) !== undefined) return;
+  if (learningRefusal(ctx, host.ip, attachment.mac) !== undefined) return;
   host.wake = { left: [...WAKE_MS], start: ctx.now };
   ctx.touch(host);
 }

@@ -1,5 +1,5 @@
-import { sendRequest } from '../probe.js';
-import { type Ip, type Ipv4, type Mac, isIpv4 } from '../../wire/addresses.js';
+import { probeSource, sendProbe } from '../neighbour/send.js';
+import type { Ip, Mac } from '../../wire/addresses.js';
 import { admitNewcomer } from '../admission/admission.js';
 import type { TrackerContext } from '../context.js';
 import type { IfIndex, Attachment } from '../events.js';
@@ -14,7 +14,10 @@ import { policyRefusal } from '../policy.js';
  */
 export interface RarpLookup {
   readonly place: Attachment;
+  /** Addresses that are asked for, each with the address in whose name. */
   readonly candidates: ReadonlyMap<Ip, Ip>;
+  /** The same of the control address of each family among them. */
+  readonly controls: ReadonlyMap<Ip, Ip>;
   readonly answered: Set<Ip>;
   controlAnswered: boolean;
   tries: number;
@@ -23,8 +26,6 @@ export interface RarpLookup {
   nextAt: number;
 }
 
-/** 192.0.2.1 of TEST-NET-1 (RFC 5737): no host may own it. */
-const CONTROL_ADDRESS = 0xc000_0201 as Ipv4;
 const TRIES_MS = [0, 50, 150];
 const VERDICT_MS = 400;
 /**
@@ -41,18 +42,23 @@ export function openInquiry(ctx: TrackerContext, iface: IfIndex, mac: Mac): void
     return ctx.drop('inquiry-limit', iface, undefined, mac);
   }
   const candidates = new Map<Ip, Ip>();
+  const controls = new Map<Ip, Ip>();
   for (const { ip } of [...ctx.fib.allRemotes()].reverse()) {
     if (candidates.size >= ctx.policy.limits.inquiryCandidates) break;
     const known = ctx.table.get(ip);
     if (known?.held || (known?.attachment !== undefined && known.attachment.mac !== mac)) continue;
-    if (!isIpv4(ip) || policyRefusal(ctx.policy, ctx.topology.defaultAllow, ip, mac) !== undefined) continue;
-    const source = ctx.topology.probeSource(iface, ip);
-    if (source !== undefined && source !== ip) candidates.set(ip, source);
+    if (policyRefusal(ctx.policy, ctx.topology.defaultAllow, ip, mac) !== undefined) continue;
+    const source = probeSource(ctx, iface, ip);
+    const control = ctx.families.of(ip)?.controlAddress;
+    if (source === undefined || control === undefined) continue;
+    candidates.set(ip, source);
+    if (!controls.has(control)) controls.set(control, source);
   }
   if (candidates.size === 0) return;
   const inquiry: RarpLookup = {
     place: { iface, mac },
     candidates,
+    controls,
     answered: new Set(),
     controlAnswered: false,
     tries: 0,
@@ -64,14 +70,13 @@ export function openInquiry(ctx: TrackerContext, iface: IfIndex, mac: Mac): void
 }
 
 function askAll(ctx: TrackerContext, inquiry: RarpLookup): void {
-  const [source] = inquiry.candidates.values();
-  if (source !== undefined) sendRequest(ctx, inquiry.place, source, CONTROL_ADDRESS, 'probe');
-  for (const [ip, sourceIp] of inquiry.candidates) sendRequest(ctx, inquiry.place, sourceIp, ip, 'probe');
+  for (const [ip, source] of inquiry.controls) sendProbe(ctx, inquiry.place, source, ip);
+  for (const [ip, source] of inquiry.candidates) sendProbe(ctx, inquiry.place, source, ip);
   inquiry.tries++;
   inquiry.nextAt = inquiry.startedAt + (TRIES_MS[inquiry.tries] ?? VERDICT_MS);
 }
 
-/** Whether this ARP reply answers an open inquiry. */
+/** Whether this reply answers an open inquiry. */
 export function hearInquiryAnswer(ctx: TrackerContext, iface: IfIndex, ip: Ip, mac: Mac): boolean {
   const inquiry = ctx.inquiries.find((open) => open.place.mac === mac && open.place.iface === iface);
   if (inquiry === undefined) return false;
@@ -83,9 +88,9 @@ export function hearInquiryAnswer(ctx: TrackerContext, iface: IfIndex, ip: Ip, m
 
 /** The control address answered, which the classifier would drop as not allowed. */
 export function hearControlAnswer(ctx: TrackerContext, iface: IfIndex, ip: Ip, mac: Mac): void {
-  if (ip !== CONTROL_ADDRESS) return;
+  if (ctx.inquiries.length === 0) return;
   const inquiry = ctx.inquiries.find((open) => open.place.mac === mac && open.place.iface === iface);
-  if (inquiry !== undefined) inquiry.controlAnswered = true;
+  if (inquiry?.controls.has(ip)) inquiry.controlAnswered = true;
 }
 
 export function nextInquiryDeadline(ctx: TrackerContext): number {

@@ -1,7 +1,7 @@
 import { ask } from '../probe.js';
 import { type Ip, MAC_BROADCAST } from '../../wire/addresses.js';
 import { type TrackerContext, GHOST_WINDOW_MS } from '../context.js';
-import { unusableReason } from './classify.js';
+import { learningRefusal } from '../admission/learning.js';
 import type { Route } from '../events.js';
 import { consider } from '../host/arrival.js';
 import type { Host } from '../host/host.js';
@@ -73,7 +73,7 @@ function askAtHome(ctx: TrackerContext, ip: Ip, known: Host | undefined, initial
   const home = ctx.topology.homeInterface(ip);
   if (home === undefined || ctx.topology.rule(home)?.learn !== 'foreign') return;
   if (
-    unusableReason(ctx, ip, undefined) !== undefined ||
+    learningRefusal(ctx, ip, undefined) !== undefined ||
     (known === undefined && ctx.table.size >= ctx.policy.limits.hosts)
   ) {
     return;

@@ -1,17 +1,19 @@
 import { verdictMs } from '../probe.js';
 import type { Ip, Mac } from '../../wire/addresses.js';
-import type { ArpFrame } from '../../wire/arp.js';
 import { admit, admitWaiting } from '../admission/admission.js';
-import { answer } from '../arp/responder.js';
+import { learningRefusal } from '../admission/learning.js';
 import { cancelAnnouncement, consider, considerUnlessBarred } from '../host/arrival.js';
 import type { TrackerContext } from '../context.js';
-import { type Drop, classify, unusableReason } from './classify.js';
+import { frameRefusal } from './frame-checks.js';
 import { suppressionReason } from '../host/contest.js';
 import type { DropReason, EvidenceKind, IfIndex, Attachment } from '../events.js';
 import type { Host } from '../host/host.js';
 import { hearControlAnswer, hearInquiryAnswer, openInquiry } from './rarp-lookup.js';
 import { closeCheck, hearAnswer, openQuestion } from '../host/answers.js';
 import type { Sighting } from '../admission/queue.js';
+import type { AcdProbeMessage, SightingMessage } from '../neighbour/message.js';
+import { answer } from '../neighbour/responder.js';
+import { noteGatewayClaim, otherRouterReason } from '../other-routers.js';
 
 /** PROBE_WAIT + PROBE_NUM x PROBE_MAX + ANNOUNCE_WAIT, at the most (RFC 5227 section 1.1). */
 const PROBING_MS = 1000 + 3 * 2000 + 2000;
@@ -20,38 +22,50 @@ const HEARD_MS = 1000;
 /** The word of a host is as good as new for this long. */
 const BELIEVED_MS = 500;
 
-/** A captured frame: evidence, a question to us, or a drop with its reason. */
+/** As the log, the API and the metrics name the form of a sighting. */
+const EVIDENCE = { request: 'request', reply: 'reply', announcement: 'gratuitous' } as const;
+
+/** A captured frame: evidence, a question to us, or a drop with its reason. Never throws, whatever the bytes. */
 export function hearFrame(ctx: TrackerContext, iface: IfIndex, bytes: Uint8Array): void {
-  const seen = classify(ctx, iface, bytes);
-  switch (seen.kind) {
-    case 'drop':
-      return hearUnusable(ctx, iface, seen);
-    case 'rarp':
-      return hearRarp(ctx, iface, seen.mac);
-    case 'probe':
-      return hearProbe(ctx, iface, seen.ip, seen.mac);
-    default:
-      hearSighting(ctx, iface, seen.ip, seen.mac, seen.kind, seen.frame);
-      answer(ctx, iface, seen.frame);
+  const message = ctx.families.decode(bytes);
+  if (typeof message === 'string') return ctx.drop(message, iface, undefined, undefined);
+  const { ip, mac } = message;
+  const refusal = frameRefusal(ctx.topology, iface, message) ?? otherRouterReason(ctx, ip, mac);
+  if (refusal !== undefined) return ignore(ctx, iface, refusal, ip, mac);
+  switch (message.kind) {
+    case 'presence':
+      return hearPresence(ctx, iface, mac);
+    case 'acd-probe':
+      return hearAcdProbe(ctx, iface, message);
+    case 'sighting': {
+      const unheard = hearingRefusal(ctx, message);
+      if (unheard !== undefined) {
+        const named = unheard === 'sender-ip-unspecified' ? undefined : message.ip;
+        return ignore(ctx, iface, unheard, named, mac);
+      }
+      hearSighting(ctx, iface, message);
+      answer(ctx, iface, message);
+    }
   }
 }
 
-function hearUnusable(ctx: TrackerContext, iface: IfIndex, seen: Drop): void {
-  ctx.drop(seen.reason, iface, seen.ip, seen.mac);
-  if (seen.ip !== undefined && seen.mac !== undefined) hearControlAnswer(ctx, iface, seen.ip, seen.mac);
-  if (seen.reason !== 'sender-ip-gateway' || seen.ip === undefined || seen.mac === undefined) return;
-  // One forged frame must not silence a host that has proven itself.
-  const { mac } = seen;
-  const proven = [...ctx.table.withMac(mac)].some((host) => host.held);
-  if (!proven && ctx.otherRouters.size < 1000) ctx.otherRouters.set(mac, seen.ip);
-  ctx.alarm('other-router', 'another machine uses a configured gateway address', {
-    ip: seen.ip,
-    place: { iface, mac: seen.mac },
-  });
+/** Why a sighting is not heard: today, that is who may not be learned. */
+function hearingRefusal(ctx: TrackerContext, { ip, mac }: SightingMessage): DropReason | undefined {
+  return learningRefusal(ctx, ip, mac);
+}
+
+/** A frame that is not acted on may still tell of another router, or of a machine that answers for every address. */
+function ignore(ctx: TrackerContext, iface: IfIndex, reason: DropReason, ip: Ip | undefined, mac: Mac): void {
+  ctx.drop(reason, iface, ip, mac);
+  if (ip === undefined) return;
+  hearControlAnswer(ctx, iface, ip, mac);
+  if (reason === 'sender-ip-gateway') noteGatewayClaim(ctx, iface, ip, mac);
 }
 
 /** RFC 5227 probe: never learned, never answered; the place is asked a moment later. */
-function hearProbe(ctx: TrackerContext, iface: IfIndex, ip: Ip, mac: Mac): void {
+function hearAcdProbe(ctx: TrackerContext, iface: IfIndex, { target: ip, mac }: AcdProbeMessage): void {
+  const refusal = learningRefusal(ctx, ip, mac);
+  if (refusal !== undefined) return ignore(ctx, iface, refusal, ip, mac);
   ctx.note('probe', iface, mac, ip);
   let host = ctx.table.get(ip);
   if (host !== undefined) {
@@ -67,7 +81,7 @@ function hearProbe(ctx: TrackerContext, iface: IfIndex, ip: Ip, mac: Mac): void 
 }
 
 /** RARP (RFC 903) names a MAC and no address: its last known addresses are asked there, or the MAC is asked. */
-function hearRarp(ctx: TrackerContext, iface: IfIndex, mac: Mac): void {
+function hearPresence(ctx: TrackerContext, iface: IfIndex, mac: Mac): void {
   ctx.note('rarp', iface, mac, undefined);
   const known = [...ctx.table.withMac(mac)];
   for (const host of known) {
@@ -79,17 +93,11 @@ function hearRarp(ctx: TrackerContext, iface: IfIndex, mac: Mac): void {
   if (known.length === 0) openInquiry(ctx, iface, mac);
 }
 
-function hearSighting(
-  ctx: TrackerContext,
-  iface: IfIndex,
-  ip: Ip,
-  mac: Mac,
-  kind: 'request' | 'reply' | 'gratuitous',
-  frame: ArpFrame,
-): void {
+function hearSighting(ctx: TrackerContext, iface: IfIndex, message: SightingMessage): void {
+  const { ip, mac } = message;
   const host = ctx.table.get(ip);
-  if (kind === 'reply') {
-    const question = host && openQuestion(host, iface, mac, frame.targetIp);
+  if (message.form === 'reply') {
+    const question = host && openQuestion(host, iface, mac, message.answeredTo);
     if (host !== undefined && question !== undefined) return hearAnswer(ctx, host, question, { iface, mac });
     if (hearInquiryAnswer(ctx, iface, ip, mac)) return;
   }
@@ -97,7 +105,8 @@ function hearSighting(
     if (host.held && host.isAt(iface, mac)) return refresh(ctx, host);
     if (!isNews(ctx, host, { iface, mac })) return;
   }
-  if (admit(ctx, iface, ip, mac, kind) === 'now') learn(ctx, host, { iface, mac }, ip, kind);
+  const evidence = EVIDENCE[message.form];
+  if (admit(ctx, iface, ip, mac, evidence) === 'now') learn(ctx, host, { iface, mac }, ip, evidence);
 }
 
 /** A known host was heard at a place where we do not hold it. Returns whether that is to be looked into. */
@@ -143,7 +152,7 @@ export function hearWaiting(ctx: TrackerContext): void {
 function whyTooLate(ctx: TrackerContext, { iface, ip, mac, at }: Sighting): DropReason | undefined {
   const believed = ctx.topology.rule(iface)?.prove !== 'before';
   if (believed && ctx.now - at > BELIEVED_MS) return 'newcomer-budget';
-  return ctx.otherRouters.has(mac) ? 'other-router' : unusableReason(ctx, ip, mac);
+  return ctx.otherRouters.has(mac) ? 'other-router' : learningRefusal(ctx, ip, mac);
 }
 
 /**

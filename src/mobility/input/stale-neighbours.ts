@@ -1,11 +1,11 @@
-import { probeNow, sendRequest } from '../probe.js';
+import { probeNow } from '../probe.js';
 import { type Ip, MAC_BROADCAST, type Mac, isGroupMac } from '../../wire/addresses.js';
-import { decodeIpv4 } from '../../wire/ipv4.js';
 import { admitNewcomer } from '../admission/admission.js';
-import { answersFor } from '../arp/responder.js';
+import { mayAnswer } from '../neighbour/responder.js';
+import { sendRepair } from '../neighbour/send.js';
 import { considerUnlessBarred } from '../host/arrival.js';
 import type { TrackerContext } from '../context.js';
-import { unusableReason } from './classify.js';
+import { learningRefusal } from '../admission/learning.js';
 import type { IfIndex } from '../events.js';
 import type { Host } from '../host/host.js';
 
@@ -21,15 +21,15 @@ import type { Host } from '../host/host.js';
  * be verified on use. Its answer goes to the neighbour and tells that one in turn where the host is.
  */
 export function hearStray(ctx: TrackerContext, iface: IfIndex, bytes: Uint8Array): void {
-  const packet = decodeIpv4(bytes);
-  if (typeof packet === 'string') return;
+  const packet = ctx.families.decodePacket(bytes);
+  if (packet === undefined) return;
   const { source, destination, sourceIp, destinationIp } = packet;
   if (isGroupMac(destination) || ctx.topology.takesMac(iface, destination)) return;
   const host = ctx.table.get(sourceIp);
   if (host?.claimed !== true || host.attachment === undefined || !host.isAt(iface, source)) return;
-  if (answersFor(ctx, iface, sourceIp, destinationIp)) {
+  if (mayAnswer(ctx, iface, sourceIp, destinationIp)) {
     if (!ctx.mayRepair(sourceIp, destinationIp)) return;
-    sendRequest(ctx, host.attachment, destinationIp, sourceIp, 'repair');
+    sendRepair(ctx, host.attachment, sourceIp, destinationIp, undefined);
   } else if (host.returning) seek(ctx, host, destinationIp, destination);
 }
 
@@ -40,7 +40,7 @@ function seek(ctx: TrackerContext, seeker: Host, ip: Ip, wrong: Mac): void {
   const known = ctx.table.get(ip);
   const here = known?.held === true && known.attachment?.iface === attachment.iface;
   if (here && known.attachment?.mac === wrong) return;
-  if (unusableReason(ctx, ip, undefined) !== undefined || !ctx.mayRepair(seeker.ip, ip)) return;
+  if (learningRefusal(ctx, ip, undefined) !== undefined || !ctx.mayRepair(seeker.ip, ip)) return;
   if (known === undefined && !admitNewcomer(ctx, attachment.iface)) return;
   const neighbour = known ?? ctx.create(ip);
   neighbour.soughtBy ??= new Set();

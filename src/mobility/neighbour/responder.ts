@@ -1,21 +1,18 @@
-import { sendReply } from '../probe.js';
 import type { Ip } from '../../wire/addresses.js';
-import { ARP_REQUEST, type ArpFrame } from '../../wire/arp.js';
 import type { TrackerContext } from '../context.js';
 import type { IfIndex } from '../events.js';
+import { isUsedByOtherRouter } from '../other-routers.js';
+import type { SightingMessage } from './message.js';
+import { sendAnswer } from './send.js';
 
-/** Answers an ARP request in the name of somebody behind us, if the answering rule allows it. */
-export function answer(ctx: TrackerContext, iface: IfIndex, frame: ArpFrame): void {
-  if (frame.opcode !== ARP_REQUEST || !answersFor(ctx, iface, frame.senderIp, frame.targetIp)) return;
-  sendReply(ctx, iface, frame.targetIp, frame.senderMac, frame.senderIp);
+/** Answers a request in the name of somebody behind us, if the answering rule allows it. */
+export function answer(ctx: TrackerContext, iface: IfIndex, message: SightingMessage): void {
+  if (message.form !== 'request') return;
+  const { ip: asker, mac, target } = message;
+  if (!mayAnswer(ctx, iface, asker, target)) return;
+  sendAnswer(ctx, { iface, mac }, asker, target);
   const name = ctx.topology.nameOf(iface) ?? '';
-  ctx.emit({
-    kind: 'answered',
-    asker: frame.senderIp,
-    target: frame.targetIp,
-    interface: name,
-    at: ctx.now,
-  });
+  ctx.emit({ kind: 'answered', asker, target, interface: name, at: ctx.now });
 }
 
 /**
@@ -23,13 +20,13 @@ export function answer(ctx: TrackerContext, iface: IfIndex, frame: ArpFrame): vo
  * nobody else will say it: not for a probe or an announcement (a conflict, RFC 5227 section 2.1.1), not for a target
  * that is on that LAN itself, and not where the kernel answers.
  */
-export function answersFor(ctx: TrackerContext, iface: IfIndex, asker: Ip, target: Ip): boolean {
+export function mayAnswer(ctx: TrackerContext, iface: IfIndex, asker: Ip, target: Ip): boolean {
   const { topology, table } = ctx;
   if (asker === target) return false;
   const visitor = !topology.isHome(iface, asker);
   if (topology.isLocalOn(target, iface)) return visitor && !passesReversePath(ctx, iface, asker);
   if (topology.isLocal(target)) return true;
-  if (topology.isGateway(target)) return ![...ctx.otherRouters.values()].includes(target);
+  if (topology.isGateway(target)) return !isUsedByOtherRouter(ctx, target);
 
   const host = table.get(target);
   const here = host?.held === true && host.attachment?.iface === iface;
@@ -42,7 +39,7 @@ export function answersFor(ctx: TrackerContext, iface: IfIndex, asker: Ip, targe
   return route !== undefined && route.type === 'unicast' && route.iface !== iface;
 }
 
-/** Whether the kernel hears a visitor's ARP on this interface: `rp_filter` applies to ARP as well. */
+/** Whether the kernel itself answers a visitor on this interface: `rp_filter` applies to ARP as well. */
 function passesReversePath(ctx: TrackerContext, iface: IfIndex, asker: Ip): boolean {
   const mode = ctx.topology.link(iface)?.rpFilter ?? 0;
   if (mode === 0) return true;

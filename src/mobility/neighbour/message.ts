@@ -1,0 +1,72 @@
+import type { Ip, Mac } from '../../wire/addresses.js';
+
+/**
+ * What one frame of a neighbour protocol says, in the words that ARP (RFC 826) and Neighbor Discovery (RFC 4861) have
+ * in common. The family's driver makes it from bytes; the core acts on it and never sees the bytes.
+ */
+export type NeighbourMessage = SightingMessage | AcdProbeMessage | PresenceMessage;
+
+/** `mac` has `ip`, or says so. */
+export type SightingMessage = RequestMessage | ReplyMessage | AnnouncementMessage;
+
+/** A driver makes all messages with the same fields in the same order: one is made for every frame. */
+interface Sender {
+  /** Source address of the frame. */
+  readonly source: Mac;
+  /** The sender's link-layer address as the message states it, or `source` when it states none. */
+  readonly mac: Mac;
+}
+
+/** Asks where `target` is (ARP request, neighbour solicitation). */
+export interface RequestMessage extends Sender {
+  readonly kind: 'sighting';
+  readonly form: 'request';
+  readonly ip: Ip;
+  readonly target: Ip;
+  readonly answeredTo: undefined;
+}
+
+/** Answers a question that was asked in the name of `answeredTo` (ARP reply, solicited neighbour advertisement). */
+export interface ReplyMessage extends Sender {
+  readonly kind: 'sighting';
+  readonly form: 'reply';
+  readonly ip: Ip;
+  readonly target: undefined;
+  readonly answeredTo: Ip;
+}
+
+/** Names the sender alone, to all (gratuitous ARP, unsolicited neighbour advertisement). */
+export interface AnnouncementMessage extends Sender {
+  readonly kind: 'sighting';
+  readonly form: 'announcement';
+  readonly ip: Ip;
+  readonly target: undefined;
+  readonly answeredTo: undefined;
+}
+
+/** `mac` would like to have `target` and asks whether somebody has it (RFC 5227 section 2.1.1, RFC 4862 section 5.4). */
+export interface AcdProbeMessage extends Sender {
+  readonly kind: 'acd-probe';
+  readonly form: undefined;
+  /** The unspecified address of the family. */
+  readonly ip: Ip;
+  readonly target: Ip;
+  readonly answeredTo: undefined;
+}
+
+/** `mac` is here; the frame names none of its addresses (RARP). */
+export interface PresenceMessage extends Sender {
+  readonly kind: 'presence';
+  readonly form: undefined;
+  readonly ip: undefined;
+  readonly target: undefined;
+  readonly answeredTo: undefined;
+}
+
+/** Who sends a packet to whom: the addresses of the packet, and those of its frame. */
+export interface PacketAddresses {
+  readonly source: Mac;
+  readonly destination: Mac;
+  readonly sourceIp: Ip;
+  readonly destinationIp: Ip;
+}

@@ -1,0 +1,58 @@
+import type { Ip, Mac } from '../../wire/addresses.js';
+import type { TrackerContext } from '../context.js';
+import type { Attachment, IfIndex, SendPurpose } from '../events.js';
+
+/**
+ * The address in whose name a question about `ip` is asked on an interface; undefined: it cannot be asked, because we
+ * have no address that the question could come from, or no driver for its family.
+ */
+export function probeSource(ctx: TrackerContext, iface: IfIndex, ip: Ip): Ip | undefined {
+  if (ctx.families.of(ip) === undefined) return undefined;
+  const source = ctx.topology.probeSource(iface, ip);
+  return source === ip ? undefined : source;
+}
+
+/** Asks, in the name of `source`, whether `target` is at `place`. */
+export function sendProbe(ctx: TrackerContext, place: Attachment, source: Ip, target: Ip): void {
+  const own = macOf(ctx, place.iface);
+  const driver = ctx.families.of(target);
+  if (own && driver) send(ctx, place.iface, 'probe', driver.probe(own, place.mac, source, target));
+}
+
+/** Answers `asker`, which is at `place`: `ip` is at our MAC. */
+export function sendAnswer(ctx: TrackerContext, place: Attachment, asker: Ip, ip: Ip): void {
+  const own = macOf(ctx, place.iface);
+  const driver = ctx.families.of(ip);
+  if (own && driver) send(ctx, place.iface, 'answer', driver.answer(own, ip, place.mac, asker));
+}
+
+/** Tells all of a LAN that `ip` is at our MAC. */
+export function sendAnnouncement(ctx: TrackerContext, iface: IfIndex, ip: Ip): void {
+  const own = macOf(ctx, iface);
+  const driver = ctx.families.of(ip);
+  if (own && driver) send(ctx, iface, 'announce', driver.announce(own, ip));
+}
+
+/** Tells `host`, which is at `place`, that its `neighbour` is at `neighbourMac`; when that is undefined, at our MAC. */
+export function sendRepair(
+  ctx: TrackerContext,
+  place: Attachment,
+  host: Ip,
+  neighbour: Ip,
+  neighbourMac: Mac | undefined,
+): void {
+  const { iface, mac } = place;
+  const own = macOf(ctx, iface);
+  const driver = ctx.families.of(host);
+  if (own && driver)
+    send(ctx, iface, 'repair', driver.repair(own, mac, host, neighbour, neighbourMac ?? own));
+}
+
+/** undefined when the interface is gone; 0 when it has no link-layer address. */
+function macOf(ctx: TrackerContext, iface: IfIndex): Mac | undefined {
+  return ctx.topology.link(iface)?.mac;
+}
+
+function send(ctx: TrackerContext, iface: IfIndex, purpose: SendPurpose, bytes: Uint8Array): void {
+  ctx.emit({ kind: 'send', iface, bytes, purpose });
+}
