@@ -13,7 +13,7 @@ export const HELP = `marpd: first-hop router with Mobile ARP. A host keeps its I
 Usage:
   marpd --config FILE             run with a configuration file (see config/reference.toml)
   marpd --interface NAME ...      run without a file; NAME may be a glob such as 'tap*'
-  marpd --config FILE --check     read the file, say what is wrong with it, and end
+  marpd --config FILE --check     check the file, report what is wrong with it, and exit
 
 Options:
   -c, --config FILE      TOML configuration
@@ -22,11 +22,11 @@ Options:
       --version          print the version
   -h, --help             print this text
 
-Signals: SIGHUP reads the configuration again (a bad file keeps the old one), SIGTERM and SIGINT stop.
+Signals: SIGHUP reloads the configuration (if the file is bad, the old one stays); SIGTERM and SIGINT stop marpd.
 Needs CAP_NET_RAW (capture, probes) and CAP_NET_ADMIN (routes, neighbours, kernel settings).
-See it work: marpctl status, marpctl hosts, marpctl monitor, marpctl doctor.
-Exit status: 0 stopped, 1 something missing (privilege, socket in use ...), 2 usage, 70 an error of marpd itself,
-78 wrong configuration.
+Inspect it with marpctl status, marpctl hosts, marpctl monitor, marpctl doctor.
+Exit status: 0 stopped, 1 cannot run (missing privilege, socket in use ...), 2 usage error, 70 internal error,
+78 bad configuration.
 
 Examples:
   marpd --interface lan0 --interface lan1
