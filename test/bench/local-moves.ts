@@ -15,7 +15,7 @@ const LONG_STAY_MS = 1300;
 /** A host with a kernel of its own moves between two LANs of the box while somebody behind the router talks to it. */
 export const moves: Part = {
   name: 'move',
-  about: 'a host moves between two LANs of the box: its first word there to the first echo answered',
+  about: 'a host moves between two LANs of the router: from its first frame there to the first echo answered',
   run: async (context) => {
     for (const carrierDrop of [true, false]) {
       const how = carrierDrop ? 'carrier drops' : 'carrier stays, stale gateway MAC';

@@ -22,9 +22,9 @@ import {
   table,
 } from './report.js';
 import { storm } from './storm.js';
-import { strays } from './strays.js';
+import { misdirected } from './misdirected.js';
 
-const PARTS: readonly Part[] = [latency, burst, moves, storm, strays, interfaces, hosts];
+const PARTS: readonly Part[] = [latency, burst, moves, storm, misdirected, interfaces, hosts];
 const DOCS = join(import.meta.dirname, '..', '..', 'docs');
 
 const USAGE = `usage: npm run bench [-- PART... [options]]

@@ -80,7 +80,7 @@ export function summary(run: Run): string {
   const all = run.parts.flatMap(({ measures }) => measures).filter(({ targets }) => targets !== undefined);
   const lost = all.filter(missed);
   const list = lost.map((measure) => `  MISSED  ${measure.name}: ${formatValue(measure)}`);
-  return [`${all.length - lost.length} of ${all.length} demands met`, ...list].join('\n');
+  return [`${all.length - lost.length} of ${all.length} bars met`, ...list].join('\n');
 }
 
 export function curveTable(curve: readonly CostPoint[]): string[][] {
@@ -131,7 +131,7 @@ export function markdown(run: Run): string {
     '# Performance',
     '',
     'The last result of each part of `npm run bench`, written by `npm run bench -- [PART...] --write-docs`: do not edit.',
-    'How each value is measured is told in [bench.md](bench.md).',
+    '[bench.md](bench.md) says how each value is measured.',
     '',
     `${summary(run).replaceAll('\n  ', '\n- ')}`,
     '',

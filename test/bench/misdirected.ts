@@ -85,9 +85,9 @@ const LOADS: readonly Load[] = [
 ];
 
 /** What the watch for stale neighbours costs on a LAN that is busy with IPv4, and how soon one is repaired. */
-export const strays: Part = {
-  name: 'strays',
-  about: 'a LAN full of IPv4: cost of the watch for stale neighbours, newcomers beside it, time to a repair',
+export const misdirected: Part = {
+  name: 'misdirected',
+  about: 'a LAN full of IPv4: cost of capturing misdirected packets, newcomers beside it, time to a repair',
   run: async (context) => {
     for (const load of LOADS) {
       const off = await underLoad(context, load, false);
