@@ -60,29 +60,23 @@ const WORDS: Readonly<Record<string, string>> = {
 };
 
 /** Names on the surface (configuration, API, metrics) that stay, and ordinary English. */
-const FINE: readonly RegExp[] = [/\bno-room\b/g, /\broom (for|to)\b/g, /\binquiry(-limit|_candidates)\b/g];
+const FINE: readonly RegExp[] = [
+  /\bno-room\b/g,
+  /\broom (for|to)\b/g,
+  /\binquiry(-limit|_candidates)\b/g,
+  /marpd_frames_absorbed_total/g,
+];
 
 /** Areas that still have words of the earlier edition. This list only gets shorter. */
 const NOT_YET: readonly string[] = [
   'src/api.ts',
   'src/capture',
   'src/config',
-  'src/control',
-  'src/ctl.ts',
   'src/daemon.ts',
-  'src/doctor',
   'src/kernel',
   'src/mobility',
   'src/observe',
   'src/system',
-  'CHANGELOG.md',
-  'README.md',
-  'docs/architecture.md',
-  'docs/bench.md',
-  'docs/performance.md',
-  'docs/performance.json',
-  'docs/routing.md',
-  'docs/virtual-machines.md',
 ];
 
 function files(...paths: string[]): string[] {
