@@ -7,6 +7,7 @@ import type { Policy } from '../../src/mobility/policy.js';
 import { Driver, frameOf, IPS, LAN0, link, MACS, testPolicy } from './driver.js';
 
 const VISITORS = [IPS[4], IPS[5]] as Ipv4[];
+const PORT = 20;
 const NEW_MAC = 0x0200fe00aaaa as Mac;
 
 function settledVisitors(): { readonly driver: Driver; readonly sent: Action[] } {
@@ -66,5 +67,23 @@ describe('what others change is put right at once', () => {
     assert.equal(driver.claims(), 0);
     reload(good);
     assert.equal(driver.claims(), 2);
+  });
+
+  it('a port of a bridge goes down: the hosts behind it are withdrawn at once, also when the bridge forgot their MACs', () => {
+    const { driver } = settledVisitors();
+    const port = (carrier: boolean) =>
+      driver.handle({
+        kind: 'link',
+        link: { ...link(LAN0), index: PORT, name: 'tap0', addresses: [], master: LAN0, carrier },
+      });
+    port(true);
+    driver.handle({ kind: 'fdb', bridge: LAN0, mac: MACS[0] as Mac, port: PORT });
+    driver.handle({ kind: 'fdb', bridge: LAN0, mac: MACS[0] as Mac, port: undefined });
+    // More MACs than are kept of unknown machines.
+    for (let i = 0; i < 40_000; i++)
+      driver.handle({ kind: 'fdb', bridge: LAN0, mac: (0x060000000000 + i) as Mac, port: PORT });
+    assert.equal(driver.claims(), 2);
+    port(false);
+    assert.equal(driver.claims(), 1);
   });
 });

@@ -42,7 +42,13 @@ export function hearCapture(ctx: TrackerContext, iface: IfIndex, open: boolean):
   if (link !== undefined && !wasListening && ctx.topology.isListening(iface)) wakeInterface(ctx, link);
 }
 
-/** Where a bridge has a MAC; a forgotten one is kept for the day its port goes, and its hosts are asked soon. */
+/** MACs per bridge that are kept although no host of the table has them: the host's first ARP may come after the event. */
+const MAX_UNKNOWN_MACS = 16_384;
+
+/**
+ * Where a bridge has a MAC. One that the bridge forgot is kept while a host has it, for when its port goes down: the hosts
+ * are probed now, and may answer without being learned again.
+ */
 export function hearFdb(ctx: TrackerContext, bridge: IfIndex, mac: Mac, port: IfIndex | undefined): void {
   let ports = ctx.ports.get(bridge);
   if (port !== undefined) {
@@ -51,10 +57,23 @@ export function hearFdb(ctx: TrackerContext, bridge: IfIndex, mac: Mac, port: If
       ctx.ports.set(bridge, ports);
     }
     ports.set(mac, port);
+    if (ports.size > MAX_UNKNOWN_MACS + ctx.table.size) forgetUnknownMacs(ctx, ports);
     return;
   }
+  if (ctx.table.countWithMac(mac) === 0) ports?.delete(mac);
   for (const host of ctx.table.withMac(mac)) {
     if (host.claimed && host.attachment?.iface === bridge) probeNow(ctx, host);
+  }
+}
+
+/** The older half of them. A MAC of a host that is learned later is then missing: its keepalive finds out instead. */
+function forgetUnknownMacs(ctx: TrackerContext, ports: Map<Mac, IfIndex>): void {
+  let left = MAX_UNKNOWN_MACS / 2;
+  for (const mac of ports.keys()) {
+    if (left === 0) return;
+    if (ctx.table.countWithMac(mac) > 0) continue;
+    ports.delete(mac);
+    left--;
   }
 }
 

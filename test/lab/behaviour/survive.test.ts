@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { seeded } from '../../random.js';
 import { commandLine, descendants, foreignState } from '../kit/foreign.js';
 import { type Frames, gratuitousRequest, macFor } from '../kit/host.js';
 import type { Lab, Namespace } from '../kit/namespace.js';
@@ -199,16 +200,17 @@ labTest(
   async (lab) => {
     const { site, crowd } = await crowdedSite(lab);
     const strangers = foreignState(site.router);
+    const random = seeded();
     const rounds = SOAK ? 40 : 5;
     for (let i = 0; i < rounds; i++) {
       const family = descendants(site.marpd.pid);
       crowd.burst(FIRST, CROWD, 2000);
-      await pause(Math.random() * 60);
+      await pause(random() * 60);
       await site.marpd.crash();
       await waitFor(() => family.every((pid) => commandLine(pid) === ''), 2000, 'the end of its children');
       assert.ok(site.marpd.routes().length > 0, 'a crash loses nothing: the kernel holds the state');
       await site.marpd.start('lan1');
-      await pause(Math.random() * 300);
+      await pause(random() * 300);
     }
     await crowdIsBack(site, 10_000);
     await agrees(site, 5000);

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { seeded } from '../../random.js';
 import type { EngineName } from './engines.js';
 import { evacuation } from './evacuation.js';
 import { monotonicNs } from './gauges.js';
@@ -109,7 +110,7 @@ export function cleanMoves(engine: EngineName): void {
       });
 
     await step('random moves at random times leave no ghost in any table', async () => {
-      const random = generator(20260101);
+      const random = seeded();
       for (let i = 0; i < (SOAK ? 200 : 12); i++) {
         const others = site.firstHops.filter((role) => role !== meter.at);
         meter.at = others[Math.floor(random() * others.length)] as FirstHop;
@@ -366,15 +367,4 @@ async function ownerHasIt(site: RoutedSite): Promise<void> {
     'R3 to send to the owner',
     20,
   );
-}
-
-/** Numbers in [0, 1) that are the same in every run (mulberry32). */
-function generator(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b_79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

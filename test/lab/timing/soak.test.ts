@@ -4,6 +4,7 @@ import { Noise, type StormKind, prepareInstruments } from '../../bench/instrumen
 import { footprint, treeOf } from '../../bench/processes.js';
 import { commandLine, foreignState } from '../kit/foreign.js';
 import { Frames, type Host, macFor } from '../kit/host.js';
+import { SEED, seeded } from '../../random.js';
 import type { Lab } from '../kit/namespace.js';
 import { pause, waitFor } from '../kit/program.js';
 import { SUBNETS, Site } from '../kit/site.js';
@@ -12,7 +13,6 @@ import { SOAK, labTest } from '../kit/lab-test.js';
 /** Everything at once and for long: afterwards state and kernel agree and nothing has leaked. */
 
 const SECONDS = Number(process.env.MARPD_SOAK_SECONDS ?? (SOAK ? 600 : 20));
-const SEED = Number(process.env.MARPD_SEED ?? Math.floor(Math.random() * 2 ** 31));
 const CHECKPOINT_MS = SOAK ? 60_000 : 10_000;
 const TAPS = 8;
 const CROWD = 10;
@@ -79,17 +79,6 @@ function isZombie(pid: number): boolean {
   } catch {
     return false;
   }
-}
-
-/** mulberry32 */
-function generator(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 /** A site under all that can happen to it, and the truth of where each host is. */
@@ -363,9 +352,8 @@ async function settled(pid: number, before: Account): Promise<Account> {
 labTest(
   `${SECONDS} s of everything at once, seed ${SEED}: state and kernel agree, nothing leaks`,
   async (lab) => {
-    console.log(`MARPD_SEED=${SEED}`);
     prepareInstruments();
-    const chaos = await Chaos.start(lab, generator(SEED));
+    const chaos = await Chaos.start(lab, seeded());
     const { marpd, router } = chaos.site;
     const { pid } = marpd;
     const strangers = foreignState(router);

@@ -1,25 +1,19 @@
+import { mulberry32 } from '../../random.js';
+
 /** Virtual time in ms and a deterministic order of everything that happens: by time, then by the order of asking. */
 export class Clock {
   private time = 0;
   private sequence = 0;
   private readonly heap: { readonly at: number; readonly order: number; readonly run: () => void }[] = [];
-  private state: number;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
 
   constructor(seed: number) {
-    this.state = seed >>> 0;
+    this.random = mulberry32(seed);
   }
 
   now(): number {
     return this.time;
-  }
-
-  /** mulberry32: uniform in [0, 1). */
-  random(): number {
-    this.state = (this.state + 0x6d2b79f5) >>> 0;
-    let t = this.state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
   }
 
   between(lowMs: number, highMs: number): number {
