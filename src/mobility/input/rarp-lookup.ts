@@ -6,11 +6,11 @@ import type { IfIndex, Attachment } from '../events.js';
 import { policyRefusal } from '../policy.js';
 
 /**
- * RARP from a MAC that nobody knows: the newcomer itself is asked which address it has.
+ * A presence message (RARP) of a MAC that nobody knows: the newcomer itself is asked which address it has.
  *
  * Candidates are the addresses that other routers claim and that are not known to belong to another MAC, most
- * recently changed first. A machine that runs proxy ARP answers for all of them; so a control address that nobody
- * owns is asked along with them, and answers are believed only after a short wait for its answer.
+ * recently changed first. A machine that runs proxy ARP answers for all of them. So a control address that nobody
+ * owns is asked along with them, and answers count only after a short wait for its answer.
  */
 export interface RarpLookup {
   readonly place: Attachment;
@@ -22,12 +22,12 @@ export interface RarpLookup {
   controlAnswered: boolean;
   tries: number;
   readonly startedAt: number;
-  /** Next try or verdict. */
+  /** Next try or timeout. */
   nextAt: number;
 }
 
 const TRIES_MS = [0, 50, 150];
-const VERDICT_MS = 400;
+const TIMEOUT_MS = 400;
 /**
  * After the first answer, so long for further addresses of the same host. The control address is asked first, so who
  * answers for it has answered by then: kernels that run proxy ARP answer unicast requests at once and in order.
@@ -37,7 +37,7 @@ const MAX_OPEN = 16;
 
 /** Asks `mac` for the addresses that are missing elsewhere. */
 export function openInquiry(ctx: TrackerContext, iface: IfIndex, mac: Mac): void {
-  if (ctx.inquiries.some((open) => open.place.mac === mac && open.place.iface === iface)) return;
+  if (lookupAt(ctx, iface, mac) !== undefined) return;
   if (ctx.inquiries.length >= MAX_OPEN || !admitNewcomer(ctx, iface)) {
     return ctx.drop('inquiry-limit', iface, undefined, mac);
   }
@@ -55,7 +55,7 @@ export function openInquiry(ctx: TrackerContext, iface: IfIndex, mac: Mac): void
     if (!controls.has(control)) controls.set(control, source);
   }
   if (candidates.size === 0) return;
-  const inquiry: RarpLookup = {
+  const lookup: RarpLookup = {
     place: { iface, mac },
     candidates,
     controls,
@@ -65,37 +65,39 @@ export function openInquiry(ctx: TrackerContext, iface: IfIndex, mac: Mac): void
     startedAt: ctx.now,
     nextAt: ctx.now,
   };
-  ctx.inquiries.push(inquiry);
-  askAll(ctx, inquiry);
+  ctx.inquiries.push(lookup);
+  askAll(ctx, lookup);
 }
 
-function askAll(ctx: TrackerContext, inquiry: RarpLookup): void {
-  for (const [ip, source] of inquiry.controls) sendProbe(ctx, inquiry.place, source, ip);
-  for (const [ip, source] of inquiry.candidates) sendProbe(ctx, inquiry.place, source, ip);
-  inquiry.tries++;
-  inquiry.nextAt = inquiry.startedAt + (TRIES_MS[inquiry.tries] ?? VERDICT_MS);
+function lookupAt(ctx: TrackerContext, iface: IfIndex, mac: Mac): RarpLookup | undefined {
+  return ctx.inquiries.find(({ place }) => place.mac === mac && place.iface === iface);
 }
 
-/** Whether this reply answers an open inquiry. */
+function askAll(ctx: TrackerContext, lookup: RarpLookup): void {
+  for (const [ip, source] of lookup.controls) sendProbe(ctx, lookup.place, source, ip);
+  for (const [ip, source] of lookup.candidates) sendProbe(ctx, lookup.place, source, ip);
+  lookup.tries++;
+  lookup.nextAt = lookup.startedAt + (TRIES_MS[lookup.tries] ?? TIMEOUT_MS);
+}
+
+/** Whether this reply answers an open look-up. */
 export function hearInquiryAnswer(ctx: TrackerContext, iface: IfIndex, ip: Ip, mac: Mac): boolean {
-  const inquiry = ctx.inquiries.find((open) => open.place.mac === mac && open.place.iface === iface);
-  if (inquiry === undefined) return false;
-  if (!inquiry.candidates.has(ip)) return false;
-  if (inquiry.answered.size === 0) inquiry.nextAt = ctx.now + SETTLE_MS;
-  inquiry.answered.add(ip);
+  const lookup = lookupAt(ctx, iface, mac);
+  if (lookup === undefined || !lookup.candidates.has(ip)) return false;
+  if (lookup.answered.size === 0) lookup.nextAt = ctx.now + SETTLE_MS;
+  lookup.answered.add(ip);
   return true;
 }
 
-/** The control address answered, which the classifier would drop as not allowed. */
+/** The control address answered, which policy does not allow to be learned. */
 export function hearControlAnswer(ctx: TrackerContext, iface: IfIndex, ip: Ip, mac: Mac): void {
-  if (ctx.inquiries.length === 0) return;
-  const inquiry = ctx.inquiries.find((open) => open.place.mac === mac && open.place.iface === iface);
-  if (inquiry?.controls.has(ip)) inquiry.controlAnswered = true;
+  const lookup = lookupAt(ctx, iface, mac);
+  if (lookup?.controls.has(ip)) lookup.controlAnswered = true;
 }
 
 export function nextInquiryDeadline(ctx: TrackerContext): number {
   let next = Number.POSITIVE_INFINITY;
-  for (const inquiry of ctx.inquiries) next = Math.min(next, inquiry.nextAt);
+  for (const lookup of ctx.inquiries) next = Math.min(next, lookup.nextAt);
   return next;
 }
 
@@ -103,18 +105,18 @@ export function nextInquiryDeadline(ctx: TrackerContext): number {
 export function runInquiries(ctx: TrackerContext): { ip: Ip; place: Attachment }[] {
   const proven: { ip: Ip; place: Attachment }[] = [];
   const open: RarpLookup[] = [];
-  for (const inquiry of ctx.inquiries) {
-    if (inquiry.nextAt > ctx.now) {
-      open.push(inquiry);
-    } else if (inquiry.answered.size === 0 && inquiry.tries < TRIES_MS.length) {
-      askAll(ctx, inquiry);
-      open.push(inquiry);
-    } else if (inquiry.controlAnswered || inquiry.answered.size > ctx.policy.limits.addressesPerMac) {
+  for (const lookup of ctx.inquiries) {
+    if (lookup.nextAt > ctx.now) {
+      open.push(lookup);
+    } else if (lookup.answered.size === 0 && lookup.tries < TRIES_MS.length) {
+      askAll(ctx, lookup);
+      open.push(lookup);
+    } else if (lookup.controlAnswered || lookup.answered.size > ctx.policy.limits.addressesPerMac) {
       ctx.alarm('proxy-arp', 'answers for addresses that it cannot all have: believed for none', {
-        place: inquiry.place,
+        place: lookup.place,
       });
     } else {
-      for (const ip of inquiry.answered) proven.push({ ip, place: inquiry.place });
+      for (const ip of lookup.answered) proven.push({ ip, place: lookup.place });
     }
   }
   ctx.inquiries = open;
