@@ -6,7 +6,7 @@ import { formatIp, formatMac } from '../wire/addresses.js';
 export const DROP_MEANINGS: Readonly<Record<DropReason, string>> = {
   truncated: 'the frame is too short to be ARP',
   'not-arp': 'the frame is no ARP or RARP',
-  'bad-hardware-type': 'its hardware type is not Ethernet',
+  'bad-hardware-type': 'its hardware type is neither Ethernet nor IEEE 802',
   'bad-protocol-type': 'its protocol type is not IPv4',
   'bad-address-length': 'its address lengths are not those of Ethernet and IPv4',
   'bad-opcode': 'its opcode is neither request nor reply',

@@ -43,12 +43,19 @@ export interface ArpBody {
 }
 
 const BODY_BYTES = 28;
+/** Hardware types that mean a 48-bit MAC on Ethernet: Ethernet, and IEEE 802, which some devices send (RFC 1042). */
+const HARDWARE_ETHERNET = 1;
+const HARDWARE_IEEE_802 = 6;
 
-/** Reads the body behind the Ethernet header. Padding behind it is ignored. Never throws. */
+/**
+ * Reads the body behind the Ethernet header. The hardware type may be 1 or 6, as for Linux (net/ipv4/arp.c). Padding
+ * behind the body is ignored. Never throws.
+ */
 export function decodeArpBody(bytes: Uint8Array): ArpBody | Malformed {
   const at = ETHERNET_HEADER_BYTES;
   if (bytes.length < at + BODY_BYTES) return 'truncated';
-  if (bytes[at] !== 0 || bytes[at + 1] !== 1) return 'bad-hardware-type';
+  const hardware = ((bytes[at] as number) << 8) | (bytes[at + 1] as number);
+  if (hardware !== HARDWARE_ETHERNET && hardware !== HARDWARE_IEEE_802) return 'bad-hardware-type';
   if (bytes[at + 2] !== 8 || bytes[at + 3] !== 0) return 'bad-protocol-type';
   if (bytes[at + 4] !== 6 || bytes[at + 5] !== 4) return 'bad-address-length';
   return {
@@ -65,7 +72,7 @@ export function encodeArpBody(destination: Mac, source: Mac, etherType: number, 
   const bytes = new Uint8Array(ETHERNET_MIN_BYTES);
   writeEthernet(bytes, { destination, source, etherType });
   const at = ETHERNET_HEADER_BYTES;
-  bytes[at + 1] = 1;
+  bytes[at + 1] = HARDWARE_ETHERNET;
   bytes[at + 2] = 8;
   bytes[at + 4] = 6;
   bytes[at + 5] = 4;

@@ -31,10 +31,12 @@ export const ARP_FRAMES: FrameFamily = {
   },
 };
 
-/** RFC 826 for Ethernet and IPv4, request or reply. */
+/** RFC 826 for Ethernet (hardware type 1, or 6 as wire/arp.ts takes it) and IPv4, request or reply. */
 function isArp(bytes: Uint8Array): boolean {
   return (
-    readUint32(bytes, 12) === 0x0806_0001 &&
+    readUint16(bytes, 12) === 0x0806 &&
+    bytes[14] === 0 &&
+    (bytes[15] === 1 || bytes[15] === 6) &&
     readUint32(bytes, 16) === 0x0800_0604 &&
     bytes[20] === 0 &&
     (bytes[21] === ARP_REQUEST || bytes[21] === ARP_REPLY)

@@ -53,6 +53,14 @@ describe('the sender of a frame', () => {
     assert.deepEqual(sender(arpReply(MAC, HOST, STRANGER, OTHER)), { kind: 'other', ...host });
   });
 
+  it('is read from hardware type 6 (IEEE 802) as from type 1 (RFC 1042)', () => {
+    const frame = Uint8Array.from(gratuitous(MAC, HOST));
+    frame[15] = 6;
+    assert.deepEqual(speaker(frame), host);
+    frame[15] = 7;
+    assert.equal(speaker(frame), undefined);
+  });
+
   it('is who would like to have the address of an RFC 5227 probe', () => {
     assert.deepEqual(sender(arpRequest(MAC, IPV4_UNSPECIFIED, HOST)), { kind: 'acd-probe', ...host });
   });

@@ -94,6 +94,14 @@ describe('RFC 826 frames of real stacks', () => {
     assert.equal(text(buffer.subarray(77, 77 + 42)), expected.LINUX_REQUEST);
   });
 
+  it('RFC 1042: hardware type 6 (IEEE 802) is read as Ethernet, which is what we send', () => {
+    const frame = decodeArp(with16(golden.LINUX_REQUEST, 14, 6));
+    assert.deepEqual(frame, decodeArp(golden.LINUX_REQUEST));
+    assert.ok(typeof frame !== 'string');
+    assert.deepEqual(encodeArp(frame).subarray(0, 42), golden.LINUX_REQUEST.subarray(0, 42));
+    assert.equal(typeof decodeRarp(with16(golden.QEMU_RARP, 14, 6)), 'object');
+  });
+
   it('ignores padding and oversize trailers', () => {
     const oversize = new Uint8Array(1514).fill(0x5a);
     oversize.set(golden.LINUX_REQUEST);
@@ -110,10 +118,9 @@ describe('malformed ARP has a named reason', () => {
     assert.equal(decodeArp(with16(good, 12, 0x0800)), 'not-arp');
     assert.equal(decodeArp(golden.QEMU_RARP), 'not-arp');
   });
-  it('RFC 826: ar$hrd is not Ethernet', () =>
-    assert.equal(decodeArp(with16(good, 14, 6)), 'bad-hardware-type'));
-  it('RFC 826: ar$hrd with only its low byte right', () => {
-    assert.equal(decodeArp(with16(good, 14, 0x0101)), 'bad-hardware-type');
+  it('RFC 826: ar$hrd is neither Ethernet nor IEEE 802', () => {
+    for (const type of [0, 2, 5, 7, 24, 0x0101, 0x0106, 0x0600])
+      assert.equal(decodeArp(with16(good, 14, type)), 'bad-hardware-type', `type ${type}`);
   });
   it('RFC 826: ar$pro is not IPv4', () => {
     assert.equal(decodeArp(with16(good, 16, 0x86dd)), 'bad-protocol-type');
