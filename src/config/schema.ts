@@ -10,7 +10,7 @@ import {
   tableNumber,
 } from './scalars.js';
 import { matchesPattern } from '../mobility/policy.js';
-import { contains, formatIp, formatPrefix, isSubnetEdge } from '../wire/addresses.js';
+import { formatIp, formatPrefix, isSubnetEdge } from '../wire/addresses.js';
 
 /** The shape of the configuration file: its sections, keys, defaults, and the combinations that cannot work. */
 
@@ -142,9 +142,8 @@ const subnetSection = z
   .strictObject({ prefix: prefixText, gateway: hostIpText.optional() })
   .superRefine(({ prefix, gateway }, context) => {
     if (gateway === undefined) return;
-    if (!contains(prefix, gateway)) {
-      refuse(context, ['gateway'], `${formatIp(gateway)} is not in ${formatPrefix(prefix)}`);
-    } else if (isSubnetEdge(prefix, gateway)) {
+    // It may lie outside the prefix: hosts of a routed block reach their gateway on link.
+    if (isSubnetEdge(prefix, gateway)) {
       refuse(
         context,
         ['gateway'],

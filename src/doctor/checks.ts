@@ -281,6 +281,8 @@ function checkGateway(
       ),
     ];
   }
+  if (!contains(prefix, gateway))
+    return [ok('gateway', `${formatIp(gateway)} of ${name} lies outside: marpd answers for it everywhere`)];
   const home = links.find((link) => link.addresses.some((address) => contains(prefix, address.ip)));
   if (home === undefined) return [ok('gateway', `${name} is not connected here: its hosts are visitors`)];
   const owner = facts.links.find((link) => link.addresses.some((address) => address.ip === gateway));

@@ -5,19 +5,17 @@ import {
   contains,
   hostLength,
   isIpv4,
+  isLinkLocal,
   isLoopback,
   isSubnetEdge,
+  isUnroutable,
 } from '../wire/addresses.js';
 import type { IfIndex, Link } from './events.js';
 import { type InterfaceRule, type Policy, ruleFor, subnetOf } from './policy.js';
 
 /** IPv6 link-local addresses (fe80::/10) are no subnet that a host could be away from. */
-function isSubnetAddress(address: Prefix): boolean {
-  if (isIpv4(address.ip)) return !isLoopback(address.ip);
-  return (
-    !(address.ip.charCodeAt(0) === 0xfe && (address.ip.charCodeAt(1) & 0xc0) === 0x80) &&
-    !isLoopback(address.ip)
-  );
+function isSubnetAddress({ ip }: Prefix): boolean {
+  return !isLoopback(ip) && (isIpv4(ip) || !isLinkLocal(ip));
 }
 
 /**
@@ -144,10 +142,23 @@ export class Topology {
     return found !== undefined && !found.mobility;
   }
 
-  /** Network or broadcast address of a connected or configured subnet. */
+  /**
+   * Network or broadcast address of a connected subnet, or of a [[subnet]] whose gateway lies inside. A [[subnet]]
+   * with its gateway elsewhere, or with none, is a routed block, in which every address is a host's.
+   */
   isEdge(ip: Ip): boolean {
     for (const subnet of this.subnets) if (isSubnetEdge(subnet.address, ip)) return true;
-    return this.policy.subnets.some((subnet) => isSubnetEdge(subnet.prefix, ip));
+    return this.policy.subnets.some(
+      ({ prefix, gateway }) => gateway !== undefined && contains(prefix, gateway) && isSubnetEdge(prefix, ip),
+    );
+  }
+
+  /**
+   * Whether no router may speak for this address: addresses of one link or of none (RFC 1122 section 3.2.1.3, RFC 3927
+   * section 7), and network and broadcast addresses. A configured gateway is answered even so (169.254.1.1).
+   */
+  isNeverAnswered(ip: Ip): boolean {
+    return isUnroutable(ip) || this.isEdge(ip);
   }
 
   /**

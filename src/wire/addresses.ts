@@ -205,3 +205,17 @@ export function isMulticast(ip: Ip): boolean {
 export function isReserved(ip: Ip): boolean {
   return isIpv4(ip) && ip >>> 28 === 15;
 }
+
+/** 169.254.0.0/16 (RFC 3927) or fe80::/10 (RFC 4291 section 2.5.6). */
+export function isLinkLocal(ip: Ip): boolean {
+  return isIpv4(ip) ? ip >>> 16 === 0xa9fe : ip.charCodeAt(0) === 0xfe && (ip.charCodeAt(1) & 0xc0) === 0x80;
+}
+
+/**
+ * Addresses that no router forwards to: this network (0.0.0.0/8, ::), loopback, link-local, multicast and reserved ones,
+ * the broadcast address included (RFC 6890).
+ */
+export function isUnroutable(ip: Ip): boolean {
+  const isThisNetwork = isIpv4(ip) ? ip >>> 24 === 0 : isUnspecified(ip);
+  return isThisNetwork || isLoopback(ip) || isLinkLocal(ip) || isMulticast(ip) || isReserved(ip);
+}

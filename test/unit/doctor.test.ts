@@ -260,6 +260,10 @@ test('a gateway of a connected subnet that none of our interfaces has', () => {
     [],
     'the home subnet of visitors is connected elsewhere',
   );
+  const routed = parseConfig(
+    '[[interface]]\nname = "lan0"\n[[subnet]]\nprefix = "10.1.1.0/24"\ngateway = "169.254.1.1"\n',
+  );
+  assert.deepEqual(bad(facts(), routed), [], 'a gateway outside the prefix is an address of nobody');
   const nameless = parseConfig('[[interface]]\nname = "lan0"\n[[subnet]]\nprefix = "10.1.1.0/24"\n');
   assertFinding(bad(facts(), nameless), 'warning', 'gateway', /has no gateway/, /gateway = /);
 });

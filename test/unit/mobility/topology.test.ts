@@ -113,6 +113,40 @@ describe('addresses of the box', () => {
     assert.ok(!made.isEdge(ip('10.1.1.254')));
   });
 
+  it('RFC 1122 section 3.2.1.3: a routed block, whose gateway lies elsewhere, has no edges; a connected one has', () => {
+    const made = topology([
+      ['203.0.113.0/24', '169.254.1.1'],
+      ['203.0.114.0/29', '198.51.100.1'],
+      ['203.0.115.8/29'],
+      ['203.0.116.0/31', '203.0.116.0'],
+      ['203.0.117.5/32', '203.0.117.5'],
+      ['10.1.1.0/24', '169.254.1.1'],
+    ]);
+    const hosts = ['203.0.113.0', '203.0.113.255', '203.0.114.7', '203.0.115.8', '203.0.115.15'];
+    for (const host of [...hosts, '203.0.116.0', '203.0.116.1', '203.0.117.5'])
+      assert.ok(!made.isEdge(ip(host)), host);
+    for (const edge of ['10.1.1.0', '10.1.1.255']) assert.ok(made.isEdge(ip(edge)), `${edge} is connected`);
+  });
+
+  it('RFC 3927 section 7, RFC 6890: what no router may speak for', () => {
+    const made = topology([['10.9.9.0/24', '10.9.9.1']]);
+    const never = ['0.0.0.0', '0.1.2.3', '127.0.0.1', '169.254.7.7', '169.254.255.255', '224.0.0.251'];
+    for (const target of [
+      ...never,
+      '239.255.255.250',
+      '240.0.0.1',
+      '255.255.255.255',
+      'fe80::1',
+      '::',
+      'ff02::1',
+    ])
+      assert.ok(made.isNeverAnswered(ip(target)), target);
+    for (const edge of ['10.1.1.0', '10.1.1.255', '10.255.0.3', '10.9.9.255'])
+      assert.ok(made.isNeverAnswered(ip(edge)), edge);
+    for (const target of ['1.0.0.1', '10.1.1.99', '169.253.1.1', '192.0.2.1', '198.51.100.0', '2001:db8::1'])
+      assert.ok(!made.isNeverAnswered(ip(target)), target);
+  });
+
   it('allowed by default: the configured subnets, else the connected subnets of the mobility interfaces', () => {
     assert.deepEqual(topology([['10.9.9.0/24']]).defaultAllow.map(formatPrefix), ['10.9.9.0/24']);
     assert.deepEqual(topology().defaultAllow.map(formatPrefix), [

@@ -16,6 +16,7 @@ import {
   isIpv4,
   isLoopback,
   isMulticast,
+  isLinkLocal,
   isReserved,
   isSubnetEdge,
   isUnspecified,
@@ -257,6 +258,12 @@ describe('prefixes', () => {
 });
 
 describe('special addresses', () => {
+  it('RFC 3927, RFC 4291 section 2.5.6: link-local', () => {
+    for (const text of ['169.254.0.0', '169.254.255.255', 'fe80::1', 'febf::1'])
+      assert.ok(isLinkLocal(ip(text)), text);
+    for (const text of ['169.253.255.255', '169.255.0.0', 'fec0::1', 'fe7f::1', '10.1.1.1'])
+      assert.ok(!isLinkLocal(ip(text)), text);
+  });
   it('RFC 6890: unspecified, loopback, multicast, reserved', () => {
     const rows: readonly (readonly [string, boolean, boolean, boolean, boolean])[] = [
       ['0.0.0.0', true, false, false, false],
