@@ -25,6 +25,7 @@ export function mayAnswer(ctx: TrackerContext, iface: IfIndex, asker: Ip, target
   if (asker === target) return false;
   const visitor = !topology.isHome(iface, asker);
   if (topology.isLocalOn(target, iface)) return visitor && !passesReversePath(ctx, iface, asker);
+  if (topology.isNeverAnswered(target) && !topology.isGateway(target)) return false;
   if (topology.isLocal(target)) return true;
   if (topology.isGateway(target)) return !isUsedByOtherRouter(ctx, target);
 

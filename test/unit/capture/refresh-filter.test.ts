@@ -56,9 +56,9 @@ describe('the sender of a frame', () => {
   it('is read from hardware type 6 (IEEE 802) as from type 1 (RFC 1042)', () => {
     const frame = Uint8Array.from(gratuitous(MAC, HOST));
     frame[15] = 6;
-    assert.deepEqual(speaker(frame), host);
+    assert.deepEqual(sender(frame), { kind: 'announcement', ...host });
     frame[15] = 7;
-    assert.equal(speaker(frame), undefined);
+    assert.equal(sender(frame), undefined);
   });
 
   it('is who would like to have the address of an RFC 5227 probe', () => {
