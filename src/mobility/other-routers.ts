@@ -18,6 +18,8 @@ export function otherRouterReason(
 
 /** `mac` uses, or wants to use, a gateway address of the configuration. */
 export function noteGatewayClaim(ctx: TrackerContext, iface: IfIndex, ip: Ip, mac: Mac): void {
+  // Two mobility interfaces on one wire: the other one asks in the name of a gateway.
+  if (ctx.topology.isMobilityMac(mac)) return;
   // One forged frame must not silence a host that has proven itself.
   const proven = [...ctx.table.withMac(mac)].some((host) => host.held);
   if (!proven && ctx.otherRouters.size < MOST_REMEMBERED) ctx.otherRouters.set(mac, ip);

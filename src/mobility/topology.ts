@@ -27,7 +27,7 @@ export class Topology {
   private readonly rules = new Map<IfIndex, InterfaceRule>();
   private readonly capturing = new Set<IfIndex>();
   private readonly local = new Map<Ip, IfIndex[]>();
-  private readonly ownMacs = new Set<Mac>();
+  private readonly macOwners = new Map<Mac, Link[]>();
   private gateways = new Set<Ip>();
   private subnets: { iface: IfIndex; address: Prefix; mobility: boolean }[] = [];
   private allowed: readonly Prefix[] = [];
@@ -94,16 +94,20 @@ export class Topology {
     return this.capturing.has(iface);
   }
 
-  isOwnMac(mac: Mac): boolean {
-    return this.ownMacs.has(mac);
+  /**
+   * Whether a frame on `iface` with this MAC is to or from this machine: it is the MAC of the interface, of its master,
+   * or of a port of it. The MACs of other interfaces may be hosts': a macvtap device has that of its guest.
+   */
+  isOwnMac(iface: IfIndex, mac: Mac): boolean {
+    const owners = this.macOwners.get(mac);
+    if (owners === undefined) return false;
+    const master = this.links.get(iface)?.master;
+    return owners.some((owner) => owner.index === iface || owner.index === master || owner.master === iface);
   }
 
-  /** Whether the kernel takes in what arrives on `iface` for this MAC: the interface's own, or a port's of a bridge. */
-  takesMac(iface: IfIndex, mac: Mac): boolean {
-    if (!this.ownMacs.has(mac)) return false;
-    for (const link of this.links.values())
-      if (link.mac === mac && (link.index === iface || link.master === iface)) return true;
-    return false;
+  /** Whether a mobility interface of this machine, any of them, has this MAC. */
+  isMobilityMac(mac: Mac): boolean {
+    return this.macOwners.get(mac)?.some((owner) => this.rules.has(owner.index)) === true;
   }
 
   isLocal(ip: Ip): boolean {
@@ -198,13 +202,17 @@ export class Topology {
   private derive(): void {
     this.rules.clear();
     this.local.clear();
-    this.ownMacs.clear();
+    this.macOwners.clear();
     this.subnets = [];
     for (const link of this.links.values()) {
       // An interface with a master is never a mobility interface: its bridge is (design.md 3.2).
       const rule = link.master === undefined ? ruleFor(this.policy, link.name) : undefined;
       if (rule !== undefined) this.rules.set(link.index, rule);
-      if (link.mac !== 0) this.ownMacs.add(link.mac);
+      if (link.mac !== 0) {
+        const owners = this.macOwners.get(link.mac);
+        if (owners === undefined) this.macOwners.set(link.mac, [link]);
+        else owners.push(link);
+      }
       for (const address of link.addresses) {
         this.local.set(address.ip, [...(this.local.get(address.ip) ?? []), link.index]);
         if (isSubnetAddress(address)) {

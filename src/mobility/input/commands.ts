@@ -84,7 +84,7 @@ function obeySignal(ctx: TrackerContext, signal: Signal): string | undefined {
   for (const ip of ips) {
     const mac = signal.mac ?? ctx.table.get(ip)?.attachment?.mac;
     if (mac === undefined) return unknownMac(ip);
-    if (ctx.topology.isOwnMac(mac)) return ownMac(mac);
+    if (ctx.topology.isOwnMac(link.index, mac)) return ownMac(mac);
     const reason = learningRefusal(ctx, ip, mac);
     if (reason !== undefined) return unusableAddress(ip, reason);
     if (!hasRoom(ctx, ctx.table.get(ip), link.index)) return noRoom(ctx, link.index);

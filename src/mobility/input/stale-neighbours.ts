@@ -24,7 +24,7 @@ export function hearStray(ctx: TrackerContext, iface: IfIndex, bytes: Uint8Array
   const packet = ctx.families.decodePacket(bytes);
   if (packet === undefined) return;
   const { source, destination, sourceIp, destinationIp } = packet;
-  if (isGroupMac(destination) || ctx.topology.takesMac(iface, destination)) return;
+  if (isGroupMac(destination) || ctx.topology.isOwnMac(iface, destination)) return;
   const host = ctx.table.get(sourceIp);
   if (host?.claimed !== true || host.attachment === undefined || !host.isAt(iface, source)) return;
   if (mayAnswer(ctx, iface, sourceIp, destinationIp)) {

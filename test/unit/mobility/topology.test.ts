@@ -82,10 +82,28 @@ describe('addresses of the box', () => {
     assert.ok(!made.isLocalOn(ip('10.2.2.1'), 10));
     assert.ok(!made.isLocal(ip('10.9.9.1')), 'a gateway of the configuration need not be ours');
     assert.ok(made.isGateway(ip('10.9.9.1')));
-    assert.ok(made.isOwnMac(0x02000000000a as Mac));
-    assert.ok(!made.isOwnMac(0 as Mac));
+    assert.ok(made.isOwnMac(10, 0x02000000000a as Mac));
+    assert.ok(!made.isOwnMac(10, 0 as Mac));
     made.setLink(link(11, 'lan1', []));
     assert.ok(!made.isLocal(ip('10.2.2.1')), 'the address went');
+  });
+
+  it('own MACs are those of the interface, its master and its ports, not of every link: macvtap', () => {
+    const made = topology();
+    const guest = 0x5254000a0105 as Mac;
+    made.setLink(link(30, 'macvtap0', [], { mac: guest, type: 'macvtap' }));
+    made.setLink(link(31, 'lan3', [], { type: 'bridge' }));
+    made.setLink(link(32, 'tap7', [], { master: 31 }));
+    made.setLink(link(33, 'tap8', [], { master: 31 }));
+    const macOf = (index: number) => (0x020000000000 + index) as Mac;
+    assert.ok(!made.isOwnMac(10, guest), 'the guest of a macvtap on the card of lan0');
+    assert.ok(made.isOwnMac(30, guest));
+    assert.ok(made.isOwnMac(31, macOf(31)) && made.isOwnMac(31, macOf(32)) && made.isOwnMac(31, macOf(33)));
+    assert.ok(made.isOwnMac(32, macOf(31)), 'of its bridge');
+    assert.ok(!made.isOwnMac(32, macOf(33)), 'another port is another place');
+    assert.ok(!made.isOwnMac(10, macOf(11)));
+    made.removeLink(32);
+    assert.ok(!made.isOwnMac(31, macOf(32)));
   });
 
   it('home: the subnet of the interface; the longest prefix decides between two', () => {
