@@ -40,7 +40,7 @@ export function viewHost(router: HostTracker, host: Readonly<Host>, now: number)
 /** The incumbent's side and the other's; behind another router only the interface `remote` is known of it. */
 function viewContest(router: HostTracker, host: Readonly<Host>, now: number): HostView['contest'] {
   const { contest, attachment } = host;
-  if (contest === undefined) return null;
+  if (contest.kind === 'none') return null;
   const nameOf = (iface: number) => router.link(iface)?.name ?? null;
   const { challenger } = contest;
   const here = { mac: macOrNull(attachment?.mac), interface: host.interface ?? null };
@@ -52,7 +52,7 @@ function viewContest(router: HostTracker, host: Readonly<Host>, now: number): Ho
   const [incumbent, other] = host.held ? [here, there] : [remote, here];
   return {
     count: contest.times.length,
-    frozenForMs: contest.frozenUntil > now ? contest.frozenUntil - now : null,
+    frozenForMs: contest.kind === 'frozen' && contest.until > now ? contest.until - now : null,
     mac: incumbent.mac,
     interface: incumbent.interface,
     otherMac: other.mac,

@@ -167,12 +167,52 @@ export const CAUSES = [
   'remote-claim-lost', // away no more: nobody announces it
   'duplicate', // we were the challenger and the incumbent is alive
   'detach',
-  'not-allowed', // policy or addresses changed
+  'not-allowed', // policy does not allow it any more
+  'rule-changed', // the learn rule or the interface's subnets changed: what was recorded is claimed now
   'clear',
   'kernel-refused',
   'forgotten', // ten minutes of silence, or memory is full
 ] as const;
 export type Cause = (typeof CAUSES)[number];
+
+/** The machines of a host (mobility/host/). */
+export type Machine = 'claim' | 'proof' | 'keepalive' | 'contest' | 'recovery';
+
+/** Which machine, by its outcome, made a host change its state. */
+export const MACHINE_OF: Readonly<Record<Cause, Machine>> = {
+  sighting: 'proof',
+  'probe-hint': 'proof',
+  rarp: 'proof',
+  sibling: 'proof',
+  sought: 'proof',
+  'link-up': 'recovery',
+  adopted: 'claim',
+  remembered: 'recovery',
+  command: 'recovery',
+  attach: 'recovery',
+  prepared: 'recovery',
+  proven: 'proof',
+  moved: 'proof',
+  aged: 'claim',
+  returned: 'claim',
+  contested: 'contest',
+  'no-answer': 'proof',
+  'no-room': 'proof',
+  'keepalive-lost': 'keepalive',
+  'hold-expired': 'keepalive',
+  'link-down': 'keepalive',
+  'link-gone': 'keepalive',
+  'port-down': 'keepalive',
+  'remote-claim': 'keepalive',
+  'remote-claim-lost': 'claim',
+  duplicate: 'contest',
+  detach: 'recovery',
+  'not-allowed': 'claim',
+  'rule-changed': 'claim',
+  clear: 'claim',
+  'kernel-refused': 'claim',
+  forgotten: 'claim',
+};
 
 /** Why a frame was not acted on: one closed list, the return value, the metric's label, what tests assert. */
 export const DROP_REASONS = [

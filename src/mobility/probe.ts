@@ -1,62 +1,120 @@
-import type { Ip } from '../wire/addresses.js';
+import { type Ip, MAC_BROADCAST, type Mac } from '../wire/addresses.js';
 import type { TrackerContext } from './context.js';
-import type { Attachment } from './events.js';
-import type { Host, Probe, ProbePurpose } from './host/host.js';
+import type { Attachment, IfIndex } from './events.js';
+import type { Host } from './host/host.js';
 import { probeSource, sendProbe } from './neighbour/send.js';
-import { scheduleOf } from './probe-schedules.js';
 
-/** V = clamp(10 x smoothed RTT, 20, 150) ms, 50 ms if unknown (design.md 3.3). */
-export function verdictMs(host: Host): number {
+export type ProbePurpose =
+  /** Is the host at the candidate attachment? */
+  | 'prove'
+  /** Is it still at the old place, while a candidate claims the address? */
+  | 'old-place'
+  /** Is it still here although another router claims it? */
+  | 'remote-claim'
+  /** Is it still here? */
+  | 'keepalive'
+  /** The same, five times a second, while our fresh claim overlaps somebody else's. */
+  | 'overlap';
+
+/**
+ * A reachability probe: the same question sent a few times, and a time-out. Its answer belongs to it alone. When it is
+ * closed, a late answer is an ordinary sighting that needs a proof of its own, so it cannot undo a newer move.
+ */
+export interface Probe {
+  readonly purpose: ProbePurpose;
+  /** Where it is asked; with MAC_BROADCAST, when the MAC is not known, any may answer. */
+  readonly attachment: Attachment;
+  /** The address it is asked from. */
+  readonly sourceIp: Ip;
+  /** Offsets of the tries from the first one, ms. */
+  readonly tries: readonly number[];
+  /** From the first try to the time-out, ms. */
+  readonly timeoutMs: number;
+  /** Asked a second time, because the first answer may have been one to an older probe. */
+  readonly isConfirmation: boolean;
+  readonly sent: number;
+  readonly firstSentAt: number;
+  /** Next try or, when all are sent, the time-out. */
+  readonly nextAt: number;
+}
+
+/** Only this file changes a probe. */
+type OpenProbe = { -readonly [K in keyof Probe]: Probe[K] };
+
+/** Offsets of the tries and the time-out, ms (design.md 3.2). */
+interface ProbeSchedule {
+  readonly tries: readonly number[];
+  readonly timeoutMs: number;
+}
+
+const PROBE_SCHEDULES: Readonly<Partial<Record<ProbePurpose, ProbeSchedule>>> = {
+  prove: { tries: [0, 50, 150], timeoutMs: 500 },
+  keepalive: { tries: [0, 250, 500], timeoutMs: 750 },
+  overlap: { tries: [0, 200, 400], timeoutMs: 600 },
+};
+
+/** Whether a host is still at its old place is decided within `oldPlaceTimeoutMs` (design.md 3.3). */
+function scheduleOf(purpose: ProbePurpose, oldPlaceMs: number): ProbeSchedule {
+  const tries = [0, oldPlaceMs / 3, (2 * oldPlaceMs) / 3];
+  return PROBE_SCHEDULES[purpose] ?? { tries, timeoutMs: oldPlaceMs };
+}
+
+/** How long an old place may take to answer: clamp(10 x smoothed RTT, 20, 150) ms, 50 ms if unknown (design.md 3.3). */
+export function oldPlaceTimeoutMs(host: Host): number {
   return host.rttMs === undefined ? 50 : Math.min(150, Math.max(20, 10 * host.rttMs));
 }
 
 /**
- * Asks whether the host is at `place`. Undefined when it cannot be asked (see probeSource).
- * The first try goes out after `delayMs`, or as soon as the probe budget allows; the verdict counts from then.
+ * Probes whether the host is at `attachment`. Undefined when it cannot be asked (see probeSource). The first try goes
+ * out after `delayMs`, or as soon as the probe budget allows; the time-out counts from then.
  */
-export function ask(
+export function startProbe(
   ctx: TrackerContext,
   host: Host,
   purpose: ProbePurpose,
-  place: Attachment,
-  delayMs = 0,
+  attachment: Attachment,
+  { delayMs = 0, isConfirmation = false } = {},
 ): Probe | undefined {
-  const sourceIp = probeSource(ctx, place.iface, host.ip);
+  const sourceIp = probeSource(ctx, attachment.iface, host.ip);
   if (sourceIp === undefined) return undefined;
-  const pace = scheduleOf(purpose, verdictMs(host));
-  const question: Probe = {
+  const { tries, timeoutMs } = scheduleOf(purpose, oldPlaceTimeoutMs(host));
+  const probe: OpenProbe = {
     purpose,
-    attachment: place,
+    attachment,
     sourceIp,
-    tries: pace.tries,
-    timeoutMs: pace.timeoutMs,
-    isConfirmation: false,
+    tries,
+    timeoutMs,
+    isConfirmation,
     sent: 0,
     firstSentAt: 0,
     nextAt: ctx.limits.reserveProbe(purpose !== 'keepalive', ctx.now) + delayMs,
   };
-  if (question.nextAt <= ctx.now) sendTry(ctx, host.ip, question);
-  return question;
+  if (probe.nextAt <= ctx.now) sendTry(ctx, host.ip, probe);
+  return probe;
 }
 
-/** Sends the next try and sets the time of the one after it, or of the verdict. */
-export function sendTry(ctx: TrackerContext, ip: Ip, question: Probe): void {
-  sendProbe(ctx, question.attachment, question.sourceIp, ip);
-  if (question.sent === 0) question.firstSentAt = ctx.now;
-  question.sent++;
-  const next = question.tries[question.sent];
-  const last = question.tries[question.tries.length - 1] as number;
-  question.nextAt =
+/** Sends the next try and sets the time of the one after it, or of the time-out. */
+export function sendTry(ctx: TrackerContext, ip: Ip, open: Probe): void {
+  const probe: OpenProbe = open;
+  sendProbe(ctx, probe.attachment, probe.sourceIp, ip);
+  if (probe.sent === 0) probe.firstSentAt = ctx.now;
+  probe.sent++;
+  const next = probe.tries[probe.sent];
+  const last = probe.tries[probe.tries.length - 1] as number;
+  probe.nextAt =
     next !== undefined
-      ? Math.max(question.firstSentAt + next, ctx.now + 1)
+      ? Math.max(probe.firstSentAt + next, ctx.now + 1)
       : // A try that went out late still gets its time to be answered.
-        Math.max(question.firstSentAt + question.timeoutMs, ctx.now + question.timeoutMs - last);
+        Math.max(probe.firstSentAt + probe.timeoutMs, ctx.now + probe.timeoutMs - last);
 }
 
-/** Asks a held host at once, out of turn, whether it is still there. */
-export function probeNow(ctx: TrackerContext, host: Host): void {
-  if (host.check === undefined && host.attachment !== undefined) {
-    host.check = ask(ctx, host, 'keepalive', host.attachment);
-  }
-  ctx.touch(host);
+/** Whether a reply to `answeredTo` from there answers this probe. */
+export function answers(probe: Probe | undefined, iface: IfIndex, mac: Mac, answeredTo: Ip): boolean {
+  return (
+    probe !== undefined &&
+    probe.sent > 0 &&
+    probe.sourceIp === answeredTo &&
+    probe.attachment.iface === iface &&
+    (probe.attachment.mac === mac || probe.attachment.mac === MAC_BROADCAST)
+  );
 }

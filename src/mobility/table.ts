@@ -88,8 +88,7 @@ export class HostTable {
 
   place(host: Host, place: Attachment, name: string | undefined): void {
     this.unindex(host);
-    host.attachment = place;
-    host.interface = name;
+    host.attach(place, name);
     this.byMac.add(place.mac, host);
     this.byIface.add(place.iface, host);
     if (name !== undefined) this.byName.add(name, host);

@@ -1,168 +1,164 @@
 import { sendAnnouncement } from './neighbour/send.js';
-import { ask, sendTry } from './probe.js';
 import { mayStillAsk } from './admission/admission.js';
-import { arrive, considerUnlessBarred } from './host/arrival.js';
 import type { TrackerContext } from './context.js';
+import { contestedUntil } from './host/contest.js';
+import {
+  discard,
+  emitStuckRoute,
+  overlaps,
+  probeHeld,
+  quietMs,
+  scheduleKeepalive,
+  transition,
+  withdraw,
+} from './host/coordinator.js';
+import type { Host } from './host/host.js';
+import { bind, onTimeout, startProofUnlessSuppressed } from './host/proving.js';
+import { reprobeAt } from './host/recovery.js';
 import { detachOver } from './input/commands.js';
-import { disputedUntil } from './host/contest.js';
-import type { Host, Probe } from './host/host.js';
+import { reprobe } from './input/links.js';
 import { runInquiries } from './input/rarp-lookup.js';
-import { wakeHost } from './input/links.js';
 import { awayLost, checkDespiteRemote } from './input/remote-claims.js';
-import { hearSilence } from './host/answers.js';
+import { type Probe, sendTry } from './probe.js';
 
 /** Hosts that are looked at in one go, some milliseconds of work: thousands may be due at once after a burst. */
 const HOSTS_PER_TICK = 128;
 
-/** Everything whose time has come, or the first part of it: then the next deadline is already past. */
-export function tick(ctx: TrackerContext): void {
+/** Everything that is due, or the first part of it: then the next deadline is already past. */
+export function runDueTimers(ctx: TrackerContext): void {
   for (const { ip, place } of runInquiries(ctx)) {
     if (ctx.topology.rule(place.iface) === undefined) continue;
     const host = ctx.table.get(ip) ?? ctx.create(ip);
-    if (!(host.held && host.isAt(place.iface, place.mac))) arrive(ctx, host, place, 'rarp');
+    if (!host.isHeldAt(place.iface, place.mac)) bind(ctx, host, place, 'rarp');
   }
   for (let left = HOSTS_PER_TICK; left > 0; left--) {
     const host = ctx.deadlines.takeDue(ctx.now);
     if (host === undefined) return;
-    wakeUp(ctx, host);
+    runDue(ctx, host);
   }
 }
 
-/** What one host waited for. Each step looks again: the one before may have changed the state. */
-function wakeUp(ctx: TrackerContext, host: Host): void {
+/** What of one host is due. Each step looks again: the one before may have changed the state. */
+function runDue(ctx: TrackerContext, host: Host): void {
   const { now } = ctx;
-  if (host.withdrawal !== undefined && host.withdrawal.at <= now) {
-    ctx.withdraw(host, host.withdrawal.cause);
+  if (host.stepClaim({ input: 'due' }, now) === 'withdrawable') withdrawPending(ctx, host);
+  for (const probe of [host.candidate?.probe, host.currentProbe, host.oldProbe]) {
+    if (probe !== undefined && probe.nextAt <= now) advanceProbe(ctx, host, probe);
   }
-  for (const question of [host.candidate?.question, host.check, host.previous]) {
-    if (question !== undefined && question.nextAt <= now) advance(ctx, host, question);
-  }
-  if (host.ageAt <= now) age(ctx, host);
-  if (host.ghostAt !== undefined && host.ghostAt <= now) {
-    host.ghostAt = undefined;
-    if (host.ghost === 'present') ctx.emit({ kind: 'stuck-route-repair', ip: host.ip, present: false });
-    host.ghost = undefined;
-  }
-  if (host.keepaliveAt <= now) keepAlive(ctx, host);
-  if (host.announce !== undefined && host.announce.at <= now) announce(ctx, host);
-  if (host.wake !== undefined && host.wake.start + (host.wake.left[0] ?? 0) <= now) wakeHost(ctx, host);
-  if (host.detached !== undefined && host.detached.until <= now) detachOver(ctx, host);
-  if (host.hint !== undefined && host.hint.at <= now) followHint(ctx, host);
-  if (host.state === 'remembered' && host.contest?.retryAt !== undefined && host.contest.retryAt <= now) {
-    retryChallenge(ctx, host);
-  }
-  if (host.forgetAt !== undefined && host.forgetAt <= now) forget(ctx, host);
-  if (host.state !== 'unknown' || host.hint !== undefined) ctx.touch(host);
+  if (host.stepClaim({ input: 'due' }, now) === 'ages') age(ctx, host);
+  if (host.stepStuckRoute('due', now) === 'delete-route') emitStuckRoute(ctx, host, false);
+  if (keepaliveIsDue(host, now)) keepAlive(ctx, host);
+  announce(ctx, host);
+  if (reprobeAt(host.recovery) <= now) reprobe(ctx, host);
+  if (host.recovery.detached !== undefined && host.recovery.detached.until <= now) detachOver(ctx, host);
+  if (host.proof.deferred !== undefined && host.proof.deferred.at <= now) followDeferred(ctx, host);
+  retryChallenge(ctx, host);
+  if (host.stepClaim({ input: 'due' }, now) === 'ends') endState(ctx, host);
+  if (host.state !== 'unknown' || host.proof.deferred !== undefined) ctx.touch(host);
 }
 
-function advance(ctx: TrackerContext, host: Host, question: Probe): void {
-  const open = host.candidate?.question === question || host.check === question || host.previous === question;
-  if (!open) return;
-  if (question.sent >= question.tries.length) return hearSilence(ctx, host, question);
-  sendTry(ctx, host.ip, question);
-  if (question.sent > 1 && host.candidate?.question === question) ctx.unanswered.askAgain(host.candidate);
+function withdrawPending(ctx: TrackerContext, host: Host): void {
+  const { claim } = host;
+  if (claim.state === 'fresh' || claim.state === 'settled')
+    withdraw(ctx, host, claim.withdrawal?.cause ?? claim.cause);
+}
+
+function advanceProbe(ctx: TrackerContext, host: Host, probe: Probe): void {
+  const { candidate } = host;
+  if (candidate?.probe !== probe && host.currentProbe !== probe && host.oldProbe !== probe) return;
+  if (probe.sent >= probe.tries.length) return onTimeout(ctx, host, probe);
+  sendTry(ctx, host.ip, probe);
+  if (probe.sent > 1 && candidate?.probe === probe && !candidate.repeated) {
+    ctx.unanswered.repeated(candidate);
+    host.stepProof({ input: 'repeated' });
+  }
 }
 
 /** fresh becomes settled; settled for as long again, and unopposed, it is the incumbent, or dropped when at home. */
 function age(ctx: TrackerContext, host: Host): void {
-  const { now } = ctx;
+  const { claim } = host;
   const remote = ctx.fib.remote(host.ip);
-  if (host.state === 'fresh') {
-    ctx.enter(host, 'settled', 'aged');
-    host.displaced = false;
-    if (host.check === undefined) ctx.scheduleKeepalive(host);
+  const ageAt = ctx.now + ctx.policy.timers.settleMs;
+  if (claim.state === 'fresh') {
+    transition(ctx, host, { input: 'age', ageAt });
+    if (host.currentProbe === undefined) scheduleKeepalive(ctx, host);
     if (remote !== undefined) checkDespiteRemote(ctx, host);
     return;
   }
-  host.ageAt = Number.POSITIVE_INFINITY;
-  if (host.state !== 'settled') return;
-  if (remote !== undefined || host.check?.purpose === 'remote-claim') {
-    host.ageAt = now + ctx.policy.timers.settleMs;
+  if (claim.state !== 'settled') return;
+  if (remote !== undefined || host.currentProbe?.purpose === 'remote-claim') {
+    host.stepClaim({ input: 'age-later', ageAt }, ctx.now);
     return;
   }
-  host.role = 'incumbent';
-  if (!host.returning) return;
-  const until = disputedUntil(host);
-  if (now < until) host.ageAt = until;
-  else ctx.enter(host, 'home', 'returned');
+  host.stepClaim({ input: 'unopposed' }, ctx.now);
+  if (!claim.homecoming) return;
+  const until = contestedUntil(host.contest);
+  if (ctx.now < until) host.stepClaim({ input: 'age-later', ageAt: until }, ctx.now);
+  else transition(ctx, host, { input: 'returned' });
+}
+
+function keepaliveIsDue({ keepalive }: Host, now: number): boolean {
+  return keepalive.kind !== 'off' && keepalive.at <= now;
 }
 
 function keepAlive(ctx: TrackerContext, host: Host): void {
-  const { now } = ctx;
   const { attachment } = host;
   const rule = attachment && ctx.topology.rule(attachment.iface);
-  if (!host.claimed || attachment === undefined || rule === undefined || host.check !== undefined) {
-    host.keepaliveAt = Number.POSITIVE_INFINITY;
-    return;
-  }
-  if (now - host.lastHeard >= rule.holdMs && now >= (host.graceUntil ?? 0) && rule.holdMs > 0) {
-    // The 20 ms rule may put the withdrawal off; nothing else is to be done for this host until then.
-    host.keepaliveAt = Number.POSITIVE_INFINITY;
-    ctx.withdraw(host, 'hold-expired');
-    return;
-  }
-  if (host.lastHeard > host.keepaliveSetAt) {
-    host.keepaliveAt = host.lastHeard + ctx.keepaliveMs(host);
-    host.keepaliveSetAt = host.lastHeard;
-    if (host.keepaliveAt > now) return;
-  }
-  host.keepaliveAt = Number.POSITIVE_INFINITY;
-  if (!ctx.topology.isListening(attachment.iface)) {
-    // Deaf: asking is in vain. The hold time still counts.
-    host.keepaliveAt = Math.max(now + 100, Math.min(now + rule.keepaliveMs, host.lastHeard + rule.holdMs));
-    return;
-  }
-  host.check = ask(
-    ctx,
-    host,
-    host.state === 'fresh' && host.displaced ? 'displaced' : 'keepalive',
-    attachment,
+  const outcome = host.stepKeepalive(
+    {
+      input: 'due',
+      claimed: host.claimed && rule !== undefined,
+      lastHeard: host.lastHeard,
+      quietMs: quietMs(ctx, host),
+      keepaliveMs: rule?.keepaliveMs ?? 0,
+      holdMs: rule?.holdMs ?? 0,
+      listening: attachment !== undefined && ctx.topology.isListening(attachment.iface),
+    },
+    ctx.now,
   );
-  if (host.check === undefined) host.keepaliveAt = now + rule.keepaliveMs;
+  if (outcome === 'hold-expired') return withdraw(ctx, host, 'hold-expired');
+  if (outcome !== 'ask' || attachment === undefined || rule === undefined) return;
+  if (probeHeld(ctx, host, overlaps(host) ? 'overlap' : 'keepalive', attachment)) return;
+  host.stepKeepalive({ input: 'schedule', afterMs: rule.keepaliveMs }, ctx.now);
 }
 
-/** Broadcast gratuitous ARP request with our MAC on the home LAN, three times (RFC 5944 section 4.6). */
+/** Broadcast gratuitous ARP request with our MAC on the LAN that the host left (RFC 5944 section 4.6). */
 function announce(ctx: TrackerContext, host: Host): void {
-  const { announce } = host;
-  if (announce === undefined) return;
-  const elsewhere = host.state === 'away' || (host.claimed && host.attachment?.iface !== announce.iface);
-  if (!elsewhere || !ctx.topology.isUsable(announce.iface)) {
-    host.announce = undefined;
-    return;
-  }
-  if (host.hushUntil !== undefined && ctx.now < host.hushUntil) {
-    announce.at = host.hushUntil;
-    return;
-  }
-  sendAnnouncement(ctx, announce.iface, host.ip);
-  announce.left--;
-  announce.at = ctx.now + 1000;
-  if (announce.left === 0) host.announce = undefined;
+  const { announcement } = host;
+  if (announcement.kind !== 'sending' || announcement.at > ctx.now) return;
+  const { iface } = announcement;
+  const elsewhere = host.state === 'away' || (host.claimed && host.attachment?.iface !== iface);
+  const wanted = elsewhere && ctx.topology.isUsable(iface);
+  if (host.stepAnnouncement({ input: 'due', wanted }, ctx.now) === 'send')
+    sendAnnouncement(ctx, iface, host.ip);
 }
 
-function followHint(ctx: TrackerContext, host: Host): void {
-  const { hint } = host;
-  host.hint = undefined;
-  if (hint === undefined) return;
-  if (host.held && host.isAt(hint.place.iface, hint.place.mac)) return;
-  const { iface, mac } = hint.place;
+function followDeferred(ctx: TrackerContext, host: Host): void {
+  const { deferred } = host.proof;
+  host.stepProof({ input: 'take-deferred' });
+  if (deferred === undefined) return;
+  const { iface, mac } = deferred.attachment;
+  if (host.isHeldAt(iface, mac)) return;
   const newcomer = host.state === 'unknown';
   if (newcomer && !mayStillAsk(ctx, iface)) ctx.drop('newcomer-budget', iface, host.ip, mac);
   else if (ctx.topology.isListening(iface)) {
-    return considerUnlessBarred(ctx, host, hint.place, 'probe-hint');
+    return startProofUnlessSuppressed(ctx, host, deferred.attachment, 'probe-hint');
   }
-  if (newcomer) ctx.discard(host);
+  if (newcomer) discard(ctx, host);
 }
 
+/** A challenger that had to wait is asked again. */
 function retryChallenge(ctx: TrackerContext, host: Host): void {
-  if (host.contest !== undefined) host.contest.retryAt = undefined;
-  if (host.attachment === undefined || host.candidate !== undefined) return;
-  if (ctx.topology.isListening(host.attachment.iface))
-    considerUnlessBarred(ctx, host, host.attachment, 'contested');
+  const { contest, attachment } = host;
+  if (host.state !== 'remembered' || contest.kind === 'none') return;
+  if (contest.retryAt === undefined || contest.retryAt > ctx.now) return;
+  host.stepContest({ input: 'retry' }, ctx.now);
+  if (attachment === undefined || host.candidate !== undefined) return;
+  if (ctx.topology.isListening(attachment.iface))
+    startProofUnlessSuppressed(ctx, host, attachment, 'contested');
 }
 
-function forget(ctx: TrackerContext, host: Host): void {
-  host.forgetAt = undefined;
+function endState(ctx: TrackerContext, host: Host): void {
   if (host.state === 'away') awayLost(ctx, host);
-  else if (host.state === 'remembered') ctx.enter(host, 'unknown', 'forgotten');
+  else transition(ctx, host, { input: 'forget', cause: 'forgotten' });
 }

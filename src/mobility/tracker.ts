@@ -2,18 +2,20 @@ import type { Ip, Mac } from '../wire/addresses.js';
 import { isSomebodyNext } from './admission/admission.js';
 import { arpDriver } from './arp/driver.js';
 import { type FamilyDriver, FamilyDrivers } from './neighbour/driver.js';
-import { TrackerContext, GHOST_WINDOW_MS } from './context.js';
-import { adopt, obey, remember } from './input/commands.js';
+import { TrackerContext } from './context.js';
+import { EARLY_RELEASE_MS } from './host/claim.js';
+import { lost } from './host/coordinator.js';
+import { adopt, onCommand, remember } from './input/commands.js';
 import type { Action, Event, HostState, IfIndex, Link, SavedHost } from './events.js';
-import { hearFrame, hearWaiting } from './input/sightings.js';
+import { onFrame, onQueued } from './input/sightings.js';
 import type { RemoteClaim } from './fib.js';
 import type { Host } from './host/host.js';
 import { nextInquiryDeadline } from './input/rarp-lookup.js';
-import { hearCapture, hearFdb, hearLink, hearLinkGone, reviewHosts } from './input/links.js';
+import { onCapture, onFdb, onLink, onLinkGone, reviewHosts } from './input/links.js';
 import { type InterfaceRule, type Policy, ruleFor } from './policy.js';
-import { hearRoute, remoteVanished } from './input/remote-claims.js';
-import { hearStray } from './input/stale-neighbours.js';
-import { tick } from './timers.js';
+import { onRoute, remoteVanished } from './input/remote-claims.js';
+import { onMisdirectedPacket } from './input/stale-neighbours.js';
+import { runDueTimers } from './timers.js';
 
 /**
  * The tracker's interface: one event in, the actions that follow from it out. Deterministic; no clock, no I/O. Between events
@@ -33,16 +35,16 @@ export class HostTracker {
     ctx.now = now;
     switch (event.kind) {
       case 'frame':
-        hearFrame(ctx, event.iface, event.bytes);
+        onFrame(ctx, event.iface, event.bytes);
         break;
       case 'misdirected-packet':
-        hearStray(ctx, event.iface, event.bytes);
+        onMisdirectedPacket(ctx, event.iface, event.bytes);
         break;
       case 'tick':
-        tick(ctx);
+        runDueTimers(ctx);
         break;
       case 'route':
-        hearRoute(ctx, event.change, event.route, event.initial);
+        onRoute(ctx, event.change, event.route, event.initial);
         break;
       case 'routes-begin':
         ctx.fib.beginDump();
@@ -51,19 +53,19 @@ export class HostTracker {
         for (const ip of ctx.fib.endDump(now)) remoteVanished(ctx, ip);
         break;
       case 'link':
-        hearLink(ctx, event.link);
+        onLink(ctx, event.link);
         break;
       case 'link-gone':
-        hearLinkGone(ctx, event.iface);
+        onLinkGone(ctx, event.iface);
         break;
       case 'capture':
-        hearCapture(ctx, event.iface, event.open);
+        onCapture(ctx, event.iface, event.open);
         break;
       case 'neighbour':
         this.noteNeighbour(event.iface, event.ip, event.mac);
         break;
       case 'fdb':
-        hearFdb(ctx, event.bridge, event.mac, event.port);
+        onFdb(ctx, event.bridge, event.mac, event.port);
         break;
       case 'adopt':
         adopt(ctx, event.ip, event.iface, event.mac);
@@ -77,10 +79,10 @@ export class HostTracker {
         this.refused(event.ip);
         break;
       case 'command':
-        obey(ctx, event.token, event.command);
+        onCommand(ctx, event.token, event.command);
         break;
     }
-    if (!ctx.waiting.isEmpty) hearWaiting(ctx);
+    if (!ctx.waiting.isEmpty) onQueued(ctx);
     return ctx.takeActions();
   }
 
@@ -156,7 +158,7 @@ export class HostTracker {
   withdrawableAt(): number {
     let at = Number.NEGATIVE_INFINITY;
     for (const host of this.ctx.table.all()) {
-      if (host.claimed) at = Math.max(at, this.ctx.remoteAppearedAt(host) + GHOST_WINDOW_MS);
+      if (host.claimed) at = Math.max(at, this.ctx.remoteAppearedAt(host) + EARLY_RELEASE_MS);
     }
     return at;
   }
@@ -192,6 +194,6 @@ export class HostTracker {
 
   private refused(ip: Ip): void {
     const host = this.ctx.table.get(ip);
-    if (host?.claimed === true) this.ctx.enter(host, 'remembered', 'kernel-refused');
+    if (host?.claimed === true) lost(this.ctx, host, 'kernel-refused');
   }
 }

@@ -70,6 +70,7 @@ export const CAUSE_MEANINGS: Readonly<Record<Cause, string>> = {
   duplicate: 'another living host had the address first',
   detach: 'it was detached by marpctl or the API',
   'not-allowed': 'policy does not allow it (any more)',
+  'rule-changed': 'the learn rule or the subnets of its interface changed',
   clear: 'somebody cleared it by marpctl or the API',
   'kernel-refused': 'the kernel refused its route or neighbour entry',
   forgotten: 'nothing was heard of it for so long that it was forgotten',

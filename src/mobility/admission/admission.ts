@@ -1,7 +1,8 @@
 import type { Ip, Mac } from '../../wire/addresses.js';
 import type { TrackerContext } from '../context.js';
 import type { EvidenceKind, IfIndex } from '../events.js';
-import type { Candidate, Host } from '../host/host.js';
+import type { Host } from '../host/host.js';
+import type { Candidate } from '../host/proof.js';
 import type { AdmissionWindow } from './window.js';
 import type { Sighting } from './queue.js';
 
@@ -21,7 +22,7 @@ export class OutstandingProofs {
     add(this.macs, mac, 1);
     if (!isNewcomer(candidate)) return;
     add(this.newcomers, iface, 1);
-    if (!candidate.askedAgain) add(this.once, iface, 1);
+    if (!candidate.repeated) add(this.once, iface, 1);
   }
 
   close(candidate: Candidate): void {
@@ -29,13 +30,11 @@ export class OutstandingProofs {
     add(this.macs, mac, -1);
     if (!isNewcomer(candidate)) return;
     add(this.newcomers, iface, -1);
-    if (!candidate.askedAgain) add(this.once, iface, -1);
+    if (!candidate.repeated) add(this.once, iface, -1);
   }
 
-  /** It was asked a second time. */
-  askAgain(candidate: Candidate): void {
-    if (candidate.askedAgain) return;
-    candidate.askedAgain = true;
+  /** The second try is sent; `candidate` is as it was before. */
+  repeated(candidate: Candidate): void {
     if (isNewcomer(candidate)) add(this.once, candidate.attachment.iface, -1);
   }
 

@@ -1,10 +1,19 @@
-import { ask, probeNow } from '../probe.js';
+import { startProbe } from '../probe.js';
 import { type Ip, type Mac, isGroupMac } from '../../wire/addresses.js';
 import { hasRoom } from '../admission/admission.js';
 import type { TrackerContext } from '../context.js';
 import { learningRefusal } from '../admission/learning.js';
 import type { Command, IfIndex, SavedHost, Attachment, Token } from '../events.js';
-import { arrive, consider } from '../host/arrival.js';
+import {
+  abandonCandidate,
+  probeNow,
+  quietMs,
+  scheduleKeepalive,
+  setCandidate,
+  transition,
+  withdraw,
+} from '../host/coordinator.js';
+import { bind, startProof } from '../host/proving.js';
 import type { Host } from '../host/host.js';
 import {
   hostless,
@@ -20,28 +29,25 @@ import {
 } from './command-errors.js';
 import { remoteAppeared } from './remote-claims.js';
 
-/** After `detach` the dying guest's frames are stale; then it is asked once, in case the migration was cancelled. */
-const DETACHED_MS = 1000;
-
 /** Carries out what an operator or a hypervisor says, and answers whether it was accepted. */
-export function obey(ctx: TrackerContext, token: Token, command: Command): void {
+export function onCommand(ctx: TrackerContext, token: Token, command: Command): void {
   const refusal =
     command.name === 'probe' || command.name === 'clear'
-      ? obeyAddress(ctx, command.name, command.ip)
-      : obeySignal(ctx, command);
+      ? onAddressCommand(ctx, command.name, command.ip)
+      : onSignal(ctx, command);
   ctx.reply(token, refusal === undefined, refusal ?? 'ok');
 }
 
-function obeyAddress(ctx: TrackerContext, name: 'probe' | 'clear', ip: Ip): string | undefined {
+function onAddressCommand(ctx: TrackerContext, name: 'probe' | 'clear', ip: Ip): string | undefined {
   const host = ctx.table.get(ip);
   if (host === undefined) return unknownHost(ip);
   if (name === 'clear') {
-    host.contest = undefined;
-    host.detached = undefined;
+    host.stepContest({ input: 'clear' }, ctx.now);
+    host.stepRecovery({ input: 'clear' }, ctx.now);
     if (host.attachment !== undefined) ctx.otherRouters.delete(host.attachment.mac);
-    if (host.candidate !== undefined) ctx.setCandidate(host, undefined);
-    if (host.claimed) ctx.withdraw(host, 'clear');
-    else if (host.state !== 'unknown') ctx.enter(host, 'unknown', 'clear');
+    if (host.candidate !== undefined) setCandidate(ctx, host, undefined);
+    if (host.claimed) withdraw(ctx, host, 'clear');
+    else if (host.state !== 'unknown') transition(ctx, host, { input: 'forget', cause: 'clear' });
     if (host.state === 'remembered' && !host.claimed) probeLastPlace(ctx, host);
     // Nobody tells us again of a claim of another router that was there before.
     if (ctx.table.get(ip) === undefined && ctx.fib.remote(ip) !== undefined) {
@@ -60,7 +66,7 @@ function probeLastPlace(ctx: TrackerContext, host: Host): boolean {
   if (host.held) {
     probeNow(ctx, host);
   } else if (host.candidate === undefined) {
-    consider(ctx, host, { iface: link.index, mac: host.attachment.mac }, 'command');
+    startProof(ctx, host, { iface: link.index, mac: host.attachment.mac }, 'command');
   }
   ctx.touch(host);
   return true;
@@ -69,7 +75,7 @@ function probeLastPlace(ctx: TrackerContext, host: Host): boolean {
 type Signal = Exclude<Command, { name: 'probe' | 'clear' }>;
 
 /** Checks all addresses before it changes anything: a signal is carried out whole or not at all. */
-function obeySignal(ctx: TrackerContext, signal: Signal): string | undefined {
+function onSignal(ctx: TrackerContext, signal: Signal): string | undefined {
   if (signal.mac !== undefined && (signal.mac === 0 || isGroupMac(signal.mac))) return hostless(signal.mac);
   const ips = signal.ips.length > 0 ? signal.ips : addressesOf(ctx, signal.mac);
   if (ips.length === 0) return noAddresses(signal.mac);
@@ -105,33 +111,35 @@ function addressesOf(ctx: TrackerContext, mac: Mac | undefined): Ip[] {
 
 function prepare(ctx: TrackerContext, ip: Ip, place: Attachment, name: string): void {
   const host = ctx.table.get(ip) ?? ctx.create(ip);
-  if (host.held && host.isAt(place.iface, place.mac)) return;
-  host.prepared = place;
+  if (host.isHeldAt(place.iface, place.mac)) return;
+  host.stepRecovery({ input: 'prepare', at: place }, ctx.now);
   // Known by its MAC, so that RARP finds it; an address held elsewhere keeps its place until the guest speaks here.
   if (host.state === 'unknown' || host.state === 'remembered') {
     ctx.table.place(host, place, name);
-    ctx.enter(host, 'remembered', 'command');
+    const endsAt = ctx.now + ctx.policy.timers.rememberMs;
+    transition(ctx, host, { input: 'remember', cause: 'command', endsAt });
   } else ctx.touch(host);
 }
 
 function attach(ctx: TrackerContext, ip: Ip, place: Attachment): void {
   const host = ctx.table.get(ip) ?? ctx.create(ip);
-  host.detached = undefined;
-  host.contest = undefined;
-  host.graceUntil = ctx.now + (ctx.topology.rule(place.iface)?.holdMs ?? 0);
-  if (host.held && host.isAt(place.iface, place.mac)) return ctx.touch(host);
-  arrive(ctx, host, place, 'attach', ask(ctx, host, 'prove', place));
+  host.stepRecovery({ input: 'attach' }, ctx.now);
+  host.stepContest({ input: 'clear' }, ctx.now);
+  const graceMs = ctx.topology.rule(place.iface)?.holdMs ?? 0;
+  host.stepKeepalive({ input: 'grace', until: ctx.now + graceMs }, ctx.now);
+  if (host.isHeldAt(place.iface, place.mac)) return ctx.touch(host);
+  bind(ctx, host, place, 'attach', startProbe(ctx, host, 'prove', place));
 }
 
 function detach(ctx: TrackerContext, ip: Ip, name: string, mac: Mac | undefined): void {
   const host = ctx.table.get(ip);
   if (host?.attachment === undefined || host.interface !== name) return;
   if (mac !== undefined && host.attachment.mac !== mac) return;
-  const { iface } = host.attachment;
-  if (host.candidate !== undefined) ctx.abandonCandidate(host, 'detach');
-  host.graceUntil = undefined;
-  if (host.held) ctx.withdraw(host, 'detach');
-  host.detached = { iface, mac: host.attachment.mac, until: ctx.now + DETACHED_MS };
+  const from = host.attachment;
+  if (host.candidate !== undefined) abandonCandidate(ctx, host, 'detach');
+  host.stepKeepalive({ input: 'grace', until: undefined }, ctx.now);
+  if (host.held) withdraw(ctx, host, 'detach');
+  host.stepRecovery({ input: 'detach', from }, ctx.now);
   // Another router may have claimed it already; then its home LAN is told at once.
   if (host.state === 'remembered' && ctx.fib.remote(ip) !== undefined) remoteAppeared(ctx, ip, false);
   ctx.touch(host);
@@ -139,7 +147,7 @@ function detach(ctx: TrackerContext, ip: Ip, name: string, mac: Mac | undefined)
 
 /** The second after `detach` is over. */
 export function detachOver(ctx: TrackerContext, host: Host): void {
-  host.detached = undefined;
+  host.stepRecovery({ input: 'detach-over' }, ctx.now);
   if (host.state === 'remembered') probeLastPlace(ctx, host);
   ctx.touch(host);
 }
@@ -150,16 +158,16 @@ export function adopt(ctx: TrackerContext, ip: Ip, iface: IfIndex, mac: Mac | un
   if (mac === undefined || learningRefusal(ctx, ip, mac) !== undefined || !ctx.topology.isUsable(iface))
     return;
   const host = ctx.table.get(ip) ?? ctx.create(ip);
-  ctx.enter(host, 'settled', 'adopted', { iface, mac });
-  host.lastHeard = ctx.now;
-  host.role = 'incumbent';
-  ctx.scheduleKeepalive(host);
+  const homecoming = ctx.topology.rule(iface)?.learn === 'foreign' && ctx.topology.isHome(iface, host.ip);
+  const ageAt = ctx.now + ctx.policy.timers.settleMs;
+  transition(ctx, host, { input: 'adopt', ageAt, homecoming }, { iface, mac });
+  host.heard(ctx.now);
+  scheduleKeepalive(ctx, host);
   if (ctx.topology.isListening(iface)) {
     // Capture was faster than the reading of our routes; spread, or 100,000 would speak at once.
-    const soonMs = Math.min(ctx.keepaliveMs(host), ctx.table.size / 10);
-    host.keepaliveAt = ctx.now + soonMs;
+    const afterMs = Math.min(quietMs(ctx, host), ctx.table.size / 10);
+    host.stepKeepalive({ input: 'schedule', afterMs }, ctx.now);
   }
-  host.returning = ctx.topology.rule(iface)?.learn === 'foreign' && ctx.topology.isHome(iface, host.ip);
   ctx.touch(host);
 }
 
@@ -170,9 +178,10 @@ export function remember(ctx: TrackerContext, memories: readonly SavedHost[]): v
     const link = ctx.topology.linkNamed(name);
     const host = ctx.create(ip);
     ctx.table.place(host, { iface: link?.index ?? 0, mac }, name);
-    ctx.enter(host, 'remembered', 'remembered');
+    const endsAt = ctx.now + ctx.policy.timers.rememberMs;
+    transition(ctx, host, { input: 'remember', cause: 'remembered', endsAt });
     if (link !== undefined && ctx.topology.isListening(link.index)) {
-      host.wake = { left: [0, 1000, 3000], start: ctx.now };
+      host.stepRecovery({ input: 'link-up' }, ctx.now);
       ctx.touch(host);
     }
   }

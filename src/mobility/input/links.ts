@@ -1,15 +1,20 @@
-import { probeNow } from '../probe.js';
 import type { Mac } from '../../wire/addresses.js';
-import { GHOST_WINDOW_MS, type TrackerContext } from '../context.js';
+import type { TrackerContext } from '../context.js';
 import { learningRefusal } from '../admission/learning.js';
 import type { Cause, IfIndex, Link } from '../events.js';
-import { considerUnlessBarred } from '../host/arrival.js';
+import {
+  abandonCandidate,
+  freshUntil,
+  lostWithRoute,
+  probeNow,
+  scheduleKeepalive,
+  transition,
+  withdraw,
+} from '../host/coordinator.js';
+import { startProofUnlessSuppressed } from '../host/proving.js';
 import type { Host } from '../host/host.js';
 
-/** A host that is remembered here is asked when its link returns, and again: a guest needs a moment to boot. */
-const WAKE_MS = [0, 1000, 3000];
-
-export function hearLink(ctx: TrackerContext, link: Link): void {
+export function onLink(ctx: TrackerContext, link: Link): void {
   const { topology } = ctx;
   const old = topology.link(link.index);
   const wasUsable = topology.isUsable(link.index);
@@ -19,27 +24,27 @@ export function hearLink(ctx: TrackerContext, link: Link): void {
   if (wasUsable && (!topology.isUsable(link.index) || renamed)) {
     loseInterface(ctx, link.index, 'link-down', !link.up);
   }
-  if (!wasListening && topology.isListening(link.index)) wakeInterface(ctx, link);
-  else if (old !== undefined && old.mac !== link.mac) askSoon(ctx, link);
-  if (old?.master !== undefined) hearPort(ctx, link.index, old.master, link);
+  if (!wasListening && topology.isListening(link.index)) reprobeRemembered(ctx, link);
+  else if (old !== undefined && old.mac !== link.mac) refreshGatewayEntries(ctx, link);
+  if (old?.master !== undefined) onPort(ctx, link.index, old.master, link);
   if (old === undefined || old.addresses !== link.addresses) reviewHosts(ctx);
 }
 
-export function hearLinkGone(ctx: TrackerContext, iface: IfIndex): void {
+export function onLinkGone(ctx: TrackerContext, iface: IfIndex): void {
   const old = ctx.topology.link(iface);
   if (ctx.topology.rule(iface) !== undefined) loseInterface(ctx, iface, 'link-gone', true);
   ctx.topology.removeLink(iface);
   ctx.ports.delete(iface);
   ctx.neighbours.delete(iface);
-  if (old?.master !== undefined) hearPort(ctx, iface, old.master, undefined);
+  if (old?.master !== undefined) onPort(ctx, iface, old.master, undefined);
   if (old !== undefined && old.addresses.length > 0) reviewHosts(ctx);
 }
 
-export function hearCapture(ctx: TrackerContext, iface: IfIndex, open: boolean): void {
+export function onCapture(ctx: TrackerContext, iface: IfIndex, open: boolean): void {
   const wasListening = ctx.topology.isListening(iface);
   ctx.topology.setCapturing(iface, open);
   const link = ctx.topology.link(iface);
-  if (link !== undefined && !wasListening && ctx.topology.isListening(iface)) wakeInterface(ctx, link);
+  if (link !== undefined && !wasListening && ctx.topology.isListening(iface)) reprobeRemembered(ctx, link);
 }
 
 /** MACs per bridge that are kept although no host of the table has them: the host's first ARP may come after the event. */
@@ -49,7 +54,7 @@ const MAX_UNKNOWN_MACS = 16_384;
  * Where a bridge has a MAC. One that the bridge forgot is kept while a host has it, for when its port goes down: the hosts
  * are probed now, and may answer without being learned again.
  */
-export function hearFdb(ctx: TrackerContext, bridge: IfIndex, mac: Mac, port: IfIndex | undefined): void {
+export function onFdb(ctx: TrackerContext, bridge: IfIndex, mac: Mac, port: IfIndex | undefined): void {
   let ports = ctx.ports.get(bridge);
   if (port !== undefined) {
     if (ports === undefined) {
@@ -81,66 +86,59 @@ function forgetUnknownMacs(ctx: TrackerContext, ports: Map<Mac, IfIndex>): void 
 function loseInterface(ctx: TrackerContext, iface: IfIndex, cause: Cause, routesDeleted: boolean): void {
   ctx.waiting.clear(iface);
   for (const host of [...ctx.table.on(iface)]) {
-    if (host.candidate?.attachment.iface === iface) ctx.abandonCandidate(host, cause);
+    if (host.candidate?.attachment.iface === iface) abandonCandidate(ctx, host, cause);
     if (!host.held) continue;
-    const remote = ctx.fib.remote(host.ip);
-    const tooSoon = remote !== undefined && ctx.now - remote.since < GHOST_WINDOW_MS;
-    if (routesDeleted && host.claimed && tooSoon) {
-      ctx.enter(host, 'remembered', cause);
-      host.ghost = 'waiting';
-    } else ctx.withdraw(host, cause);
+    if (routesDeleted) lostWithRoute(ctx, host, cause);
+    else withdraw(ctx, host, cause);
   }
 }
 
 /** Our MAC changed: their entry for the gateway is stale until a question of ours repairs it (RFC 826). */
-function askSoon(ctx: TrackerContext, link: Link): void {
+function refreshGatewayEntries(ctx: TrackerContext, link: Link): void {
   const keepaliveMs = ctx.topology.rule(link.index)?.keepaliveMs ?? 0;
   let order = 0;
   for (const host of ctx.table.on(link.index)) {
-    if (host.claimed && host.attachment?.iface === link.index) hasten(ctx, host, keepaliveMs, order++);
+    if (host.claimed && host.attachment?.iface === link.index)
+      expediteKeepalive(ctx, host, keepaliveMs, order++);
   }
 }
 
 /** Asked soon, spread so that 100,000 do not speak at once. */
-function hasten(ctx: TrackerContext, host: Host, keepaliveMs: number, order: number): void {
-  host.keepaliveAt = Math.min(host.keepaliveAt, ctx.now + Math.min(keepaliveMs, order / 10));
-  host.keepaliveSetAt = ctx.now;
+function expediteKeepalive(ctx: TrackerContext, host: Host, keepaliveMs: number, order: number): void {
+  host.stepKeepalive({ input: 'expedite', at: ctx.now + Math.min(keepaliveMs, order / 10) }, ctx.now);
   ctx.touch(host);
 }
 
-function wakeInterface(ctx: TrackerContext, link: Link): void {
+function reprobeRemembered(ctx: TrackerContext, link: Link): void {
   const hosts = [...ctx.table.onNamed(link.name)];
   const keepaliveMs = ctx.topology.rule(link.index)?.keepaliveMs ?? 0;
   let order = 0;
   for (const host of hosts) {
     if (host.state === 'remembered') {
-      host.wake = { left: [...WAKE_MS], start: ctx.now };
+      host.stepRecovery({ input: 'link-up' }, ctx.now);
       ctx.touch(host);
     } else if (host.claimed && host.lastHeard < ctx.now) {
       // Adopted, or unheard while capture was closed.
-      hasten(ctx, host, keepaliveMs, order++);
+      expediteKeepalive(ctx, host, keepaliveMs, order++);
     }
   }
 }
 
 /** The next probe of a host that is remembered on an interface that came back. */
-export function wakeHost(ctx: TrackerContext, host: Host): void {
-  const wake = host.wake;
+export function reprobe(ctx: TrackerContext, host: Host): void {
+  const { attachment } = host;
   const link = host.interface === undefined ? undefined : ctx.topology.linkNamed(host.interface);
-  if (wake === undefined || link === undefined || host.attachment === undefined) {
-    host.wake = undefined;
-    return ctx.touch(host);
-  }
-  wake.left.shift();
-  if (wake.left.length === 0) host.wake = undefined;
+  const giveUp = link === undefined || attachment === undefined;
+  host.stepRecovery({ input: 'probed', giveUp }, ctx.now);
+  if (giveUp) return ctx.touch(host);
   if (host.candidate === undefined && ctx.topology.isListening(link.index)) {
-    considerUnlessBarred(ctx, host, { iface: link.index, mac: host.attachment.mac }, 'link-up');
+    startProofUnlessSuppressed(ctx, host, { iface: link.index, mac: attachment.mac }, 'link-up');
   }
   ctx.touch(host);
 }
 
 /** A port of a bridge changed: hosts behind it are gone when it is down or no port of that bridge any more. */
-function hearPort(ctx: TrackerContext, port: IfIndex, bridge: IfIndex, now: Link | undefined): void {
+function onPort(ctx: TrackerContext, port: IfIndex, bridge: IfIndex, now: Link | undefined): void {
   if (now?.up && now.carrier && now.master === bridge) return;
   const ports = ctx.ports.get(bridge);
   if (ports === undefined) return;
@@ -148,7 +146,7 @@ function hearPort(ctx: TrackerContext, port: IfIndex, bridge: IfIndex, now: Link
     if (at !== port) continue;
     ports.delete(mac);
     for (const host of [...ctx.table.withMac(mac)]) {
-      if (host.held && host.attachment?.iface === bridge) ctx.withdraw(host, 'port-down');
+      if (host.held && host.attachment?.iface === bridge) withdraw(ctx, host, 'port-down');
     }
   }
 }
@@ -164,27 +162,33 @@ export function reviewHosts(ctx: TrackerContext): void {
     }
     const rule = topology.rule(host.attachment.iface);
     if (rule === undefined || learningRefusal(ctx, host.ip, host.attachment.mac) !== undefined) {
-      ctx.withdraw(host, 'not-allowed');
+      withdraw(ctx, host, 'not-allowed');
       continue;
     }
     const atHome = rule.learn === 'foreign' && topology.isHome(host.attachment.iface, host.ip);
     if (host.state === 'home' && !atHome) {
-      ctx.enter(host, 'fresh', 'not-allowed', host.attachment);
-      ctx.scheduleKeepalive(host);
-    } else if (host.claimed && atHome !== host.returning) {
-      host.returning = atHome;
-      if (host.state === 'settled') host.ageAt = ctx.now + ctx.policy.timers.settleMs;
-    }
+      transition(ctx, host, { input: 'rule-changed', ageAt: freshUntil(ctx, host) }, host.attachment);
+      scheduleKeepalive(ctx, host);
+    } else reviewHomecoming(ctx, host, atHome);
     ctx.touch(host);
   }
 }
 
+function reviewHomecoming(ctx: TrackerContext, host: Host, homecoming: boolean): void {
+  const { claim } = host;
+  if (claim.state !== 'fresh' && claim.state !== 'settled') return;
+  if (claim.homecoming === homecoming) return;
+  const ageAt = claim.state === 'settled' ? ctx.now + ctx.policy.timers.settleMs : claim.ageAt;
+  host.stepClaim({ input: 'home-changed', homecoming, ageAt }, ctx.now);
+}
+
 /** It was withdrawn because it was not allowed, and is allowed again: it never went, so it is asked. */
 function readmit(ctx: TrackerContext, host: Host): void {
-  if (host.state !== 'remembered' || host.cause !== 'not-allowed' || host.wake !== undefined) return;
+  if (host.state !== 'remembered' || host.cause !== 'not-allowed' || host.recovery.reprobing !== undefined)
+    return;
   const { attachment } = host;
   if (attachment === undefined || !ctx.topology.isListening(attachment.iface)) return;
   if (learningRefusal(ctx, host.ip, attachment.mac) !== undefined) return;
-  host.wake = { left: [...WAKE_MS], start: ctx.now };
+  host.stepRecovery({ input: 'link-up' }, ctx.now);
   ctx.touch(host);
 }

@@ -1,15 +1,15 @@
-import { verdictMs } from '../probe.js';
+import { oldPlaceTimeoutMs } from '../probe.js';
 import type { Ip, Mac } from '../../wire/addresses.js';
 import { admit, admitWaiting } from '../admission/admission.js';
 import { learningRefusal } from '../admission/learning.js';
-import { cancelAnnouncement, consider, considerUnlessBarred } from '../host/arrival.js';
 import type { TrackerContext } from '../context.js';
 import { frameRefusal } from './frame-checks.js';
-import { suppressionReason } from '../host/contest.js';
+import { suppressionReason } from '../host/contention.js';
+import { suppressRefreshes } from '../host/coordinator.js';
 import type { DropReason, EvidenceKind, IfIndex, Attachment } from '../events.js';
 import type { Host } from '../host/host.js';
 import { hearControlAnswer, hearInquiryAnswer, openInquiry } from './rarp-lookup.js';
-import { closeCheck, hearAnswer, openQuestion } from '../host/answers.js';
+import { closeCurrent, findProbe, onReply, startProof, startProofUnlessSuppressed } from '../host/proving.js';
 import type { Sighting } from '../admission/queue.js';
 import type { AcdProbeMessage, SightingMessage } from '../neighbour/message.js';
 import { answer } from '../neighbour/responder.js';
@@ -26,7 +26,7 @@ const BELIEVED_MS = 500;
 const EVIDENCE = { request: 'request', reply: 'reply', announcement: 'gratuitous' } as const;
 
 /** A captured frame: evidence, a question to us, or a drop with its reason. Never throws, whatever the bytes. */
-export function hearFrame(ctx: TrackerContext, iface: IfIndex, bytes: Uint8Array): void {
+export function onFrame(ctx: TrackerContext, iface: IfIndex, bytes: Uint8Array): void {
   const message = ctx.families.decode(bytes);
   if (typeof message === 'string') return ctx.drop(message, iface, undefined, undefined);
   const { ip, mac } = message;
@@ -34,16 +34,16 @@ export function hearFrame(ctx: TrackerContext, iface: IfIndex, bytes: Uint8Array
   if (refusal !== undefined) return ignore(ctx, iface, refusal, ip, mac);
   switch (message.kind) {
     case 'presence':
-      return hearPresence(ctx, iface, mac);
+      return onPresence(ctx, iface, mac);
     case 'acd-probe':
-      return hearAcdProbe(ctx, iface, message);
+      return onAcdProbe(ctx, iface, message);
     case 'sighting': {
       const unheard = hearingRefusal(ctx, message);
       if (unheard !== undefined) {
         const named = unheard === 'sender-ip-unspecified' ? undefined : message.ip;
         return ignore(ctx, iface, unheard, named, mac);
       }
-      hearSighting(ctx, iface, message);
+      onSighting(ctx, iface, message);
       answer(ctx, iface, message);
     }
   }
@@ -63,68 +63,72 @@ function ignore(ctx: TrackerContext, iface: IfIndex, reason: DropReason, ip: Ip 
 }
 
 /** RFC 5227 probe: never learned, never answered; the place is asked a moment later. */
-function hearAcdProbe(ctx: TrackerContext, iface: IfIndex, { target: ip, mac }: AcdProbeMessage): void {
+function onAcdProbe(ctx: TrackerContext, iface: IfIndex, { target: ip, mac }: AcdProbeMessage): void {
   const refusal = learningRefusal(ctx, ip, mac);
   if (refusal !== undefined) return ignore(ctx, iface, refusal, ip, mac);
   ctx.note('probe', iface, mac, ip);
   let host = ctx.table.get(ip);
   if (host !== undefined) {
-    cancelAnnouncement(host, iface);
-    if ((host.held && host.isAt(iface, mac)) || host.hint !== undefined) return ctx.touch(host);
+    host.stepAnnouncement({ input: 'seen-on', iface }, ctx.now);
+    if (host.isHeldAt(iface, mac) || host.proof.deferred !== undefined) return ctx.touch(host);
   } else {
     if (admit(ctx, iface, ip, mac, 'probe') !== 'now') return;
     host = ctx.create(ip);
   }
-  if (ctx.topology.isHome(iface, ip)) host.hushUntil = ctx.now + PROBING_MS;
-  host.hint = { place: { iface, mac }, at: ctx.now + ctx.policy.timers.acdProbeWaitMs };
+  if (ctx.topology.isHome(iface, ip))
+    host.stepAnnouncement({ input: 'hold-back', until: ctx.now + PROBING_MS }, ctx.now);
+  const at = ctx.now + ctx.policy.timers.acdProbeWaitMs;
+  host.stepProof({ input: 'defer', attachment: { iface, mac }, at });
   ctx.touch(host);
 }
 
 /** RARP (RFC 903) names a MAC and no address: its last known addresses are asked there, or the MAC is asked. */
-function hearPresence(ctx: TrackerContext, iface: IfIndex, mac: Mac): void {
+function onPresence(ctx: TrackerContext, iface: IfIndex, mac: Mac): void {
   ctx.note('rarp', iface, mac, undefined);
   const known = [...ctx.table.withMac(mac)];
   for (const host of known) {
-    if (host.held && host.isAt(iface, mac)) refresh(ctx, host);
-    else if (host.detached?.iface === iface) ctx.drop('detached', iface, host.ip, mac);
+    if (host.isHeldAt(iface, mac)) onRefresh(ctx, host);
+    else if (host.recovery.detached?.iface === iface) ctx.drop('detached', iface, host.ip, mac);
     else if (host.candidate?.attachment.iface !== iface)
-      considerUnlessBarred(ctx, host, { iface, mac }, 'rarp');
+      startProofUnlessSuppressed(ctx, host, { iface, mac }, 'rarp');
   }
   if (known.length === 0) openInquiry(ctx, iface, mac);
 }
 
-function hearSighting(ctx: TrackerContext, iface: IfIndex, message: SightingMessage): void {
+function onSighting(ctx: TrackerContext, iface: IfIndex, message: SightingMessage): void {
   const { ip, mac } = message;
   const host = ctx.table.get(ip);
   if (message.form === 'reply') {
-    const question = host && openQuestion(host, iface, mac, message.answeredTo);
-    if (host !== undefined && question !== undefined) return hearAnswer(ctx, host, question, { iface, mac });
+    const probe = host && findProbe(host, iface, mac, message.answeredTo);
+    if (host !== undefined && probe !== undefined) return onReply(ctx, host, probe, { iface, mac });
     if (hearInquiryAnswer(ctx, iface, ip, mac)) return;
   }
   if (host !== undefined) {
-    if (host.held && host.isAt(iface, mac)) return refresh(ctx, host);
-    if (!isNews(ctx, host, { iface, mac })) return;
+    if (host.isHeldAt(iface, mac)) return onRefresh(ctx, host);
+    if (!isActionable(ctx, host, { iface, mac })) return;
   }
   const evidence = EVIDENCE[message.form];
-  if (admit(ctx, iface, ip, mac, evidence) === 'now') learn(ctx, host, { iface, mac }, ip, evidence);
+  if (admit(ctx, iface, ip, mac, evidence) === 'now') startLearning(ctx, host, { iface, mac }, ip, evidence);
 }
 
 /** A known host was heard at a place where we do not hold it. Returns whether that is to be looked into. */
-function isNews(ctx: TrackerContext, host: Host, { iface, mac }: Attachment): boolean {
-  const { candidate, detached } = host;
+function isActionable(ctx: TrackerContext, host: Host, { iface, mac }: Attachment): boolean {
+  const { candidate } = host;
+  const { detached } = host.recovery;
   if (detached?.iface === iface && detached.mac === mac) {
     ctx.drop('detached', iface, host.ip, mac);
     return false;
   }
-  cancelAnnouncement(host, iface);
-  if (ctx.topology.isHome(iface, host.ip)) host.hushUntil = Math.max(host.hushUntil ?? 0, ctx.now + HEARD_MS);
+  host.stepAnnouncement({ input: 'seen-on', iface }, ctx.now);
+  if (ctx.topology.isHome(iface, host.ip))
+    host.stepAnnouncement({ input: 'hold-back', until: ctx.now + HEARD_MS }, ctx.now);
   if (candidate?.attachment.iface === iface && candidate.attachment.mac === mac) return false;
   const reason = suppressionReason(ctx, host, { iface, mac });
   if (reason !== undefined) ctx.drop(reason, iface, host.ip, mac);
-  return reason === undefined && !mustWait(ctx, host, { iface, mac });
+  return reason === undefined && !isDeferred(ctx, host, { iface, mac });
 }
 
-function learn(
+function startLearning(
   ctx: TrackerContext,
   known: Host | undefined,
   place: Attachment,
@@ -132,19 +136,19 @@ function learn(
   kind: EvidenceKind,
 ): void {
   ctx.note(kind, place.iface, place.mac, ip);
-  consider(ctx, known ?? ctx.create(ip), place, 'sighting');
+  startProof(ctx, known ?? ctx.create(ip), place, 'sighting');
 }
 
 /** Newcomers for whose word there was no time: it is taken up now, unless something newer is known. */
-export function hearWaiting(ctx: TrackerContext): void {
+export function onQueued(ctx: TrackerContext): void {
   for (const sighting of admitWaiting(ctx)) {
     const { iface, ip, mac, evidence } = sighting;
     const host = ctx.table.get(ip);
     const reason = whyTooLate(ctx, sighting);
     if (reason !== undefined) ctx.drop(reason, iface, ip, mac);
-    else if (host === undefined) learn(ctx, undefined, { iface, mac }, ip, evidence);
+    else if (host === undefined) startLearning(ctx, undefined, { iface, mac }, ip, evidence);
     else if (!(host.since > sighting.at || (host.held && host.lastHeard >= sighting.at)))
-      if (isNews(ctx, host, { iface, mac })) learn(ctx, host, { iface, mac }, ip, evidence);
+      if (isActionable(ctx, host, { iface, mac })) startLearning(ctx, host, { iface, mac }, ip, evidence);
   }
 }
 
@@ -159,23 +163,23 @@ function whyTooLate(ctx: TrackerContext, { iface, ip, mac, at }: Sighting): Drop
  * While one place is being asked, another one waits for its turn: or two living hosts with one address, each answer
  * being a sighting of its own, would have us ask them in turn as fast as they answer.
  */
-function mustWait(ctx: TrackerContext, host: Host, place: Attachment): boolean {
+function isDeferred(ctx: TrackerContext, host: Host, place: Attachment): boolean {
   const open = host.openProof;
-  const at = (open?.sent ? open.firstSentAt : ctx.now) + verdictMs(host);
+  const at = (open?.sent ? open.firstSentAt : ctx.now) + oldPlaceTimeoutMs(host);
   if (open === undefined || ctx.now >= at) return false;
-  if (host.hint === undefined) {
+  if (host.proof.deferred === undefined) {
     ctx.note('probe', place.iface, place.mac, host.ip);
-    host.hint = { place, at };
+    host.stepProof({ input: 'defer', attachment: place, at });
     ctx.touch(host);
   }
   return true;
 }
 
 /** A frame of a host where we believe it to be. */
-function refresh(ctx: TrackerContext, host: Host): void {
+function onRefresh(ctx: TrackerContext, host: Host): void {
   const quietMs = ctx.now - host.lastHeard;
-  host.lastHeard = ctx.now;
-  ctx.absorb(host, quietMs);
-  const purpose = host.check?.purpose;
-  if (purpose === 'keepalive' || purpose === 'displaced') closeCheck(ctx, host);
+  host.heard(ctx.now);
+  suppressRefreshes(ctx, host, quietMs);
+  const purpose = host.currentProbe?.purpose;
+  if (purpose === 'keepalive' || purpose === 'overlap') closeCurrent(ctx, host);
 }

@@ -1,9 +1,9 @@
-import { probeNow } from '../probe.js';
 import { type Ip, MAC_BROADCAST, type Mac, isGroupMac } from '../../wire/addresses.js';
 import { admitNewcomer } from '../admission/admission.js';
 import { mayAnswer } from '../neighbour/responder.js';
 import { sendRepair } from '../neighbour/send.js';
-import { considerUnlessBarred } from '../host/arrival.js';
+import { probeNow } from '../host/coordinator.js';
+import { startProofUnlessSuppressed } from '../host/proving.js';
 import type { TrackerContext } from '../context.js';
 import { learningRefusal } from '../admission/learning.js';
 import type { IfIndex } from '../events.js';
@@ -20,7 +20,7 @@ import type { Host } from '../host/host.js';
  * the neighbour has not just said itself, nobody hears it but the host, and what it thereby learns is STALE to it, to
  * be verified on use. Its answer goes to the neighbour and tells that one in turn where the host is.
  */
-export function hearStray(ctx: TrackerContext, iface: IfIndex, bytes: Uint8Array): void {
+export function onMisdirectedPacket(ctx: TrackerContext, iface: IfIndex, bytes: Uint8Array): void {
   const packet = ctx.families.decodePacket(bytes);
   if (packet === undefined) return;
   const { source, destination, sourceIp, destinationIp } = packet;
@@ -30,11 +30,15 @@ export function hearStray(ctx: TrackerContext, iface: IfIndex, bytes: Uint8Array
   if (mayAnswer(ctx, iface, sourceIp, destinationIp)) {
     if (!ctx.mayRepair(sourceIp, destinationIp)) return;
     sendRepair(ctx, host.attachment, sourceIp, destinationIp, undefined);
-  } else if (host.returning) seek(ctx, host, destinationIp, destination);
+  } else if (isHomecoming(host)) resolveFor(ctx, host, destinationIp, destination);
+}
+
+function isHomecoming({ claim }: Host): boolean {
+  return (claim.state === 'fresh' || claim.state === 'settled') && claim.homecoming;
 }
 
 /** `seeker` is at home and sends to `wrong`, which it takes for the MAC of `ip`. */
-function seek(ctx: TrackerContext, seeker: Host, ip: Ip, wrong: Mac): void {
+function resolveFor(ctx: TrackerContext, seeker: Host, ip: Ip, wrong: Mac): void {
   const { attachment } = seeker;
   if (attachment === undefined || ip === seeker.ip || !ctx.topology.isHome(attachment.iface, ip)) return;
   const known = ctx.table.get(ip);
@@ -43,13 +47,13 @@ function seek(ctx: TrackerContext, seeker: Host, ip: Ip, wrong: Mac): void {
   if (learningRefusal(ctx, ip, undefined) !== undefined || !ctx.mayRepair(seeker.ip, ip)) return;
   if (known === undefined && !admitNewcomer(ctx, attachment.iface)) return;
   const neighbour = known ?? ctx.create(ip);
-  neighbour.soughtBy ??= new Set();
-  neighbour.soughtBy.add(seeker.ip);
+  const waiting = ctx.lookups.get(ip) ?? new Set();
+  ctx.lookups.set(ip, waiting.add(seeker.ip));
   if (here) return probeNow(ctx, neighbour);
   if (neighbour.candidate !== undefined) return;
   const mac = neighbour.attachment?.iface === attachment.iface ? neighbour.attachment.mac : undefined;
   const kernels = ctx.neighbours.get(attachment.iface)?.get(ip);
-  considerUnlessBarred(
+  startProofUnlessSuppressed(
     ctx,
     neighbour,
     { iface: attachment.iface, mac: mac ?? kernels ?? MAC_BROADCAST },

@@ -1,0 +1,111 @@
+import type { IfIndex } from '../events.js';
+import { NEVER, type Row, type Step } from './machine.js';
+
+type Kind = 'off' | 'held-back' | 'sending';
+type InputName = 'departed' | 'hold-back' | 'seen-on' | 'arrived-home' | 'cancel' | 'due';
+
+/** Gratuitous ARP or NA on a LAN that the host left, so that its neighbours there send to us (RFC 5944 section 4.6). */
+export const ANNOUNCEMENT_TABLE: readonly Row<Kind, InputName, 'send'>[] = [
+  { from: 'off', input: 'departed', to: 'sending' },
+  { from: 'held-back', input: 'departed', to: 'sending', note: 'the first one waits until the hold is over' },
+  { from: 'sending', input: 'departed', to: 'sending', note: 'three more' },
+  { from: 'off', input: 'hold-back', to: 'held-back' },
+  { from: 'held-back', input: 'hold-back', to: 'held-back' },
+  { from: 'sending', input: 'hold-back', to: 'sending' },
+  { from: 'off', input: 'arrived-home', to: 'off' },
+  { from: 'held-back', input: 'arrived-home', to: 'off' },
+  { from: 'sending', input: 'arrived-home', to: 'sending', note: 'the hold ends' },
+  { from: 'off', input: 'seen-on', to: 'off' },
+  { from: 'held-back', input: 'seen-on', to: 'held-back' },
+  { from: 'sending', input: 'seen-on', to: 'off', note: 'on the LAN of the announcement' },
+  { from: 'sending', input: 'seen-on', to: 'held-back', note: 'there, while it was held back' },
+  { from: 'sending', input: 'seen-on', to: 'sending', note: 'on another LAN' },
+  { from: 'off', input: 'cancel', to: 'off' },
+  { from: 'held-back', input: 'cancel', to: 'held-back' },
+  { from: 'sending', input: 'cancel', to: 'off' },
+  { from: 'sending', input: 'cancel', to: 'held-back', note: 'while it was held back' },
+  { from: 'off', input: 'due', to: 'off' },
+  { from: 'held-back', input: 'due', to: 'held-back' },
+  { from: 'sending', input: 'due', to: 'sending', outcome: 'send', note: 'more to come' },
+  { from: 'sending', input: 'due', to: 'off', outcome: 'send', note: 'the last one' },
+  { from: 'sending', input: 'due', to: 'sending', note: 'held back until later' },
+  { from: 'sending', input: 'due', to: 'off', note: 'the host is back, or the LAN is down' },
+];
+
+/** `heldUntil`: somebody may be about to take the address there, and would take an announcement for a conflict. */
+export type Announcement =
+  | { readonly kind: 'off' }
+  | { readonly kind: 'held-back'; readonly heldUntil: number }
+  | {
+      readonly kind: 'sending';
+      readonly iface: IfIndex;
+      readonly left: number;
+      readonly at: number;
+      readonly heldUntil: number | undefined;
+    };
+
+export type AnnouncementInput =
+  | { readonly input: 'departed'; readonly iface: IfIndex }
+  | { readonly input: 'hold-back'; readonly until: number }
+  /** A frame of the host on this interface. */
+  | { readonly input: 'seen-on'; readonly iface: IfIndex }
+  | { readonly input: 'arrived-home' | 'cancel' }
+  /** `wanted`: the host is elsewhere and the LAN can be sent to. */
+  | { readonly input: 'due'; readonly wanted: boolean };
+
+/** RFC 5944 section 4.6 leaves number and interval open: now, after one second, after two. */
+const ANNOUNCEMENTS = 3;
+const INTERVAL_MS = 1000;
+
+export const ANNOUNCEMENT_OFF: Announcement = { kind: 'off' };
+
+export function stepAnnouncement(
+  state: Announcement,
+  input: AnnouncementInput,
+  now: number,
+): Step<Announcement, 'send'> {
+  const heldUntil = state.kind === 'off' ? undefined : state.heldUntil;
+  switch (input.input) {
+    case 'departed': {
+      const at = Math.max(now, heldUntil ?? 0);
+      return [{ kind: 'sending', iface: input.iface, left: ANNOUNCEMENTS, at, heldUntil }, undefined];
+    }
+    case 'hold-back': {
+      const until = Math.max(heldUntil ?? 0, input.until);
+      return [
+        state.kind === 'sending' ? { ...state, heldUntil: until } : { kind: 'held-back', heldUntil: until },
+        undefined,
+      ];
+    }
+    case 'arrived-home':
+      return [state.kind === 'sending' ? { ...state, heldUntil: undefined } : ANNOUNCEMENT_OFF, undefined];
+    case 'seen-on':
+      return state.kind === 'sending' && state.iface === input.iface
+        ? [stopped(heldUntil), undefined]
+        : [state, undefined];
+    case 'cancel':
+      return state.kind === 'sending' ? [stopped(heldUntil), undefined] : [state, undefined];
+    case 'due':
+      return state.kind === 'sending' ? due(state, input.wanted, now) : [state, undefined];
+  }
+}
+
+function due(
+  state: Extract<Announcement, { kind: 'sending' }>,
+  wanted: boolean,
+  now: number,
+): Step<Announcement, 'send'> {
+  const { heldUntil, left } = state;
+  if (!wanted) return [stopped(heldUntil), undefined];
+  if (heldUntil !== undefined && now < heldUntil) return [{ ...state, at: heldUntil }, undefined];
+  if (left === 1) return [stopped(heldUntil), 'send'];
+  return [{ ...state, left: left - 1, at: now + INTERVAL_MS }, 'send'];
+}
+
+function stopped(heldUntil: number | undefined): Announcement {
+  return heldUntil === undefined ? ANNOUNCEMENT_OFF : { kind: 'held-back', heldUntil };
+}
+
+export function announcementDeadline(state: Announcement): number {
+  return state.kind === 'sending' ? state.at : NEVER;
+}

@@ -1,0 +1,305 @@
+import { MAC_BROADCAST } from '../../wire/addresses.js';
+import type { TrackerContext } from '../context.js';
+import type { Attachment, Cause } from '../events.js';
+import { type ProbePurpose, startProbe } from '../probe.js';
+import { type ClaimInput, EARLY_RELEASE_MS } from './claim.js';
+import { frozenUntilOf } from './contest.js';
+import type { Host } from './host.js';
+import type { Candidate } from './proof.js';
+
+/**
+ * What the outcome of one machine means for the others. The left column happens in one machine, the right one is put
+ * into the others. Three files carry it out: this one for the claim and what follows from it, proving.ts for where a
+ * host is, contention.ts for two hosts with one address.
+ */
+export const COORDINATION: readonly { readonly when: string; readonly causes: string }[] = [
+  {
+    when: 'claim enters home, fresh or settled',
+    causes: 'recovery: held. proof: held-at. stuck route: held',
+  },
+  { when: 'claim enters any other state', causes: 'keepalive: not-held. proof: old-closed' },
+  { when: 'claim leaves fresh or settled', causes: 'the route is released' },
+  { when: 'claim: away', causes: 'announcement: departed' },
+  { when: 'claim: ages', causes: 'claim: age, unopposed, returned or age-later; keepalive: schedule' },
+  { when: 'claim: withdrawable', causes: 'claim: lost or elsewhere' },
+  { when: 'proof: candidate answers', causes: 'claim: found or found-at-home; keepalive: schedule' },
+  {
+    when: 'proof: candidate and old place answer',
+    causes: 'contest: contested; claim: reclaim at the old place',
+  },
+  { when: 'proof: candidate silent', causes: 'proof: close; a claim that was only proving: lost or forget' },
+  { when: 'proof: old place silent', causes: 'announcement: departed from the home LAN' },
+  {
+    when: 'keepalive: lost, no-answer, hold-expired',
+    causes: 'claim: lost, or lost-later under the 20 ms rule',
+  },
+  { when: 'keepalive: old-place-silent', causes: 'keepalive: probe once more before the host is given up' },
+  { when: 'keepalive: remote-claim-stands', causes: 'claim: elsewhere or lost' },
+  {
+    when: 'keepalive: answered although remote',
+    causes: 'claim: reclaim (incumbent) or retry-fresh, then lost',
+  },
+  { when: 'contest: frozen', causes: 'an alarm; the claim of the incumbent stays fresh as long' },
+  { when: 'recovery: probe due, detach over', causes: 'proof: ask at the last attachment' },
+  { when: 'stuck route: add-route, delete-route', causes: 'the kernel adds or deletes it' },
+];
+
+/** Five times a second while a fresh claim overlaps another (design.md 3.3). */
+const OVERLAP_INTERVAL_MS = 200;
+/** A host is heard at least this often, and four times per keepalive, however much of what it says is suppressed. */
+const SUPPRESS_MS = 1000;
+
+/**
+ * Puts an input into the claim that changes its state, and does what follows from the new state. Claims and releases
+ * of routes follow from here and from nowhere else.
+ */
+export function transition(
+  ctx: TrackerContext,
+  host: Host,
+  input: ClaimInput,
+  attachment?: Attachment,
+): void {
+  const before = host.attachment;
+  if (before !== undefined) endSuppression(ctx, host, before);
+  if (attachment !== undefined) ctx.table.place(host, attachment, ctx.topology.nameOf(attachment.iface));
+  const from = host.state;
+  const claimedAt = host.claimed ? before : undefined;
+  host.stepClaim(input, ctx.now);
+  const { state, claimed } = host;
+  ctx.counts[from]--;
+  ctx.counts[state]++;
+  informMachines(ctx, host);
+  if (state === 'fresh' || state === 'settled') emitClaim(ctx, host, state);
+  else if (claimedAt !== undefined) ctx.emit({ kind: 'release', ip: host.ip });
+  if (from === 'home' && before !== undefined && host.attachment?.iface !== before.iface) {
+    const dev = ctx.topology.nameOf(before.iface);
+    if (dev !== undefined) ctx.emit({ kind: 'forget-neighbour', ip: host.ip, dev });
+  }
+  watchMisdirected(ctx, claimedAt, claimed ? host.attachment : undefined);
+  ctx.emit({
+    kind: 'transition',
+    ip: host.ip,
+    from,
+    to: state,
+    cause: host.cause,
+    iface: host.attachment?.iface,
+    interface: host.interface,
+    mac: host.attachment?.mac,
+    deadline: host.endsAt,
+    at: ctx.now,
+  });
+  if (state === 'remembered') boundRemembered(ctx, host);
+  else ctx.remembered.delete(host);
+  if (state === 'unknown') discard(ctx, host);
+  else ctx.touch(host);
+}
+
+/** The first two rows of the table. */
+function informMachines({ now }: TrackerContext, host: Host): void {
+  if (host.held) {
+    host.stepRecovery({ input: 'held' }, now);
+    if (host.attachment !== undefined) host.stepProof({ input: 'held-at', attachment: host.attachment });
+    host.stepStuckRoute('held', now);
+  } else {
+    host.stepKeepalive({ input: 'not-held' }, now);
+    host.stepProof({ input: 'old-closed' });
+  }
+}
+
+function emitClaim(
+  ctx: TrackerContext,
+  { ip, attachment, interface: dev }: Host,
+  age: 'fresh' | 'settled',
+): void {
+  if (attachment === undefined || dev === undefined) throw new Error('a claim without an attachment');
+  if (attachment.mac === MAC_BROADCAST) throw new Error('a claim without a MAC');
+  ctx.emit({ kind: 'claim', ip, iface: attachment.iface, dev, mac: attachment.mac, age });
+}
+
+function watchMisdirected(
+  ctx: TrackerContext,
+  before: Attachment | undefined,
+  now: Attachment | undefined,
+): void {
+  if (before?.iface === now?.iface && before?.mac === now?.mac) return;
+  if (before !== undefined) ctx.emit({ kind: 'watch-misdirected', ...before, watch: false });
+  if (now !== undefined) ctx.emit({ kind: 'watch-misdirected', ...now, watch: true });
+}
+
+function boundRemembered(ctx: TrackerContext, host: Host): void {
+  const { remembered } = ctx;
+  remembered.delete(host);
+  remembered.add(host);
+  if (remembered.size <= ctx.policy.limits.remembered) return;
+  for (const oldest of remembered) {
+    remembered.delete(oldest);
+    transition(ctx, oldest, { input: 'forget', cause: 'forgotten' });
+    return;
+  }
+}
+
+/** Takes a host that nothing is known of out of the table. */
+export function discard(ctx: TrackerContext, host: Host): void {
+  setCandidate(ctx, host, undefined);
+  if (host.stepStuckRoute('discard', ctx.now) === 'delete-route') emitStuckRoute(ctx, host, false);
+  host.end();
+  ctx.lookups.delete(host.ip);
+  ctx.counts.unknown--;
+  ctx.table.remove(host);
+}
+
+// --- claim ---------------------------------------------------------------------------------------------------------
+
+/** Until when a claim is fresh. `contested`: the challenger must have seen it, aged and withdrawn before it ages. */
+export function freshUntil(ctx: TrackerContext, host: Host, contested = false): number {
+  const settleMs = ctx.policy.timers.settleMs * (contested ? 2 : 1);
+  return Math.max(ctx.now + settleMs, frozenUntilOf(host.contest));
+}
+
+/** The state `remembered`, for the time that the policy gives. */
+export function lost(ctx: TrackerContext, host: Host, cause: Cause): void {
+  transition(ctx, host, { input: 'lost', cause, endsAt: ctx.now + ctx.policy.timers.rememberMs });
+}
+
+/**
+ * Withdraws what we hold for a host, and remembers it, or knows it `away` when another router proved right. A claim is
+ * not released within 20 ms of a remote one (EARLY_RELEASE_MS): then the withdrawal waits, and the state with it.
+ */
+export function withdraw(ctx: TrackerContext, host: Host, cause: Cause): void {
+  if (releasedEarly(ctx, host)) {
+    const at = ctx.remoteAppearedAt(host) + EARLY_RELEASE_MS;
+    host.stepClaim({ input: 'lost-later', cause, at }, ctx.now);
+    return ctx.touch(host);
+  }
+  const remote = ctx.fib.remote(host.ip);
+  const home = ctx.topology.homeInterface(host.ip);
+  if (cause === 'remote-claim' && remote !== undefined && home !== undefined) goAway(ctx, host, cause);
+  else lost(ctx, host, cause);
+}
+
+/** Whether a release of the claim now would come too soon after a remote one. */
+function releasedEarly(ctx: TrackerContext, host: Host): boolean {
+  return host.claimed && ctx.now - ctx.remoteAppearedAt(host) < EARLY_RELEASE_MS;
+}
+
+/** The kernel deleted the route of a claim with its interface: nothing can wait any more. */
+export function lostWithRoute(ctx: TrackerContext, host: Host, cause: Cause): void {
+  const remote = ctx.fib.remote(host.ip);
+  const early = host.claimed && remote !== undefined && ctx.now - remote.since < EARLY_RELEASE_MS;
+  if (!early) return withdraw(ctx, host, cause);
+  lost(ctx, host, cause);
+  host.stepStuckRoute('released-early', ctx.now);
+}
+
+/** A remote claim appeared. If ours was released just before, a routing daemon may go on announcing it. */
+export function remoteClaimAppeared(ctx: TrackerContext, host: Host): void {
+  host.stepClaim({ input: 'remote-appeared' }, ctx.now);
+  const { releasedAt = Number.NEGATIVE_INFINITY } = host.claim;
+  if (!host.claimed && ctx.now < releasedAt + EARLY_RELEASE_MS)
+    host.stepStuckRoute('released-early', ctx.now);
+}
+
+/** The last remote claim is gone: a stuck route is repaired now. */
+export function repairStuckRoute(ctx: TrackerContext, host: Host): void {
+  if (ctx.fib.remote(host.ip) !== undefined) return;
+  if (host.stepStuckRoute('no-remote-claim', ctx.now) !== 'add-route') return;
+  emitStuckRoute(ctx, host, true);
+  ctx.touch(host);
+}
+
+export function emitStuckRoute(ctx: TrackerContext, host: Host, present: boolean): void {
+  ctx.emit({ kind: 'stuck-route-repair', ip: host.ip, present });
+}
+
+/** A home host is proven to be behind another router. `adopted`: it was so before this run, the LAN was told. */
+export function goAway(ctx: TrackerContext, host: Host, cause: Cause): void {
+  transition(ctx, host, { input: 'elsewhere', cause });
+  if (cause !== 'adopted') announceDeparture(ctx, host);
+  ctx.touch(host);
+}
+
+/** Tells the neighbours on the home LAN of a host that is elsewhere to send to us (RFC 5944 section 4.6). */
+export function announceDeparture(ctx: TrackerContext, host: Host): void {
+  const home = ctx.topology.homeInterface(host.ip);
+  if (home === undefined || !ctx.topology.isUsable(home)) return;
+  if (host.held && host.attachment?.iface === home) return;
+  host.stepAnnouncement({ input: 'departed', iface: home }, ctx.now);
+}
+
+// --- proof ---------------------------------------------------------------------------------------------------------
+
+/** Opens, replaces or closes the probe to a new attachment. */
+export function setCandidate(ctx: TrackerContext, host: Host, candidate: Candidate | undefined): void {
+  const { candidate: before } = host;
+  if (before !== undefined) ctx.unanswered.close(before);
+  host.stepProof(candidate === undefined ? { input: 'close' } : { input: 'ask', candidate });
+  if (candidate !== undefined) ctx.unanswered.open(candidate);
+}
+
+/** Gives up the probe to a new attachment, and with it a claim that consists of nothing else. */
+export function abandonCandidate(ctx: TrackerContext, host: Host, cause: Cause): void {
+  setCandidate(ctx, host, undefined);
+  if (host.state !== 'proving') ctx.touch(host);
+  else if (host.attachment === undefined) transition(ctx, host, { input: 'forget', cause });
+  else lost(ctx, host, cause);
+}
+
+// --- keepalive -----------------------------------------------------------------------------------------------------
+
+/** When the host is asked next, if it stays quiet. */
+export function scheduleKeepalive(ctx: TrackerContext, host: Host): void {
+  if (!host.claimed || host.attachment === undefined) host.stepKeepalive({ input: 'unschedule' }, ctx.now);
+  else host.stepKeepalive({ input: 'schedule', afterMs: quietMs(ctx, host) }, ctx.now);
+}
+
+/** How long a claimed host may be quiet before it is asked. */
+export function quietMs(ctx: TrackerContext, host: Host): number {
+  if (overlaps(host)) return OVERLAP_INTERVAL_MS;
+  const rule = host.attachment && ctx.topology.rule(host.attachment.iface);
+  return rule?.keepaliveMs ?? OVERLAP_INTERVAL_MS;
+}
+
+/** Its fresh claim hides or replaces another one. */
+export function overlaps({ claim }: Host): boolean {
+  return claim.state === 'fresh' && claim.overlapsRemote;
+}
+
+/** Opens the probe to where the host is held; it replaces one that is open. Returns whether it could be sent. */
+export function probeHeld(
+  ctx: TrackerContext,
+  host: Host,
+  purpose: ProbePurpose,
+  attachment: Attachment,
+  delayMs = 0,
+): boolean {
+  const probe = startProbe(ctx, host, purpose, attachment, { delayMs });
+  host.stepKeepalive(probe === undefined ? { input: 'close' } : { input: 'probe', probe }, ctx.now);
+  return probe !== undefined;
+}
+
+/** Asks a held host at once, out of turn, whether it is still there. */
+export function probeNow(ctx: TrackerContext, host: Host): void {
+  if (host.currentProbe === undefined && host.attachment !== undefined)
+    probeHeld(ctx, host, 'keepalive', host.attachment);
+  ctx.touch(host);
+}
+
+/**
+ * A host that is where we believe it to be spoke again after `quietMs`: when it does so often, its announcements need
+ * not come up to us for a while.
+ */
+export function suppressRefreshes(ctx: TrackerContext, host: Host, heardAfterMs: number): void {
+  const { attachment } = host;
+  if (attachment === undefined || (host.state !== 'settled' && host.state !== 'home')) return;
+  const forMs = Math.floor(Math.min(SUPPRESS_MS, quietMs(ctx, host) / 4));
+  if (ctx.now < (host.suppressedUntil ?? 0) || heardAfterMs > forMs || forMs < 1) return;
+  host.suppressUntil(ctx.now + forMs);
+  ctx.emit({ kind: 'suppress-refreshes', ...attachment, ip: host.ip, forMs });
+}
+
+/** From here on every frame of the host counts. */
+function endSuppression(ctx: TrackerContext, host: Host, attachment: Attachment): void {
+  if (host.suppressedUntil === undefined) return;
+  host.suppressUntil(undefined);
+  ctx.emit({ kind: 'suppress-refreshes', ...attachment, ip: host.ip, forMs: 0 });
+}
