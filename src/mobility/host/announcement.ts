@@ -30,6 +30,7 @@ export const ANNOUNCEMENT_TABLE: readonly Row<Kind, InputName, 'send'>[] = [
   { from: 'sending', input: 'due', to: 'off', outcome: 'send', note: 'the last one' },
   { from: 'sending', input: 'due', to: 'sending', note: 'held back until later' },
   { from: 'sending', input: 'due', to: 'off', note: 'the host is back, or the LAN is down' },
+  { from: 'sending', input: 'due', to: 'held-back', note: 'the same, while it was held back' },
 ];
 
 /** `heldUntil`: somebody may be about to take the address there, and would take an announcement for a conflict. */

@@ -1,4 +1,4 @@
-import type { Cause, HostState } from '../events.js';
+import { type Cause, HOST_STATES, type HostState } from '../events.js';
 import { NEVER, type Row, type Step } from './machine.js';
 
 type InputName = ClaimInput['input'];
@@ -9,16 +9,15 @@ type InputName = ClaimInput['input'];
  * everywhere (design.md 3.3).
  */
 export const CLAIM_TABLE: readonly Row<HostState, InputName, ClaimOutcome>[] = [
-  { from: 'unknown', input: 'prove', to: 'proving', outcome: 'entered' },
-  { from: 'remembered', input: 'prove', to: 'proving', outcome: 'entered' },
-
-  ...from(['unknown', 'proving', 'home', 'remembered'], 'found-at-home', 'home'),
-  ...from(['unknown', 'proving', 'home', 'fresh', 'settled', 'away', 'remembered'], 'found', 'fresh'),
-  ...from(['unknown', 'proving', 'home', 'fresh', 'settled', 'away', 'remembered'], 'reclaim', 'fresh'),
-  ...from(['unknown', 'proving', 'home', 'fresh', 'settled', 'away', 'remembered'], 'adopt', 'settled'),
-  ...from(['fresh', 'settled'], 'retry-fresh', 'fresh'),
+  ...enters(['unknown', 'remembered'], 'prove', 'proving'),
+  ...enters(['unknown', 'proving', 'home', 'remembered'], 'found-at-home', 'home'),
+  ...enters(HOST_STATES, 'found', 'fresh'),
+  ...enters(HOST_STATES, 'reclaim', 'fresh'),
+  ...enters(HOST_STATES, 'adopt', 'settled'),
+  ...enters(['fresh', 'settled'], 'retry-fresh', 'fresh'),
   { from: 'home', input: 'rule-changed', to: 'fresh', outcome: 'entered' },
 
+  ...stays(HOST_STATES, 'due'),
   { from: 'fresh', input: 'due', to: 'fresh', outcome: 'ages', note: 'its time as fresh is over' },
   { from: 'settled', input: 'due', to: 'settled', outcome: 'ages', note: 'settled for as long again' },
   { from: 'fresh', input: 'due', to: 'fresh', outcome: 'withdrawable', note: 'the 20 ms rule is over' },
@@ -28,28 +27,39 @@ export const CLAIM_TABLE: readonly Row<HostState, InputName, ClaimOutcome>[] = [
   { from: 'fresh', input: 'age', to: 'settled', outcome: 'entered' },
   { from: 'settled', input: 'unopposed', to: 'settled', note: 'from now on the incumbent' },
   { from: 'settled', input: 'returned', to: 'home', outcome: 'entered' },
-  { from: 'fresh', input: 'age-later', to: 'fresh' },
-  { from: 'settled', input: 'age-later', to: 'settled' },
-  { from: 'fresh', input: 'home-changed', to: 'fresh' },
-  { from: 'settled', input: 'home-changed', to: 'settled' },
+  ...stays(['fresh', 'settled'], 'age-later'),
+  ...stays(['fresh', 'settled'], 'home-changed'),
 
-  ...from(['proving', 'home', 'fresh', 'settled', 'away'], 'lost', 'remembered'),
+  ...enters(['proving', 'home', 'fresh', 'settled', 'away'], 'lost', 'remembered'),
   { from: 'fresh', input: 'lost-later', to: 'fresh', note: 'the 20 ms rule' },
   { from: 'settled', input: 'lost-later', to: 'settled', note: 'the 20 ms rule' },
-  ...from(['unknown', 'proving', 'home', 'fresh', 'settled', 'remembered'], 'elsewhere', 'away'),
+  ...enters(['unknown', 'proving', 'home', 'fresh', 'settled', 'remembered'], 'elsewhere', 'away'),
   { from: 'away', input: 'remote-vanished', to: 'away', note: 'it ends after `settle`' },
-  { from: 'away', input: 'remote-appeared', to: 'away' },
-  ...from(['unknown', 'remembered'], 'remember', 'remembered'),
-  ...from(['proving', 'home', 'away', 'remembered'], 'forget', 'unknown'),
+  ...stays(['unknown', 'proving', 'home', 'fresh', 'settled', 'remembered'], 'remote-vanished'),
+  ...stays(HOST_STATES, 'remote-appeared'),
+  ...enters(['unknown', 'remembered'], 'remember', 'remembered'),
+  ...enters(['proving', 'home', 'away', 'remembered'], 'forget', 'unknown'),
 ];
 
-function from(
+function enters(
   states: readonly HostState[],
   input: InputName,
   to: HostState,
 ): Row<HostState, InputName, ClaimOutcome>[] {
   return states.map((state) => ({ from: state, input, to, outcome: 'entered' }));
 }
+
+function stays(states: readonly HostState[], input: InputName): Row<HostState, InputName, ClaimOutcome>[] {
+  return states.map((state) => ({ from: state, input, to: state }));
+}
+
+/** The states in which an input is possible. */
+const POSSIBLE: ReadonlyMap<InputName, ReadonlySet<HostState>> = new Map(
+  CLAIM_TABLE.map(({ input }) => [
+    input,
+    new Set(CLAIM_TABLE.filter((row) => row.input === input).map((row) => row.from)),
+  ]),
+);
 
 export type ClaimOutcome = 'entered' | 'ages' | 'withdrawable' | 'ends';
 
@@ -135,6 +145,7 @@ export function isHeld(claim: Claim): claim is Extract<Claim, Held> {
 
 /** @throws Error when the table has no such row: an invariant of ours is broken */
 export function stepClaim(claim: Claim, input: ClaimInput, now: number): Step<Claim, ClaimOutcome> {
+  if (POSSIBLE.get(input.input)?.has(claim.state) !== true) return broken(claim, input);
   switch (input.input) {
     case 'prove':
       return enter({ ...past(claim, input.cause, now), state: 'proving' });
