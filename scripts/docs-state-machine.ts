@@ -32,7 +32,7 @@ export const PAGE = join(ROOT, 'docs/state-machine.md');
 const BEGIN = '<!-- tables: begin -->';
 const END = '<!-- tables: end -->';
 /** What is read first comes first; machines that are not named here follow. */
-const ORDER = ['claim', 'proof', 'keepalive', 'contest', 'announcement', 'recovery'];
+const ORDER = ['claim', 'proof', 'keepalive', 'contest', 'announcement', 'recovery', 'stuck-route'];
 
 /** The machines whose files export a table. */
 export async function machines(): Promise<Machine[]> {
@@ -84,25 +84,72 @@ const split = (states: string): string[] => states.split(',').map((state) => sta
 const identifier = (state: string): string => (state === '*' ? 'any' : state.replace(/[^A-Za-z0-9_]/g, '_'));
 const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\n', ' ');
 
+/** Rows of one input, outcome and note that lead to one state. */
+interface Group {
+  readonly from: readonly string[];
+  readonly input: string;
+  /** A state, or `unchanged`. */
+  readonly to: string;
+  readonly outcome: string;
+  readonly note: string;
+}
+
+const UNCHANGED = 'unchanged';
+
+function statesOf(rows: readonly Row[]): Set<string> {
+  return new Set(
+    rows.flatMap(({ from, to }) => [...split(from), ...split(to)]).filter((state) => state !== '*'),
+  );
+}
+
+/** Rows that differ in the state they start from become one. */
+function group(rows: readonly Row[]): Group[] {
+  const byTarget = merge(
+    rows.map(({ from, outcome = '', note = '', ...row }) => ({ ...row, from: split(from), outcome, note })),
+  );
+  const stay = ({ from, to }: Group) => from.length === 1 && from[0] === to;
+  return merge(byTarget.map((each) => (stay(each) ? { ...each, to: UNCHANGED } : each)));
+}
+
+function merge(groups: readonly Group[]): Group[] {
+  const merged = new Map<string, Group>();
+  for (const { from, ...rest } of groups) {
+    const key = JSON.stringify([rest.input, rest.to, rest.outcome, rest.note]);
+    merged.set(key, { ...rest, from: [...new Set([...(merged.get(key)?.from ?? []), ...from])] });
+  }
+  return [...merged.values()];
+}
+
 /** A Mermaid diagram: one arrow for each pair of states, labelled with all inputs that lead from one to the other. */
 export function diagram(rows: readonly Row[]): string {
+  const states = statesOf(rows);
   const arrows = new Map<string, Set<string>>();
-  for (const { from, input, to } of rows)
-    for (const source of split(from))
+  for (const { from, input, to } of group(rows)) {
+    if (to === UNCHANGED) continue;
+    const others = [...states].filter((state) => state !== to);
+    const fromAny =
+      from.includes('*') || (others.length > 2 && others.every((state) => from.includes(state)));
+    for (const source of fromAny ? ['*'] : from)
       for (const target of split(to)) {
+        if (source === target) continue;
         const arrow = `${identifier(source)} --> ${identifier(target)}`;
-        if (identifier(source) === identifier(target)) continue;
         arrows.set(arrow, (arrows.get(arrow) ?? new Set()).add(input.replace(/[:;#]/g, ',')));
       }
+  }
   const lines = [...arrows].map(([arrow, inputs]) => `  ${arrow}: ${[...inputs].join(', ')}`);
   return ['```mermaid', 'stateDiagram-v2', ...lines, '```'].join('\n');
 }
 
+/** A table without the rows in which nothing happens: no other state, no outcome, no note. */
 export function table(rows: readonly Row[]): string {
-  const withNotes = rows.some(({ note }) => note !== undefined);
+  const states = statesOf(rows);
+  const shown = group(rows).filter(
+    ({ to, outcome, note }) => to !== UNCHANGED || outcome !== '' || note !== '',
+  );
+  const withNotes = shown.some(({ note }) => note !== '');
   const head = ['state', 'input', 'next state', 'outcome', ...(withNotes ? ['note'] : [])];
-  const body = rows.map(({ from, input, to, outcome = '', note = '' }) => [
-    from === '*' ? 'any' : from,
+  const body = shown.map(({ from, input, to, outcome, note }) => [
+    from.includes('*') || (states.size > 1 && from.length === states.size) ? 'any' : from.join(', '),
     input,
     to,
     outcome,

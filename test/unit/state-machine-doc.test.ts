@@ -37,6 +37,18 @@ test('a table has a row for each transition, and a column of notes if there are 
   assert.ok(!table(ROWS.slice(2)).includes('note'));
 });
 
+test('rows that differ in their state only are one row, and rows in which nothing happens are none', () => {
+  const rows = ['a', 'b', 'c'].flatMap((from) => [
+    { from, input: 'lost', to: 'c' },
+    { from, input: 'heard', to: from, outcome: 'refreshed' },
+    { from, input: 'ignored', to: from },
+  ]);
+  assert.deepEqual(table(rows).split('\n').slice(2), [
+    '| any | lost | c |  |',
+    '| any | heard | unchanged | refreshed |',
+  ]);
+});
+
 test('a page without markers is refused', () => {
   assert.throws(() => withTables('# State machines\n', []), /no place for the tables/);
 });
