@@ -31,6 +31,8 @@ const FOLDER = 'src/mobility/host';
 export const PAGE = join(ROOT, 'docs/state-machine.md');
 const BEGIN = '<!-- tables: begin -->';
 const END = '<!-- tables: end -->';
+const COORDINATION_BEGIN = '<!-- coordination: begin -->';
+const COORDINATION_END = '<!-- coordination: end -->';
 /** What is read first comes first; machines that are not named here follow. */
 const ORDER = ['claim', 'proof', 'keepalive', 'contest', 'announcement', 'recovery', 'stuck-route'];
 
@@ -164,15 +166,37 @@ export function section({ title, file, rows }: Machine): string {
   return `### ${title}\n\nFrom \`${file}\`.\n\n${diagram(rows)}\n\n${table(rows)}\n`;
 }
 
-/** The page with its tables made anew from these machines. @throws when a marker is missing */
-export function withTables(page: string, all: readonly Machine[]): string {
-  const begin = page.indexOf(BEGIN);
-  const end = page.indexOf(END);
-  if (begin < 0 || end < begin) throw new Error(`${PAGE} has no place for the tables: ${BEGIN} ... ${END}`);
+/** Which outcomes of one machine are inputs of which others. */
+export interface Coordination {
+  readonly when: string;
+  readonly causes: string;
+}
+
+export async function coordination(): Promise<readonly Coordination[]> {
+  const file = join(ROOT, FOLDER, 'coordinator.ts');
+  const module = (await import(pathToFileURL(file).href)) as { COORDINATION: readonly Coordination[] };
+  return module.COORDINATION;
+}
+
+/** The page with its tables made anew. @throws when a marker is missing */
+export function withTables(
+  page: string,
+  all: readonly Machine[],
+  coordinated: readonly Coordination[],
+): string {
   const tables = all.map((machine) => `${section(machine)}\n`).join('');
-  return `${page.slice(0, begin + BEGIN.length)}\n\n${tables}${page.slice(end)}`;
+  const rows = coordinated.map(({ when, causes }) => `| ${cell(when)} | ${cell(causes)} |\n`).join('');
+  const outcomes = `| outcome of one machine | input of the others |\n| --- | --- |\n${rows}\n`;
+  return between(between(page, COORDINATION_BEGIN, COORDINATION_END, outcomes), BEGIN, END, tables);
+}
+
+function between(page: string, first: string, last: string, content: string): string {
+  const begin = page.indexOf(first);
+  const end = page.indexOf(last);
+  if (begin < 0 || end < begin) throw new Error(`${PAGE} has no place for the tables: ${first} ... ${last}`);
+  return `${page.slice(0, begin + first.length)}\n\n${content}${page.slice(end)}`;
 }
 
 if (process.argv[1] === import.meta.filename) {
-  writeFileSync(PAGE, withTables(readFileSync(PAGE, 'utf8'), await machines()));
+  writeFileSync(PAGE, withTables(readFileSync(PAGE, 'utf8'), await machines(), await coordination()));
 }

@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { PAGE, type Row, diagram, machines, table, withTables } from '../../scripts/docs-state-machine.js';
+import {
+  PAGE,
+  type Row,
+  coordination,
+  diagram,
+  machines,
+  table,
+  withTables,
+} from '../../scripts/docs-state-machine.js';
 
 const ROWS: readonly Row[] = [
   { from: 'off', input: 'claimed', to: 'waiting' },
@@ -12,7 +20,7 @@ const ROWS: readonly Row[] = [
 
 test('docs/state-machine.md has the tables of the code (npm run docs:state-machine writes them)', async () => {
   const page = readFileSync(PAGE, 'utf8');
-  assert.equal(page, withTables(page, await machines()));
+  assert.equal(page, withTables(page, await machines(), await coordination()));
 });
 
 test('a diagram has an arrow for each pair of states, with all inputs between them', () => {
@@ -50,5 +58,5 @@ test('rows that differ in their state only are one row, and rows in which nothin
 });
 
 test('a page without markers is refused', () => {
-  assert.throws(() => withTables('# State machines\n', []), /no place for the tables/);
+  assert.throws(() => withTables('# State machines\n', [], []), /no place for the tables/);
 });
