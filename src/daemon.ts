@@ -4,6 +4,7 @@ import { Capture } from './capture/capture.js';
 import { StaleNeighbourCapture } from './capture/stale-neighbours.js';
 import { type Config, ConfigError, needsRestart } from './config/config.js';
 import { Kernel } from './kernel/kernel.js';
+import { type InstanceLock, lockInstance } from './system/instance-lock.js';
 import { readSavedHosts, writeSavedHosts } from './system/saved-hosts.js';
 import type { Action, Event, IfIndex, Link } from './mobility/events.js';
 import { HostTracker } from './mobility/tracker.js';
@@ -45,9 +46,11 @@ export class Daemon {
   private flushing = false;
   private stopping: Promise<void> | undefined;
 
-  /** @throws StartError, ControlError */
+  /** @throws InstanceError, ControlError, StartError */
   static async start(options: DaemonOptions): Promise<Daemon> {
-    const daemon = new Daemon(options);
+    // Before anything else: a second instance must not touch what belongs to the first.
+    const lock = await lockInstance(options.config.router);
+    const daemon = new Daemon(options, lock);
     try {
       await daemon.open();
     } catch (error) {
@@ -57,7 +60,10 @@ export class Daemon {
     return daemon;
   }
 
-  private constructor(private readonly options: DaemonOptions) {
+  private constructor(
+    private readonly options: DaemonOptions,
+    private readonly lock: InstanceLock,
+  ) {
     const { config, logger } = options;
     this.config = config;
     this.router = new HostTracker(config.policy);
@@ -103,7 +109,7 @@ export class Daemon {
     });
   }
 
-  /** The control socket first: a second daemon must find it taken before it touches the first one's routes. */
+  /** The control socket first: without it nobody could see or stop what follows. */
   private async open(): Promise<void> {
     const { config, logger } = this.options;
     await this.sideDoor.open((message) => logger.warn(message));
@@ -162,7 +168,7 @@ export class Daemon {
 
   private async close(): Promise<void> {
     const { logger } = this.options;
-    // Otherwise the socket is another daemon's, and so is all that follows.
+    // Otherwise nothing was started yet.
     const { isOpen } = this.sideDoor;
     clearTimeout(this.timer);
     this.timerAt = Number.NEGATIVE_INFINITY;
@@ -176,10 +182,11 @@ export class Daemon {
     await Promise.all([this.capture.stop(), this.strays.stop()]);
     const waitMs = this.router.withdrawableAt() - performance.now();
     if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
-    await this.kernel.stop(isOpen ? this.config.router.onExit : 'keep');
+    if (isOpen) await this.kernel.stop(this.config.router.onExit);
     await this.sideDoor.stop();
     this.show();
     this.views.stop();
+    this.lock.release();
     if (isOpen) logger.info('marpd stopped');
   }
 

@@ -4,6 +4,7 @@ import { ConfigError, configForInterfaces, loadConfig } from './config/config.js
 import { ControlError } from './control/socket.js';
 import { Daemon, StartError } from './daemon.js';
 import { createLogger } from './observe/log.js';
+import { InstanceError } from './system/instance-lock.js';
 import { sdNotify } from './system/sd-notify.js';
 import { raisePriority } from './system/priority.js';
 
@@ -44,7 +45,11 @@ async function main(): Promise<void> {
 function fail(error: unknown): never {
   const badConfig = error instanceof ConfigError;
   const expected =
-    badConfig || error instanceof StartError || error instanceof ControlError || typeof error === 'string';
+    badConfig ||
+    error instanceof StartError ||
+    error instanceof ControlError ||
+    error instanceof InstanceError ||
+    typeof error === 'string';
   const text = error instanceof Error ? (expected ? error.message : error.stack) : String(error);
   console.error(`marpd: ${text}`);
   // sysexits.h: EX_CONFIG, which the systemd unit does not restart for, and EX_SOFTWARE.

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { TomlError, parse as parseToml } from 'smol-toml';
 import type * as z from 'zod';
 import { type ConfigFile, fileSchema, keysAt } from './schema.js';
@@ -171,7 +172,7 @@ function build(file: ConfigFile): Config {
       settledMetric: router.settled_metric,
       settleMs: router.settle,
       onExit: router.on_exit,
-      stateDirectory: router.state_directory,
+      stateDirectory: router.state_directory ?? dirname(control.socket),
     },
     kernel: file.kernel,
     control: { socket: control.socket, mode: control.mode, group: control.group, tcp: control.tcp },

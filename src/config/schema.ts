@@ -73,7 +73,8 @@ const routerSection = z
     settled_metric: metric.default(SETTLED_METRIC),
     settle: durationText({ minMs: 200, maxMs: 600_000 }).default(1000),
     on_exit: z.enum(['withdraw', 'keep']).default('withdraw'),
-    state_directory: filePath.default('/run/marpd'),
+    // It holds a Unix socket, whose address has at most 107 bytes.
+    state_directory: filePath.max(80, { error: 'longer than 80 bytes' }).optional(),
   })
   .superRefine((router, context) => {
     const protocol = router.protocol;

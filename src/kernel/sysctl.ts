@@ -1,14 +1,6 @@
-import {
-  appendFileSync,
-  mkdirSync,
-  readFileSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
-import { dirname } from 'node:path';
+import { appendFileSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import type { IfIndex } from '../mobility/events.js';
+import { replaceFile } from '../system/state-file.js';
 
 /**
  * The kernel settings of design.md 3.2, with the smallest footprint that makes the effective values right.
@@ -352,9 +344,7 @@ export class Sysctls {
         this.#lines === undefined ||
         this.#lines + lines.length > 2 * this.#saved.size + SPARE_LINES
       ) {
-        mkdirSync(dirname(stateFile), { recursive: true });
-        writeFileSync(`${stateFile}.new`, `${bootId()}\n${toText([...this.#saved.values()])}`);
-        renameSync(`${stateFile}.new`, stateFile);
+        replaceFile(stateFile, `${bootId()}\n${toText([...this.#saved.values()])}`);
         this.#lines = this.#saved.size;
       } else {
         appendFileSync(stateFile, toText(lines));

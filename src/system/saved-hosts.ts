@@ -1,8 +1,9 @@
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as z from 'zod';
 import type { SavedHost } from '../mobility/events.js';
 import { formatIp, formatMac, parseIp, parseMac } from '../wire/addresses.js';
+import { replaceFile } from './state-file.js';
 
 /** `hosts.json` in the state directory: who was here when the daemon stopped, to be asked when it starts again. */
 
@@ -19,18 +20,13 @@ const NAME = 'hosts.json';
 
 /** Writes atomically: a reader, or a crash, sees the old file or the new one. @throws when the directory refuses */
 export function writeSavedHosts(directory: string, memories: readonly SavedHost[], writtenAt: Date): void {
-  mkdirSync(directory, { recursive: true });
   const hosts = memories.map((memory) => ({
     ...memory,
     ip: formatIp(memory.ip),
     mac: formatMac(memory.mac),
   }));
-  const path = join(directory, NAME);
-  writeFileSync(
-    `${path}.new`,
-    `${JSON.stringify({ version: 1, writtenAt: writtenAt.toISOString(), hosts })}\n`,
-  );
-  renameSync(`${path}.new`, path);
+  const file = { version: 1, writtenAt: writtenAt.toISOString(), hosts };
+  replaceFile(join(directory, NAME), `${JSON.stringify(file)}\n`);
 }
 
 /**
