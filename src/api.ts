@@ -10,6 +10,8 @@ import type { Kernel } from './kernel/kernel.js';
 import type { Gauges } from './observe/metrics.js';
 import type { Action, Command, Event, IfIndex, Token } from './mobility/events.js';
 import type { HostTracker } from './mobility/tracker.js';
+import { networkNamespaceOf } from './system/network-namespace.js';
+import { formatIp, formatMac } from './wire/addresses.js';
 import type { Observers } from './observe/observers.js';
 
 export interface ControlApiOptions {
@@ -142,7 +144,7 @@ export class ControlApi {
     });
   }
 
-  private status(): StatusView {
+  status(): StatusView {
     const now = performance.now();
     const { router, kernel, views, config, configPath } = this.options;
     const capture = this.options.capture.stats();
@@ -153,6 +155,7 @@ export class ControlApi {
       startedAt: new Date(this.startedAt).toISOString(),
       uptimeMs: process.uptime() * 1000,
       configPath: configPath ?? null,
+      networkNamespace: networkNamespaceOf('self') ?? null,
       lastReload:
         this.lastReload === undefined
           ? null
@@ -177,6 +180,7 @@ export class ControlApi {
       eventLoopLagMs: views.metrics.eventLoopLagMs(),
       rssBytes: process.memoryUsage.rss(),
       alarms: views.journal.alarms(now),
+      otherRouters: [...router.otherRouters].map(([mac, ip]) => ({ mac: formatMac(mac), ip: formatIp(ip) })),
     };
   }
 }

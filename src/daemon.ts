@@ -5,12 +5,18 @@ import { StaleNeighbourCapture } from './capture/stale-neighbours.js';
 import { type Config, ConfigError, needsRestart } from './config/config.js';
 import { Kernel } from './kernel/kernel.js';
 import { type InstanceLock, lockInstance } from './system/instance-lock.js';
-import { readSavedHosts, writeSavedHosts } from './system/saved-hosts.js';
+import { allowedHosts, readSavedHosts, writeSavedHosts } from './system/saved-hosts.js';
 import type { Action, Event, IfIndex, Link } from './mobility/events.js';
 import { HostTracker } from './mobility/tracker.js';
 import { ControlApi } from './api.js';
+import { diagnose } from './doctor/checks.js';
+import { gatherFacts } from './doctor/facts.js';
+import { describeServed } from './observe/descriptions.js';
 import type { Mac } from './wire/addresses.js';
 import { Observers } from './observe/observers.js';
+
+/** By then links have settled and interfaces are captured. */
+const DOCTOR_DELAY_MS = 2000;
 
 /** The machine is not as the daemon needs it; the message says what to do. */
 export class StartError extends Error {
@@ -42,6 +48,7 @@ export class Daemon {
   /** What happened since the last flush. */
   private unseen: Action[] = [];
   private timer: NodeJS.Timeout | undefined;
+  private doctor: NodeJS.Timeout | undefined;
   private timerAt = Number.POSITIVE_INFINITY;
   private flushing = false;
   private stopping: Promise<void> | undefined;
@@ -120,11 +127,31 @@ export class Daemon {
         logger.warn(`${view.name} is enslaved to ${view.master}: name ${view.master} instead`);
     }
     for (const claim of await this.kernel.adopt()) this.hear({ kind: 'adopt', ...claim });
-    const memories = readSavedHosts(config.router.stateDirectory, (message) => logger.warn(message));
+    const saved = readSavedHosts(config.router.stateDirectory, (message) => logger.warn(message));
+    const memories = allowedHosts(saved, config.policy);
+    const left = saved.length - memories.length;
+    if (left > 0) {
+      logger.warn(
+        `hosts.json: ${left} of ${saved.length} hosts left out: the configuration does not allow their address, or does not name their interface`,
+      );
+    }
     this.hear({ kind: 'remember', memories });
     this.flush();
     await this.kernel.reconcile('start');
-    logger.info({ version: readVersion(), config: this.options.configPath }, 'marpd runs');
+    logger.info({ version: readVersion(), config: this.options.configPath }, 'marpd started');
+    logger.info(describeServed(config.policy, this.router.links()));
+    this.doctor = setTimeout(() => void this.logErrors(), DOCTOR_DELAY_MS).unref();
+  }
+
+  /** What `marpctl doctor` would call an error is logged once. */
+  private async logErrors(): Promise<void> {
+    const { config, sideDoor } = this;
+    const daemon = { ...sideDoor.status(), interfaces: sideDoor.interfaces() };
+    const findings = diagnose(await gatherFacts(config, process.pid), config, daemon);
+    if (this.stopping !== undefined) return;
+    for (const { level, check, message, fix } of findings) {
+      if (level === 'error') this.options.logger.error(`doctor: ${check}: ${message} (fix: ${fix})`);
+    }
   }
 
   /** Reads the configuration again. A bad one is refused whole and the old one stays. */
@@ -171,6 +198,7 @@ export class Daemon {
     // Otherwise nothing was started yet.
     const { isOpen } = this.sideDoor;
     clearTimeout(this.timer);
+    clearTimeout(this.doctor);
     this.timerAt = Number.NEGATIVE_INFINITY;
     if (isOpen) {
       try {

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { readArguments } from './cli/arguments.js';
 import { checkCapBuild } from './capture/cap-build.js';
 import { ConfigError, configForInterfaces, loadConfig } from './config/config.js';
@@ -10,7 +11,9 @@ import { raisePriority } from './system/priority.js';
 
 /** marpd: arguments, config, construct, run, stop. */
 async function main(): Promise<void> {
-  const { configPath, interfaces, checkOnly } = readArguments(process.argv.slice(2));
+  const { interfaces, checkOnly, ...given } = readArguments(process.argv.slice(2));
+  // Others read it too, from where they are.
+  const configPath = given.configPath === undefined ? undefined : resolve(given.configPath);
   const read = () => (configPath === undefined ? configForInterfaces(interfaces) : loadConfig(configPath));
   const config = read();
   if (checkOnly) {

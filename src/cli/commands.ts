@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import type { ControlClient } from '../control/client.js';
 import { EVENT_KINDS, type EventKind } from '../control/records.js';
 import type { Command as ApiCommand } from '../mobility/events.js';
@@ -191,7 +192,10 @@ Exit status 1 if there is an error.
     run: async (call) => {
       // Loaded on demand: the other commands start in half the time without it.
       const { examine } = await import('./doctor.js');
-      const findings = await examine(call.client, call.options.config);
+      const findings = await examine(
+        call.client,
+        call.options.config === undefined ? undefined : resolve(call.options.config),
+      );
       const ok = findings.every((finding) => finding.level !== 'error');
       show(call, { ok, findings }, formatFindings);
       return ok ? EXIT.ok : EXIT.negative;

@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs';
 import { type Config, ConfigError, configForInterfaces, loadConfig } from '../config/config.js';
 import { type ControlClient, Unreachable } from '../control/client.js';
-import { type DaemonView, type Finding, diagnose } from '../doctor/checks.js';
-import { gatherFacts } from '../doctor/facts.js';
+import { type DaemonView, type Finding, diagnose, diagnoseFromOutside } from '../doctor/checks.js';
+import { findingsInNamespaceOf, gatherFacts } from '../doctor/facts.js';
+import { networkNamespaceOf } from '../system/network-namespace.js';
 
 const DEFAULT_CONFIG = '/etc/marpd/marpd.toml';
 
@@ -17,6 +18,20 @@ export async function examine(client: ControlClient, configPath: string | undefi
     if (!(error instanceof Unreachable)) throw error;
     unreachableReason = error.message;
   }
+  if (daemon !== undefined && isElsewhere(daemon)) {
+    const { pid, networkNamespace } = daemon;
+    const args = [
+      '--socket',
+      client.socketPath,
+      ...(configPath === undefined ? [] : ['--config', configPath]),
+    ];
+    // Seen from another PID namespace the number may be somebody else's.
+    const found =
+      networkNamespaceOf(pid) === networkNamespace
+        ? findingsInNamespaceOf(pid, args)
+        : `process ${pid} is not visible from here, or not readable`;
+    return typeof found === 'string' ? diagnoseFromOutside(daemon, found) : found;
+  }
   let config: Config | undefined;
   try {
     config = readConfig(configPath, daemon);
@@ -29,6 +44,11 @@ export async function examine(client: ControlClient, configPath: string | undefi
   }
   findings.push(...diagnose(await gatherFacts(config, daemon?.pid), config, daemon, unreachableReason));
   return findings;
+}
+
+function isElsewhere({ networkNamespace }: DaemonView): boolean {
+  const own = networkNamespaceOf('self');
+  return networkNamespace !== null && own !== undefined && own !== networkNamespace;
 }
 
 /** The named file, else the daemon's configuration, else the usual file. @throws ConfigError */

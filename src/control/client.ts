@@ -53,11 +53,11 @@ export interface CommandBody {
 
 /** One connection per request to the daemon's Unix socket. All methods throw Unreachable or Refused. */
 export class ControlClient {
-  readonly #socketPath: string;
+  readonly socketPath: string;
   readonly #timeoutMs: number;
 
   constructor(socketPath: string, timeoutMs = 15_000) {
-    this.#socketPath = socketPath;
+    this.socketPath = socketPath;
     this.#timeoutMs = timeoutMs;
   }
 
@@ -130,7 +130,7 @@ export class ControlClient {
       }
     } catch (error) {
       if (options.signal?.aborted === true) return;
-      throw unreachable(this.#socketPath, error);
+      throw unreachable(this.socketPath, error);
     }
   }
 
@@ -154,7 +154,7 @@ export class ControlClient {
   ): Promise<IncomingMessage> {
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
       const request: ClientRequest = httpRequest({
-        socketPath: this.#socketPath,
+        socketPath: this.socketPath,
         method,
         path,
         agent: false,
@@ -172,7 +172,7 @@ export class ControlClient {
         request.setTimeout(0);
         resolve(message);
       });
-      request.once('error', (error) => reject(unreachable(this.#socketPath, error)));
+      request.once('error', (error) => reject(unreachable(this.socketPath, error)));
       request.end(body);
     });
     if (response.statusCode === 200) return response;

@@ -112,8 +112,10 @@ export const statusView = z.object({
   /** ISO 8601. */
   startedAt: z.string(),
   uptimeMs: ms,
-  /** File of the configuration, null with `--interface`. */
+  /** Absolute path of the configuration file, null with `--interface`. */
   configPath: z.string().nullable(),
+  /** Inode of the network namespace that it runs in (namespaces(7)). */
+  networkNamespace: z.string().nullable(),
   lastReload: z.object({ agoMs: ms, ok: z.boolean(), message: z.string() }).nullable(),
   protocol: z.int(),
   freshTable: z.int(),
@@ -136,6 +138,8 @@ export const statusView = z.object({
   rssBytes: count,
   /** Most recent first; one entry per kind, address and place. */
   alarms: z.array(alarmView),
+  /** Other machines that use a gateway address of the configuration. */
+  otherRouters: z.array(z.object({ mac: macAddress, ip: ipAddress })),
 });
 export type StatusView = z.infer<typeof statusView>;
 

@@ -1,5 +1,5 @@
 import type { Config } from '../config/config.js';
-import type { AlarmView, InterfaceView } from '../control/schemas.js';
+import type { AlarmView, InterfaceView, StatusView } from '../control/schemas.js';
 import type { AlarmKind, Link, Route } from '../mobility/events.js';
 import { matchesPattern } from '../mobility/policy.js';
 import { type Ip, type Prefix, contains, formatIp, formatPrefix, hostLength } from '../wire/addresses.js';
@@ -34,6 +34,8 @@ export interface Facts {
 export interface DaemonView {
   readonly pid: number;
   readonly configPath: string | null;
+  readonly networkNamespace: string | null;
+  readonly otherRouters: StatusView['otherRouters'];
   readonly alarms: readonly Pick<AlarmView, 'alarm' | 'ip' | 'mac' | 'interface' | 'message'>[];
   readonly interfaces: readonly Pick<
     InterfaceView,
@@ -81,6 +83,18 @@ export function diagnose(
     ...checkProtocol(facts, config, daemon),
     ...checkMetrics(facts, config),
     ...(daemon === undefined ? [] : checkAlarms(daemon)),
+  ];
+}
+
+/** When the daemon runs in another network namespace that cannot be entered: only what the daemon itself says. */
+export function diagnoseFromOutside(daemon: DaemonView, reason: string): Finding[] {
+  const message = `marpd runs in another network namespace, whose settings, links and routes were not checked: ${reason}`;
+  const fix = `as root, where marpd runs: nsenter --net=/proc/${daemon.pid}/ns/net marpctl doctor`;
+  return [
+    ok('daemon', 'marpd is running'),
+    warning('namespace', message, fix),
+    ...checkCapture(daemon),
+    ...checkAlarms(daemon),
   ];
 }
 
@@ -198,15 +212,12 @@ function checkInterfaces(facts: Facts, config: Config): Finding[] {
 function checkCapture(daemon: DaemonView): Finding[] {
   return daemon.interfaces
     .filter((view) => view.present && view.up && view.master === null)
-    .map((view) =>
-      view.capturing
-        ? ok('capture', `${view.name} is captured`)
-        : error(
-            'capture',
-            `${view.name} is not captured: ${view.reason ?? 'no reason given'}`,
-            'journalctl -u marpd',
-          ),
-    );
+    .map(({ name, capturing, reason }) => {
+      if (capturing) return ok('capture', `${name} is captured`);
+      const fix = 'journalctl -u marpd';
+      if (reason === null) return warning('capture', `the capture of ${name} is still being opened`, fix);
+      return error('capture', `${name} is not captured: ${reason}`, fix);
+    });
 }
 
 /** marpd sets wrong values itself when it starts, unless it was told only to check. */
@@ -376,13 +387,21 @@ const ALARM_FIXES: Readonly<Record<AlarmKind, (ip: string) => string>> = {
   'mac-limit': () => 'raise policy.limits.addresses_per_mac if it is legitimate',
 };
 
-function checkAlarms(daemon: DaemonView): Finding[] {
-  return daemon.alarms.map((alarm) => {
-    const parties = [alarm.ip, alarm.mac, alarm.interface].filter((part) => part !== null).join(', ');
-    const message = `${alarm.message}${parties === '' ? '' : ` (${parties})`}`;
-    const fix = ALARM_FIXES[alarm.alarm](alarm.ip ?? 'IP');
-    return alarm.alarm === 'other-router'
-      ? error(alarm.alarm, message, fix)
-      : warning(alarm.alarm, message, fix);
-  });
+/** Other routers of this moment are errors; what was only so once is not. */
+function checkAlarms({ alarms, otherRouters }: DaemonView): Finding[] {
+  const now = otherRouters.map(({ mac, ip }) =>
+    error(
+      'other-router',
+      `${mac} uses the gateway address ${ip}, so marpd does not answer for it`,
+      ALARM_FIXES['other-router'](ip),
+    ),
+  );
+  const past = alarms
+    .filter(({ mac, ip }) => !otherRouters.some((router) => router.mac === mac && router.ip === ip))
+    .map((alarm) => {
+      const parties = [alarm.ip, alarm.mac, alarm.interface].filter((part) => part !== null).join(', ');
+      const message = `${alarm.message}${parties === '' ? '' : ` (${parties})`}`;
+      return warning(alarm.alarm, message, ALARM_FIXES[alarm.alarm](alarm.ip ?? 'IP'));
+    });
+  return [...now, ...past];
 }

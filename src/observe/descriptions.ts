@@ -1,5 +1,6 @@
-import type { Action, Cause, DropReason, EvidenceKind } from '../mobility/events.js';
-import { formatIp, formatMac } from '../wire/addresses.js';
+import type { Action, Cause, DropReason, EvidenceKind, Link } from '../mobility/events.js';
+import { type Policy, ruleFor } from '../mobility/policy.js';
+import { formatIp, formatMac, formatPrefix, isIpv4, networkOf } from '../wire/addresses.js';
 
 /** What the closed lists of the tracker mean, in sentences for people. The types make sure that none is missing. */
 
@@ -84,6 +85,27 @@ const EVIDENCE_WORDS: Readonly<Record<EvidenceKind, string>> = {
   rarp: 'RARP',
   answer: 'answer to our question',
 };
+
+/** What the daemon serves, for its log at start. */
+export function describeServed(policy: Policy, links: Iterable<Link>): string {
+  const served = [...links].filter((link) => link.master === undefined && ruleFor(policy, link.name));
+  const names = served.map((link) => link.name).join(', ') || 'none yet';
+  const subnets =
+    policy.subnets.length > 0
+      ? policy.subnets.map(
+          ({ prefix, gateway }) =>
+            `${formatPrefix(prefix)} (${gateway === undefined ? 'no gateway' : `gateway ${formatIp(gateway)}`})`,
+        )
+      : served.flatMap((link) =>
+          link.addresses
+            .filter(({ ip }) => isIpv4(ip))
+            .map(
+              ({ ip, length }) =>
+                `${formatPrefix({ ip: networkOf(ip, length), length })} (connected, gateway ${formatIp(ip)})`,
+            ),
+        );
+  return `serving interfaces: ${names}; subnets: ${subnets.join(', ') || 'none yet'}`;
+}
 
 /** Actions that people may want to know about one address. */
 export type HistoryEvent = Extract<

@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as z from 'zod';
 import type { SavedHost } from '../mobility/events.js';
-import { formatIp, formatMac, parseIp, parseMac } from '../wire/addresses.js';
+import { type Policy, policyRefusal, ruleFor } from '../mobility/policy.js';
+import { IPV4_UNSPECIFIED, formatIp, formatMac, parseIp, parseMac } from '../wire/addresses.js';
 import { replaceFile } from './state-file.js';
 
 /** `hosts.json` in the state directory: who was here when the daemon stopped, to be asked when it starts again. */
@@ -65,6 +66,20 @@ export function readSavedHosts(directory: string, warn: (message: string) => voi
     );
   }
   return memories;
+}
+
+/**
+ * The hosts that this configuration may serve: a rule names their interface and policy allows their address. Without
+ * allowed prefixes in the file all are allowed: which subnets are connected is not known before their interfaces are.
+ */
+export function allowedHosts(hosts: readonly SavedHost[], policy: Policy): SavedHost[] {
+  const { subnets } = policy;
+  const prefixes =
+    subnets.length > 0 ? subnets.map(({ prefix }) => prefix) : [{ ip: IPV4_UNSPECIFIED, length: 0 }];
+  return hosts.filter(
+    ({ ip, mac, interface: name }) =>
+      ruleFor(policy, name) !== undefined && policyRefusal(policy, prefixes, ip, mac) === undefined,
+  );
 }
 
 function readEntry(value: unknown): SavedHost | undefined {

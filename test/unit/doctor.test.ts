@@ -4,7 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { type Config, parseConfig } from '../../src/config/config.js';
-import { type Facts, type Finding, type DaemonView, diagnose } from '../../src/doctor/checks.js';
+import {
+  type Facts,
+  type Finding,
+  type DaemonView,
+  diagnose,
+  diagnoseFromOutside,
+} from '../../src/doctor/checks.js';
 import { readSysctls } from '../../src/kernel/inspect.js';
 import { INTERFACE_SYSCTLS, Sysctls } from '../../src/kernel/sysctl.js';
 import type { Link, Route } from '../../src/mobility/events.js';
@@ -71,6 +77,8 @@ function facts(more: Partial<Facts> = {}, sysctls: Record<string, number> = {}):
 const running: DaemonView = {
   pid: 4242,
   configPath: '/etc/marpd/marpd.toml',
+  networkNamespace: '4026531840',
+  otherRouters: [],
   alarms: [],
   interfaces: [
     { name: 'lan0', pattern: 'lan0', present: true, up: true, master: null, capturing: true, reason: null },
@@ -326,15 +334,19 @@ test('another router that owns a configured gateway, and the other alarms', () =
     },
     { alarm: 'frozen', ip: '10.1.1.5', mac: null, interface: null, message: 'contested too often' },
   ] as const;
-  const findings = bad(facts(), config, { ...running, alarms });
+  const otherRouters = [{ mac: '02:00:00:00:00:66', ip: '10.1.1.1' }];
+  const findings = bad(facts(), config, { ...running, alarms, otherRouters });
+  assert.equal(findings.length, 2);
   assertFinding(
     findings,
     'error',
     'other-router',
-    /\(10\.1\.1\.1, 02:00:00:00:00:66, lan0\)/,
+    /^02:00:00:00:00:66 uses the gateway address 10\.1\.1\.1/,
     /one first-hop router per LAN/,
   );
   assertFinding(findings, 'warning', 'frozen', /contested/, /marpctl clear 10\.1\.1\.5/);
+  const over = bad(facts(), config, { ...running, alarms });
+  assertFinding(over, 'warning', 'other-router', /\(10\.1\.1\.1, 02:00:00:00:00:66, lan0\)/, /one first-hop/);
 });
 
 test('programs: no ip, an old ip, cap with assertions', () => {
@@ -404,4 +416,18 @@ test('design.md 3.3: remote claims whose metric breaks the order fresh, remote, 
 test('without a configuration the machine is still checked', () => {
   const findings = bad(facts({ iproute2Version: undefined }), 'no config', 'down');
   assert.deepEqual(findings.map((finding) => finding.check).sort(), ['config', 'daemon', 'iproute2']);
+});
+
+test('a daemon in a namespace that cannot be entered: what it says itself, and that the rest was not checked', () => {
+  const otherRouters = [{ mac: '02:00:00:00:00:66', ip: '10.1.1.1' }];
+  const findings = diagnoseFromOutside({ ...running, otherRouters }, 'Operation not permitted');
+  assertFinding(
+    findings,
+    'warning',
+    'namespace',
+    /another network namespace.*: Operation not permitted$/,
+    /nsenter --net=\/proc\/4242\/ns\/net marpctl doctor/,
+  );
+  assertFinding(findings, 'error', 'other-router', /10\.1\.1\.1/, /one first-hop router/);
+  assert.ok(!findings.some(({ check }) => ['settings', 'ip_forward', 'gateway'].includes(check)));
 });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { stringify } from 'smol-toml';
-import { MARPD } from '../kit/ctl.js';
+import { CTL, MARPD } from '../kit/ctl.js';
 import { labTest } from '../kit/lab-test.js';
 import type { Namespace } from '../kit/namespace.js';
 import { Program } from '../kit/program.js';
@@ -83,3 +83,52 @@ labTest('after kill -9 the next marpd starts, and takes over what the first had 
   assert.equal(await site.marpd.stop(), 0);
   assert.deepEqual(site.router.readSysctl('ipv4.ip_forward'), [0]);
 });
+
+labTest('doctor looks where the daemon runs, from whatever namespace it is called', async (lab) => {
+  const site = await new Site(lab).start();
+  const [elsewhere] = lab.create('elsewhere') as [Namespace];
+  site.router.sysctl({ 'ipv4.conf.lan1.proxy_arp': 1 });
+  const argv = [process.execPath, CTL, 'doctor', '--json', '--socket', site.marpd.socket];
+  const program = new Program(elsewhere, argv, { title: 'doctor' });
+  assert.equal(await program.ended(), 1, program.output);
+  const { findings } = JSON.parse(program.output);
+  assert.ok(
+    findings.some(
+      (finding: { level: string; check: string; message: string }) =>
+        finding.level === 'error' && finding.check === 'proxy_arp' && /lan1/.test(finding.message),
+    ),
+    program.output,
+  );
+});
+
+labTest(
+  'the start says what is served, which errors doctor finds, and which saved hosts are left out',
+  async (lab) => {
+    const site = new Site(lab);
+    const saved = (ip: string, name: string) => ({
+      ip,
+      mac: '02:00:00:00:00:09',
+      interface: name,
+      reason: 'stop',
+    });
+    writeFileSync(
+      join(site.marpd.stateDirectory, 'hosts.json'),
+      JSON.stringify({
+        version: 1,
+        writtenAt: '',
+        hosts: [saved('10.1.1.7', 'lan1'), saved('10.1.1.8', 'gone0'), saved('198.51.100.1', 'lan1')],
+      }),
+    );
+    site.router.ip('addr flush dev lan0', 'addr add 10.1.1.2/24 dev lan0');
+    await site.start();
+    await site.marpd.said(
+      /serving interfaces: lan0, lan1; subnets: 10\.1\.1\.0\/24 \(gateway 10\.1\.1\.1\), 10\.2\.2\.0\/24/,
+    );
+    await site.marpd.said(/hosts\.json: 2 of 3 hosts left out/);
+    await site.marpd.said(
+      /doctor: gateway: 10\.1\.1\.0\/24 is connected on lan0, but its gateway 10\.1\.1\.1/,
+    );
+    assert.equal((await site.marpd.ctl.host('10.1.1.7'))?.state, 'remembered');
+    assert.equal(await site.marpd.ctl.host('198.51.100.1'), undefined);
+  },
+);

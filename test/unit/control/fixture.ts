@@ -56,6 +56,7 @@ export const status: StatusView = {
   startedAt: '2024-05-01T12:00:00.000Z',
   uptimeMs: 3_723_000,
   configPath: '/etc/marpd/marpd.toml',
+  networkNamespace: '4026531840',
   lastReload: null,
   protocol: 44,
   freshTable: 254,
@@ -74,6 +75,7 @@ export const status: StatusView = {
   eventLoopLagMs: 0.2,
   rssBytes: 70_000_000,
   alarms: [],
+  otherRouters: [],
 };
 
 export class FakeDaemon implements Api {

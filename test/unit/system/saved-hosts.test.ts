@@ -3,8 +3,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { readSavedHosts } from '../../../src/system/saved-hosts.js';
-import { formatIp } from '../../../src/wire/addresses.js';
+import { allowedHosts, readSavedHosts } from '../../../src/system/saved-hosts.js';
+import { parseConfig } from '../../../src/config/config.js';
+import { type Ip, type Mac, formatIp, parseIp, parseMac } from '../../../src/wire/addresses.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'marpd-memory-'));
 after(() => rmSync(directory, { recursive: true, force: true }));
@@ -39,5 +40,36 @@ describe('hosts.json (design.md 3.2)', () => {
       assert.deepEqual(ips, []);
       assert.match(warnings.join(), /not a memory of ours/);
     }
+  });
+});
+
+describe('hosts.json of another configuration', () => {
+  const host = (ip: string, mac: string, name: string) => ({
+    ip: parseIp(ip) as Ip,
+    mac: parseMac(mac) as Mac,
+    interface: name,
+    reason: 'stop',
+  });
+  const visitor = host('10.1.1.5', '02:00:00:00:00:01', 'lan0');
+  const hosts = [
+    visitor,
+    host('10.1.1.6', '02:00:00:00:00:02', 'lan7'),
+    host('10.1.1.7', '02:00:00:00:00:03', 'lan0'),
+    host('192.0.2.5', '02:00:00:00:00:04', 'lan0'),
+    host('10.1.1.99', '02:00:00:00:00:05', 'lan0'),
+  ];
+  const allowed = (text: string) =>
+    allowedHosts(hosts, parseConfig(`[[interface]]\nname = "lan0"\n${text}`).policy).map(({ ip }) =>
+      formatIp(ip),
+    );
+
+  it('is taken up only for allowed addresses on interfaces of the configuration', () => {
+    const policy = `[policy]\ndeny = ["10.1.1.99/32"]\nbind = [{ ip = "10.1.1.7", mac = "02:00:00:00:00:66" }]\n`;
+    assert.deepEqual(allowed(`[[subnet]]\nprefix = "10.1.1.0/24"\n${policy}`), ['10.1.1.5']);
+    assert.deepEqual(allowed(`[policy]\nallow = ["192.0.2.0/24"]\n`), ['192.0.2.5']);
+  });
+
+  it('without allowed prefixes in the file every address counts: connected subnets are not known yet', () => {
+    assert.deepEqual(allowed(''), ['10.1.1.5', '10.1.1.7', '192.0.2.5', '10.1.1.99']);
   });
 });
