@@ -151,7 +151,7 @@ function build(file: ConfigFile): Config {
         newcomersPerSecond: limits.newcomers_per_second,
         probesPerSecond: limits.probes_per_second,
         remembered: limits.max_remembered,
-        inquiryCandidates: limits.inquiry_candidates,
+        rarpLookupCandidates: limits.inquiry_candidates,
       },
       timers: {
         settleMs: router.settle,

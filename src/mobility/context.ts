@@ -33,7 +33,7 @@ export class TrackerContext {
   readonly ports = new Map<IfIndex, Map<Mac, IfIndex>>();
   /** What the kernel's neighbour table says of hosts that never spoke to us. */
   readonly neighbours = new Map<IfIndex, Map<Ip, Mac>>();
-  inquiries: RarpLookup[] = [];
+  rarpLookups: RarpLookup[] = [];
   readonly counts: Record<HostState, number> = {
     unknown: 0,
     proving: 0,

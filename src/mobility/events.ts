@@ -1,8 +1,7 @@
 import type { Ip, Mac, Prefix } from '../wire/addresses.js';
 
 /**
- * The vocabulary between the tracker and the rooms around it: what they tell it (Event) and what it asks of them
- * (Action). Both are plain data. Times are milliseconds on one monotonic clock; `now` is always an argument.
+ * The interface between the tracker and the parts around it: what happens (Event) and what follows from it (Action). Both are plain data. Times are milliseconds on one monotonic clock; `now` is always an argument.
  */
 
 /** Kernel interface index; a re-created interface has a new one. */
@@ -78,7 +77,7 @@ export type Command =
 export type Event =
   /** A captured frame, own ones possibly included. */
   | { readonly kind: 'frame'; readonly iface: IfIndex; readonly bytes: Uint8Array }
-  /** A captured IPv4 packet of a watched visitor to a MAC that may not be ours (see the action `watch-strays`). */
+  /** A captured IPv4 packet of a watched visitor to a MAC that may not be ours (see the action `watch-misdirected`). */
   | { readonly kind: 'misdirected-packet'; readonly iface: IfIndex; readonly bytes: Uint8Array }
   /** An interface appeared or changed; the whole new state of it. */
   | { readonly kind: 'link'; readonly link: Link }
@@ -110,7 +109,7 @@ export type Event =
   | { readonly kind: 'remember'; readonly memories: readonly SavedHost[] }
   /** The kernel did what a `claim` action asked. */
   | { readonly kind: 'installed'; readonly ip: Ip; readonly age: ClaimAge }
-  /** The kernel refused it for good (a transient refusal is retried by the kernel room). */
+  /** The kernel refused it for good (src/kernel retries after a transient refusal). */
   | { readonly kind: 'refused'; readonly ip: Ip; readonly message: string }
   | { readonly kind: 'command'; readonly token: Token; readonly command: Command }
   /** A deadline has come. */
@@ -249,7 +248,7 @@ export const DROP_REASONS = [
   'mac-limit',
   'host-limit',
   'inquiry-limit',
-  // timing and disputes
+  // timing and contests
   'detached', // stale frame of a guest that was just detached
   'contested', // challenger, waiting for its next try
   'frozen', // too many contested moves
@@ -319,7 +318,7 @@ export type Action =
   | { readonly kind: 'release'; readonly ip: Ip }
   /** A home host left `dev` (no claim of ours was there): remove what the kernel learned about it. */
   | { readonly kind: 'forget-neighbour'; readonly ip: Ip; readonly dev: string }
-  /** Blind repair of a routing daemon that may announce a ghost: add a route of ours, `present: false` deletes it. */
+  /** Repair of a stuck route: add a route of ours; `present: false` deletes it (design.md 3.3). */
   | { readonly kind: 'stuck-route-repair'; readonly ip: Ip; readonly present: boolean }
   /** Capture, or no longer, IPv4 packets that this MAC sends to others than us: it may have stale neighbours. */
   | {
@@ -370,5 +369,5 @@ export type Action =
       readonly iface: IfIndex;
       readonly at: number;
     }
-  /** The verdict on a command; `details` is for people. */
+  /** The result of a command; `message` is for people. */
   | { readonly kind: 'reply'; readonly token: Token; readonly ok: boolean; readonly message: string };

@@ -37,7 +37,7 @@ export interface Policy {
     readonly probesPerSecond: number;
     readonly remembered: number;
     /** Candidate addresses asked of a MAC that RARP announced and nobody knows. */
-    readonly inquiryCandidates: number;
+    readonly rarpLookupCandidates: number;
   };
   readonly timers: {
     readonly settleMs: number;

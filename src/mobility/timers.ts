@@ -17,7 +17,7 @@ import { bind, onTimeout, startProofUnlessSuppressed } from './host/proving.js';
 import { reprobeAt } from './host/recovery.js';
 import { detachOver } from './input/commands.js';
 import { reprobe } from './input/links.js';
-import { runInquiries } from './input/rarp-lookup.js';
+import { runRarpLookups } from './input/rarp-lookup.js';
 import { awayLost, checkDespiteRemote } from './input/remote-claims.js';
 import { type Probe, sendTry } from './probe.js';
 
@@ -26,7 +26,7 @@ const HOSTS_PER_TICK = 128;
 
 /** Everything that is due, or the first part of it: then the next deadline is already past. */
 export function runDueTimers(ctx: TrackerContext): void {
-  for (const { ip, place } of runInquiries(ctx)) {
+  for (const { ip, place } of runRarpLookups(ctx)) {
     if (ctx.topology.rule(place.iface) === undefined) continue;
     const host = ctx.table.get(ip) ?? ctx.create(ip);
     if (!host.isHeldAt(place.iface, place.mac)) bind(ctx, host, place, 'rarp');

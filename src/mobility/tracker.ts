@@ -10,7 +10,7 @@ import type { Action, Event, HostState, IfIndex, Link, SavedHost } from './event
 import { onFrame, onQueued } from './input/sightings.js';
 import type { RemoteClaim } from './fib.js';
 import type { Host } from './host/host.js';
-import { nextInquiryDeadline } from './input/rarp-lookup.js';
+import { nextRarpLookupDeadline } from './input/rarp-lookup.js';
 import { onCapture, onFdb, onLink, onLinkGone, reviewHosts } from './input/links.js';
 import { type InterfaceRule, type Policy, ruleFor } from './policy.js';
 import { onRoute, remoteVanished } from './input/remote-claims.js';
@@ -91,7 +91,7 @@ export class HostTracker {
     if (isSomebodyNext(this.ctx)) return this.ctx.now;
     const next = Math.min(
       this.ctx.deadlines.next() ?? Number.POSITIVE_INFINITY,
-      nextInquiryDeadline(this.ctx),
+      nextRarpLookupDeadline(this.ctx),
     );
     return next === Number.POSITIVE_INFINITY ? undefined : next;
   }

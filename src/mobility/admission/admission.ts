@@ -123,7 +123,7 @@ function mayBecomeHost(ctx: TrackerContext, iface: IfIndex, ip: Ip, mac: Mac): b
     return false;
   }
   const known = ctx.table.get(ip);
-  if (hasRoom(ctx, known, iface) && (known !== undefined || ctx.table.size < ctx.policy.limits.hosts))
+  if (hasCapacity(ctx, known, iface) && (known !== undefined || ctx.table.size < ctx.policy.limits.hosts))
     return true;
   ctx.drop('host-limit', iface, ip, mac);
   return false;
@@ -210,7 +210,7 @@ export function noteSilence(ctx: TrackerContext, candidate: Candidate): void {
 }
 
 /** Whether the interface may have one more host, or has this one already. */
-export function hasRoom(ctx: TrackerContext, host: Host | undefined, iface: IfIndex): boolean {
+export function hasCapacity(ctx: TrackerContext, host: Host | undefined, iface: IfIndex): boolean {
   if (host?.attachment?.iface === iface) return true;
   return ctx.table.countOn(iface) < (ctx.topology.rule(iface)?.maxHosts ?? 0);
 }

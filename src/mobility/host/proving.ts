@@ -1,5 +1,5 @@
 import { type Ip, MAC_BROADCAST, type Mac } from '../../wire/addresses.js';
-import { hasRoom, isNewcomer, noteProof, noteSilence } from '../admission/admission.js';
+import { hasCapacity, isNewcomer, noteProof, noteSilence } from '../admission/admission.js';
 import type { TrackerContext } from '../context.js';
 import type { Attachment, Cause, IfIndex } from '../events.js';
 import { sendRepair } from '../neighbour/send.js';
@@ -105,7 +105,7 @@ export function bind(
   const { topology, now } = ctx;
   const rule = topology.rule(at.iface);
   if (rule === undefined) throw new Error('a host arrived on an interface that is no mobility interface');
-  if (!hasRoom(ctx, host, at.iface)) {
+  if (!hasCapacity(ctx, host, at.iface)) {
     // Many may be proving themselves at once; only so many are bound.
     ctx.drop('host-limit', at.iface, host.ip, at.mac);
     abandonCandidate(ctx, host, 'no-room');

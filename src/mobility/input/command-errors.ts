@@ -51,7 +51,7 @@ export function unfitInterface(ctx: TrackerContext, name: string, mustBeUp: bool
   return `not up: ${name} has no carrier, so the guest does not run there yet; prepare needs none`;
 }
 
-export function noRoom(ctx: TrackerContext, iface: IfIndex): string {
+export function interfaceFull(ctx: TrackerContext, iface: IfIndex): string {
   const max = ctx.topology.rule(iface)?.maxHosts;
   return `${ctx.topology.nameOf(iface)} has all the hosts it may have: raise max_hosts (${max}) of its [[interface]], or detach one`;
 }

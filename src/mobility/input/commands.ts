@@ -1,6 +1,6 @@
 import { startProbe } from '../probe.js';
 import { type Ip, type Mac, isGroupMac } from '../../wire/addresses.js';
-import { hasRoom } from '../admission/admission.js';
+import { hasCapacity } from '../admission/admission.js';
 import type { TrackerContext } from '../context.js';
 import { learningRefusal } from '../admission/learning.js';
 import type { Command, IfIndex, SavedHost, Attachment, Token } from '../events.js';
@@ -18,7 +18,7 @@ import type { Host } from '../host/host.js';
 import {
   hostless,
   noAddresses,
-  noRoom,
+  interfaceFull,
   ownMac,
   tableFull,
   unaskable,
@@ -93,7 +93,7 @@ function onSignal(ctx: TrackerContext, signal: Signal): string | undefined {
     if (ctx.topology.isOwnMac(link.index, mac)) return ownMac(mac);
     const reason = learningRefusal(ctx, ip, mac);
     if (reason !== undefined) return unusableAddress(ip, reason);
-    if (!hasRoom(ctx, ctx.table.get(ip), link.index)) return noRoom(ctx, link.index);
+    if (!hasCapacity(ctx, ctx.table.get(ip), link.index)) return interfaceFull(ctx, link.index);
     places.set(ip, { iface: link.index, mac });
   }
   const unknown = ips.filter((ip) => ctx.table.get(ip) === undefined);
@@ -154,7 +154,7 @@ export function detachOver(ctx: TrackerContext, host: Host): void {
 
 /** A claim of an earlier run, found in the kernel: kept as settled, and asked as soon as capture hears the answer. */
 export function adopt(ctx: TrackerContext, ip: Ip, iface: IfIndex, mac: Mac | undefined): void {
-  // Whatever is not taken over here is nobody's, and the kernel room's reconciliation deletes it.
+  // A claim that is not taken over here is not wanted, and reconciliation deletes it.
   if (mac === undefined || learningRefusal(ctx, ip, mac) !== undefined || !ctx.topology.isUsable(iface))
     return;
   const host = ctx.table.get(ip) ?? ctx.create(ip);

@@ -36,15 +36,15 @@ const SETTLE_MS = 3;
 const MAX_OPEN = 16;
 
 /** Asks `mac` for the addresses that are missing elsewhere. */
-export function openInquiry(ctx: TrackerContext, iface: IfIndex, mac: Mac): void {
+export function openRarpLookup(ctx: TrackerContext, iface: IfIndex, mac: Mac): void {
   if (lookupAt(ctx, iface, mac) !== undefined) return;
-  if (ctx.inquiries.length >= MAX_OPEN || !admitNewcomer(ctx, iface)) {
+  if (ctx.rarpLookups.length >= MAX_OPEN || !admitNewcomer(ctx, iface)) {
     return ctx.drop('inquiry-limit', iface, undefined, mac);
   }
   const candidates = new Map<Ip, Ip>();
   const controls = new Map<Ip, Ip>();
   for (const { ip } of [...ctx.fib.allRemotes()].reverse()) {
-    if (candidates.size >= ctx.policy.limits.inquiryCandidates) break;
+    if (candidates.size >= ctx.policy.limits.rarpLookupCandidates) break;
     const known = ctx.table.get(ip);
     if (known?.held || (known?.attachment !== undefined && known.attachment.mac !== mac)) continue;
     if (policyRefusal(ctx.policy, ctx.topology.defaultAllow, ip, mac) !== undefined) continue;
@@ -65,12 +65,12 @@ export function openInquiry(ctx: TrackerContext, iface: IfIndex, mac: Mac): void
     startedAt: ctx.now,
     nextAt: ctx.now,
   };
-  ctx.inquiries.push(lookup);
+  ctx.rarpLookups.push(lookup);
   askAll(ctx, lookup);
 }
 
 function lookupAt(ctx: TrackerContext, iface: IfIndex, mac: Mac): RarpLookup | undefined {
-  return ctx.inquiries.find(({ place }) => place.mac === mac && place.iface === iface);
+  return ctx.rarpLookups.find(({ place }) => place.mac === mac && place.iface === iface);
 }
 
 function askAll(ctx: TrackerContext, lookup: RarpLookup): void {
@@ -81,7 +81,7 @@ function askAll(ctx: TrackerContext, lookup: RarpLookup): void {
 }
 
 /** Whether this reply answers an open look-up. */
-export function hearInquiryAnswer(ctx: TrackerContext, iface: IfIndex, ip: Ip, mac: Mac): boolean {
+export function onRarpLookupAnswer(ctx: TrackerContext, iface: IfIndex, ip: Ip, mac: Mac): boolean {
   const lookup = lookupAt(ctx, iface, mac);
   if (lookup === undefined || !lookup.candidates.has(ip)) return false;
   if (lookup.answered.size === 0) lookup.nextAt = ctx.now + SETTLE_MS;
@@ -90,22 +90,22 @@ export function hearInquiryAnswer(ctx: TrackerContext, iface: IfIndex, ip: Ip, m
 }
 
 /** The control address answered, which policy does not allow to be learned. */
-export function hearControlAnswer(ctx: TrackerContext, iface: IfIndex, ip: Ip, mac: Mac): void {
+export function onControlAnswer(ctx: TrackerContext, iface: IfIndex, ip: Ip, mac: Mac): void {
   const lookup = lookupAt(ctx, iface, mac);
   if (lookup?.controls.has(ip)) lookup.controlAnswered = true;
 }
 
-export function nextInquiryDeadline(ctx: TrackerContext): number {
+export function nextRarpLookupDeadline(ctx: TrackerContext): number {
   let next = Number.POSITIVE_INFINITY;
-  for (const lookup of ctx.inquiries) next = Math.min(next, lookup.nextAt);
+  for (const lookup of ctx.rarpLookups) next = Math.min(next, lookup.nextAt);
   return next;
 }
 
 /** Sends due tries and closes what is due. Returns the addresses that proved to be at a place. */
-export function runInquiries(ctx: TrackerContext): { ip: Ip; place: Attachment }[] {
+export function runRarpLookups(ctx: TrackerContext): { ip: Ip; place: Attachment }[] {
   const proven: { ip: Ip; place: Attachment }[] = [];
   const open: RarpLookup[] = [];
-  for (const lookup of ctx.inquiries) {
+  for (const lookup of ctx.rarpLookups) {
     if (lookup.nextAt > ctx.now) {
       open.push(lookup);
     } else if (lookup.answered.size === 0 && lookup.tries < TRIES_MS.length) {
@@ -119,6 +119,6 @@ export function runInquiries(ctx: TrackerContext): { ip: Ip; place: Attachment }
       for (const ip of lookup.answered) proven.push({ ip, place: lookup.place });
     }
   }
-  ctx.inquiries = open;
+  ctx.rarpLookups = open;
   return proven;
 }

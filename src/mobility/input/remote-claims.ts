@@ -52,7 +52,7 @@ export function remoteVanished(ctx: TrackerContext, ip: Ip): void {
   ctx.touch(host);
 }
 
-/** Asks the host whether it is still here; the check runs to its verdict whatever the remote claim does. */
+/** Asks the host whether it is still here; the check runs to its end whatever becomes of the remote claim. */
 export function checkDespiteRemote(ctx: TrackerContext, host: Host): void {
   const { attachment } = host;
   if (attachment === undefined || host.currentProbe?.purpose === 'remote-claim') return;

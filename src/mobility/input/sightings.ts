@@ -8,7 +8,7 @@ import { suppressionReason } from '../host/contention.js';
 import { suppressRefreshes } from '../host/coordinator.js';
 import type { DropReason, EvidenceKind, IfIndex, Attachment } from '../events.js';
 import type { Host } from '../host/host.js';
-import { hearControlAnswer, hearInquiryAnswer, openInquiry } from './rarp-lookup.js';
+import { onControlAnswer, onRarpLookupAnswer, openRarpLookup } from './rarp-lookup.js';
 import { closeCurrent, findProbe, onReply, startProof, startProofUnlessSuppressed } from '../host/proving.js';
 import type { Sighting } from '../admission/queue.js';
 import type { AcdProbeMessage, SightingMessage } from '../neighbour/message.js';
@@ -58,7 +58,7 @@ function hearingRefusal(ctx: TrackerContext, { ip, mac }: SightingMessage): Drop
 function ignore(ctx: TrackerContext, iface: IfIndex, reason: DropReason, ip: Ip | undefined, mac: Mac): void {
   ctx.drop(reason, iface, ip, mac);
   if (ip === undefined) return;
-  hearControlAnswer(ctx, iface, ip, mac);
+  onControlAnswer(ctx, iface, ip, mac);
   if (reason === 'sender-ip-gateway') noteGatewayClaim(ctx, iface, ip, mac);
 }
 
@@ -92,7 +92,7 @@ function onPresence(ctx: TrackerContext, iface: IfIndex, mac: Mac): void {
     else if (host.candidate?.attachment.iface !== iface)
       startProofUnlessSuppressed(ctx, host, { iface, mac }, 'rarp');
   }
-  if (known.length === 0) openInquiry(ctx, iface, mac);
+  if (known.length === 0) openRarpLookup(ctx, iface, mac);
 }
 
 function onSighting(ctx: TrackerContext, iface: IfIndex, message: SightingMessage): void {
@@ -101,7 +101,7 @@ function onSighting(ctx: TrackerContext, iface: IfIndex, message: SightingMessag
   if (message.form === 'reply') {
     const probe = host && findProbe(host, iface, mac, message.answeredTo);
     if (host !== undefined && probe !== undefined) return onReply(ctx, host, probe, { iface, mac });
-    if (hearInquiryAnswer(ctx, iface, ip, mac)) return;
+    if (onRarpLookupAnswer(ctx, iface, ip, mac)) return;
   }
   if (host !== undefined) {
     if (host.isHeldAt(iface, mac)) return onRefresh(ctx, host);

@@ -37,18 +37,18 @@ function isHomecoming({ claim }: Host): boolean {
   return (claim.state === 'fresh' || claim.state === 'settled') && claim.homecoming;
 }
 
-/** `seeker` is at home and sends to `wrong`, which it takes for the MAC of `ip`. */
-function resolveFor(ctx: TrackerContext, seeker: Host, ip: Ip, wrong: Mac): void {
-  const { attachment } = seeker;
-  if (attachment === undefined || ip === seeker.ip || !ctx.topology.isHome(attachment.iface, ip)) return;
+/** `sender` is at home and sends to `wrong`, the MAC that it has for `ip`. */
+function resolveFor(ctx: TrackerContext, sender: Host, ip: Ip, wrong: Mac): void {
+  const { attachment } = sender;
+  if (attachment === undefined || ip === sender.ip || !ctx.topology.isHome(attachment.iface, ip)) return;
   const known = ctx.table.get(ip);
   const here = known?.held === true && known.attachment?.iface === attachment.iface;
   if (here && known.attachment?.mac === wrong) return;
-  if (learningRefusal(ctx, ip, undefined) !== undefined || !ctx.mayRepair(seeker.ip, ip)) return;
+  if (learningRefusal(ctx, ip, undefined) !== undefined || !ctx.mayRepair(sender.ip, ip)) return;
   if (known === undefined && !admitNewcomer(ctx, attachment.iface)) return;
   const neighbour = known ?? ctx.create(ip);
   const waiting = ctx.lookups.get(ip) ?? new Set();
-  ctx.lookups.set(ip, waiting.add(seeker.ip));
+  ctx.lookups.set(ip, waiting.add(sender.ip));
   if (here) return probeNow(ctx, neighbour);
   if (neighbour.candidate !== undefined) return;
   const mac = neighbour.attachment?.iface === attachment.iface ? neighbour.attachment.mac : undefined;

@@ -10,7 +10,7 @@ const LIMITS = {
   newcomersPerSecond: 20_000,
   probesPerSecond: 20_000,
   remembered: 1000,
-  inquiryCandidates: 8,
+  rarpLookupCandidates: 8,
 };
 
 class Lan {
