@@ -167,7 +167,7 @@ export const CAUSES = [
   'duplicate', // we were the challenger and the incumbent is alive
   'detach',
   'not-allowed', // policy does not allow it any more
-  'rule-changed', // the learn rule or the interface's subnets changed: what was recorded is claimed now
+  'rule-changed', // the learn rule or the interface's subnets changed: what was recorded is to be claimed now
   'clear',
   'kernel-refused',
   'forgotten', // ten minutes of silence, or memory is full
@@ -207,7 +207,7 @@ export const MACHINE_OF: Readonly<Record<Cause, Machine>> = {
   duplicate: 'contest',
   detach: 'recovery',
   'not-allowed': 'claim',
-  'rule-changed': 'claim',
+  'rule-changed': 'proof',
   clear: 'claim',
   'kernel-refused': 'claim',
   forgotten: 'claim',

@@ -147,6 +147,13 @@ export class Driver {
     for (const index of [LAN0, LAN1]) this.handle({ kind: 'capture', iface: index, open: true });
   }
 
+  setPolicy(policy: Policy): readonly Action[] {
+    const actions = this.router.setPolicy(policy, this.now);
+    if (this.checked) this.invariants.after({ kind: 'tick' }, actions, undefined, this.now);
+    for (const action of actions) if (action.kind === 'send') this.sent(action.iface, action.bytes);
+    return actions;
+  }
+
   handle(event: Event): readonly Action[] {
     if (this.checked) this.invariants.before(event, this.now);
     const actions = this.router.handle(event, this.now);

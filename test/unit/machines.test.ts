@@ -317,7 +317,6 @@ describe('the machines of a host do what their tables say', () => {
       { input: 'reclaim', ageAt: later, homecoming: false },
       { input: 'adopt', ageAt: later, homecoming: false },
       { input: 'retry-fresh', ageAt: later },
-      { input: 'rule-changed', ageAt: later },
       { input: 'due' },
       { input: 'age', ageAt: later },
       { input: 'unopposed' },

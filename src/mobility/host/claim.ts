@@ -10,12 +10,18 @@ type InputName = ClaimInput['input'];
  */
 export const CLAIM_TABLE: readonly Row<HostState, InputName, ClaimOutcome>[] = [
   ...enters(['unknown', 'remembered'], 'prove', 'proving'),
+  {
+    from: 'home',
+    input: 'prove',
+    to: 'proving',
+    outcome: 'entered',
+    note: 'it is to be claimed from now on',
+  },
   ...enters(['unknown', 'proving', 'home', 'remembered'], 'found-at-home', 'home'),
   ...enters(HOST_STATES, 'found', 'fresh'),
   ...enters(HOST_STATES, 'reclaim', 'fresh'),
   ...enters(HOST_STATES, 'adopt', 'settled'),
   ...enters(['fresh', 'settled'], 'retry-fresh', 'fresh'),
-  { from: 'home', input: 'rule-changed', to: 'fresh', outcome: 'entered' },
 
   ...stays(HOST_STATES, 'due'),
   { from: 'fresh', input: 'due', to: 'fresh', outcome: 'ages', note: 'its time as fresh is over' },
@@ -114,7 +120,6 @@ export type ClaimInput =
   | { readonly input: 'reclaim'; readonly ageAt: number; readonly homecoming: boolean }
   | { readonly input: 'adopt'; readonly ageAt: number; readonly homecoming: boolean }
   | { readonly input: 'retry-fresh' | 'age' | 'age-later'; readonly ageAt: number }
-  | { readonly input: 'rule-changed'; readonly ageAt: number }
   | { readonly input: 'home-changed'; readonly homecoming: boolean; readonly ageAt: number }
   | { readonly input: 'lost' | 'remember'; readonly cause: Cause; readonly endsAt: number }
   | { readonly input: 'lost-later'; readonly cause: Cause; readonly at: number }
@@ -178,18 +183,6 @@ export function stepClaim(claim: Claim, input: ClaimInput, now: number): Step<Cl
       const { ageAt } = input;
       const again = { ...claim, ...past(claim, 'contested', now), retryUsed: true, overlapsRemote: true };
       return enter({ ...again, state: 'fresh', ageAt, withdrawal: undefined });
-    }
-    case 'rule-changed': {
-      if (claim.state !== 'home') return broken(claim, input);
-      const { role, retryUsed } = claim;
-      const held = { ...past(claim, 'rule-changed', now), role, retryUsed, homecoming: false };
-      return enter({
-        ...held,
-        state: 'fresh',
-        ageAt: input.ageAt,
-        overlapsRemote: false,
-        withdrawal: undefined,
-      });
     }
     case 'age': {
       if (claim.state !== 'fresh') return broken(claim, input);

@@ -2,16 +2,8 @@ import type { Mac } from '../../wire/addresses.js';
 import type { TrackerContext } from '../context.js';
 import { learningRefusal } from '../admission/learning.js';
 import type { Cause, IfIndex, Link } from '../events.js';
-import {
-  abandonCandidate,
-  freshUntil,
-  lostWithRoute,
-  probeNow,
-  scheduleKeepalive,
-  transition,
-  withdraw,
-} from '../host/coordinator.js';
-import { startProofUnlessSuppressed } from '../host/proving.js';
+import { abandonCandidate, lostWithRoute, probeNow, transition, withdraw } from '../host/coordinator.js';
+import { startProof, startProofUnlessSuppressed } from '../host/proving.js';
 import type { Host } from '../host/host.js';
 
 export function onLink(ctx: TrackerContext, link: Link): void {
@@ -167,8 +159,9 @@ export function reviewHosts(ctx: TrackerContext): void {
     }
     const atHome = rule.learn === 'foreign' && topology.isHome(host.attachment.iface, host.ip);
     if (host.state === 'home' && !atHome) {
-      transition(ctx, host, { input: 'rule-changed', ageAt: freshUntil(ctx, host) }, host.attachment);
-      scheduleKeepalive(ctx, host);
+      // Nobody has asked it lately, so it is proven before it is claimed.
+      transition(ctx, host, { input: 'prove', cause: 'rule-changed' });
+      startProof(ctx, host, host.attachment, 'rule-changed');
     } else reviewHomecoming(ctx, host, atHome);
     ctx.touch(host);
   }
