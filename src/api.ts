@@ -33,7 +33,7 @@ export interface Reload {
   readonly message: string;
 }
 
-/** What clients of the control socket see of the rooms, and what they ask of the tracker. It changes nothing itself. */
+/** What clients of the control socket read from the other parts, and ask of the tracker. It changes nothing itself. */
 export class ControlApi {
   lastReload: Reload | undefined;
   private control: ControlServer | undefined;
@@ -112,11 +112,11 @@ export class ControlApi {
         const host = router.host(ip);
         const now = performance.now();
         return {
-          ...views.journal.why(ip, now),
+          ...views.history.why(ip, now),
           host: host === undefined ? null : viewHost(router, host, now),
         };
       },
-      drops: () => views.journal.drops(performance.now()),
+      drops: () => views.history.drops(performance.now()),
       command: (command) => this.command(command),
       subscribe: (listener) => this.subscribe(listener),
       metrics: () => views.metrics.text(),
@@ -179,7 +179,7 @@ export class ControlApi {
       kernel: kernel.stats(),
       eventLoopLagMs: views.metrics.eventLoopLagMs(),
       rssBytes: process.memoryUsage.rss(),
-      alarms: views.journal.alarms(now),
+      alarms: views.history.alarms(now),
       otherRouters: [...router.otherRouters].map(([mac, ip]) => ({ mac: formatMac(mac), ip: formatIp(ip) })),
     };
   }

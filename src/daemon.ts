@@ -33,17 +33,17 @@ export interface DaemonOptions {
 }
 
 /**
- * The hall: every input becomes an Event, every Action goes to its room. It owns the one clock (milliseconds of
- * `performance.now()`) and the one timer.
+ * Connects the parts: each input becomes an Event, each Action goes to the part that carries it out. The one clock
+ * (milliseconds of `performance.now()`) and the one timer are here.
  */
 export class Daemon {
-  private readonly router: HostTracker;
+  private readonly tracker: HostTracker;
   private readonly kernel: Kernel;
   private readonly capture: Capture;
-  private readonly strays: StaleNeighbourCapture;
-  private readonly views: Observers;
-  private readonly sideDoor: ControlApi;
-  private readonly nameOf = (iface: IfIndex) => this.router.link(iface)?.name;
+  private readonly misdirected: StaleNeighbourCapture;
+  private readonly observers: Observers;
+  private readonly api: ControlApi;
+  private readonly nameOf = (iface: IfIndex) => this.tracker.link(iface)?.name;
   private config: Config;
   /** What happened since the last flush. */
   private unseen: Action[] = [];
@@ -73,19 +73,19 @@ export class Daemon {
   ) {
     const { config, logger } = options;
     this.config = config;
-    this.router = new HostTracker(config.policy);
-    this.views = new Observers(logger, this.nameOf, () => this.sideDoor.gauges());
+    this.tracker = new HostTracker(config.policy);
+    this.observers = new Observers(logger, this.nameOf, () => this.api.gauges());
     const onWarning = (message: string) => logger.warn(message);
     this.capture = new Capture({
       onFrame: (iface, bytes) => this.handle({ kind: 'frame', iface, bytes }),
       onBatchEnd: () => this.flush(),
-      acquaintances: () => this.router.acquaintances(),
+      acquaintances: () => this.tracker.acquaintances(),
       onState: (iface, open, reason) => this.captureChanged(iface, open, reason),
       onFatal: options.onFatal,
       onWarning,
       ...config.capture,
     });
-    this.strays = new StaleNeighbourCapture({
+    this.misdirected = new StaleNeighbourCapture({
       onFrame: (iface, bytes) => this.handle({ kind: 'misdirected-packet', iface, bytes }),
       onBatchEnd: () => this.flush(),
       onFatal: options.onFatal,
@@ -94,22 +94,22 @@ export class Daemon {
     this.kernel = new Kernel({
       ...config.router,
       settings: config.kernel.settings,
-      isMobility: (iface) => this.router.isMobility(iface),
+      isMobility: (iface) => this.tracker.isMobility(iface),
       onEvent: (event) => this.hear(event),
       onInstalled: (ip, age, dev) => {
         this.show();
-        this.views.installed(ip, age, dev, performance.now());
+        this.observers.installed(ip, age, dev, performance.now());
       },
       onWarning,
       onInfo: (message) => logger.info(message),
       onFatal: options.onFatal,
     });
-    const { router, capture, kernel, views } = this;
-    this.sideDoor = new ControlApi({
-      router,
+    const { tracker, capture, kernel, observers } = this;
+    this.api = new ControlApi({
+      router: tracker,
       capture,
       kernel,
-      views,
+      views: observers,
       config: () => this.config,
       configPath: options.configPath,
       hear: (event) => this.hear(event),
@@ -119,9 +119,9 @@ export class Daemon {
   /** The control socket first: without it nobody could see or stop what follows. */
   private async open(): Promise<void> {
     const { config, logger } = this.options;
-    await this.sideDoor.open((message) => logger.warn(message));
+    await this.api.open((message) => logger.warn(message));
     await this.kernel.start();
-    for (const view of this.sideDoor.interfaces()) {
+    for (const view of this.api.interfaces()) {
       if (!view.present) logger.warn(`${view.name}: no such interface yet; it is served when it appears`);
       else if (view.master !== null)
         logger.warn(`${view.name} is enslaved to ${view.master}: name ${view.master} instead`);
@@ -139,14 +139,14 @@ export class Daemon {
     this.flush();
     await this.kernel.reconcile('start');
     logger.info({ version: readVersion(), config: this.options.configPath }, 'marpd started');
-    logger.info(describeServed(config.policy, this.router.links()));
+    logger.info(describeServed(config.policy, this.tracker.links()));
     this.doctor = setTimeout(() => void this.logErrors(), DOCTOR_DELAY_MS).unref();
   }
 
   /** What `marpctl doctor` would call an error is logged once. */
   private async logErrors(): Promise<void> {
-    const { config, sideDoor } = this;
-    const daemon = { ...sideDoor.status(), interfaces: sideDoor.interfaces() };
+    const { config, api } = this;
+    const daemon = { ...api.status(), interfaces: api.interfaces() };
     const findings = diagnose(await gatherFacts(config, process.pid), config, daemon);
     if (this.stopping !== undefined) return;
     for (const { level, check, message, fix } of findings) {
@@ -159,7 +159,7 @@ export class Daemon {
     const at = performance.now();
     const { logger } = this.options;
     const report = (ok: boolean, message: string) => {
-      this.sideDoor.lastReload = { at, ok, message };
+      this.api.lastReload = { at, ok, message };
       logger[ok ? 'info' : 'error'](message);
     };
     try {
@@ -173,8 +173,8 @@ export class Daemon {
         router: { ...this.config.router, onExit },
       };
       logger.level = config.log.level;
-      this.carryOut(this.router.setPolicy(config.policy, at));
-      for (const link of this.router.links()) {
+      this.carryOut(this.tracker.setPolicy(config.policy, at));
+      for (const link of this.tracker.links()) {
         this.watchLink(link);
         this.kernel.applySettings(link);
       }
@@ -196,31 +196,31 @@ export class Daemon {
   private async close(): Promise<void> {
     const { logger } = this.options;
     // Otherwise nothing was started yet.
-    const { isOpen } = this.sideDoor;
+    const { isOpen } = this.api;
     clearTimeout(this.timer);
     clearTimeout(this.doctor);
     this.timerAt = Number.NEGATIVE_INFINITY;
     if (isOpen) {
       try {
-        writeSavedHosts(this.config.router.stateDirectory, this.router.memories(), new Date());
+        writeSavedHosts(this.config.router.stateDirectory, this.tracker.memories(), new Date());
       } catch (error) {
         logger.warn(`hosts.json cannot be written, remembered hosts are forgotten: ${String(error)}`);
       }
     }
-    await Promise.all([this.capture.stop(), this.strays.stop()]);
-    const waitMs = this.router.withdrawableAt() - performance.now();
+    await Promise.all([this.capture.stop(), this.misdirected.stop()]);
+    const waitMs = this.tracker.withdrawableAt() - performance.now();
     if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
     if (isOpen) await this.kernel.stop(this.config.router.onExit);
-    await this.sideDoor.stop();
+    await this.api.stop();
     this.show();
-    this.views.stop();
+    this.observers.stop();
     this.lock.release();
     if (isOpen) logger.info('marpd stopped');
   }
 
-  // --- the walk of an event ----------------------------------------------------------------------------------------
+  // --- events and actions ----------------------------------------------------------------------------------------
 
-  /** An event from a room that does not tell when its batch ends: handled now, flushed at the end of the turn. */
+  /** An event from a source without batches: handled now, flushed at the end of the turn of the event loop. */
   private hear(event: Event): void {
     this.handle(event);
     if (event.kind === 'link') this.watchLink(event.link);
@@ -234,7 +234,7 @@ export class Daemon {
   }
 
   private handle(event: Event): void {
-    this.carryOut(this.router.handle(event, performance.now()));
+    this.carryOut(this.tracker.handle(event, performance.now()));
   }
 
   private carryOut(actions: readonly Action[]): void {
@@ -257,10 +257,10 @@ export class Daemon {
           this.capture.refuseNewcomers(action.iface, action.forMs);
           break;
         case 'watch-misdirected':
-          this.watchStrays(action.iface, action.mac, action.watch);
+          this.watchMisdirected(action.iface, action.mac, action.watch);
           break;
         case 'reply':
-          this.sideDoor.answer(action);
+          this.api.answer(action);
           break;
         default:
           if (action.kind === 'transition' && action.mac !== undefined)
@@ -271,14 +271,14 @@ export class Daemon {
   }
 
   /**
-   * The end of a batch of events: everything that was decided leaves, the routes first; then whoever looks on is told,
-   * while hosts and kernel are busy with it; and the timer is set for what was not decided.
+   * The end of a batch of events: everything that was decided is sent, the routes first; then the observers get it, while
+   * hosts and kernel work on it; and the timer is set for the next deadline.
    */
   private flush(): void {
     this.kernel.flush();
     this.capture.flush();
     this.show();
-    const next = this.router.nextDeadline();
+    const next = this.tracker.nextDeadline();
     if (next === undefined || next >= this.timerAt) return;
     clearTimeout(this.timer);
     this.timerAt = next;
@@ -288,15 +288,15 @@ export class Daemon {
   }
 
   private show(): void {
-    const { unseen, views } = this;
+    const { unseen, observers } = this;
     if (unseen.length === 0) return;
     this.unseen = [];
-    for (const action of unseen) views.record(action);
+    for (const action of unseen) observers.record(action);
   }
 
   /**
    * Answers that wait in a pipe are read before silence is declared: timers run before I/O, immediates after it, so a
-   * loop that was held up does not take its own delay for a dead host.
+   * loop that was held up does not take its own delay for a silent host.
    */
   private tick(): void {
     setImmediate(() => {
@@ -309,26 +309,26 @@ export class Daemon {
 
   // --- interfaces --------------------------------------------------------------------------------------------------
 
-  /** Capture follows the link: open while it is up, whatever its carrier; a capture that saw it down is deaf. */
+  /** Capture follows the link: open while it is up, whatever its carrier; a capture that saw it down receives nothing more. */
   private watchLink(link: Link): void {
-    if (this.router.isMobility(link.index) && link.up) this.capture.open(link);
+    if (this.tracker.isMobility(link.index) && link.up) this.capture.open(link);
     else this.closeCapture(link.index);
   }
 
   private closeCapture(iface: IfIndex): void {
     this.capture.close(iface);
-    this.strays.close(iface);
+    this.misdirected.close(iface);
   }
 
-  private watchStrays(iface: IfIndex, mac: Mac, watch: boolean): void {
-    const link = this.router.link(iface);
+  private watchMisdirected(iface: IfIndex, mac: Mac, watch: boolean): void {
+    const link = this.tracker.link(iface);
     if (!this.config.policy.repairNeighbours) return;
-    if (!watch) this.strays.unwatch(iface, mac);
-    else if (link !== undefined) this.strays.watch(link, mac);
+    if (!watch) this.misdirected.unwatch(iface, mac);
+    else if (link !== undefined) this.misdirected.watch(link, mac);
   }
 
   private captureChanged(iface: number, open: boolean, reason: string): void {
-    this.sideDoor.captureChanged(iface, open, reason);
+    this.api.captureChanged(iface, open, reason);
     this.hear({ kind: 'capture', iface, open });
   }
 }

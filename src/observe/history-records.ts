@@ -38,7 +38,7 @@ const NO_MAC = -1;
 const NO_IFACE = -1;
 
 /**
- * Records of the journal in columns. As objects they would be a third of the daemon's heap with 100,000 hosts, and what
+ * Records of the history in columns. As objects they would be a third of the daemon's heap with 100,000 hosts, and what
  * a scavenge has to copy for each newcomer; here one takes 42 bytes that no garbage collector looks at.
  *
  * Each slot is in one list, of the records of an address or of the free ones, in the column `next`.

@@ -252,7 +252,7 @@ class Pages {
       this.#oldest ??= this.#pages.entries();
       const oldest = this.#oldest.next();
       if (oldest.done === true) {
-        if (this.#pages.size === 0) throw new Error('journal: records are counted that no address has');
+        if (this.#pages.size === 0) throw new Error('history: records are counted that no address has');
         this.#oldest = undefined;
         continue;
       }

@@ -11,7 +11,7 @@ import {
 } from '../mobility/events.js';
 import { enumIndex } from './enum-index.js';
 
-/** What the rooms know and nobody has to tell: read when Prometheus asks. Counts only grow. */
+/** Values that the other parts keep, read when Prometheus asks. Counts only grow. */
 export interface Gauges {
   readonly hosts: Readonly<Record<HostState, number>>;
   readonly interfaces: Iterable<{

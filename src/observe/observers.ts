@@ -6,44 +6,44 @@ import type { Action, ClaimAge, IfIndex } from '../mobility/events.js';
 import type { Ip } from '../wire/addresses.js';
 
 /** Claims whose cause is known and whose installation is not; a bound, not an expectation. */
-const MAX_STORIES = 200_000;
+const MAX_PENDING_CLAIMS = 200_000;
 
-/** Somebody who wants to see everything as it happens. */
+/** Gets every action as it happens. */
 export interface Observer {
   saw(action: Action): void;
   /** `latencyMs` from the first evidence of a fresh claim to the kernel's acknowledgement. */
   sawInstalled(ip: Ip, age: ClaimAge, dev: string, latencyMs: number | undefined, now: number): void;
 }
 
-/** Everybody who looks on: the log, the metrics, the journal of `why`, the watchers behind the side door. */
+/** The observers of what happens: log, metrics, history for `why`, and the event streams of the control API. */
 export class Observers {
-  readonly journal: HostHistory;
+  readonly history: HostHistory;
   readonly metrics: Metrics;
   private readonly log: ActionLog;
   private readonly watchers = new Set<Observer>();
-  /** When the first evidence came that a claim was made of. */
-  private readonly stories = new Map<Ip, number>();
+  /** When the first evidence came that led to a claim. */
+  private readonly claimStartedAt = new Map<Ip, number>();
 
   constructor(logger: Logger, nameOf: (iface: IfIndex) => string | undefined, gauges: () => Gauges) {
-    this.journal = new HostHistory({ nameOf });
+    this.history = new HostHistory({ nameOf });
     this.metrics = new Metrics(gauges);
     this.log = new ActionLog(logger, nameOf);
   }
 
   record(action: Action): void {
-    this.journal.record(action);
+    this.history.record(action);
     this.metrics.record(action);
     this.log.record(action);
-    this.followStory(action);
+    this.followClaim(action);
     for (const watcher of this.watchers) watcher.saw(action);
   }
 
   /** The kernel acknowledged a claim. */
   installed(ip: Ip, age: ClaimAge, dev: string, now: number): void {
-    const since = this.stories.get(ip);
+    const since = this.claimStartedAt.get(ip);
     const latencyMs = since === undefined || age !== 'fresh' ? undefined : now - since;
     if (latencyMs !== undefined) {
-      this.stories.delete(ip);
+      this.claimStartedAt.delete(ip);
       this.metrics.installed(latencyMs);
     }
     for (const watcher of this.watchers) watcher.sawInstalled(ip, age, dev, latencyMs, now);
@@ -60,16 +60,18 @@ export class Observers {
     this.metrics.stop();
   }
 
-  /** A story begins with evidence that is not the answer to our own question, and ends with a claim or nothing. */
-  private followStory(action: Action): void {
+  /** Begins with evidence that is not the answer to a probe, and ends with a claim or nothing. */
+  private followClaim(action: Action): void {
     if (action.kind === 'evidence') {
-      if (action.ip === undefined || action.evidence === 'answer' || this.stories.has(action.ip)) return;
-      if (this.stories.size < MAX_STORIES) this.stories.set(action.ip, action.at);
+      if (action.ip === undefined || action.evidence === 'answer' || this.claimStartedAt.has(action.ip))
+        return;
+      if (this.claimStartedAt.size < MAX_PENDING_CLAIMS) this.claimStartedAt.set(action.ip, action.at);
     } else if (action.kind === 'transition') {
       const { to } = action;
       if (to === 'home' || to === 'unknown' || to === 'remembered' || to === 'away')
-        this.stories.delete(action.ip);
-      else if (to === 'fresh' && !this.stories.has(action.ip)) this.stories.set(action.ip, action.at);
+        this.claimStartedAt.delete(action.ip);
+      else if (to === 'fresh' && !this.claimStartedAt.has(action.ip))
+        this.claimStartedAt.set(action.ip, action.at);
     }
   }
 }
