@@ -136,8 +136,10 @@ export class Sender {
     this.#lines = [];
     for (const { command, device } of lines) {
       if (device !== undefined && !this.#isCurrent(device)) continue;
-      if (device !== undefined) this.#meet(device);
-      this.#submit([command]);
+      // The order of such lines does not matter.
+      if (!this.batch.ready || (device !== undefined && !this.#pinDeviceName(device)))
+        this.#lines.push({ command, device });
+      else this.#submit([command]);
     }
   }
 
@@ -184,10 +186,15 @@ export class Sender {
     const steps = this.plan(entry);
     if (steps.length === 0) return this.#options.onSettled(entry);
     for (const step of steps) {
-      if (step.op === 'set-neighbour') this.#meet(step.claim);
-      else if (step.op === 'drop-route') entry.routeEchoes++;
-      else if (step.op === 'drop-neighbour') entry.neighbourEchoes++;
-      else if (step.occupant !== STUCK_ROUTE_REPAIR) this.#meet(step.occupant);
+      const device =
+        step.op === 'set-neighbour' ? step.claim : 'occupant' in step ? step.occupant : undefined;
+      if (device === undefined || device === STUCK_ROUTE_REPAIR || this.#pinDeviceName(device)) continue;
+      // Computed anew for the next process, in case the name changes again before that answers.
+      return this.enqueue(entry, 'urgent');
+    }
+    for (const { op } of steps) {
+      if (op === 'drop-route') entry.routeEchoes++;
+      else if (op === 'drop-neighbour') entry.neighbourEchoes++;
     }
     entry.busy = true;
     this.touch(entry);
@@ -195,15 +202,17 @@ export class Sender {
     this.#submit(commands, (outcomes) => this.#done(entry, steps, outcomes), entry.doubtful !== undefined);
   }
 
-  /** A co-process that knows the name as another interface must not be asked. */
-  #meet({ dev, iface }: Device): void {
+  /** False when the co-process knows the name as another interface: it must not be asked, and is replaced. */
+  #pinDeviceName({ dev, iface }: Device): boolean {
     const known = this.#names.get(dev);
-    if (known === iface) return;
+    if (known === iface) return true;
     if (known !== undefined) {
       this.batch.renew();
       this.#names = new Map();
+      return false;
     }
     this.#names.set(dev, iface);
+    return true;
   }
 
   #submit(commands: readonly string[], done?: (outcomes: Outcomes) => void, fenced = false): void {

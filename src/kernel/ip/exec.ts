@@ -15,13 +15,6 @@ let confinement: 'full' | 'mortal' | 'none' | undefined;
 const REAL_TIME = ['chrt', '--rr', '1'] as const;
 let mayBeRealTime: boolean | undefined;
 
-/**
- * For a reader behind a pipe: woken for every line it would take the processor from whoever writes the next one, 28,000
- * times in a burst of 50,000 newcomers. This way it has its turn when the writer has had its own.
- */
-const PATIENT = ['chrt', '--batch', '0'] as const;
-let mayBePatient: boolean | undefined;
-
 function setprivArguments(privilege: Privilege): string[] {
   const kept = privilege === 'none' ? '-all' : `-all,+${privilege}`;
   return [
@@ -60,7 +53,7 @@ function command(tool: string, args: readonly string[], privilege: Privilege): [
   }
 }
 
-/** In no language: what the tools say is read by us, and grep takes ten times as long to look for letters of UTF-8. */
+/** In no language: what the tools say is read by us. */
 function environment(): NodeJS.ProcessEnv {
   return { ...process.env, LC_ALL: 'C' };
 }
@@ -76,16 +69,7 @@ export function launch(
   privilege: Privilege,
   stdio: StdioOptions,
 ): ChildProcess {
-  return stays(start(command(tool, args, privilege), stdio));
-}
-
-/** The same for a tool that reads what another one says. */
-export function launchReader(tool: 'grep', args: readonly string[], stdio: StdioOptions): ChildProcess {
-  mayBePatient ??= mayRunAs(PATIENT);
-  return stays(start([...(mayBePatient ? PATIENT : []), ...command(tool, args, 'none')], stdio));
-}
-
-function stays(child: ChildProcess): ChildProcess {
+  const child = start(command(tool, args, privilege), stdio);
   inheritPriority(child.pid);
   return child;
 }
@@ -94,21 +78,11 @@ function start([file, ...args]: readonly string[], stdio: StdioOptions): ChildPr
   return spawn(file as string, args, { stdio, detached: true, env: environment() });
 }
 
-/** What the shell of `launchBatch` says when it has started the next `ip`. */
-export const RENEWED = 'marpd-renewed';
-
-/**
- * Starts `ip -force -batch -` before everybody else where that is allowed, and another one on the same pipe each time
- * that it ended with status 255: a syntax error. A shell does that in a tenth of the time that a daemon with 100,000
- * hosts needs to fork. Any other end is its end, too, and its end is that of its `ip`: one that outlived the daemon
- * would carry out the last line as far as that was written.
- */
+/** Starts `ip -force -batch -`, before everybody else where that is allowed. */
 export function launchBatch(stdio: StdioOptions): ChildProcess {
   mayBeRealTime ??= mayRunAs(REAL_TIME);
-  confinement ??= probeConfinement();
-  const mortal = confinement === 'none' ? '' : 'setpriv --pdeathsig=KILL ';
-  const script = `while ${mortal}ip -force -batch -; s=$?; [ $s = 255 ]; do echo ${RENEWED} >&2; done; exit $s`;
-  return start([...(mayBeRealTime ? REAL_TIME : []), ...command('sh', ['-c', script], 'net_admin')], stdio);
+  const batch = command('ip', ['-force', '-batch', '-'], 'net_admin');
+  return start([...(mayBeRealTime ? REAL_TIME : []), ...batch], stdio);
 }
 
 export interface Finished {

@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
-import { LineSplitter, RENEWED, launchBatch } from './exec.js';
+import { LineSplitter, launchBatch } from './exec.js';
 
 /** The outcome of one command: undefined when the kernel did it, its refusal, or LOST. */
 export type Outcome = string | undefined;
@@ -15,21 +15,19 @@ export interface Job {
   readonly done: ((outcomes: Outcomes) => void) | undefined;
   /** With a barrier behind each command, so that the one that ends the process is known. */
   readonly fenced: boolean;
-  /** Line of the first command, counted from 1 in the life of an `ip`. */
+  /** Line of the first command, counted from 1 in the life of the process. */
   firstLine: number;
   outcomes: Outcome[] | undefined;
 }
 
 export interface IpProcessOptions {
-  /** A line sent to every new `ip` at once, so that its tables of names are read before they are needed. */
+  /** A line sent to every new process at once, so that its tables of names are read before they are needed. */
   readonly warmUp: string | undefined;
   /** The warm-up was refused. */
   onDenied(refusal: string): void;
-  /** It has said something; `finished`: jobs were finished by that. */
-  onProgress(finished: boolean): void;
-  /** After `renew`: the next `ip` is there. */
-  onRenewed(process: IpProcess): void;
-  /** It ended by itself; its jobs are still to be buried. */
+  /** It acknowledged its warm-up or commands; `finished`: jobs were finished by that. */
+  onProgress(process: IpProcess, finished: boolean): void;
+  /** It has ended; what is outstanding is still to be failed. */
   onEnd(process: IpProcess, status: number | null): void;
   onError(error: Error): void;
 }
@@ -38,26 +36,23 @@ export interface IpProcessOptions {
 export const STATUS_REFUSED = 2;
 
 const BARRIER = 'marpd-barrier';
-/** An incomplete command. */
-const END = 'route del to';
 const NO_FAILURES: Outcomes = [];
 /** Commands between two barriers of one flush: how far behind an acknowledgement may be. */
 const BARRIER_EVERY = 64;
 
-/** A shell and its present `ip -force -batch -` (see launchBatch), and the jobs that it has not acknowledged yet. */
+/** One `ip -force -batch -`, and the jobs that it has not acknowledged yet. */
 export class IpProcess {
   readonly #options: IpProcessOptions;
   readonly #child: ChildProcess;
   readonly #input: Writable;
-  #renewing = false;
-  #failed = false;
   /** Written and not acknowledged, oldest first from `#head` on. */
   #sent: Job[] = [];
   #head = 0;
   /** Every line up to this one was carried out. */
   #reached = 0;
-  #complaint = '';
-  /** Lines written to this `ip` so far. */
+  /** Written since the last acknowledgement: the reason of its end, if it ended. */
+  stderr = '';
+  /** Lines written so far. */
   lines = 0;
   /** Commands written and not acknowledged. */
   outstanding = 0;
@@ -70,17 +65,17 @@ export class IpProcess {
     // EPIPE of a process that died: its end is told by `close`.
     this.#input.on('error', () => undefined);
     (this.#child.stderr as Readable).setEncoding('utf8').on('data', (text: string) => {
-      splitter.push(text, (line) => this.#hear(line));
+      splitter.push(text, (line) => this.#onLine(line));
       this.#complete();
     });
     this.#child.on('error', (error) => options.onError(error));
-    // Where nothing kills the `ip` of a shell that was killed, it ends with its input.
-    this.#child.on('exit', () => this.#input.destroy());
     this.#child.on('close', (status) => options.onEnd(this, status));
-    this.#begin();
+    const { warmUp } = options;
+    if (warmUp === undefined) return;
+    this.lines = 2;
+    this.#input.write(`${warmUp}\n${BARRIER}\n`);
   }
 
-  /** Of the shell. */
   get pid(): number | undefined {
     return this.#child.pid;
   }
@@ -88,11 +83,6 @@ export class IpProcess {
   /** Whether the warm-up was answered: from then on it carries out what is written at once. */
   get live(): boolean {
     return this.#reached > 0 || this.#options.warmUp === undefined;
-  }
-
-  /** Said last, and no failure was told after it: the reason of its end, if it ended. */
-  get complaint(): string {
-    return this.#complaint;
   }
 
   /** Writes the commands, and a barrier behind them. */
@@ -120,12 +110,6 @@ export class IpProcess {
     this.#input.write(text, 'latin1');
   }
 
-  /** Has `ip` replaced by another one. Only when nothing is outstanding. */
-  renew(): void {
-    this.#renewing = true;
-    this.#input.write(`${END}\n`);
-  }
-
   /** Resolves when it has carried out what was written and is gone. */
   close(): Promise<void> {
     return new Promise((resolve) => {
@@ -135,21 +119,18 @@ export class IpProcess {
     });
   }
 
-  /**
-   * It has ended with this status. What it did not acknowledge is lost, but for the command that it died of, if that is
-   * known. The shell has something to say of a killed `ip`, too.
-   */
-  bury(status: number | null): void {
-    let unexplained = status === STATUS_REFUSED || this.#failed;
+  /** It has ended with this status: what it did not acknowledge is lost, but for the command that ended it, if known. */
+  failOutstanding(status: number | null): void {
+    let unexplained = status === STATUS_REFUSED;
     for (const job of this.#sent.slice(this.#head)) {
       const stride = job.fenced ? 2 : 1;
       const outcomes = job.commands.map((_, index): Outcome => {
         const line = job.firstLine + stride * index;
         if (line <= this.#reached) return job.outcomes?.[index];
         // Fenced: the line behind the last barrier is the one that ended the process.
-        if (unexplained && job.fenced && this.#complaint !== '') {
+        if (unexplained && job.fenced && this.stderr !== '') {
           unexplained = false;
-          return this.#complaint;
+          return this.stderr;
         }
         unexplained = false;
         return LOST;
@@ -158,54 +139,30 @@ export class IpProcess {
     }
   }
 
-  #begin(): void {
-    const { warmUp } = this.#options;
-    this.lines = 0;
-    this.#reached = 0;
-    this.#complaint = '';
-    if (warmUp === undefined) return;
-    this.lines += 2;
-    this.#input.write(`${warmUp}\n${BARRIER}\n`);
-  }
-
-  /** One line of stderr. */
-  #hear(line: string): void {
-    if (this.#failed) return;
-    if (line === RENEWED) {
-      if (!this.#renewing) return this.#fail();
-      this.#renewing = false;
-      this.#begin();
-      return this.#options.onRenewed(this);
-    }
+  #onLine(line: string): void {
     if (!line.startsWith('Command failed -:')) {
       if (line.startsWith(`Object "${BARRIER}"`)) return;
-      this.#complaint = this.#complaint === '' ? line : `${this.#complaint}; ${line}`;
+      this.stderr = this.stderr === '' ? line : `${this.stderr}; ${line}`;
       return;
     }
-    const complaint = this.#complaint;
-    this.#complaint = '';
+    const refusal = this.stderr;
+    this.stderr = '';
     this.#reached = Number(line.slice('Command failed -:'.length));
-    if (complaint === '') return;
-    this.#blame(this.#reached, complaint);
-    if (this.#reached === 1 && this.#options.warmUp !== undefined && complaint.includes('not permitted')) {
-      this.#options.onDenied(complaint);
+    if (refusal === '') return;
+    this.#attributeError(this.#reached, refusal);
+    if (this.#reached === 1 && this.#options.warmUp !== undefined && refusal.includes('not permitted')) {
+      this.#options.onDenied(refusal);
     }
   }
 
-  /** A syntax error of ours. The next `ip` begins to carry out what stands behind it in the pipe, and counts from 1. */
-  #fail(): void {
-    this.#failed = true;
-    this.#child.kill('SIGKILL');
-  }
-
-  #blame(line: number, complaint: string): void {
+  #attributeError(line: number, refusal: string): void {
     for (let i = this.#head; i < this.#sent.length; i++) {
       const job = this.#sent[i] as Job;
       if (job.firstLine > line) return; // a barrier, or the warm-up
       const index = job.fenced ? (line - job.firstLine) / 2 : line - job.firstLine;
       if (index >= job.commands.length) continue;
       job.outcomes ??= [];
-      job.outcomes[index] = complaint;
+      job.outcomes[index] = refusal;
       return;
     }
   }
@@ -218,7 +175,7 @@ export class IpProcess {
       this.#finish(job, job.outcomes ?? NO_FAILURES);
       job = this.#sent[this.#head];
     }
-    this.#options.onProgress(this.outstanding < before);
+    this.#options.onProgress(this, this.outstanding < before);
   }
 
   #finish(job: Job, outcomes: Outcomes): void {

@@ -8,7 +8,7 @@ import { dumpLinks, dumpRoutes } from './dump.js';
 import { ForeignNeighbours } from './foreign-neighbours.js';
 import { LineSplitter, launch, readLines } from '../ip/exec.js';
 import { LinkTable } from './links.js';
-import { isOwnNotification, filterOwn } from './self-filter.js';
+import { isOwnNotification } from './self-filter.js';
 import { parseMonitorLine } from '../ip/parse-line.js';
 import { type FdbLine, type NeighbourLine, parseBridgeFdb, parseNeighbour } from '../ip/parse-neighbour.js';
 import { MAIN_TABLE, type RouteLine, parseRoute, routeKey, toRoute } from '../ip/parse-route.js';
@@ -189,10 +189,9 @@ export class KernelWatch {
     // The kernel bounds the buffer by net.core.rmem_max.
     const args = ['-o', '-d', '-N', '-rcvbuf', String(32 << 20), 'monitor', ...objects];
     const child = launch('ip', args, 'none', ['ignore', 'pipe', 'pipe']);
-    const filter = filterOwn(child.stdout as Readable, this.#options.protocol);
     const lines = new LineSplitter();
     const current = () => generation === this.#generation && !this.#stopped;
-    (filter.stdout as Readable).setEncoding('latin1').on('data', (text: string) => {
+    (child.stdout as Readable).setEncoding('latin1').on('data', (text: string) => {
       lines.push(text, (line) => {
         if (!current()) return;
         if (this.#held !== undefined) this.#held.push(line);
@@ -205,12 +204,8 @@ export class KernelWatch {
       if (text.includes('No buffer space')) this.#overrun();
       else this.#options.onWarning(`ip monitor: ${text.trim()}`);
     });
-    for (const part of [child, filter]) {
-      part.on('error', (error) => this.#options.onWarning(`ip monitor cannot be started: ${error.message}`));
-    }
-    // It ends when the monitor ends, with the last line; the monitor ends when it has nobody to talk to.
-    filter.on('close', () => {
-      child.kill('SIGKILL');
+    child.on('error', (error) => this.#options.onWarning(`ip monitor cannot be started: ${error.message}`));
+    child.on('close', () => {
       if (!current()) return;
       this.stats.deaths++;
       this.#child = undefined;

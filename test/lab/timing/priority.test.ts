@@ -48,7 +48,6 @@ function sessionNiceness(pid: number): number | undefined {
 }
 
 const READER = /capture\/reader\.[jt]s\0?$/;
-const FILTER = /^grep\0/;
 const MONITOR = /^ip\0.*\0monitor\0/;
 
 /** As scripts/run and the unit have it: the kernel takes one niceness of a session in 0.1 s then. */
@@ -87,8 +86,7 @@ for (const [how, prefix] of [
     assert.equal(field(`/proc/${pid}`, 6), pid, 'the daemon leads its session');
     assert.equal(field(`/proc/${reader}`, 6), pid, 'its reader is in it');
     if (sessionNiceness(process.pid) === undefined) return;
-    const filter = await child(pid, FILTER);
-    for (const leader of [pid, monitor, filter]) {
+    for (const leader of [pid, monitor]) {
       await waitFor(() => sessionNiceness(leader) === wanted, 5000, `the session of ${commandOf(leader)}`);
     }
   });

@@ -147,7 +147,6 @@ class Chaos {
     ['kill capture', () => this.#kill(/node.*capture|capture.*child/)],
     ['kill ip -batch', () => this.#kill(/^ip\b.*-batch/)],
     ['kill monitor', () => this.#kill(/^(ip|bridge)\b.*monitor/)],
-    ['kill filter', () => this.#kill(/^grep\b/)],
     ['move', () => this.#move(this.#pick(this.movers))],
     ['move', () => this.#move(this.#pick(this.movers))],
     ['bridge port', () => this.#bridgePort()],
