@@ -1,11 +1,9 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import type { Link, Route } from '../mobility/events.js';
 import { type Ip, hostLength } from '../wire/addresses.js';
-import { dumpLinks, dumpRoutes } from './watch/dump.js';
-import { readLines, runTool } from './ip/exec.js';
+import { dumpLinks, dumpProxyNeighbours, dumpRoutes } from './ip/dump.js';
+import { iproute2Version } from './ip/exec.js';
 import { LinkTable } from './watch/links.js';
-import { parseNeighbour } from './ip/parse-neighbour.js';
-import { parseRoute } from './ip/parse-route.js';
 import { INTERFACE_SYSCTLS, type InterfaceSysctl } from './sysctl.js';
 
 /** One look at this machine, for people who ask why it does not work. Reads only; judges nothing. */
@@ -40,12 +38,12 @@ const CAPABILITIES: readonly (readonly [string, number])[] = [
 
 /** Facts that cannot be had are absent; without `ip` all but the settings and capabilities are. */
 export async function inspect(options: InspectOptions): Promise<Inspection> {
-  const version = /iproute2-(?:ss)?([\w.]+)/.exec(runTool('ip', ['-V']).stdout)?.[1];
+  const version = iproute2Version();
   const missing = version === undefined;
   const links = missing ? [] : await readLinks();
   const [routes, proxyNeighbours] = missing
     ? [[], []]
-    : await Promise.all([readRoutes(options, links), readProxyNeighbours()]);
+    : await Promise.all([readRoutes(options, links), dumpProxyNeighbours().catch(() => [])]);
   return {
     sysctls: readSysctls(),
     interfaceSysctls: INTERFACE_SYSCTLS,
@@ -94,32 +92,15 @@ async function readRoutes(options: InspectOptions, links: readonly Link[]): Prom
   const indices = new Map(links.map((link) => [link.name, link.index]));
   const routes: Route[] = [];
   for (const table of options.tables) {
-    const read = dumpRoutes('-4', table, (text) => {
-      const line = parseRoute(text, false, { table });
-      if (line === undefined) return;
-      const { prefix, protocol, metric, type, via, dev } = line;
+    const read = dumpRoutes('-4', table, ({ prefix, protocol, metric, type, via, dev }) => {
       if (protocol !== options.protocol && prefix.length !== hostLength(prefix.ip)) return;
       const iface = dev === undefined ? undefined : indices.get(dev);
       routes.push({ prefix, table, protocol, metric, type, iface, via });
     });
-    await quietly(read);
+    // Of a dump that others disturbed, what was read counts.
+    await read.catch(() => undefined);
   }
   return routes;
-}
-
-async function readProxyNeighbours(): Promise<{ ip: Ip; dev: string }[]> {
-  const found: { ip: Ip; dev: string }[] = [];
-  const read = readLines('ip', ['-o', '-N', '-4', 'neigh', 'show', 'proxy'], (text) => {
-    const line = parseNeighbour(text, false);
-    if (line !== undefined) found.push({ ip: line.ip, dev: line.dev });
-  });
-  await quietly(read);
-  return found;
-}
-
-/** A dump that others disturbed: what was read counts. */
-async function quietly(reading: Promise<void>): Promise<void> {
-  await reading.catch(() => undefined);
 }
 
 function readCapabilities(pid: number): Set<string> | undefined {

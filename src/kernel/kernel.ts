@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import type { Action, ClaimAge, Event, IfIndex, Link } from '../mobility/events.js';
 import type { Ip } from '../wire/addresses.js';
-import { KernelWatch } from './watch/monitor.js';
+import { KernelWatch } from './watch/kernel-watch.js';
 import { type AdoptedClaim, Claims } from './claims/claims.js';
-import { Rules } from './rules.js';
+import { Rules } from './ip/rules.js';
 import { type SysctlChange, Sysctls } from './sysctl.js';
 
 export interface KernelOptions {

@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Claim, commandFor } from '../../src/kernel/claims/plan.js';
+import type { Claim } from '../../src/kernel/claims/plan.js';
+import { commandFor } from '../../src/kernel/ip/commands.js';
 import { type Ip, type Mac, parseIp, parseMac } from '../../src/wire/addresses.js';
 import { macFor } from '../lab/kit/host.js';
 import { Marpd, type MarpdConfig } from '../lab/kit/marpd.js';

@@ -1,6 +1,8 @@
 import type { ClaimAge, Event, IfIndex, Link } from '../../mobility/events.js';
 import { formatIp, formatMac, type Ip, type Mac, isIpv4 } from '../../wire/addresses.js';
 import type { IpBatch } from '../ip/batch.js';
+import { isPlainDeviceName } from '../ip/commands.js';
+import type { Refusal } from '../ip/executor.js';
 import { AGES, Ledger, type LedgerEntry } from './ledger.js';
 import type { WorkClass } from './work-queue.js';
 import {
@@ -9,14 +11,10 @@ import {
   type Occupant,
   type Slot,
   type Slots,
-  dropRouteCommand,
-  forgetCommand,
-  isPlainDeviceName,
   sameNeighbour,
 } from './plan.js';
-import { ResyncScheduler } from './resync-scheduler.js';
 import { Sender } from './sender.js';
-import { readOwnState } from './readback.js';
+import { ResyncScheduler, readOwnState } from './readback.js';
 
 /**
  * Desired against installed. The tracker says what it wants for an address; the sender closes the gap to what the kernel
@@ -65,20 +63,20 @@ export class Claims {
   readonly #options: ClaimsOptions;
   readonly #entries = new Ledger();
   readonly #links = new Map<IfIndex, { readonly up: boolean; readonly numbered: boolean }>();
-  readonly #readings: ResyncScheduler;
+  readonly #resync: ResyncScheduler;
   readonly #retryTimers = new Set<NodeJS.Timeout>();
   /** Jobs that the kernel did not do. */
   refused = 0;
 
   constructor(options: ClaimsOptions) {
     this.#options = options;
-    this.#readings = new ResyncScheduler(() => this.#takeStock(false), options.onWarning);
+    this.#resync = new ResyncScheduler(() => this.#readBack(false), options.onWarning);
     this.#sender = new Sender({
       ...options,
-      onDeath: () => this.#readings.soon('the ip process ended'),
+      onDeath: () => this.#resync.soon('the ip process ended'),
       onSettled: (entry) => this.#settle(entry),
       onRefused: (entry, refusal) => this.#refused(entry, refusal),
-      onClash: () => this.#readings.soon('a route is in the way'),
+      onConflict: () => this.#resync.soon('a route is in the way'),
     });
   }
 
@@ -113,7 +111,7 @@ export class Claims {
     }
     entry.want = claim;
     entry.ghost = false;
-    entry.owed = true;
+    entry.awaitingAck = true;
     entry.retries = 0;
     this.#entries.join(entry, iface);
     this.#sender.enqueue(entry, isAgeing ? 'bulk' : 'urgent');
@@ -133,7 +131,7 @@ export class Claims {
     const entry = this.#entries.get(ip);
     if (entry === undefined) return;
     entry.want = undefined;
-    entry.owed = false;
+    entry.awaitingAck = false;
     entry.retries = 0;
     this.#sender.enqueue(entry, 'urgent');
   }
@@ -155,7 +153,7 @@ export class Claims {
     if (entry?.neighbour?.dev === dev || entry?.want?.dev === dev) return;
     const iface = this.#options.indexOf(dev);
     if (iface === undefined || this.#links.get(iface)?.up === false) return;
-    this.#sender.send(forgetCommand(ip, dev), { dev, iface });
+    this.#sender.send(ip, { op: 'forget-neighbour', device: { dev, iface } });
   }
 
   /** Sends what was wanted since the last time. */
@@ -184,7 +182,7 @@ export class Claims {
         entry.retries = 0;
         this.#sender.enqueue(entry, 'urgent');
       }
-      this.#entries.bury(entry);
+      this.#entries.removeIfIdle(entry);
     }
     return members.length > 0;
   }
@@ -195,7 +193,7 @@ export class Claims {
     for (const entry of this.#entries.on(iface)) {
       if (entry.want?.iface === iface) entry.want = undefined;
       this.#sweep(entry, iface);
-      this.#entries.bury(entry);
+      this.#entries.removeIfIdle(entry);
     }
     this.#entries.forget(iface);
   }
@@ -208,8 +206,8 @@ export class Claims {
   routeDeleted(ip: Ip, slot: Slot): void {
     const entry = this.#entries.get(ip);
     if (entry === undefined) return;
-    if (entry.routeEchoes > 0) entry.routeEchoes--;
-    else if (entry.busy) this.#readings.soon('a route vanished while it was changed');
+    if (entry.pendingRouteDeletes > 0) entry.pendingRouteDeletes--;
+    else if (entry.busy) this.#resync.soon('a route vanished while it was changed');
     else {
       for (const age of AGES) {
         const { table, metric } = this.#options[age];
@@ -219,26 +217,26 @@ export class Claims {
         this.#repair(entry, 'urgent');
       }
     }
-    this.#entries.bury(entry);
+    this.#entries.removeIfIdle(entry);
   }
 
   /** The monitor saw a neighbour entry of ours go. */
   neighbourDeleted(ip: Ip, iface: IfIndex): void {
     const entry = this.#entries.get(ip);
     if (entry === undefined) return;
-    if (entry.neighbourEchoes > 0) entry.neighbourEchoes--;
-    else if (entry.busy) this.#readings.soon('a neighbour vanished while it was changed');
+    if (entry.pendingNeighbourDeletes > 0) entry.pendingNeighbourDeletes--;
+    else if (entry.busy) this.#resync.soon('a neighbour vanished while it was changed');
     else if (entry.neighbour?.iface === iface) {
       entry.neighbour = undefined;
       this.#sender.touch(entry);
       this.#repair(entry, 'urgent');
     }
-    this.#entries.bury(entry);
+    this.#entries.removeIfIdle(entry);
   }
 
   /** What an earlier run left in the kernel, kept until the tracker decides. Call once, after the links are known. */
   async adopt(): Promise<AdoptedClaim[]> {
-    await this.#takeStock(true);
+    await this.#readBack(true);
     return [...this.#entries.all()].flatMap(({ want }) => {
       return want === undefined ? [] : [{ ip: want.ip, iface: want.iface, mac: want.mac, age: want.age }];
     });
@@ -246,7 +244,7 @@ export class Claims {
 
   /** Reads everything of ours from the kernel and repairs what differs. Resolves after the reading. */
   reconcile(reason: string): Promise<void> {
-    return this.#readings.now(reason);
+    return this.#resync.now(reason);
   }
 
   /** What is installed, as far as we know. For tests and the API. */
@@ -272,7 +270,7 @@ export class Claims {
     for (const { ip } of [...this.#entries.all()]) this.release(ip);
     await this.idle();
     // What hung on a retry or on another reading when it was released.
-    await this.#readings.idle();
+    await this.#resync.idle();
     await this.reconcile('withdrawn');
     await this.idle();
   }
@@ -290,7 +288,7 @@ export class Claims {
       this.#options.onWarning(`stopped with ${this.pending} claims unfinished`);
     }
     clearTimeout(timer);
-    this.#readings.stop();
+    this.#resync.stop();
     for (const retry of this.#retryTimers) clearTimeout(retry);
     await this.#sender.stop();
   }
@@ -304,20 +302,20 @@ export class Claims {
   #settle(entry: LedgerEntry): void {
     entry.retries = 0;
     const { want } = entry;
-    if (want === undefined) return this.#entries.bury(entry);
+    if (want === undefined) return this.#entries.removeIfIdle(entry);
     // One claim to remember instead of two.
     if (entry.neighbour !== undefined && sameNeighbour(entry.neighbour, want)) entry.neighbour = want;
-    if (!entry.owed) return;
-    entry.owed = false;
+    if (!entry.awaitingAck) return;
+    entry.awaitingAck = false;
     this.#options.onInstalled?.(want.ip, want.age, want.dev);
     this.#options.onEvent({ kind: 'installed', ip: want.ip, age: want.age });
   }
 
-  #refused(entry: LedgerEntry, refusal: string): void {
+  #refused(entry: LedgerEntry, { reason, message }: Refusal): void {
     this.refused++;
-    if (refusal.includes('not permitted')) this.#options.onDenied(refusal);
+    if (reason === 'denied') this.#options.onDenied(message);
     const wait = RETRY_MS[entry.retries++];
-    if (wait === undefined) return this.#giveUp(entry, refusal);
+    if (wait === undefined) return this.#giveUp(entry, message);
     const timer = setTimeout(() => {
       this.#retryTimers.delete(timer);
       this.#sender.enqueue(entry, 'urgent');
@@ -332,42 +330,42 @@ export class Claims {
       this.#options.onWarning(`a claim cannot be withdrawn: ${refusal}`);
       return;
     }
-    if (!entry.owed) return;
-    entry.owed = false;
+    if (!entry.awaitingAck) return;
+    entry.awaitingAck = false;
     this.#options.onEvent({ kind: 'refused', ip: entry.ip, message: refusal });
   }
 
   // --- reading back ------------------------------------------------------------------------------------------------
 
-  async #takeStock(adopting: boolean): Promise<void> {
-    const since = this.#sender.moment;
-    const isQuiet = (entry: LedgerEntry) => !entry.busy && entry.touched <= since;
+  async #readBack(adopting: boolean): Promise<void> {
+    const since = this.#sender.epoch;
+    const isQuiet = (entry: LedgerEntry) => !entry.busy && entry.version <= since;
     const onKnown = (entry: LedgerEntry) => {
       if (adopting) keepAsFound(entry);
-      this.#judge(entry);
+      this.#repairOrSettle(entry);
     };
     const stock = await readOwnState(this.#entries, this.#options, this.#options.indexOf, isQuiet, onKnown);
     for (const { ip, slot } of stock.strayRoutes) {
-      this.#sender.send(dropRouteCommand(ip, this.#options.protocol, slot));
+      this.#sender.send(ip, { op: 'drop-stray-route', slot });
     }
     for (const claim of stock.strayNeighbours) {
       const entry = this.#entries.take(claim.ip);
       if (entry.busy || entry.want?.iface === claim.iface) continue;
-      entry.doubtful = [...(entry.doubtful ?? []), claim];
+      entry.unverified = [...(entry.unverified ?? []), claim];
       this.#entries.join(entry, claim.iface);
       this.#repair(entry, 'bulk');
     }
     this.flush();
   }
 
-  #judge(entry: LedgerEntry): void {
-    const { clash } = entry;
-    entry.clash = false;
+  #repairOrSettle(entry: LedgerEntry): void {
+    const { conflict } = entry;
+    entry.conflict = false;
     const steps = this.#sender.plan(entry);
     if (steps.length === 0) this.#settle(entry);
-    else if (clash && steps.some((step) => step.op === 'add-route')) {
+    else if (conflict && steps.some((step) => step.op === 'add-route')) {
       this.#giveUp(entry, 'a route of another protocol with the same metric is in the way');
-    } else this.#repair(entry, clash ? 'urgent' : 'bulk');
+    } else this.#repair(entry, conflict ? 'urgent' : 'bulk');
   }
 }
 

@@ -1,6 +1,6 @@
 import type { ClaimAge, IfIndex } from '../../mobility/events.js';
 import type { Ip } from '../../wire/addresses.js';
-import { LOST, type Outcomes } from '../ip/process.js';
+import type { Outcomes, Refusal } from '../ip/executor.js';
 import type { Queued } from './work-queue.js';
 import { type Claim, STUCK_ROUTE_REPAIR, type Holding, type Occupant, type Step } from './plan.js';
 
@@ -9,17 +9,17 @@ export interface LedgerEntry extends Holding, Queued {
   /** A job is under way. */
   busy: boolean;
   /** The tracker waits for `installed` or `refused`. */
-  owed: boolean;
+  awaitingAck: boolean;
   retries: number;
   /** The slot of the route is taken; a look at the kernel will tell by whom. */
-  clash: boolean;
+  conflict: boolean;
   /** Deletions that we asked for and that the monitor has not told yet. */
-  routeEchoes: number;
-  neighbourEchoes: number;
+  pendingRouteDeletes: number;
+  pendingNeighbourDeletes: number;
   /** Interfaces that it is listed under. */
   joined: readonly IfIndex[];
   /** When anything was last wanted, sent, answered or gone, on the count of the sender. */
-  touched: number;
+  version: number;
   /** What the last look at the kernel found, and its number. */
   seenBy: number;
   seenFresh: boolean;
@@ -77,7 +77,7 @@ export class Ledger {
     const hadNeighbour = entry.neighbour?.iface === iface;
     for (const age of ages) entry[age] = undefined;
     if (hadNeighbour) entry.neighbour = undefined;
-    entry.doubtful = entry.doubtful?.filter((claim) => claim.iface !== iface);
+    entry.unverified = entry.unverified?.filter((claim) => claim.iface !== iface);
     if (entry.want?.iface !== iface) {
       this.#byIface.get(iface)?.delete(entry);
       entry.joined = entry.joined.filter((joined) => joined !== iface);
@@ -86,10 +86,11 @@ export class Ledger {
   }
 
   /** Forgets an address about which there is nothing left to know. */
-  bury(entry: LedgerEntry): void {
+  removeIfIdle(entry: LedgerEntry): void {
     if (entry.want !== undefined || entry.ghost || entry.busy || entry.lane !== undefined) return;
     if (entry.fresh !== undefined || entry.settled !== undefined || entry.neighbour !== undefined) return;
-    if (entry.doubtful !== undefined || entry.routeEchoes > 0 || entry.neighbourEchoes > 0) return;
+    if (entry.unverified !== undefined || entry.pendingRouteDeletes > 0 || entry.pendingNeighbourDeletes > 0)
+      return;
     this.#entries.delete(entry.ip);
     for (const iface of entry.joined) this.#byIface.get(iface)?.delete(entry);
   }
@@ -105,16 +106,16 @@ function blankEntry(ip: Ip): LedgerEntry {
     fresh: undefined,
     settled: undefined,
     neighbour: undefined,
-    doubtful: undefined,
+    unverified: undefined,
     lane: undefined,
     busy: false,
-    owed: false,
+    awaitingAck: false,
     retries: 0,
-    clash: false,
-    routeEchoes: 0,
-    neighbourEchoes: 0,
+    conflict: false,
+    pendingRouteDeletes: 0,
+    pendingNeighbourDeletes: 0,
     joined: NOWHERE,
-    touched: 0,
+    version: 0,
     seenBy: 0,
     seenFresh: false,
     seenSettled: false,
@@ -131,34 +132,36 @@ export function noteOutcomes(
   entry: LedgerEntry,
   steps: readonly Step[],
   outcomes: Outcomes,
-): string | undefined {
-  return outcomes.includes(LOST) ? noteLoss(entry, steps, outcomes) : noteAnswers(entry, steps, outcomes);
+): Refusal | undefined {
+  return outcomes.some((outcome) => outcome?.reason === 'lost')
+    ? noteLoss(entry, steps, outcomes)
+    : noteAnswers(entry, steps, outcomes);
 }
 
 /** The co-process died: what became of this job is unknown, except where an outcome says it. */
-function noteLoss(entry: LedgerEntry, steps: readonly Step[], outcomes: Outcomes): string | undefined {
-  const claims: Claim[] = [...(entry.doubtful ?? [])];
+function noteLoss(entry: LedgerEntry, steps: readonly Step[], outcomes: Outcomes): Refusal | undefined {
+  const claims: Claim[] = [...(entry.unverified ?? [])];
   if (entry.neighbour !== undefined) claims.push(entry.neighbour);
-  let refusal: string | undefined;
+  let refusal: Refusal | undefined;
   steps.forEach((step, at) => {
     if (step.op !== 'set-neighbour') return;
     claims.push(step.claim);
     const outcome = outcomes[at];
-    if (outcome !== undefined && outcome !== LOST) refusal = outcome;
+    if (outcome !== undefined && outcome.reason !== 'lost') refusal = outcome;
   });
   entry.fresh = undefined;
   entry.settled = undefined;
   entry.neighbour = undefined;
   // The co-process dies of setting an entry only where there is no such interface: then nothing is there.
-  entry.doubtful = refusal === undefined ? claims : [];
+  entry.unverified = refusal === undefined ? claims : [];
   return refusal;
 }
 
-function noteAnswers(entry: LedgerEntry, steps: readonly Step[], outcomes: Outcomes): string | undefined {
-  let refusal: string | undefined;
+function noteAnswers(entry: LedgerEntry, steps: readonly Step[], outcomes: Outcomes): Refusal | undefined {
+  let refusal: Refusal | undefined;
   // What was in doubt is known now: there was a step for it.
-  if (entry.doubtful !== undefined) {
-    entry.doubtful = undefined;
+  if (entry.unverified !== undefined) {
+    entry.unverified = undefined;
     entry.neighbour = undefined;
   }
   for (let at = 0; at < steps.length; at++) {
@@ -170,24 +173,20 @@ function noteAnswers(entry: LedgerEntry, steps: readonly Step[], outcomes: Outco
         else refusal ??= outcome;
         break;
       case 'drop-neighbour':
-        if (outcome !== undefined) entry.neighbourEchoes = Math.max(0, entry.neighbourEchoes - 1);
+        if (outcome !== undefined)
+          entry.pendingNeighbourDeletes = Math.max(0, entry.pendingNeighbourDeletes - 1);
         if (entry.neighbour?.iface === step.claim.iface) entry.neighbour = undefined;
         break;
       case 'drop-route':
-        if (outcome !== undefined) entry.routeEchoes = Math.max(0, entry.routeEchoes - 1);
-        if (outcome === undefined || isAbsent(outcome)) entry[step.age] = undefined;
+        if (outcome !== undefined) entry.pendingRouteDeletes = Math.max(0, entry.pendingRouteDeletes - 1);
+        if (outcome === undefined || outcome.reason === 'absent') entry[step.age] = undefined;
         else refusal ??= outcome;
         break;
       default:
         if (outcome === undefined) entry[step.age] = step.occupant;
-        else if (outcome.includes('File exists')) entry.clash = true;
+        else if (outcome.reason === 'exists') entry.conflict = true;
         else refusal ??= outcome;
     }
   }
   return refusal;
-}
-
-/** What a deletion may be told: it is as good as done. */
-function isAbsent(refusal: string): boolean {
-  return /No such process|No such file|does not exist|No such device|Cannot find device/.test(refusal);
 }

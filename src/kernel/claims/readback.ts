@@ -3,7 +3,7 @@ import type { ClaimAge, IfIndex } from '../../mobility/events.js';
 import type { Ip } from '../../wire/addresses.js';
 import { type Ledger, type LedgerEntry, ifaceOf } from './ledger.js';
 import { type Claim, STUCK_ROUTE_REPAIR, type Slot, type Slots } from './plan.js';
-import { scanOwn } from './scan.js';
+import { dumpOwn } from '../ip/dump.js';
 
 export interface OwnState {
   /** Routes of ours in no slot of ours: an earlier run had another configuration. */
@@ -68,13 +68,14 @@ export async function readOwnState(
     if (isQuiet(entry) && entry.neighbour?.mac !== claim.mac) entry.neighbour = claim;
   };
 
-  await scanOwn(slots.protocol, {
-    onRoute: ({ ip, table, metric, dev }) => onRoute(ip, { table, metric }, dev),
-    onNeighbour: ({ ip, dev, mac }) => {
+  await dumpOwn(
+    slots.protocol,
+    ({ ip, table, metric, dev }) => onRoute(ip, { table, metric }, dev),
+    ({ ip, dev, mac }) => {
       const iface = indexOf(dev);
       if (iface !== undefined) onNeighbour({ ip, iface, dev, mac, age: 'fresh' });
     },
-  });
+  );
 
   let sliceEnd = performance.now() + SLICE_MS;
   for (const entry of entries.all()) {
@@ -87,9 +88,9 @@ export async function readOwnState(
     if (!entry.seenFresh) entry.fresh = undefined;
     if (!entry.seenSettled) entry.settled = undefined;
     if (!entry.seenNeighbour) entry.neighbour = undefined;
-    entry.doubtful = undefined;
-    entry.routeEchoes = 0;
-    entry.neighbourEchoes = 0;
+    entry.unverified = undefined;
+    entry.pendingRouteDeletes = 0;
+    entry.pendingNeighbourDeletes = 0;
     onKnown(entry);
   }
   return { strayRoutes, strayNeighbours };
@@ -106,4 +107,58 @@ function unmark(entry: LedgerEntry, scan: number): void {
 function ageOf(slots: Slots, { table, metric }: Slot): ClaimAge | undefined {
   if (table === slots.fresh.table && metric === slots.fresh.metric) return 'fresh';
   return table === slots.settled.table && metric === slots.settled.metric ? 'settled' : undefined;
+}
+
+const SOON_MS = 20;
+
+/** Readings of what the kernel has, one at a time. */
+export class ResyncScheduler {
+  readonly #read: () => Promise<void>;
+  readonly #onWarning: (message: string) => void;
+  #running: Promise<void> | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #stopped = false;
+
+  constructor(read: () => Promise<void>, onWarning: (message: string) => void) {
+    this.#read = read;
+    this.#onWarning = onWarning;
+  }
+
+  /** Resolves after a reading, never rejects: one that fails is repeated. While one runs, another follows it. */
+  now(reason: string): Promise<void> {
+    if (this.#stopped) return Promise.resolve();
+    if (this.#running !== undefined) {
+      // What changed since that one began needs another.
+      this.soon(reason);
+      return this.#running;
+    }
+    this.#running = this.#read()
+      .catch((error: Error) => {
+        this.#onWarning(`our routes cannot be read (${reason}): ${error.message}`);
+        this.soon(reason);
+      })
+      .finally(() => {
+        this.#running = undefined;
+      });
+    return this.#running;
+  }
+
+  /** Once for all who ask within SOON_MS. */
+  soon(reason: string): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      void this.now(reason);
+    }, SOON_MS);
+  }
+
+  /** Resolves when none runs. */
+  async idle(): Promise<void> {
+    await this.#running;
+  }
+
+  /** Begins no other one. */
+  stop(): void {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+  }
 }

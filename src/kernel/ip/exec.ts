@@ -103,6 +103,11 @@ export function runTool(tool: 'ip' | 'bridge', args: readonly string[]): Finishe
   return { status: status ?? undefined, stdout: stdout ?? '', stderr: error?.message ?? stderr ?? '' };
 }
 
+/** Such as `6.1.0`; undefined when there is no `ip`. */
+export function iproute2Version(): string | undefined {
+  return /iproute2-(?:ss)?([\w.]+)/.exec(runTool('ip', ['-V']).stdout)?.[1];
+}
+
 const SLICE_MS = 4;
 
 /**

@@ -1,7 +1,7 @@
 // What the tests of the kernel testbed share: a watch and claims without a tracker, on two cables lan0 and lan1.
 
 import assert from 'node:assert/strict';
-import { KernelWatch } from '../../../src/kernel/watch/monitor.js';
+import { KernelWatch } from '../../../src/kernel/watch/kernel-watch.js';
 import { Claims } from '../../../src/kernel/claims/claims.js';
 import type { ClaimAge, Event, Link } from '../../../src/mobility/events.js';
 import { type Ip, type Ipv4, type Mac, parseIp, parseMac } from '../../../src/wire/addresses.js';

@@ -150,7 +150,7 @@ describe('the co-process (design.md 5.4)', () => {
     writeFileSync(
       script,
       `import { IpBatch } from ${source('ip/batch.ts')};
-       import { KernelWatch } from ${source('watch/monitor.ts')};
+       import { KernelWatch } from ${source('watch/kernel-watch.ts')};
        const batch = new IpBatch({ onWarning: console.error });
        const nothing = () => undefined;
        const watch = new KernelWatch({ protocol: 44, watchTables: [], onEvent: nothing,

@@ -1,19 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { commandFor, isPlainDeviceName } from '../../../src/kernel/ip/commands.js';
+import { toOutcome } from '../../../src/kernel/ip/executor.js';
 import { LOST } from '../../../src/kernel/ip/process.js';
 import { Ledger, type LedgerEntry, noteOutcomes } from '../../../src/kernel/claims/ledger.js';
 import { BulkScheduler, WorkQueue, type Queued } from '../../../src/kernel/claims/work-queue.js';
-import {
-  type Claim,
-  STUCK_ROUTE_REPAIR,
-  type Slots,
-  commandFor,
-  forgetCommand,
-  isPlainDeviceName,
-  planSteps,
-} from '../../../src/kernel/claims/plan.js';
-import { parseRules, planRules } from '../../../src/kernel/rules.js';
+import { type Claim, STUCK_ROUTE_REPAIR, type Slots, planSteps } from '../../../src/kernel/claims/plan.js';
+import { parseRules, planRules } from '../../../src/kernel/ip/rules.js';
 import { type Ip, type Mac, parseIp, parseMac } from '../../../src/wire/addresses.js';
 
 const SLOTS: Slots = {
@@ -129,7 +123,7 @@ describe('the commands from what there is to what is wanted (design.md 3.2, 3.3)
   });
 
   it('what is left in doubt is made sure: no deletion of a neighbour that may not be there', () => {
-    const holding = entry({ doubtful: [claim('lan0')] });
+    const holding = entry({ unverified: [claim('lan0')] });
     assert.deepEqual(commands(holding), [
       `route del 10.1.1.5/32 ${SETTLED}`,
       `route del 10.1.1.5/32 ${FRESH}`,
@@ -143,7 +137,7 @@ describe('the commands from what there is to what is wanted (design.md 3.2, 3.3)
       assert.ok(isPlainDeviceName(good), good);
     for (const bad of ['', 'a b', 'a\nb', "a'b", 'a"b', 'a#b', 'a\\b', 'ä', 'a'.repeat(16), 'a/b', 'a\t']) {
       assert.ok(!isPlainDeviceName(bad), bad);
-      assert.throws(() => forgetCommand(IP, bad));
+      assert.throws(() => commandFor({ op: 'forget-neighbour', device: { dev: bad, iface: 2 } }, IP, SLOTS));
     }
   });
 });
@@ -203,10 +197,10 @@ describe('the books', () => {
           holding.want = want === undefined ? undefined : claim(want.dev, want.age as 'fresh' | 'settled');
           for (const dieAt of [...deaths, 99]) {
             const steps = planSteps(holding);
-            noteOutcomes(holding, steps, kernel.carryOut(steps, dieAt));
+            noteOutcomes(holding, steps, kernel.carryOut(steps, dieAt).map(toOutcome));
             // A slot found taken is looked up; here it can only be ours.
-            if (holding.clash) {
-              holding.clash = false;
+            if (holding.conflict) {
+              holding.conflict = false;
               for (const age of ['fresh', 'settled'] as const) {
                 const dev = kernel.routes.get(age);
                 holding[age] = dev === undefined ? undefined : claim(dev, age);
@@ -214,7 +208,7 @@ describe('the books', () => {
             }
           }
           for (let more = planSteps(holding); more.length > 0; more = planSteps(holding)) {
-            noteOutcomes(holding, more, kernel.carryOut(more, 99));
+            noteOutcomes(holding, more, kernel.carryOut(more, 99).map(toOutcome));
           }
           assert.deepEqual([...kernel.routes], want === undefined ? [] : [[want.age, want.dev]]);
           assert.deepEqual([...kernel.neighbours.keys()], want === undefined ? [] : [want.dev]);
@@ -227,14 +221,17 @@ describe('the books', () => {
     const old = claim('lan0');
     const holding = entry({ fresh: old });
     const steps = planSteps(holding);
-    assert.equal(noteOutcomes(holding, steps, ['RTNETLINK answers: No such process']), undefined);
+    assert.equal(noteOutcomes(holding, steps, [toOutcome('RTNETLINK answers: No such process')]), undefined);
     assert.equal(holding.fresh, undefined);
   });
 
   it('the refusal that stands in the way is told', () => {
     const holding = entry({ want: claim('lan0') });
     const refusal = 'Error: Device for nexthop is not up.';
-    assert.equal(noteOutcomes(holding, planSteps(holding), [undefined, refusal]), refusal);
+    assert.equal(
+      noteOutcomes(holding, planSteps(holding), [undefined, toOutcome(refusal)])?.message,
+      refusal,
+    );
     assert.equal(holding.fresh, undefined);
     assert.equal(holding.neighbour?.dev, 'lan0');
   });

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { inspect } from '../../../../src/kernel/inspect.js';
 import { Kernel } from '../../../../src/kernel/kernel.js';
-import { Rules } from '../../../../src/kernel/rules.js';
+import { Rules } from '../../../../src/kernel/ip/rules.js';
 import { Sysctls } from '../../../../src/kernel/sysctl.js';
 import type { Event, IfIndex, Link } from '../../../../src/mobility/events.js';
 import { formatIp } from '../../../../src/wire/addresses.js';

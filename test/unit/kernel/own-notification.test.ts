@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { isOwnNotification } from '../../../src/kernel/watch/self-filter.js';
+import { isOwnNotification } from '../../../src/kernel/ip/monitor.js';
 
 // Lines with our protocol number of ip -o -d -N monitor link address neigh route, iproute2-6.1.0
 const OWN = [

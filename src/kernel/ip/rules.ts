@@ -1,5 +1,5 @@
-import { runTool } from './ip/exec.js';
-import { MAIN_TABLE } from './ip/parse-route.js';
+import { runTool } from './exec.js';
+import { MAIN_TABLE } from './parse-route.js';
 
 export interface RuleTables {
   readonly protocol: number;

@@ -1,20 +1,16 @@
-import type { ChildProcess } from 'node:child_process';
-import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Event, IfIndex, Link, Route } from '../../mobility/events.js';
 import type { Ip } from '../../wire/addresses.js';
 import { CarrierPoll } from '../carrier.js';
-import { dumpLinks, dumpRoutes } from './dump.js';
-import { ForeignNeighbours } from './foreign-neighbours.js';
-import { LineSplitter, launch, readLines } from '../ip/exec.js';
-import { LinkTable } from './links.js';
-import { isOwnNotification } from './self-filter.js';
-import { parseMonitorLine } from '../ip/parse-line.js';
-import { type FdbLine, type NeighbourLine, parseBridgeFdb, parseNeighbour } from '../ip/parse-neighbour.js';
-import { MAIN_TABLE, type RouteLine, parseRoute, routeKey, toRoute } from '../ip/parse-route.js';
+import { dumpFdb, dumpLinks, dumpNeighbours, dumpRoutes } from '../ip/dump.js';
 import { IfnameCache } from '../ip/ifname-cache.js';
+import { IpMonitor } from '../ip/monitor.js';
+import type { MonitorLine } from '../ip/parse-line.js';
+import type { FdbLine, NeighbourLine } from '../ip/parse-neighbour.js';
+import { MAIN_TABLE, type RouteLine, routeKey, toRoute } from '../ip/parse-route.js';
+import { ForeignNeighbours } from './foreign-neighbours.js';
+import { LinkTable } from './links.js';
 import { UnnotifiedRouteLoss } from './unnotified-route-loss.js';
-import { awaitSubscription } from '../ip/await-subscription.js';
 
 export interface WatchOptions {
   /** Our own route protocol number. */
@@ -42,7 +38,7 @@ const CARRIER_POLL_MS = 40;
 const OVERRUN_QUIET_MS = 100;
 const OVERRUN_WAIT_MS = 1000;
 /** A line that is not understood may mean a missed change, but not more than one dump in this time. */
-const MISTRUST_MS = 5000;
+const PARSE_ERROR_MS = 5000;
 const RETRY_MS = [0, 20, 100, 500, 2000];
 const SUPERSEDED = 'superseded by a newer dump';
 
@@ -59,13 +55,12 @@ export class KernelWatch {
   readonly foreign = new ForeignNeighbours();
   readonly #options: WatchOptions;
   readonly #tables: ReadonlySet<number>;
-  readonly #ownMark: string;
   readonly #names = new IfnameCache();
   readonly #carrier: CarrierPoll;
   readonly #losses = new UnnotifiedRouteLoss(() => this.#readRoutesAgain());
-  #child: ChildProcess | undefined;
-  /** Lines that came before the links were known. */
-  #held: string[] | undefined;
+  #monitor: IpMonitor | undefined;
+  /** Changes that came before the links were known. */
+  #held: MonitorLine[] | undefined;
   /** A dump, complete or of routes only, is under way. */
   #dumping = false;
   /** Routes that changed while a dump runs. */
@@ -74,7 +69,7 @@ export class KernelWatch {
   #failures = 0;
   #resyncTimer: NodeJS.Timeout | undefined;
   #overrunSince: number | undefined;
-  #mistrustedAt = Number.NEGATIVE_INFINITY;
+  #parseErrorAt = Number.NEGATIVE_INFINITY;
   #started = false;
   #stopped = false;
   /** Complete dumps after the first, and lines not understood. */
@@ -83,16 +78,15 @@ export class KernelWatch {
   constructor(options: WatchOptions) {
     this.#options = options;
     this.#tables = new Set([MAIN_TABLE, ...options.watchTables]);
-    this.#ownMark = ` proto ${options.protocol} `;
     this.#carrier = new CarrierPoll((index, carrier) => {
-      this.#tell(this.links.setCarrier(index, carrier));
+      this.#emit(this.links.setCarrier(index, carrier));
       this.#endBatch();
     });
   }
 
   /** The pid of the monitor, for tests and the memory account. */
   get pid(): number | undefined {
-    return this.#child?.pid;
+    return this.#monitor?.pid;
   }
 
   /** Resolves when the complete state was told. Rejects when `ip` does not work here. */
@@ -124,8 +118,8 @@ export class KernelWatch {
   /** Ends the monitor; nothing it may still say counts. */
   #drop(): void {
     this.#generation++;
-    this.#child?.kill('SIGKILL');
-    this.#child = undefined;
+    this.#monitor?.stop();
+    this.#monitor = undefined;
     this.#held = undefined;
     this.#touched = undefined;
     this.#dumping = false;
@@ -139,8 +133,8 @@ export class KernelWatch {
     };
     this.#dumping = true;
     this.#held = [];
-    this.#child = this.#spawn(generation);
-    await awaitSubscription(this.#child);
+    this.#monitor = this.#startMonitor();
+    await this.#monitor.subscribed();
     check();
     const { linkLines, addressLines } = await dumpLinks();
     check();
@@ -150,7 +144,7 @@ export class KernelWatch {
     this.#names.reset(this.links.all());
     const held = this.#held ?? [];
     this.#held = undefined;
-    for (const line of held) this.#hear(line);
+    for (const line of held) this.#onChange(line);
     this.#endBatch();
     await this.#dumpNeighbours(stale);
     check();
@@ -184,35 +178,26 @@ export class KernelWatch {
     );
   }
 
-  #spawn(generation: number): ChildProcess {
-    const objects = ['link', 'address', 'neigh', 'route', 'netconf'];
-    // The kernel bounds the buffer by net.core.rmem_max.
-    const args = ['-o', '-d', '-N', '-rcvbuf', String(32 << 20), 'monitor', ...objects];
-    const child = launch('ip', args, 'none', ['ignore', 'pipe', 'pipe']);
-    const lines = new LineSplitter();
-    const current = () => generation === this.#generation && !this.#stopped;
-    (child.stdout as Readable).setEncoding('latin1').on('data', (text: string) => {
-      lines.push(text, (line) => {
-        if (!current()) return;
+  #startMonitor(): IpMonitor {
+    return new IpMonitor({
+      protocol: this.#options.protocol,
+      onChange: (line) => {
         if (this.#held !== undefined) this.#held.push(line);
-        else this.#hear(line);
-      });
-      if (current() && this.#held === undefined) this.#endBatch();
+        else this.#onChange(line);
+      },
+      onBatchEnd: () => {
+        if (this.#held === undefined) this.#endBatch();
+      },
+      onUnparsed: (line) => this.#resyncOnParseError(line),
+      onOverrun: () => this.#overrun(),
+      onEnd: () => {
+        this.stats.deaths++;
+        this.#monitor = undefined;
+        this.#generation++; // a dump that is under way is outdated
+        this.#resync('the monitor ended', RETRY_MS[Math.min(this.#failures, RETRY_MS.length - 1)] ?? 0);
+      },
+      onWarning: this.#options.onWarning,
     });
-    (child.stderr as Readable).setEncoding('utf8').on('data', (text: string) => {
-      if (!current()) return;
-      if (text.includes('No buffer space')) this.#overrun();
-      else this.#options.onWarning(`ip monitor: ${text.trim()}`);
-    });
-    child.on('error', (error) => this.#options.onWarning(`ip monitor cannot be started: ${error.message}`));
-    child.on('close', () => {
-      if (!current()) return;
-      this.stats.deaths++;
-      this.#child = undefined;
-      this.#generation++; // whatever dump is under way counts no more
-      this.#resync('the monitor ended', RETRY_MS[Math.min(this.#failures, RETRY_MS.length - 1)] ?? 0);
-    });
-    return child;
   }
 
   #overrun(): void {
@@ -223,11 +208,11 @@ export class KernelWatch {
     this.#resync('the monitor missed events', Math.max(0, Math.min(OVERRUN_QUIET_MS, patience)));
   }
 
-  #mistrust(what: string): void {
+  #resyncOnParseError(what: string): void {
     this.stats.notUnderstood++;
     const now = performance.now();
-    if (now - this.#mistrustedAt < MISTRUST_MS) return;
-    this.#mistrustedAt = now;
+    if (now - this.#parseErrorAt < PARSE_ERROR_MS) return;
+    this.#parseErrorAt = now;
     this.#options.onWarning(`ip monitor said what marpd does not understand: ${what}`);
     this.#resync('not understood', OVERRUN_QUIET_MS);
   }
@@ -253,7 +238,7 @@ export class KernelWatch {
     }, afterMs);
   }
 
-  #tell(event: Event | undefined): void {
+  #emit(event: Event | undefined): void {
     if (event === undefined || this.#stopped) return;
     if (event.kind === 'link-gone') {
       this.#carrier.forget(event.iface);
@@ -266,31 +251,24 @@ export class KernelWatch {
     if (!this.#stopped) this.#options.onBatchEnd?.();
   }
 
-  #hear(line: string): void {
+  #onChange(parsed: MonitorLine): void {
     this.stats.lines++;
-    if (line.includes(this.#ownMark) && isOwnNotification(line)) return;
-    const parsed = parseMonitorLine(line);
-    if (parsed === 'ignored') return;
-    if (parsed === undefined) {
-      if (line !== '') this.#mistrust(line);
-      return;
-    }
     switch (parsed.kind) {
       case 'link':
-        if (!this.#names.note(parsed)) return this.#mistrust(line);
+        if (!this.#names.note(parsed)) return this.#resyncOnParseError(`${parsed.name} is two interfaces`);
         if (parsed.deleted || !parsed.up || !parsed.carrier) this.#losses.linkLost(parsed.index);
-        return this.#tell(this.links.apply(parsed, this.#resolve));
+        return this.#emit(this.links.apply(parsed, this.#resolve));
       case 'address':
-        return this.#tell(this.links.apply(parsed, this.#resolve));
+        return this.#emit(this.links.apply(parsed, this.#resolve));
       case 'netconf':
-        for (const event of this.links.refreshRpFilter(parsed.dev, this.#resolve)) this.#tell(event);
+        for (const event of this.links.refreshRpFilter(parsed.dev, this.#resolve)) this.#emit(event);
         return;
       case 'route':
-        return this.#hearRoute(parsed);
+        return this.#onRoute(parsed);
       case 'neighbour':
-        return this.#hearNeighbour(parsed, this.#resolve);
+        return this.#onNeighbour(parsed, this.#resolve);
       case 'fdb':
-        return this.#hearFdb(parsed, this.#resolve);
+        return this.#onFdb(parsed, this.#resolve);
     }
   }
 
@@ -298,11 +276,12 @@ export class KernelWatch {
   /** Dumps are made by fresh processes, which know the interfaces by their present names. */
   readonly #resolveNow = (name: string): IfIndex | undefined => this.links.indexOf(name);
 
-  #hearRoute(line: RouteLine): void {
+  #onRoute(line: RouteLine): void {
     const own = line.protocol === this.#options.protocol;
     if (!own && !this.#tables.has(line.table)) return;
     const iface = line.dev === undefined ? undefined : this.#resolve(line.dev);
-    if (line.dev !== undefined && iface === undefined && !line.deleted) return this.#mistrust(line.dev);
+    if (line.dev !== undefined && iface === undefined && !line.deleted)
+      return this.#resyncOnParseError(line.dev);
     const route = toRoute(line, iface);
     if (own) {
       if (line.deleted) this.#options.onOwnRouteDeleted(route);
@@ -310,10 +289,10 @@ export class KernelWatch {
     }
     this.#touched?.add(routeKey(line));
     if (!line.deleted) this.#losses.noteRoute(line, iface);
-    this.#tell({ kind: 'route', change: line.deleted ? 'delete' : 'add', route, initial: false });
+    this.#emit({ kind: 'route', change: line.deleted ? 'delete' : 'add', route, initial: false });
   }
 
-  #hearNeighbour(line: NeighbourLine, resolve: (name: string) => IfIndex | undefined): void {
+  #onNeighbour(line: NeighbourLine, resolve: (name: string) => IfIndex | undefined): void {
     const iface = resolve(line.dev);
     const link = iface === undefined ? undefined : this.links.get(iface);
     if (iface === undefined || link === undefined) return;
@@ -327,55 +306,51 @@ export class KernelWatch {
     else this.foreign.forget(line.ip, iface);
     if (line.state === 'NOARP' || this.#options.wantsNeighbours?.(link) === false) return;
     const lost = line.deleted || line.state === 'FAILED' || line.state === 'INCOMPLETE';
-    this.#tell({ kind: 'neighbour', iface, ip: line.ip, mac: lost ? undefined : line.mac });
+    this.#emit({ kind: 'neighbour', iface, ip: line.ip, mac: lost ? undefined : line.mac });
   }
 
-  #hearFdb(line: FdbLine, resolve: (name: string) => IfIndex | undefined): void {
+  #onFdb(line: FdbLine, resolve: (name: string) => IfIndex | undefined): void {
     if (line.permanent) return;
     const port = resolve(line.dev);
     const bridge = line.bridge === undefined ? this.links.get(port ?? -1)?.master : resolve(line.bridge);
     // Without a bridge: an entry of a tunnel's own, or the last words of a port that just left.
     if (port === undefined || bridge === undefined) return;
-    this.#tell({ kind: 'fdb', bridge, mac: line.mac, port: line.deleted ? undefined : port });
+    this.#emit({ kind: 'fdb', bridge, mac: line.mac, port: line.deleted ? undefined : port });
   }
 
   async #dumpNeighbours(stale: () => boolean): Promise<void> {
     this.foreign.clear();
-    await readLines('ip', ['-o', '-d', '-N', 'neigh', 'show'], (text) => {
-      if (stale() || (text.includes(this.#ownMark) && isOwnNotification(text))) return;
-      const line = parseNeighbour(text, false);
-      if (line !== undefined) this.#hearNeighbour(line, this.#resolveNow);
+    await dumpNeighbours(this.#options.protocol, (line) => {
+      if (!stale()) this.#onNeighbour(line, this.#resolveNow);
     });
   }
 
   async #dumpFdb(stale: () => boolean): Promise<void> {
     if (![...this.links.all()].some((link) => link.master !== undefined)) return;
-    await readLines('bridge', ['fdb', 'show'], (text) => {
-      if (stale()) return;
-      const line = parseBridgeFdb(text);
-      if (line !== undefined) this.#hearFdb(line, this.#resolveNow);
+    await dumpFdb((line) => {
+      if (!stale()) this.#onFdb(line, this.#resolveNow);
     });
   }
 
   async #dumpRoutes(stale: () => boolean): Promise<void> {
     const touched = new Set<string>();
     this.#touched = touched;
-    this.#tell({ kind: 'routes-begin' });
+    this.#emit({ kind: 'routes-begin' });
     for (const family of ['-4', '-6'] as const) {
       for (const table of this.#tables) {
-        await dumpRoutes(family, table, (text) => {
-          if (stale()) return;
-          const line = parseRoute(text, false, { table });
-          if (line === undefined) return text.startsWith('\t') ? undefined : this.#mistrust(text);
-          if (line.protocol === this.#options.protocol || touched.has(routeKey(line))) return;
+        const take = (line: RouteLine) => {
+          if (stale() || line.protocol === this.#options.protocol || touched.has(routeKey(line))) return;
           const iface = line.dev === undefined ? undefined : this.links.indexOf(line.dev);
           this.#losses.noteRoute(line, iface);
-          this.#tell({ kind: 'route', change: 'add', route: toRoute(line, iface), initial: true });
+          this.#emit({ kind: 'route', change: 'add', route: toRoute(line, iface), initial: true });
+        };
+        await dumpRoutes(family, table, take, (line) => {
+          if (!stale()) this.#resyncOnParseError(line);
         });
         if (stale()) return;
       }
     }
     this.#touched = undefined;
-    this.#tell({ kind: 'routes-end' });
+    this.#emit({ kind: 'routes-end' });
   }
 }
