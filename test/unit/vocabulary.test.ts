@@ -71,11 +71,12 @@ const FINE: readonly RegExp[] = [
 const NOT_YET: readonly string[] = [
   'src/api.ts',
   'src/capture',
-  'src/config',
   'src/daemon.ts',
   'src/kernel',
-  'src/mobility',
-  'src/observe',
+  'src/mobility/admission',
+  'src/mobility/tracker.ts',
+  'src/observe/history.ts',
+  'src/observe/metrics.ts',
   'src/system',
 ];
 
