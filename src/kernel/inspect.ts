@@ -6,7 +6,7 @@ import { iproute2Version } from './ip/exec.js';
 import { LinkTable } from './watch/links.js';
 import { INTERFACE_SYSCTLS, type InterfaceSysctl } from './sysctl.js';
 
-/** One look at this machine, for people who ask why it does not work. Reads only; judges nothing. */
+/** Reads the state of this machine for `marpctl doctor`. It only reads; the checks are in src/doctor. */
 export interface Inspection {
   /** By path below /proc/sys, such as `net/ipv4/conf/lan0/proxy_arp`; a setting that the kernel lacks is absent. */
   readonly sysctls: ReadonlyMap<string, number>;

@@ -27,7 +27,7 @@ export interface KernelOptions {
   readonly onFatal: (message: string) => void;
 }
 
-/** What the tracker may ask of this room. */
+/** The actions that the kernel part carries out. */
 export type KernelAction = Extract<
   Action,
   { readonly kind: 'claim' | 'release' | 'forget-neighbour' | 'stuck-route-repair' }
@@ -46,7 +46,7 @@ export interface KernelStats {
 const RECONCILE_MS = 60_000;
 const SOON_MS = 200;
 
-/** The room's own hall: links before the tracker hears of them, claims, rules and settings in one order. */
+/** Connects the parts of src/kernel: links are known here before the tracker gets them; claims, rules and settings follow in order. */
 export class Kernel {
   readonly #options: KernelOptions;
   readonly #watch: KernelWatch;
@@ -126,7 +126,7 @@ export class Kernel {
       case 'forget-neighbour':
         return this.#claims.forgetNeighbour(action.ip, action.dev);
       case 'stuck-route-repair':
-        return this.#claims.ghost(action.ip, action.present);
+        return this.#claims.repairStuckRoute(action.ip, action.present);
     }
   }
 

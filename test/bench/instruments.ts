@@ -150,8 +150,8 @@ export async function measureRepairs(
   { from, mac, to, count }: Packets,
   gapMs: number,
 ): Promise<Latency> {
-  const argv = [compiled('noise'), 'stray', iface, from, mac, to, `${count}`, `${gapMs}`];
-  const program = new Program(crowd, crowd.argv(...argv), { title: 'noise stray' });
+  const argv = [compiled('noise'), 'single', iface, from, mac, to, `${count}`, `${gapMs}`];
+  const program = new Program(crowd, crowd.argv(...argv), { title: 'noise single' });
   await program.ended(count * 1500 + 10_000);
   return parseLatency(program.output);
 }

@@ -25,7 +25,7 @@ const USAGE = `usage: npm run bench:move -- [options]
 interface Result {
   readonly name: string;
   readonly reports: readonly MoveReport[];
-  readonly ghosts: readonly string[];
+  readonly stuckRoutes: readonly string[];
 }
 
 async function measure(engine: EngineName, moves: number, carrierDrop: boolean): Promise<Result> {
@@ -42,7 +42,7 @@ async function measure(engine: EngineName, moves: number, carrierDrop: boolean):
     return {
       name: engine,
       reports,
-      ghosts: site.ghosts(new Map(meter.at === 'r1' ? [] : [[meter.host.ip, meter.at]])),
+      stuckRoutes: site.stuckRoutes(new Map(meter.at === 'r1' ? [] : [[meter.host.ip, meter.at]])),
     };
   } finally {
     lab.remove();
@@ -65,7 +65,7 @@ async function floor(moves: number, carrierDrop: boolean): Promise<Result> {
       const act = () => script.write(to);
       reports.push(await meter.move(to, { carrierDrop, act, settled: () => pause(200) }));
     }
-    return { name: 'floor', reports, ghosts: [] };
+    return { name: 'floor', reports, stuckRoutes: [] };
   } finally {
     lab.remove();
   }
@@ -145,7 +145,7 @@ for (const engine of engines) {
   if (values.json) continue;
   console.log(tableRow(lowest));
   console.log(tableRow(result));
-  for (const ghost of result.ghosts) console.log(`  GHOST ${ghost}`);
+  for (const route of result.stuckRoutes) console.log(`  STUCK ${route}`);
 }
 if (values.json) console.log(JSON.stringify(all, undefined, 1));
-process.exit(all.some(({ result }) => result.ghosts.length > 0) ? 1 : 0);
+process.exit(all.some(({ result }) => result.stuckRoutes.length > 0) ? 1 : 0);

@@ -8,7 +8,7 @@
 //   noise packets IFNAME FROM MAC TO COUNT RATE MS
 //                                               this host sends small IPv4 packets to COUNT addresses from TO upwards,
 //                                               all by way of MAC; RATE 0 is as fast as it goes
-//   noise stray   IFNAME FROM MAC TO COUNT GAP_MS
+//   noise single  IFNAME FROM MAC TO COUNT GAP_MS
 //                                               one such packet to each of them; time until FROM is told by ARP where
 //                                               that address is
 //
@@ -184,7 +184,7 @@ static int by_size(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-static void stray(const char *name, int gap_ms) {
+static void single(const char *name, int gap_ms) {
   int fd = packet_socket(name, ETH_P_ARP), known = 0, missed = 0;
   double *took = calloc(packet_count, sizeof *took);
   uint8_t frame[FRAME], seen[2048];
@@ -274,14 +274,14 @@ int main(int count, char **words) {
         return 0;
       }
   }
-  if ((strcmp(mode, "packets") == 0 && count == 9) || (strcmp(mode, "stray") == 0 && count == 8)) {
+  if ((strcmp(mode, "packets") == 0 && count == 9) || (strcmp(mode, "single") == 0 && count == 8)) {
     out = packet_socket(words[2], 0);
     packet_from = address_of(words[3]);
     read_mac(words[4], packet_by);
     packet_to = address_of(words[5]);
     packet_count = atoi(words[6]);
     if (count == 9) send_all(packet, atof(words[7]), atoll(words[8]) * 1000000);
-    else stray(words[2], atoi(words[7]));
+    else single(words[2], atoi(words[7]));
     return 0;
   }
   fprintf(stderr, "usage: see the head of noise.c\n");

@@ -162,7 +162,8 @@ const SCHEDULES: readonly {
     ],
   },
   {
-    title: 'two routers hear the host within 2 ms and their claims age together: no duplicate, no ghost',
+    title:
+      'two routers hear the host within 2 ms and their claims age together: no duplicate, no stuck route',
     layout: 'two',
     seed: 1,
     schedule: [
@@ -173,7 +174,7 @@ const SCHEDULES: readonly {
   },
   {
     title:
-      'the old place loses its carrier as the remote claim appears, before the daemon sees it: the ghost is repaired',
+      'the old place loses its carrier as the remote claim appears, before the daemon sees it: the stuck route is repaired',
     layout: 'two',
     seed: 1,
     schedule: [

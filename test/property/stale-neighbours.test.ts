@@ -37,7 +37,7 @@ class Homecoming extends Driver {
   }
 
   /** An IPv4 packet of the guest on its home LAN. */
-  stray(by: Mac, to: Ipv4, from: Ipv4 = GUEST, source: Mac = ONE): void {
+  misdirected(by: Mac, to: Ipv4, from: Ipv4 = GUEST, source: Mac = ONE): void {
     const bytes = new Uint8Array(34);
     writeMac(bytes, 0, by);
     writeMac(bytes, 6, source);
@@ -60,7 +60,7 @@ class Homecoming extends Driver {
 describe('the neighbours of a host that has come home', () => {
   it('are asked where they are, and the host alone is told what they answer', () => {
     const world = new Homecoming();
-    world.stray(STALE, NEIGHBOUR);
+    world.misdirected(STALE, NEIGHBOUR);
     assert.equal(world.about(NEIGHBOUR, 'probe').length, 1, 'asked');
     assert.deepEqual(world.about(NEIGHBOUR, 'repair'), [], 'nothing is said before it answers');
     world.advance(5);
@@ -74,16 +74,16 @@ describe('the neighbours of a host that has come home', () => {
 
   it('are asked once a second at most, however many packets there are', () => {
     const world = new Homecoming();
-    for (let i = 0; i < 100; i++) world.stray(STALE, NEIGHBOUR);
+    for (let i = 0; i < 100; i++) world.misdirected(STALE, NEIGHBOUR);
     world.advance(500);
-    for (let i = 0; i < 100; i++) world.stray(STALE, NEIGHBOUR);
+    for (let i = 0; i < 100; i++) world.misdirected(STALE, NEIGHBOUR);
     world.advance(5);
     assert.equal(world.about(NEIGHBOUR, 'repair').length, 1);
   });
 
   it('are left in peace when the host knows them right', () => {
     const world = new Homecoming();
-    world.stray(TWO, NEIGHBOUR);
+    world.misdirected(TWO, NEIGHBOUR);
     world.advance(1000);
     assert.deepEqual(world.about(NEIGHBOUR, 'repair'), []);
   });
@@ -91,8 +91,8 @@ describe('the neighbours of a host that has come home', () => {
   it('that do not answer are not spoken for', () => {
     const world = new Homecoming();
     world.setAnswering(NEIGHBOUR, TWO, LAN0, false);
-    world.stray(STALE, NEIGHBOUR);
-    world.stray(STALE, SILENT);
+    world.misdirected(STALE, NEIGHBOUR);
+    world.misdirected(STALE, SILENT);
     world.advance(3000);
     assert.deepEqual(world.about(NEIGHBOUR, 'repair'), []);
     assert.deepEqual(world.about(SILENT, 'repair'), []);
@@ -104,15 +104,15 @@ describe('the neighbours of a host that has come home', () => {
     world.handle({ kind: 'command', token: 1, command: { name: 'clear', ip: NEIGHBOUR } });
     world.advance(1000);
     world.sends.length = 0;
-    world.stray(STALE, NEIGHBOUR);
+    world.misdirected(STALE, NEIGHBOUR);
     world.advance(5);
     assert.equal(world.about(NEIGHBOUR, 'repair')[0]?.senderMac, TWO);
   });
 
   it('are no business of a stranger who uses the address, nor of a host that never left', () => {
     const world = new Homecoming();
-    world.stray(STALE, NEIGHBOUR, GUEST, STALE);
-    world.stray(STALE, GUEST, NEIGHBOUR, TWO);
+    world.misdirected(STALE, NEIGHBOUR, GUEST, STALE);
+    world.misdirected(STALE, GUEST, NEIGHBOUR, TWO);
     world.advance(1000);
     assert.deepEqual(world.about(NEIGHBOUR, 'repair'), []);
     assert.deepEqual(world.about(GUEST, 'repair'), []);
@@ -120,10 +120,10 @@ describe('the neighbours of a host that has come home', () => {
 
   it('may be sought by way of a MAC that is ours, but on another LAN', () => {
     const world = new Homecoming();
-    world.stray(OUR_MAC[LAN0] as Mac, NEIGHBOUR);
+    world.misdirected(OUR_MAC[LAN0] as Mac, NEIGHBOUR);
     world.advance(10);
     assert.deepEqual(world.about(NEIGHBOUR, 'repair'), []);
-    world.stray(OUR_MAC[LAN1] as Mac, NEIGHBOUR);
+    world.misdirected(OUR_MAC[LAN1] as Mac, NEIGHBOUR);
     world.advance(10);
     assert.equal(world.about(NEIGHBOUR, 'repair').length, 1);
   });

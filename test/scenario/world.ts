@@ -178,7 +178,7 @@ export interface World {
   /** Where the kernel of a node would send a packet for `ip`: `lan a`, `via core`, or `nowhere`. */
   route(node: NodeName, ip: Ip): Promise<string>;
   claims(router: RouterName): Promise<readonly ClaimView[]>;
-  /** Routers that the routing engine believes to have `ip`, as the engine's database says, ghosts included. */
+  /** Routers that the routing engine believes to have `ip`, as the engine's database says, stuck routes included. */
   announcers(ip: Ip): Promise<readonly RouterName[]>;
   /** Whether an echo from one host to another is answered now; what is missing in a neighbour table gets asked for. */
   echo(from: HostName, to: HostName): Promise<boolean>;
@@ -190,7 +190,7 @@ export interface World {
   transitions(router: RouterName, ip: Ip): Promise<readonly TransitionView[]>;
   drops(router: RouterName): Promise<ReadonlyMap<DropReason, number>>;
   /**
-   * What does not agree after everything went quiet: ghosts, two announcers, claims that daemon and kernel do not
+   * What does not agree after everything went quiet: stuck routes, two announcers, claims that daemon and kernel do not
    * share, neighbour entries left behind. Empty when all is well.
    */
   disagreements(): Promise<readonly string[]>;

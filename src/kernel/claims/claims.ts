@@ -46,7 +46,7 @@ export interface AdoptedClaim {
   readonly age: ClaimAge;
 }
 
-/** What is installed for an address, by interface name; `ghost` for a route that leads nowhere. */
+/** What is installed for an address, by interface name; `stuck-route-repair` for a route that leads nowhere. */
 export interface InstalledView {
   readonly ip: Ip;
   readonly fresh: string | undefined;
@@ -110,7 +110,7 @@ export class Claims {
       this.#sender.touch(entry);
     }
     entry.want = claim;
-    entry.ghost = false;
+    entry.stuckRouteRepair = false;
     entry.awaitingAck = true;
     entry.retries = 0;
     this.#entries.join(entry, iface);
@@ -137,10 +137,10 @@ export class Claims {
   }
 
   /** Makes or deletes the route that reminds a routing daemon; nothing while a claim is wanted. */
-  ghost(ip: Ip, present: boolean): void {
+  repairStuckRoute(ip: Ip, present: boolean): void {
     const entry = present ? this.#entries.take(ip) : this.#entries.get(ip);
     if (entry === undefined || entry.want !== undefined) return;
-    entry.ghost = present;
+    entry.stuckRouteRepair = present;
     entry.retries = 0;
     this.#sender.enqueue(entry, 'urgent');
   }
@@ -282,7 +282,8 @@ export class Claims {
       timer = setTimeout(() => resolve('late'), timeoutMs);
     });
     // Nobody will be there to delete them in time.
-    for (const { ip, ghost } of [...this.#entries.all()]) if (ghost) this.ghost(ip, false);
+    for (const { ip, stuckRouteRepair } of [...this.#entries.all()])
+      if (stuckRouteRepair) this.repairStuckRoute(ip, false);
     const work = onExit === 'withdraw' ? this.withdrawAll() : this.idle();
     if ((await Promise.race([work, late])) === 'late') {
       this.#options.onWarning(`stopped with ${this.pending} claims unfinished`);
@@ -345,10 +346,10 @@ export class Claims {
       this.#repairOrSettle(entry);
     };
     const stock = await readOwnState(this.#entries, this.#options, this.#options.indexOf, isQuiet, onKnown);
-    for (const { ip, slot } of stock.strayRoutes) {
-      this.#sender.send(ip, { op: 'drop-stray-route', slot });
+    for (const { ip, slot } of stock.orphanedRoutes) {
+      this.#sender.send(ip, { op: 'drop-orphaned-route', slot });
     }
-    for (const claim of stock.strayNeighbours) {
+    for (const claim of stock.orphanedNeighbours) {
       const entry = this.#entries.take(claim.ip);
       if (entry.busy || entry.want?.iface === claim.iface) continue;
       entry.unverified = [...(entry.unverified ?? []), claim];

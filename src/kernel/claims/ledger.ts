@@ -87,7 +87,7 @@ export class Ledger {
 
   /** Forgets an address about which there is nothing left to know. */
   removeIfIdle(entry: LedgerEntry): void {
-    if (entry.want !== undefined || entry.ghost || entry.busy || entry.lane !== undefined) return;
+    if (entry.want !== undefined || entry.stuckRouteRepair || entry.busy || entry.lane !== undefined) return;
     if (entry.fresh !== undefined || entry.settled !== undefined || entry.neighbour !== undefined) return;
     if (entry.unverified !== undefined || entry.pendingRouteDeletes > 0 || entry.pendingNeighbourDeletes > 0)
       return;
@@ -102,7 +102,7 @@ function blankEntry(ip: Ip): LedgerEntry {
   return {
     ip,
     want: undefined,
-    ghost: false,
+    stuckRouteRepair: false,
     fresh: undefined,
     settled: undefined,
     neighbour: undefined,

@@ -23,7 +23,7 @@ export interface Slots {
 }
 
 /** A route that leads nowhere, made and deleted to remind a routing daemon that there is none (design.md 3.3). */
-export const STUCK_ROUTE_REPAIR = 'ghost';
+export const STUCK_ROUTE_REPAIR = 'stuck-route-repair';
 
 /** What the kernel has in a slot. */
 export type Occupant = Claim | typeof STUCK_ROUTE_REPAIR;
@@ -33,7 +33,7 @@ export interface Holding {
   readonly ip: Ip;
   want: Claim | undefined;
   /** Only while nothing is wanted. */
-  ghost: boolean;
+  stuckRouteRepair: boolean;
   fresh: Occupant | undefined;
   settled: Occupant | undefined;
   /** The claim whose neighbour entry there is. */
@@ -62,7 +62,7 @@ export type LooseStep =
   /** The kernel forgets the MAC of a host on an interface that it left. */
   | { readonly op: 'forget-neighbour'; readonly device: Device }
   /** A route of ours in no slot of ours. */
-  | { readonly op: 'drop-stray-route'; readonly slot: Slot };
+  | { readonly op: 'drop-orphaned-route'; readonly slot: Slot };
 
 /**
  * The steps from what there is to what is wanted: neighbour first, then the route, so that the first packet finds its
@@ -76,7 +76,7 @@ export function planSteps(
 ): readonly Step[] {
   const { want, neighbour, unverified } = holding;
   const steps: Step[] = [];
-  const target: Occupant | undefined = want ?? (holding.ghost ? STUCK_ROUTE_REPAIR : undefined);
+  const target: Occupant | undefined = want ?? (holding.stuckRouteRepair ? STUCK_ROUTE_REPAIR : undefined);
   const age = want?.age ?? 'settled';
   const other = age === 'fresh' ? 'settled' : 'fresh';
   const touches = (claim: Claim) => !foreign(holding.ip, claim.dev);

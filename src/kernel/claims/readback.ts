@@ -7,9 +7,9 @@ import { dumpOwn } from '../ip/dump.js';
 
 export interface OwnState {
   /** Routes of ours in no slot of ours: an earlier run had another configuration. */
-  readonly strayRoutes: readonly { readonly ip: Ip; readonly slot: Slot }[];
+  readonly orphanedRoutes: readonly { readonly ip: Ip; readonly slot: Slot }[];
   /** Neighbour entries of ours that no claim needs: a crash came between the two. */
-  readonly strayNeighbours: readonly Claim[];
+  readonly orphanedNeighbours: readonly Claim[];
 }
 
 /** 100,000 entries must not hold up the event loop. */
@@ -30,13 +30,13 @@ export async function readOwnState(
   onKnown: (entry: LedgerEntry) => void,
 ): Promise<OwnState> {
   const scan = ++scans;
-  const strayRoutes: { ip: Ip; slot: Slot }[] = [];
-  const strayNeighbours: Claim[] = [];
+  const orphanedRoutes: { ip: Ip; slot: Slot }[] = [];
+  const orphanedNeighbours: Claim[] = [];
 
   const onRoute = (ip: Ip, slot: Slot, dev: string | undefined) => {
     const age = ageOf(slots, slot);
     if (age === undefined) {
-      strayRoutes.push({ ip, slot });
+      orphanedRoutes.push({ ip, slot });
       return;
     }
     const entry = entries.take(ip);
@@ -54,14 +54,14 @@ export async function readOwnState(
   const onNeighbour = (claim: Claim) => {
     const entry = entries.get(claim.ip);
     if (entry === undefined) {
-      strayNeighbours.push(claim);
+      orphanedNeighbours.push(claim);
       return;
     }
     unmark(entry, scan);
     const place =
       entry.neighbour?.iface ?? entry.want?.iface ?? ifaceOf(entry.settled) ?? ifaceOf(entry.fresh);
     if (place !== claim.iface) {
-      if (isQuiet(entry)) strayNeighbours.push(claim);
+      if (isQuiet(entry)) orphanedNeighbours.push(claim);
       return;
     }
     entry.seenNeighbour = true;
@@ -93,7 +93,7 @@ export async function readOwnState(
     entry.pendingNeighbourDeletes = 0;
     onKnown(entry);
   }
-  return { strayRoutes, strayNeighbours };
+  return { orphanedRoutes, orphanedNeighbours };
 }
 
 function unmark(entry: LedgerEntry, scan: number): void {

@@ -29,7 +29,7 @@ export function commandFor(step: Step | LooseStep, ip: Ip, slots: Slots): string
     }
     case 'drop-route':
       return dropRouteCommand(ip, slots.protocol, slots[step.age]);
-    case 'drop-stray-route':
+    case 'drop-orphaned-route':
       return dropRouteCommand(ip, slots.protocol, step.slot);
     case 'forget-neighbour':
       // Not `neigh del`, which ends the process when there is no such entry. A failed entry is resolved anew by the next

@@ -74,7 +74,7 @@ class ByHand {
 
 for (const engine of ENGINES) {
   labTest(
-    `${engine}: the newest claim wins, the old router stops announcing by itself, no ghost is left (design.md 3.3)`,
+    `${engine}: the newest claim wins, the old router stops announcing by itself, no stuck route is left (design.md 3.3)`,
     async (lab) => {
       const site = await new RoutedSite(lab, engine).startEngines();
       const hand = new ByHand(site);

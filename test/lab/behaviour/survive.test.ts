@@ -68,7 +68,7 @@ function childPids(site: Site, pattern: RegExp): number[] {
     .filter((pid) => pattern.test(commandLine(pid)));
 }
 
-/** Whatever captures: for ARP, and for stray packets of visitors. */
+/** Whatever captures: for ARP, and for misdirected packets of visitors. */
 function captureChildren(site: Site): number[] {
   return childPids(site, /node.*capture|capture.*child/);
 }

@@ -94,7 +94,7 @@ export async function threeRouters(args: readonly string[]): Promise<number> {
       console.log(row(i + 1, report));
     }
     if (reports.length > 0) console.log(summary(reports));
-    problems = site.ghosts(new Map(meter.at === 'r1' ? [] : [[HOST, meter.at]]));
+    problems = site.stuckRoutes(new Map(meter.at === 'r1' ? [] : [[HOST, meter.at]]));
     console.log(verdict(meter.at, problems));
     writeFileSync(
       join(out, 'timeline.txt'),
@@ -171,7 +171,7 @@ function summary(reports: readonly MoveReport[]): string {
 }
 
 function verdict(at: FirstHop, problems: readonly string[]): string {
-  if (problems.length > 0) return red(['\n  ghosts:', ...problems].join('\n    '));
+  if (problems.length > 0) return red(['\n  stuck routes:', ...problems].join('\n    '));
   const who = at === 'r1' ? 'the host is at home and nobody announces it' : `only ${at} announces the host`;
   return green(`\n  every kernel and every table of the routing daemons agrees: ${who}`);
 }

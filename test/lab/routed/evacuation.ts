@@ -42,7 +42,7 @@ export async function evacuation(site: RoutedSite, meter: Suite['meter']): Promi
       ),
     );
     await waitFor(
-      async () => site.ghosts(truth).length === 0,
+      async () => site.stuckRoutes(truth).length === 0,
       20_000,
       `one announcer for each of the ${truth.size}`,
       500,

@@ -109,7 +109,7 @@ export function cleanMoves(engine: EngineName): void {
         await undisputed(site);
       });
 
-    await step('random moves (seed 20260101) at random times leave no ghost in any table', async () => {
+    await step('random moves (seed 20260101) at random times leave no stuck route in any table', async () => {
       const random = mulberry32(20260101);
       for (let i = 0; i < (SOAK ? 200 : 12); i++) {
         const others = site.firstHops.filter((role) => role !== meter.at);

@@ -276,7 +276,7 @@ export class RoutedSite {
    * @param truth hosts away from home with the router that has them; a host that is not named is at home or off
    * @returns what is wrong, one sentence each
    */
-  ghosts(truth: ReadonlyMap<string, FirstHop>): string[] {
+  stuckRoutes(truth: ReadonlyMap<string, FirstHop>): string[] {
     const problems: string[] = [];
     for (const role of this.#roles) {
       const self = role === 'r3' ? R3_ID : PLACES[role].id;
@@ -315,7 +315,7 @@ export class RoutedSite {
     try {
       await waitFor(
         () => {
-          problems = this.ghosts(truth);
+          problems = this.stuckRoutes(truth);
           return problems.length === 0;
         },
         timeoutMs,

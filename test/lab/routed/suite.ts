@@ -96,7 +96,7 @@ class Situation {
     }
     lines.push(meter.host.namespace.exec('ip', 'neigh'));
     lines.push(site.engine('r3').explain(HOST));
-    lines.push('  what the tables would have to lose, if it was at home:', ...site.ghosts(new Map()));
+    lines.push('  what the tables would have to lose, if it was at home:', ...site.stuckRoutes(new Map()));
     return lines.join('\n');
   }
 }

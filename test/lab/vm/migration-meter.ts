@@ -202,7 +202,7 @@ export class MigrationMeter {
     return {
       heard: after(own[0]?.at),
       routed: afterNs(routed),
-      // Long before, it may have been the new hypervisor's repair of a ghost, when the old one let go.
+      // Long before, it may have been the new hypervisor's repair of a stuck route, when the old one let go.
       converged: afterNs(routes.find(({ role, via, at }) => role === 'r3' && via === uplink && at >= since)),
       awake: after(own.find(({ bytes }) => isArp(bytes))?.at),
     };

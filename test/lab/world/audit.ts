@@ -38,7 +38,7 @@ export async function audit(site: RoutedSite): Promise<string[]> {
     if (roles.length > 1) found.push(`${ip}: claimed by ${roles.map(routerOf).join(' and ')}`);
     truth.set(ip, roles[0] as FirstHop);
   }
-  return [...found, ...site.ghosts(truth)];
+  return [...found, ...site.stuckRoutes(truth)];
 }
 
 function claimProblems(routes: readonly KernelRoute[], marpd: Marpd): string[] {

@@ -48,8 +48,8 @@ export function audit(site: Site, addresses: ReadonlySet<Ip>): string[] {
     if (holders.length > 1) found.push(`${formatIp(ip)}: claimed by ${holders.join(' and ')}`);
     for (const observer of site.kernels.keys()) {
       const announcers = site.domain.announcers(observer, ip);
-      const ghosts = announcers.filter((name) => !holders.includes(name as RouterName));
-      if (ghosts.length > 0) found.push(`${formatIp(ip)}: ghost of ${ghosts.join(', ')} in ${observer}`);
+      const stuck = announcers.filter((name) => !holders.includes(name as RouterName));
+      if (stuck.length > 0) found.push(`${formatIp(ip)}: stuck route of ${stuck.join(', ')} in ${observer}`);
       if (announcers.length === 0 && holders.length > 0)
         found.push(`${formatIp(ip)}: not announced in ${observer}`);
     }

@@ -14,7 +14,7 @@ import type { NodeName } from '../world.js';
 /**
  * A routing engine per router, with the facts of design.md 3.3: zebra reads the top byte of a kernel route's metric as
  * its distance; only a route that is best in zebra is announced; a remote route is in the kernel only while it is
- * best; and a kernel route that goes within the ghost window after a remote one came stays announced for ever.
+ * best; and a kernel route that goes within 20 ms after a remote one came stays announced for ever.
  */
 
 export interface EngineTimes {
@@ -24,8 +24,8 @@ export interface EngineTimes {
   readonly originateMs: readonly [number, number];
   /** Kernel to zebra, and zebra to kernel. */
   readonly kernelMs: readonly [number, number];
-  /** A kernel route deleted this soon after a remote one appeared leaves a ghost. */
-  readonly ghostWindowMs: number;
+  /** A kernel route deleted this soon after a remote one appeared leaves a stuck route. */
+  readonly earlyReleaseMs: number;
 }
 
 const DISTANCE_OSPF = 110;
@@ -125,7 +125,7 @@ export class RoutingNode implements KernelListener {
   private readonly database = new Map<NodeName, Map<string, Advertisement>>();
   private readonly installed = new Map<string, { readonly via: NodeName; readonly prefix: Prefix }>();
   private readonly remoteSince = new Map<string, number>();
-  private readonly ghosts = new Map<string, Prefix>();
+  private readonly stuckRoutes = new Map<string, Prefix>();
   /** Costs that wait to be announced. */
   private readonly wanted = new Map<string, number | undefined>();
   private readonly arrivals = new Map<NodeName, number>();
@@ -203,7 +203,7 @@ export class RoutingNode implements KernelListener {
       const cost = route.protocol === PROTOCOL_KERNEL ? CONNECTED_COST : COST_OF_METRIC.get(low);
       if (cost === undefined) return;
       entries.set(low, { distance: route.metric >>> 24, cost });
-      this.ghosts.delete(key);
+      this.stuckRoutes.delete(key);
     } else {
       entries.delete(low);
       this.haunt(key);
@@ -214,8 +214,8 @@ export class RoutingNode implements KernelListener {
   private haunt(key: string): void {
     const since = this.remoteSince.get(key);
     if ((this.own.get(key)?.size ?? 0) > 0 || since === undefined) return;
-    if (this.domain.clock.now() - since < this.domain.times.ghostWindowMs)
-      this.ghosts.set(key, prefixOf(key));
+    if (this.domain.clock.now() - since < this.domain.times.earlyReleaseMs)
+      this.stuckRoutes.set(key, prefixOf(key));
   }
 
   private receive(origin: NodeName, advertisement: Advertisement, from: NodeName): void {
@@ -253,7 +253,7 @@ export class RoutingNode implements KernelListener {
     );
     const remote = this.bestRemote(key);
     const remoteWins = remote !== undefined && (own === undefined || own.distance > DISTANCE_OSPF);
-    this.advertise(key, prefix, this.ghosts.has(key) ? 100 : remoteWins ? undefined : own?.cost);
+    this.advertise(key, prefix, this.stuckRoutes.has(key) ? 100 : remoteWins ? undefined : own?.cost);
     if (remoteWins) this.install(key, prefix, remote);
     else this.uninstall(key);
   }

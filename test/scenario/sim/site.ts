@@ -87,7 +87,7 @@ export class Site {
       hopMs: options.hopMs ?? [0.4, 1],
       originateMs: [0.1, 1.5],
       kernelMs: [0.05, 0.3],
-      ghostWindowMs: 20,
+      earlyReleaseMs: 20,
     });
     this.core = new SimKernel(this.clock);
     this.kernels.set('core', this.core);

@@ -89,8 +89,10 @@ describe('the commands from what there is to what is wanted (design.md 3.2, 3.3)
     assert.deepEqual(commands(entry()), []);
   });
 
-  it('a ghost leads nowhere, and gives way to a claim', () => {
-    assert.deepEqual(commands(entry({ ghost: true })), [`route add blackhole 10.1.1.5/32 ${SETTLED}`]);
+  it('the repair of a stuck route leads nowhere, and gives way to a claim', () => {
+    assert.deepEqual(commands(entry({ stuckRouteRepair: true })), [
+      `route add blackhole 10.1.1.5/32 ${SETTLED}`,
+    ]);
     assert.deepEqual(commands(entry({ settled: STUCK_ROUTE_REPAIR })), [`route del 10.1.1.5/32 ${SETTLED}`]);
     assert.deepEqual(commands(entry({ want: claim('lan0'), settled: STUCK_ROUTE_REPAIR })).slice(1), [
       `route add 10.1.1.5/32 dev lan0 scope link ${FRESH}`,

@@ -142,7 +142,7 @@ describe('claims (design.md 3.2, 3.3)', () => {
     await testbed.claims.reconcile('test');
     await testbed.done();
     await until(
-      'strays are gone',
+      'orphaned claims are gone',
       () => routes().length === 201 && !neighbours().some((line) => line.includes('9.9')),
     );
     assert.equal(routes('proto 45').length, 1);
@@ -215,16 +215,16 @@ describe('claims (design.md 3.2, 3.3)', () => {
     assert.equal(testbed.claims.batch.deaths, deaths);
   });
 
-  it('a ghost is a route that leads nowhere, added and deleted (design.md 3.3)', async () => {
+  it('the repair of a stuck route is a route that leads nowhere, added and deleted (design.md 3.3)', async () => {
     const host = addr('10.16.8.4');
-    testbed.claims.ghost(host, true);
+    testbed.claims.repairStuckRoute(host, true);
     await testbed.done();
     // RTN_BLACKHOLE
     assert.deepEqual(
       routes().filter((line) => line.includes('10.16.8.4')),
       [`6 10.16.8.4 metric ${SETTLED_METRIC}`],
     );
-    testbed.claims.ghost(host, false);
+    testbed.claims.repairStuckRoute(host, false);
     await testbed.done();
     assert.ok(!routes().some((line) => line.includes('10.16.8.4')));
   });
@@ -280,9 +280,9 @@ describe('claims (design.md 3.2, 3.3)', () => {
 
 describe('the end', () => {
   for (const onExit of ['withdraw', 'keep'] as const) {
-    it(`a ghost does not outlive the daemon: ${onExit}`, async () => {
+    it(`the repair of a stuck route does not outlive the daemon: ${onExit}`, async () => {
       const testbed = await KernelTestbed.open();
-      testbed.claims.ghost(addr('10.16.8.4'), true);
+      testbed.claims.repairStuckRoute(addr('10.16.8.4'), true);
       await testbed.done();
       assert.equal(routes().length, 1);
       await testbed.claims.stop(onExit);
@@ -315,7 +315,7 @@ describe('adoption', () => {
     );
     await testbed.done();
     assert.equal(routes().length, 3, 'kept until the tracker decides, one route each');
-    await until('the stray neighbour is gone', () => neighbours().length === 2);
+    await until('the orphaned neighbour entry is gone', () => neighbours().length === 2);
     await testbed.close();
   });
 });
