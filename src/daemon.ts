@@ -122,9 +122,9 @@ export class Daemon {
     await this.api.open((message) => logger.warn(message));
     await this.kernel.start();
     for (const view of this.api.interfaces()) {
-      if (!view.present) logger.warn(`${view.name}: no such interface yet; it is served when it appears`);
+      if (!view.present) logger.warn(`${view.name}: interface not found; waiting for it to appear`);
       else if (view.master !== null)
-        logger.warn(`${view.name} is enslaved to ${view.master}: name ${view.master} instead`);
+        logger.warn(`${view.name} is a port of ${view.master}: name ${view.master} as [[interface]] instead`);
     }
     for (const claim of await this.kernel.adopt()) this.hear({ kind: 'adopt', ...claim });
     const saved = readSavedHosts(config.router.stateDirectory, (message) => logger.warn(message));
@@ -178,11 +178,11 @@ export class Daemon {
         this.watchLink(link);
         this.kernel.applySettings(link);
       }
-      const rest = fixed.length === 0 ? '' : `; these wait for a restart: ${fixed.join(', ')}`;
+      const rest = fixed.length === 0 ? '' : `; restart required for: ${fixed.join(', ')}`;
       report(true, `configuration reloaded${rest}`);
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
-      report(false, `configuration refused, the old one stays: ${error.message}`);
+      report(false, `configuration refused, the previous one stays in force: ${error.message}`);
     }
     this.flush();
   }
@@ -204,7 +204,7 @@ export class Daemon {
       try {
         writeSavedHosts(this.config.router.stateDirectory, this.tracker.memories(), new Date());
       } catch (error) {
-        logger.warn(`hosts.json cannot be written, remembered hosts are forgotten: ${String(error)}`);
+        logger.warn(`cannot write hosts.json, remembered hosts are lost: ${String(error)}`);
       }
     }
     await Promise.all([this.capture.stop(), this.misdirected.stop()]);

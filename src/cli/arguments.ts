@@ -8,7 +8,7 @@ export interface Arguments {
   readonly checkOnly: boolean;
 }
 
-export const HELP = `marpd: first-hop router with Mobile ARP. A host keeps its IP address wherever it is plugged in.
+export const HELP = `marpd: first-hop router with Mobile ARP. A host keeps its IP address wherever it is connected.
 
 Usage:
   marpd --config FILE             run with a configuration file (see config/reference.toml)
@@ -17,7 +17,7 @@ Usage:
 
 Options:
   -c, --config FILE      TOML configuration
-  -i, --interface NAME   mobility interface; repeat it for more
+  -i, --interface NAME   mobility interface; may be repeated
       --check            check the configuration only
       --version          print the version
   -h, --help             print this text
@@ -48,7 +48,7 @@ export function readArguments(argv: readonly string[]): Arguments {
     return end('marpd: give --config FILE or --interface NAME (see --help)\n', 2);
   }
   if (values.config !== undefined && interfaces.length > 0) {
-    return end('marpd: --interface goes without --config: name it as [[interface]] in the file\n', 2);
+    return end('marpd: --interface and --config exclude each other: add an [[interface]] to the file\n', 2);
   }
   return { configPath: values.config, interfaces, checkOnly: values.check === true };
 }

@@ -152,7 +152,7 @@ export function formatHost(host: HostView): string {
     ['ip', host.ip],
     [
       'state',
-      `${host.state} for ${formatAge(host.sinceMs)}${host.cause === null ? '' : `, because: ${host.cause}`}`,
+      `${host.state} for ${formatAge(host.sinceMs)}${host.cause === null ? '' : `, cause: ${host.cause}`}`,
     ],
     ['interface', dash(host.interface)],
     ['mac', dash(host.mac)],
@@ -218,7 +218,7 @@ export function formatWhy(why: WhyView): string {
 }
 
 export function formatDrops(drops: readonly DropView[]): string {
-  if (drops.length === 0) return 'no frame was ignored\n';
+  if (drops.length === 0) return 'no frames ignored\n';
   return formatTable(
     ['COUNT', 'REASON', 'LAST', 'IP', 'MAC', 'INTERFACE', 'MEANING'],
     drops.map((drop) => [
@@ -266,11 +266,13 @@ export function formatRecord(record: EventRecord): string {
       return `${time}${ip} ignored${where}${mac}: ${text('reason')}`;
     case 'installed': {
       const took =
-        typeof record.latencyMs === 'number' ? ` ${record.latencyMs.toFixed(2)} ms after its cause` : '';
+        typeof record.latencyMs === 'number'
+          ? ` ${record.latencyMs.toFixed(2)} ms after the frame or command that caused it`
+          : '';
       return `${time}${ip} ${text('age')} route installed${where}${took}`;
     }
     case 'lost':
-      return `... ${String(record.lost)} records lost, this reader is too slow`;
+      return `... ${String(record.lost)} records lost: output too slow`;
   }
 }
 

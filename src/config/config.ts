@@ -198,12 +198,12 @@ function describe(issue: z.core.$ZodIssue): string[] {
       if (issue.input === undefined) {
         return [
           path === 'interface'
-            ? 'interface: at least one [[interface]] with a name is needed'
+            ? 'interface: at least one [[interface]] with a name is required'
             : `${at}is missing`,
         ];
       }
       if (issue.expected === 'array' && issue.path.length === 1)
-        return [`${at}write [[${path}]], with two brackets: it is a list`];
+        return [`${at}must be a list: write [[${path}]], with two brackets`];
       return [`${at}must be ${withArticle(issue.expected)}, not ${JSON.stringify(issue.input)}`];
     case 'invalid_value': {
       const choices = issue.values.map((value) => JSON.stringify(value)).join(' or ');
@@ -214,12 +214,12 @@ function describe(issue: z.core.$ZodIssue): string[] {
     case 'too_small':
       if (issue.origin === 'array')
         return [`${at}needs at least ${issue.minimum} ${issue.minimum === 1 ? 'entry' : 'entries'}`];
-      return [`${at}${JSON.stringify(issue.input)} is too small, the least is ${issue.minimum}`];
+      return [`${at}${JSON.stringify(issue.input)} is too small (minimum: ${issue.minimum})`];
     case 'too_big':
       return [
         issue.origin === 'string'
           ? `${at}${issue.message}`
-          : `${at}${JSON.stringify(issue.input)} is too large, the most is ${issue.maximum}`,
+          : `${at}${JSON.stringify(issue.input)} is too large (maximum: ${issue.maximum})`,
       ];
     case 'invalid_format':
       return [

@@ -61,7 +61,7 @@ export const hostIpText = text(readHostIp);
 /** A MAC address that one host can have. */
 export const hostMacText = text(readHostMac);
 
-/** A prefix whose host bits are zero: everything else is usually a slip of the pen. */
+/** A prefix whose host bits are zero: anything else is usually a typing error. */
 export const prefixText = text((input): Reading<Prefix> => {
   const reading = readHostPrefix(input);
   if ('problem' in reading) return reading;
@@ -82,7 +82,8 @@ export interface DurationBounds {
 export function durationText(bounds: DurationBounds) {
   return text((input): Reading<number> => {
     const ms = parseDurationMs(input);
-    if (ms === undefined) return { problem: `"${input}" is no duration such as "250ms", "5s", "10m", "1h"` };
+    if (ms === undefined)
+      return { problem: `"${input}" is not a duration (examples: "250ms", "5s", "10m", "1h")` };
     if (ms === 0 && bounds.zero === true) return { value: 0 };
     if (ms < bounds.minMs || ms > bounds.maxMs) {
       const range = `${formatDurationMs(bounds.minMs)} to ${formatDurationMs(bounds.maxMs)}`;
@@ -98,7 +99,7 @@ export function sizeText(minBytes: number, maxBytes: number) {
     if (input === 'auto') return { value: undefined };
     const bytes = parseSizeBytes(input);
     if (bytes === undefined)
-      return { problem: `"${input}" is no size such as "512KiB", "32MiB", nor "auto"` };
+      return { problem: `"${input}" is not a size (examples: "512KiB", "32MiB", "auto")` };
     if (bytes < minBytes || bytes > maxBytes) {
       return { problem: `"${input}" is out of range (${minBytes / 1024}KiB to ${maxBytes / 1024}KiB)` };
     }
@@ -116,7 +117,9 @@ export const listenText = text((input): { value: { host: string; port: number } 
     parseIp(host) === undefined ||
     (match?.[1] !== undefined) !== host.includes(':')
   ) {
-    return { problem: `"${input}" is no listening address such as "127.0.0.1:9444" or "[::1]:9444"` };
+    return {
+      problem: `"${input}" is not an address to listen on (examples: "127.0.0.1:9444", "[::1]:9444")`,
+    };
   }
   if (port < 1 || port > 65_535) return { problem: `port ${port} is out of range (1 to 65535)` };
   return { value: { host, port } };
@@ -124,7 +127,7 @@ export const listenText = text((input): { value: { host: string; port: number } 
 
 /** Octal file mode in text, as chmod takes it: `"0660"`. */
 export const modeText = text((input): Reading<number> => {
-  if (!/^0?[0-7]{3}$/.test(input)) return { problem: `"${input}" is no file mode such as "0660"` };
+  if (!/^0?[0-7]{3}$/.test(input)) return { problem: `"${input}" is not a file mode (example: "0660")` };
   return { value: Number.parseInt(input, 8) };
 });
 
@@ -136,7 +139,9 @@ export const tableNumber = z
     if (input === 'default') return 253;
     if (input >= 1 && input <= 0xffff_ffff && input !== 255) return input;
     const message =
-      input === 255 || input === 0 ? `table ${input} is the kernel's own` : `table ${input} is out of range`;
+      input === 255 || input === 0
+        ? `table ${input} is reserved by the kernel`
+        : `table ${input} is out of range`;
     context.issues.push({ code: 'custom', message, input });
     return z.NEVER;
   });

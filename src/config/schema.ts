@@ -82,13 +82,13 @@ const routerSection = z
       refuse(
         context,
         ['protocol'],
-        `${protocol} is out of range: 5 to 255 (0 to 4 are the kernel's and the administrator's)`,
+        `${protocol} is out of range (5 to 255: 0 to 4 are reserved for the kernel and the administrator)`,
       );
     } else if (TAKEN_PROTOCOLS[protocol] !== undefined) {
       refuse(
         context,
         ['protocol'],
-        `${protocol} belongs to ${TAKEN_PROTOCOLS[protocol]}; take a number nobody uses, such as 44`,
+        `${protocol} belongs to ${TAKEN_PROTOCOLS[protocol]}; use a free number such as 44`,
       );
     }
     const fresh = router.fresh_metric;
@@ -97,7 +97,7 @@ const routerSection = z
       refuse(
         context,
         ['fresh_metric'],
-        `${fresh} has a non-zero top byte; zebra reads it as the distance, and a fresh claim needs distance 0`,
+        `${fresh} has a non-zero top byte: zebra reads it as the distance, and a fresh claim needs distance 0`,
       );
     }
     if (fresh % LOW_24_BITS === settled % LOW_24_BITS) {
@@ -123,7 +123,7 @@ const routerSection = z
       refuse(
         context,
         ['settled_metric'],
-        `its top byte, the distance that zebra reads, is ${distance}; it must be 201 to 254, so that any routing protocol's route beats a settled claim (default: (210 << 24) + 2 = ${SETTLED_METRIC})`,
+        `its top byte, the distance that zebra reads, is ${distance}; it must be 201 to 254, so that the route of any routing protocol is preferred over a settled claim (default: (210 << 24) + 2 = ${SETTLED_METRIC})`,
       );
     }
   });
@@ -211,7 +211,7 @@ export const fileSchema = z.strictObject({
   control: z
     .strictObject({
       socket: filePath
-        .max(107, { error: 'longer than a Unix socket address may be (107 bytes)' })
+        .max(107, { error: 'longer than a Unix socket address can be (107 bytes)' })
         .default('/run/marpd/marpd.sock'),
       mode: modeText.default(0o660),
       group: z.string().min(1).optional(),

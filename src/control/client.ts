@@ -103,7 +103,7 @@ export class ControlClient {
     try {
       const text = await readAll(await this.#request('POST', `/v1/${name}`, JSON.stringify(body)));
       const { ok, message } = parseJson(text) as Partial<CommandResult>;
-      if (typeof ok !== 'boolean' || typeof message !== 'string') throw strange('no ok, no message');
+      if (typeof ok !== 'boolean' || typeof message !== 'string') throw strange('no ok or no message');
       return { ok, message };
     } catch (error) {
       if (error instanceof Refused && error.status === 409) return { ok: false, message: error.message };
@@ -187,12 +187,12 @@ function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    throw new Refused(200, 'unknown', 'the answer is cut short or no JSON');
+    throw new Refused(200, 'unknown', 'the answer is truncated or not JSON');
   }
 }
 
 function strange(detail: string): Refused {
-  return new Refused(200, 'unknown', `the answer is of another version of marpd (${detail})`);
+  return new Refused(200, 'unknown', `the answer does not match this version of marpctl (${detail})`);
 }
 
 /** The error in an answer, when the words are marpd's. */
@@ -214,12 +214,12 @@ async function readAll(response: IncomingMessage): Promise<string> {
 function unreachable(socketPath: string, error: unknown): Unreachable {
   const { code, message } = error as NodeJS.ErrnoException;
   if (code === 'ENOENT')
-    return new Unreachable(`marpd is not running: there is no ${socketPath} (see --socket)`);
+    return new Unreachable(`marpd is not running: ${socketPath} does not exist (see --socket)`);
   if (code === 'ECONNREFUSED')
-    return new Unreachable(`marpd is not running: nobody listens at ${socketPath}`);
+    return new Unreachable(`marpd is not running: nothing listens on ${socketPath}`);
   if (code === 'EACCES' || code === 'EPERM') {
     return new Unreachable(
-      `no permission to open ${socketPath}: be root, or a member of its group (control.group)`,
+      `no permission to open ${socketPath}: run as root, or as a member of its group (control.group)`,
     );
   }
   return new Unreachable(`no answer from marpd at ${socketPath}: ${message}`);

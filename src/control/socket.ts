@@ -55,12 +55,10 @@ async function removeStale(path: string): Promise<void> {
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (found === undefined) return;
   if (!found.isSocket())
-    throw new ControlError(`control.socket ${path}: exists and is no socket; move it away`);
+    throw new ControlError(`control.socket ${path}: exists and is not a socket: remove it`);
   const error = await connectError(path);
   if (error === undefined) {
-    throw new ControlError(
-      `marpd is already running: ${path} answers. Stop it first, or give this one another control.socket`,
-    );
+    throw new ControlError(`marpd is already running and listens on ${path}: stop it first`);
   }
   if (error !== 'ECONNREFUSED' && error !== 'ENOENT')
     throw new ControlError(`control.socket ${path}: ${error}`);
@@ -88,14 +86,14 @@ function groupIdOf(name: string): number {
     if (group === name && id !== undefined) return Number(id);
   }
   throw new ControlError(
-    `control.group: there is no group "${name}"; add it with: groupadd --system ${name}`,
+    `control.group: group "${name}" does not exist; create it with: groupadd --system ${name}`,
   );
 }
 
 export function explain(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException;
   if (code === 'EADDRINUSE') return 'the address is already in use by another program';
-  if (code === 'EADDRNOTAVAIL') return 'no interface of this machine has the address';
+  if (code === 'EADDRNOTAVAIL') return 'no interface of this machine has this address';
   if (code === 'EACCES' || code === 'EPERM') return `permission denied (${message})`;
   return message;
 }

@@ -4,7 +4,7 @@ import type { AlarmKind, Link, Route } from '../mobility/events.js';
 import { matchesPattern } from '../mobility/policy.js';
 import { type Ip, type Prefix, contains, formatIp, formatPrefix, hostLength } from '../wire/addresses.js';
 
-/** Judgement on plain facts: what keeps Mobile ARP from working on this machine, and the command that helps. */
+/** Checks of plain facts: what prevents Mobile ARP on this machine, and how to fix it. */
 
 export interface Facts {
   /** By path below /proc/sys, such as `net/ipv4/conf/lan0/proxy_arp`; a setting that the kernel lacks is absent. */
@@ -69,7 +69,10 @@ export function diagnose(
   const programs = [...checkDaemon(facts, daemon, unreachableReason), ...checkPrograms(facts)];
   if (config === undefined) {
     const fix = 'marpctl doctor --config FILE';
-    return [...programs, warning('config', 'no configuration found: what depends on it is not checked', fix)];
+    return [
+      ...programs,
+      warning('config', 'no configuration found: checks that depend on it are skipped', fix),
+    ];
   }
   const links = facts.links.filter((link) => isMobility(config, link));
   return [
@@ -143,7 +146,7 @@ function checkPrograms(facts: Facts): Finding[] {
   const { iproute2Version: version, capBuild } = facts;
   const findings: Finding[] = [];
   if (version === undefined) {
-    findings.push(error('iproute2', 'there is no ip command', 'apt-get install iproute2'));
+    findings.push(error('iproute2', 'the ip command is missing', 'apt-get install iproute2'));
   } else {
     const [major = 0, minor = 0] = version.split('.').map(Number);
     const [leastMajor, leastMinor] = LEAST_IPROUTE2;
@@ -160,7 +163,7 @@ function checkPrograms(facts: Facts): Finding[] {
   }
   findings.push(
     capBuild.ok
-      ? ok('libpcap', 'cap is built for this machine, without assertions')
+      ? ok('libpcap', 'cap is built for this machine and without assertions')
       : error(
           'libpcap',
           capBuild.reason ?? 'cap cannot be used',
@@ -182,15 +185,15 @@ function checkInterfaces(facts: Facts, config: Config): Finding[] {
         : [
             warning(
               'interface',
-              `${pattern} does not exist; marpd waits for it`,
-              'ip link show; correct [[interface]] name',
+              `${pattern} does not exist; marpd is waiting for it`,
+              'ip link show; correct the name of the [[interface]]',
             ),
           ];
     }
     return matching.flatMap((link): Finding[] => {
       if (link.master !== undefined) {
         const master = nameOf(link.master);
-        const message = `${link.name} is a port of ${master}: a port is never a mobility interface`;
+        const message = `${link.name} is a port of ${master}, which cannot be a mobility interface`;
         if (glob) return [ok('interface', `${message}, so "${pattern}" skips it`)];
         return [error('interface', message, `[[interface]] name = "${master}"`)];
       }
@@ -200,7 +203,7 @@ function checkInterfaces(facts: Facts, config: Config): Finding[] {
           warning(
             'interface',
             `${link.name} has no carrier`,
-            `plug in a cable or a guest: ip link show ${link.name}`,
+            `connect a cable or start a guest: ip link show ${link.name}`,
           ),
         ];
       }
@@ -229,7 +232,7 @@ function wrongSetting(
   fix: string,
 ): Finding {
   if (daemon === undefined && config.kernel.settings === 'apply')
-    return ok(check, `${what}; marpd sets it at start`);
+    return ok(check, `${what}; marpd sets it when it starts`);
   return error(check, what, fix);
 }
 
@@ -253,7 +256,10 @@ function checkSettings(facts: Facts, config: Config, daemon: DaemonView | undefi
     return [wrongSetting(config, daemon, key, `${key} is ${effective} on ${link.name}: ${consequence}`, fix)];
   });
   const mode = ['off', 'strict', 'loose'][link.rpFilter];
-  const filter = ok('rp_filter', `rp_filter is ${mode} on ${link.name}; marpd works with each and leaves it`);
+  const filter = ok(
+    'rp_filter',
+    `rp_filter is ${mode} on ${link.name}; marpd works with any value and does not change it`,
+  );
   return wrong.length > 0
     ? [...wrong, filter]
     : [ok('settings', `${link.name} is set up for Mobile ARP`), filter];
@@ -269,7 +275,7 @@ function checkProxyNeighbours(facts: Facts, config: Config, links: readonly Link
     .map(({ ip, dev }) => {
       const mobile =
         prefixes.some((prefix) => contains(prefix, ip)) && !deny.some((prefix) => contains(prefix, ip));
-      const message = `the kernel answers ARP for ${formatIp(ip)} on ${dev}, whoever asks (ip neigh show proxy)`;
+      const message = `the kernel answers every ARP request for ${formatIp(ip)} on ${dev} (ip neigh show proxy)`;
       const fix = `ip neigh del proxy ${formatIp(ip)} dev ${dev}`;
       return mobile ? error('proxy-arp', message, fix) : warning('proxy-arp', message, fix);
     });
@@ -287,7 +293,7 @@ function checkGateway(
     return [
       warning(
         'gateway',
-        `${name} has no gateway: its hosts' ARP entries of it cannot be repaired elsewhere`,
+        `${name} has no gateway: ARP entries for it cannot be repaired on hosts that move`,
         fix,
       ),
     ];
@@ -295,14 +301,14 @@ function checkGateway(
   if (!contains(prefix, gateway))
     return [ok('gateway', `${formatIp(gateway)} of ${name} lies outside: marpd answers for it everywhere`)];
   const home = links.find((link) => link.addresses.some((address) => contains(prefix, address.ip)));
-  if (home === undefined) return [ok('gateway', `${name} is not connected here: its hosts are visitors`)];
+  if (home === undefined) return [ok('gateway', `${name} is not connected here: all its hosts are visitors`)];
   const owner = facts.links.find((link) => link.addresses.some((address) => address.ip === gateway));
   if (owner !== undefined)
     return [ok('gateway', `${formatIp(gateway)} of ${name} is ours, on ${owner.name}`)];
   return [
     error(
       'gateway',
-      `${name} is connected on ${home.name}, but its gateway ${formatIp(gateway)} is on none of our interfaces`,
+      `${name} is connected on ${home.name}, but its gateway ${formatIp(gateway)} is not configured on any interface`,
       `ip address add ${formatIp(gateway)}/${prefix.length} dev ${home.name}`,
     ),
   ];
@@ -321,7 +327,7 @@ function checkProtocol(facts: Facts, config: Config, daemon: DaemonView | undefi
     return [
       error(
         'protocol',
-        `${formatPrefix(foreign.prefix)} in table ${foreign.table} carries our protocol number ${protocol} but is no claim: another program uses the number`,
+        `${formatPrefix(foreign.prefix)} in table ${foreign.table} has marpd's protocol number ${protocol} but is not a claim: another program uses the number`,
         `[router] protocol = another number (ip route show table all proto ${protocol})`,
       ),
     ];
@@ -329,15 +335,15 @@ function checkProtocol(facts: Facts, config: Config, daemon: DaemonView | undefi
   if (daemon === undefined && own.length > 0) {
     return [
       config.router.onExit === 'keep'
-        ? ok('protocol', `${own.length} routes were kept; the next start adopts them`)
+        ? ok('protocol', `the routes of ${own.length} hosts were kept for the next start`)
         : warning(
             'protocol',
-            `${own.length} routes of a marpd that is gone are left; the next start adopts them`,
+            `marpd has ended and left the routes of ${own.length} hosts; the next start adopts them`,
             `systemctl start marpd, or: ip route flush proto ${protocol}`,
           ),
     ];
   }
-  return [ok('protocol', `protocol number ${protocol} is ours alone`)];
+  return [ok('protocol', `protocol number ${protocol} is used by marpd only`)];
 }
 
 /** In one table the kernel's order is that of the metrics: fresh, remote, settled (design.md 3.3). */
@@ -358,8 +364,8 @@ function checkMetrics(facts: Facts, config: Config): Finding[] {
     findings.push(
       error(
         'metrics',
-        `${formatPrefix(tooLow.prefix)} of protocol ${tooLow.protocol} has metric ${tooLow.metric}, no more than fresh_metric (${freshMetric}): it hides our fresh claims`,
-        'let the routing daemon write metric 20 or so (BIRD: krt_metric), or find out who set the route',
+        `${formatPrefix(tooLow.prefix)} of protocol ${tooLow.protocol} has metric ${tooLow.metric}, not above fresh_metric (${freshMetric}): it hides fresh claims`,
+        'make the routing daemon use a metric of about 20 (BIRD: krt_metric), or find out what set the route',
       ),
     );
   }
@@ -367,21 +373,22 @@ function checkMetrics(facts: Facts, config: Config): Finding[] {
     findings.push(
       error(
         'metrics',
-        `${formatPrefix(tooHigh.prefix)} of protocol ${tooHigh.protocol} has metric ${tooHigh.metric}, no less than settled_metric (${settledMetric}): our settled claims hide it`,
-        'let the routing daemon write a lower metric',
+        `${formatPrefix(tooHigh.prefix)} of protocol ${tooHigh.protocol} has metric ${tooHigh.metric}, not below settled_metric (${settledMetric}): settled claims hide it`,
+        'make the routing daemon use a lower metric',
       ),
     );
   }
   return findings.length > 0
     ? findings
-    : [ok('metrics', "other routers' claims lie between our fresh and settled ones")];
+    : [ok('metrics', "metrics of other routers' claims are between fresh_metric and settled_metric")];
 }
 
 const ALARM_FIXES: Readonly<Record<AlarmKind, (ip: string) => string>> = {
-  'other-router': () => 'take the gateway address from the other machine: one first-hop router per LAN',
-  duplicate: (ip) => `give one of the two hosts another address; marpctl why ${ip}`,
+  'other-router': () =>
+    'remove the gateway address from the other machine: there can be only one first-hop router per LAN',
+  duplicate: (ip) => `give one of the two hosts another address (marpctl why ${ip})`,
   frozen: (ip) => `find the second host (marpctl why ${ip}), then: marpctl clear ${ip}`,
-  'proxy-arp': () => 'switch proxy ARP off on that machine',
+  'proxy-arp': () => 'disable proxy ARP on that machine',
   'newcomer-storm': () =>
     'find the sender (marpctl drops); raise policy.limits.newcomer_burst if it is legitimate',
   'mac-limit': () => 'raise policy.limits.addresses_per_mac if it is legitimate',

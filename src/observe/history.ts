@@ -272,8 +272,8 @@ function conclude(ip: Ip, entries: readonly HistoryEntry[]): string {
   const dropped = drop === undefined ? undefined : (drop.last as Drop);
   if (transition === undefined) {
     if (dropped !== undefined) return `not learned: ${DROP_MEANINGS[dropped.reason]}`;
-    if (actions.length > 0) return 'heard, but nothing was decided about it yet';
-    return `never heard: no ARP of ${formatIp(ip)} reached a mobility interface, or so long ago that it is forgotten`;
+    if (actions.length > 0) return 'heard, but not decided yet';
+    return `never heard: no ARP from ${formatIp(ip)} was received on a mobility interface, or too long ago to be remembered`;
   }
   const decision = decisionOf(transition, actions.slice(0, at));
   if (dropped === undefined || drop === undefined) return decision;
@@ -297,11 +297,11 @@ function decisionOf(transition: Transition, before: readonly HistoryEvent[]): st
       return `learned: ${learnedBecause(origin ?? transition, before)}${transition.to === 'settled' ? ' (settled)' : ''}`;
     }
     case 'home':
-      return `at home${place}: only recorded, the route of its subnet serves it; ${learnedBecause(transition, before)}`;
+      return `at home${place}: only recorded, the route of its subnet is used; ${learnedBecause(transition, before)}`;
     case 'away':
       return `away: ${cause}`;
     case 'proving':
-      return `not learned yet: we are asking${place}, because ${cause}`;
+      return `not learned yet: probing${place}, because ${cause}`;
     case 'remembered':
       return `gone: ${cause}`;
     case 'unknown':
@@ -319,6 +319,6 @@ function learnedBecause(transition: Transition, before: readonly HistoryEvent[])
     return `${CAUSE_MEANINGS[transition.cause]}${place}`;
   }
   const after = rttMs === undefined ? '' : ` after ${formatRtt(rttMs)}`;
-  const novelty = transition.cause === 'moved' ? ', where it had not been before' : '';
-  return `answered our proof${place}${after}${novelty}`;
+  const novelty = transition.cause === 'moved' ? ', a new location' : '';
+  return `answered the probe${place}${after}${novelty}`;
 }

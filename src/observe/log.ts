@@ -118,8 +118,8 @@ export class ActionLog {
   summarise(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    this.#say('frames were ignored', this.#drops);
-    this.#say('more events were not logged one by one', this.#unlogged);
+    this.#say('frames ignored', this.#drops);
+    this.#say('events not logged individually', this.#unlogged);
   }
 
   #say(what: string, counts: Map<string, number>): void {

@@ -72,13 +72,13 @@ export class Metrics {
     const registers = [this.#registry];
     this.#installLatency = new Histogram({
       name: 'marpd_install_latency_seconds',
-      help: 'From the frame or command that caused a claim to the kernel having it.',
+      help: 'Time from the frame or command that caused a claim to its installation in the kernel.',
       buckets: LATENCY_BUCKETS,
       registers,
     });
     this.#proofRtt = new Histogram({
       name: 'marpd_probe_rtt_seconds',
-      help: 'Round trips of questions to hosts, as far as they are evidence.',
+      help: 'Round-trip times of probes that were answered.',
       buckets: LATENCY_BUCKETS,
       registers,
     });
@@ -143,7 +143,7 @@ export class Metrics {
   }
 
   #registerCounts(): void {
-    this.#counter('marpd_transitions_total', 'Changes of state of hosts.', ['from', 'to', 'cause'], (add) => {
+    this.#counter('marpd_transitions_total', 'State changes of hosts.', ['from', 'to', 'cause'], (add) => {
       let at = 0;
       for (const from of HOST_STATES) {
         for (const to of HOST_STATES) {
@@ -154,7 +154,7 @@ export class Metrics {
         }
       }
     });
-    this.#counter('marpd_drops_total', 'Frames not acted on.', ['reason'], (add) => {
+    this.#counter('marpd_drops_total', 'Frames ignored.', ['reason'], (add) => {
       DROP_REASONS.forEach((reason, index) => {
         add({ reason }, this.#drops[index] as number);
       });
@@ -162,18 +162,18 @@ export class Metrics {
     this.#counter('marpd_alarms_total', 'Alarms raised.', ['alarm'], (add) => {
       for (const alarm of ALARMS) add({ alarm }, this.#alarms.get(alarm) ?? 0);
     });
-    this.#counter('marpd_frames_sent_total', 'Frames sent by us.', ['purpose'], (add) => {
+    this.#counter('marpd_frames_sent_total', 'Frames sent.', ['purpose'], (add) => {
       for (const purpose of PURPOSES) add({ purpose }, this.#sent.get(purpose) ?? 0);
     });
-    this.#counter('marpd_evidence_total', 'Frames acted on that are no mere refresh.', ['kind'], (add) => {
+    this.#counter('marpd_evidence_total', 'Frames acted on, refreshes excluded.', ['kind'], (add) => {
       for (const kind of EVIDENCE_KINDS) add({ kind }, this.#evidence.get(kind) ?? 0);
     });
-    this.#counter('marpd_frames_received_total', 'Frames that reached us.', ['interface'], (add) => {
+    this.#counter('marpd_frames_received_total', 'Frames received.', ['interface'], (add) => {
       for (const { name, frames } of this.#read().interfaces) add({ interface: name }, frames);
     });
     this.#counter(
       'marpd_announcements_suppressed_total',
-      'Announcements of known hosts that the capture process kept back.',
+      'Announcements of known hosts suppressed by the capture process.',
       ['interface'],
       (add) => {
         for (const { name, absorbed = 0 } of this.#read().interfaces) add({ interface: name }, absorbed);
@@ -181,7 +181,7 @@ export class Metrics {
     );
     this.#counter(
       'marpd_frames_lost_total',
-      'Frames that never reached us.',
+      'Frames lost before they reached the daemon.',
       ['interface', 'where'],
       (add) => {
         for (const { name, kernelDrops = 0, shed = 0, refused = 0 } of this.#read().interfaces) {
@@ -201,7 +201,7 @@ export class Metrics {
     );
     this.#counter(
       'marpd_capture_restarts_total',
-      'Capture processes that died and were replaced.',
+      'Capture processes that ended unexpectedly and were replaced.',
       [],
       (add) => {
         add({}, this.#read().capture.restarts);
@@ -213,9 +213,14 @@ export class Metrics {
     this.#counter('marpd_kernel_refusals_total', 'Commands that the kernel refused.', [], (add) => {
       add({}, this.#read().kernel.refused);
     });
-    this.#counter('marpd_kernel_restarts_total', 'ip processes that died and were replaced.', [], (add) => {
-      add({}, this.#read().kernel.restarts);
-    });
+    this.#counter(
+      'marpd_kernel_restarts_total',
+      'ip processes that ended unexpectedly and were replaced.',
+      [],
+      (add) => {
+        add({}, this.#read().kernel.restarts);
+      },
+    );
   }
 
   #registerGauges(): void {
@@ -237,7 +242,7 @@ export class Metrics {
         set({}, this.#read().kernel.pending);
       },
     );
-    this.#gauge('marpd_event_subscribers', 'Open streams of /v1/events.', [], (set) => {
+    this.#gauge('marpd_event_subscribers', 'Open event streams (/v1/events).', [], (set) => {
       set({}, this.#read().eventReaders);
     });
   }

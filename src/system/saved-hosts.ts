@@ -40,7 +40,7 @@ export function readSavedHosts(directory: string, warn: (message: string) => voi
   try {
     text = readFileSync(path, 'utf8');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') warn(`${path} cannot be read: ${String(error)}`);
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') warn(`cannot read ${path}: ${String(error)}`);
     return [];
   }
   let hosts: readonly unknown[];
@@ -48,7 +48,7 @@ export function readSavedHosts(directory: string, warn: (message: string) => voi
     hosts = file.parse(JSON.parse(text)).hosts;
   } catch (error) {
     warn(
-      `${path} is not a memory of ours and is ignored: ${error instanceof Error ? error.message : String(error)}`,
+      `${path} is not a hosts file of marpd and is ignored: ${error instanceof Error ? error.message : String(error)}`,
     );
     return [];
   }
@@ -62,7 +62,7 @@ export function readSavedHosts(directory: string, warn: (message: string) => voi
   if (firstBad !== undefined) {
     const bad = hosts.length - memories.length;
     warn(
-      `${path}: ${bad} of ${hosts.length} hosts cannot be read and are forgotten, first hosts[${firstBad}]`,
+      `${path}: ${bad} of ${hosts.length} hosts cannot be read and are ignored, the first is hosts[${firstBad}]`,
     );
   }
   return memories;

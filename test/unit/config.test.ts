@@ -221,7 +221,7 @@ for (const [title, text, pattern] of [
   [
     'a duration without unit',
     `${least}[timers]\nkeepalive = "5"\n`,
-    /^timers\.keepalive: "5" is no duration/,
+    /^timers\.keepalive: "5" is not a duration/,
   ],
   [
     '"0" where it means nothing',
@@ -298,7 +298,11 @@ for (const [title, text, pattern] of [
   ["BIRD's protocol", `${least}[router]\nprotocol = 12\n`, /^router\.protocol: 12 belongs to bird/],
   ["FRR's protocol", `${least}[router]\nprotocol = 188\n`, /^router\.protocol: 188 belongs to ospf/],
   ['protocol 256', `${least}[router]\nprotocol = 256\n`, /^router\.protocol: 256 is out of range/],
-  ['the local table', `${least}[router]\ntable = 255\n`, /^router\.table: table 255 is the kernel's own/],
+  [
+    'the local table',
+    `${least}[router]\ntable = 255\n`,
+    /^router\.table: table 255 is reserved by the kernel/,
+  ],
   ['an unknown table name', `${least}[router]\ntable = "mobile"\n`, /^router\.table: must be a table number/],
   [
     'equal low bits (design.md 3.3)',
@@ -344,7 +348,7 @@ for (const [title, text, pattern] of [
   [
     'a name to listen on',
     `${least}[prometheus]\nlisten = "localhost:9444"\n`,
-    /^prometheus\.listen: .*no listening address/,
+    /^prometheus\.listen: .*not an address to listen on/,
   ],
   ['port 0', `${least}[prometheus]\nlisten = "127.0.0.1:0"\n`, /^prometheus\.listen: port 0/],
   ['a ring of a few bytes', `${least}[capture]\nbuffer = "1KiB"\n`, /^capture\.buffer: .*out of range/],

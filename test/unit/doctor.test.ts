@@ -354,7 +354,7 @@ test('programs: no ip, an old ip, cap with assertions', () => {
     bad(facts({ iproute2Version: undefined })),
     'error',
     'iproute2',
-    /no ip command/,
+    /ip command is missing/,
     /apt-get install iproute2/,
   );
   assertFinding(
@@ -395,7 +395,7 @@ test('routes that a killed daemon left behind', () => {
     bad(facts(), config, 'down'),
     'warning',
     'protocol',
-    /1 routes of a marpd that is gone/,
+    /left the routes of 1 hosts/,
     /ip route flush proto 44/,
   );
   const keeping = { ...config, router: { ...config.router, onExit: 'keep' as const } };
@@ -408,8 +408,8 @@ test('design.md 3.3: remote claims whose metric breaks the order fresh, remote, 
       routes: [route('10.1.1.5', { protocol: 188, metric, via: parseIp('192.0.2.1') as Ip, ...more })],
     });
   assert.deepEqual(bad(remote(20)), []);
-  assertFinding(bad(remote(0)), 'error', 'metrics', /metric 0, no more than fresh_metric/, /krt_metric/);
-  assertFinding(bad(remote(0xf0000000)), 'error', 'metrics', /no less than settled_metric/, /lower metric/);
+  assertFinding(bad(remote(0)), 'error', 'metrics', /metric 0, not above fresh_metric/, /krt_metric/);
+  assertFinding(bad(remote(0xf0000000)), 'error', 'metrics', /not below settled_metric/, /lower metric/);
   assert.deepEqual(bad(remote(0, { table: 100 })), [], 'a table that is not watched');
 });
 

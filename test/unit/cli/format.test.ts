@@ -85,7 +85,7 @@ test('every kind of record has its line', () => {
     ],
     [
       { event: 'installed', time, ip: '10.1.1.5', age: 'fresh', interface: 'lan1', latencyMs: 0.5 },
-      / fresh route installed on lan1 0\.50 ms after its cause$/,
+      / fresh route installed on lan1 0\.50 ms after the frame or command that caused it$/,
     ],
     [{ event: 'lost', lost: 7 }, /^\.\.\. 7 records lost/],
   ] as const) {

@@ -144,11 +144,11 @@ test('what is no socket is never removed, and an unknown group is named', async 
     prometheus: undefined,
     warn: () => {},
   });
-  await assert.rejects(ControlServer.start(new FakeDaemon(), options()), /exists and is no socket/);
+  await assert.rejects(ControlServer.start(new FakeDaemon(), options()), /exists and is not a socket/);
   assert.equal(readFileSync(path, 'utf8'), 'precious');
   await assert.rejects(
     ControlServer.start(new FakeDaemon(), options('no-such-group')),
-    /control\.group: there is no group "no-such-group"/,
+    /control\.group: group "no-such-group" does not exist/,
   );
 });
 
@@ -176,7 +176,7 @@ test('the client says what is wrong when no daemon answers', async (t) => {
   const client = (name: string) => new ControlClient(join(directory, name), 300);
   await assert.rejects(
     client('absent').status(),
-    (error) => error instanceof Unreachable && /marpd is not running: there is no/.test(error.message),
+    (error) => error instanceof Unreachable && /marpd is not running: .* does not exist/.test(error.message),
   );
   const mute = createServer(() => {});
   t.after(() => mute.close());

@@ -66,10 +66,10 @@ test('why says how a host was learned, with the round trip of its proof', () => 
     evidence(100.4, 'answer', 0.4),
     transition(100.4, 'proving', 'fresh', 'proven'),
   ];
-  assert.equal(conclusion(...actions), 'learned: answered our proof on lan1 after 0.4 ms');
+  assert.equal(conclusion(...actions), 'learned: answered the probe on lan1 after 0.4 ms');
   assert.equal(
     conclusion(...actions, transition(1100.4, 'fresh', 'settled', 'aged')),
-    'learned: answered our proof on lan1 after 0.4 ms (settled)',
+    'learned: answered the probe on lan1 after 0.4 ms (settled)',
   );
   assert.match(
     conclusion(transition(1, 'unknown', 'settled', 'adopted')),
@@ -78,16 +78,16 @@ test('why says how a host was learned, with the round trip of its proof', () => 
 });
 
 test('why says why a host was not learned', () => {
-  assert.match(conclusion(), /^never heard: no ARP of 10\.1\.1\.5 reached a mobility interface/);
-  assert.match(conclusion(drop(1, 'mac-not-bound')), /^not learned: its MAC is not the bound one/);
-  assert.match(conclusion(evidence(1, 'request')), /^heard, but nothing was decided/);
+  assert.match(conclusion(), /^never heard: no ARP from 10\.1\.1\.5 was received on a mobility interface/);
+  assert.match(conclusion(drop(1, 'mac-not-bound')), /^not learned: the address is bound to another MAC/);
+  assert.match(conclusion(evidence(1, 'request')), /^heard, but not decided/);
   assert.match(
     conclusion(transition(1, 'unknown', 'proving', 'sighting')),
-    /^not learned yet: we are asking on lan1, because it was heard$/,
+    /^not learned yet: probing on lan1, because a frame of it was received$/,
   );
   assert.match(
     conclusion(transition(1, 'proving', 'unknown', 'no-answer')),
-    /^not learned: nobody answered our proof$/,
+    /^not learned: no answer to the probe$/,
   );
   assert.match(
     conclusion(transition(1, 'settled', 'remembered', 'keepalive-lost')),
@@ -100,7 +100,7 @@ test('why says why a host was not learned', () => {
   assert.match(conclusion(transition(1, 'proving', 'home', 'proven')), /^at home on lan1: only recorded/);
   assert.match(
     conclusion(transition(1, 'proving', 'fresh', 'proven'), drop(2, 'frozen'), drop(3, 'frozen')),
-    /^learned: answered our proof on lan1; after that 2 frames were ignored: the address was contested too often/,
+    /^learned: answered the probe on lan1; after that 2 frames were ignored: the address was contested too often/,
   );
 });
 
@@ -146,7 +146,7 @@ test('why lists what happened, oldest first, repeats counted', () => {
         times: 1,
         text: 'frame from 02:00:0a:01:01:05 on interface 99 (gone) ignored: the address is in a denied prefix (policy.deny)',
       },
-      { agoMs: 2000, kind: 'answered', times: 1, text: 'we answered its question for 10.1.1.1 on lan1' },
+      { agoMs: 2000, kind: 'answered', times: 1, text: 'answered its ARP request for 10.1.1.1 on lan1' },
       {
         agoMs: 1000,
         kind: 'alarm',
@@ -188,7 +188,7 @@ test('a storm of forged senders does not push out what is known of real hosts, a
   assert.match(journal.why(visitor, 30_000).conclusion, /^learned/);
   assert.equal(journal.why(visitor, 30_000).records.length, 2, 'what was known before the proof moves along');
   assert.match(journal.why(forged(0), 30_000).conclusion, /^never heard/);
-  assert.match(journal.why(forged(19_999), 30_000).conclusion, /^not learned: nobody answered/);
+  assert.match(journal.why(forged(19_999), 30_000).conclusion, /^not learned: no answer/);
 });
 
 test('hosts are bounded too: the one that was silent longest is forgotten first', () => {

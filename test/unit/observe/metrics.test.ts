@@ -152,7 +152,7 @@ test('the log line is a view of the transition', () => {
         cause: 'proven',
         interface: 'lan1',
         mac: '02:00:0a:01:01:05',
-        msg: '10.1.1.5 proving -> fresh on lan1: it answered our proof',
+        msg: '10.1.1.5 proving -> fresh on lan1: it answered the probe',
       },
       {
         level: 'warn',
@@ -177,7 +177,7 @@ test('ignored frames are counted and said once, not one by one', () => {
   log.summarise();
   assert.deepEqual(
     lines.map((line) => line.msg),
-    ['1000 frames were ignored: not-allowed 900, denied 100'],
+    ['1000 frames ignored: not-allowed 900, denied 100'],
   );
   assert.deepEqual(lines[0]?.reasons, { 'not-allowed': 900, denied: 100 });
 });
@@ -189,7 +189,7 @@ test('a burst of newcomers is logged up to a budget, then counted', () => {
   log.record(transition(1500, 'fresh', 'settled'));
   assert.equal(lines.length, 201);
   log.summarise();
-  assert.equal(lines.at(-1)?.msg, '800 more events were not logged one by one: proving -> fresh 800');
+  assert.equal(lines.at(-1)?.msg, '800 events not logged individually: proving -> fresh 800');
 });
 
 test('debug shows the evidence, trace every ignored frame', () => {
@@ -215,7 +215,7 @@ test('debug shows the evidence, trace every ignored frame', () => {
   log.summarise();
   assert.deepEqual(lines.map((line) => [line.level, line.msg]).slice(0, 3), [
     ['debug', '10.1.1.5 gratuitous ARP from 02:00:0a:01:01:05 on lan1'],
-    ['debug', '10.1.1.5 we answered its question for 10.1.1.1 on lan1'],
+    ['debug', '10.1.1.5 answered its ARP request for 10.1.1.1 on lan1'],
     [
       'trace',
       'frame from 02:00:0a:01:01:05 on lan0 ignored: the address is in a denied prefix (policy.deny)',

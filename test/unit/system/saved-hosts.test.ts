@@ -27,7 +27,7 @@ describe('hosts.json (design.md 3.2)', () => {
     const { ips, warnings } = read(written([good, ...bad, other]));
     assert.deepEqual(ips, ['10.1.1.5', '10.1.1.6']);
     assert.equal(warnings.length, 1);
-    assert.match(warnings[0] ?? '', /4 of 6 hosts .* first hosts\[1\]/);
+    assert.match(warnings[0] ?? '', /4 of 6 hosts .* first is hosts\[1\]/);
   });
 
   it('good entries are read without a word', () => {
@@ -38,7 +38,7 @@ describe('hosts.json (design.md 3.2)', () => {
     for (const text of ['', '{', '[]', 'null', written(7), '{"version":2,"hosts":[]}']) {
       const { ips, warnings } = read(text);
       assert.deepEqual(ips, []);
-      assert.match(warnings.join(), /not a memory of ours/);
+      assert.match(warnings.join(), /not a hosts file of marpd/);
     }
   });
 });

@@ -29,83 +29,79 @@ labTest('every refusal of a signal says why, and what to do about it', async (la
   );
   const at = { mac: MAC, ip: '10.1.1.6', interface: 'lan0' };
   const cases: readonly (readonly [command: string, body: object, says: string])[] = [
-    [
-      'attach',
-      { ...at, interface: 'tap77' },
-      'no such interface: tap77; it has to exist before this, and "ip link" shows those that do',
-    ],
+    ['attach', { ...at, interface: 'tap77' }, 'no such interface: tap77 (ip link lists those that exist)'],
     [
       'prepare',
       { ...at, interface: 'up0' },
-      'not a mobility interface: up0 is named by no [[interface]] (lan0, lan1, tap*); add one and reload, or name another',
+      'not a mobility interface: no [[interface]] matches up0 (configured: lan0, lan1, tap*); add one and reload, or use another',
     ],
-    ['attach', { ...at, interface: 'tap9' }, 'not a mobility interface: tap9 is a port of br9; name br9'],
-    ['attach', { ...at, interface: 'tap8' }, 'not up: tap8; "ip link set tap8 up", and again'],
+    ['attach', { ...at, interface: 'tap9' }, 'not a mobility interface: tap9 is a port of br9; use br9'],
+    ['attach', { ...at, interface: 'tap8' }, 'not up: tap8; run "ip link set tap8 up" and try again'],
     [
       'attach',
       { ...at, ip: '10.99.0.5' },
-      '10.99.0.5 is refused: it is in no allowed prefix: add its prefix to policy.allow or, without such a list, as a [[subnet]], and reload',
+      '10.99.0.5 is refused: it is not in an allowed prefix; add its prefix to policy.allow (or, if there is no such list, as a [[subnet]]) and reload',
     ],
     [
       'attach',
       { ...at, ip: '10.1.1.200' },
-      '10.1.1.200 is refused: it is in a denied prefix: take that out of policy.deny, if the guest may have it, and reload',
+      '10.1.1.200 is refused: it is in a denied prefix; remove the prefix from policy.deny if the guest may have the address, and reload',
     ],
     [
       'attach',
       { ...at, ip: '10.1.1.7' },
-      '10.1.1.7 is refused: policy.bind has another MAC for it: correct the binding and reload, or give the MAC that it is bound to',
+      '10.1.1.7 is refused: policy.bind binds it to another MAC; correct the binding and reload, or give that MAC',
     ],
     [
       'attach',
       { ...at, ip: '10.1.1.1' },
-      '10.1.1.1 is refused: it is a configured gateway (a [[subnet]]), not a guest: give the address of the guest',
+      '10.1.1.1 is refused: it is the gateway of a [[subnet]]; give the address of the guest',
     ],
     [
       'attach',
       { ...at, ip: '192.0.2.1' },
-      '192.0.2.1 is refused: it is an address of this router itself: give the address of the guest',
+      '192.0.2.1 is refused: it is an address of this router; give the address of the guest',
     ],
     [
       'attach',
       { ...at, ip: '10.1.1.255' },
-      '10.1.1.255 is refused: it is the network or broadcast address of a subnet, no host can have it: give the address of the guest',
+      '10.1.1.255 is refused: it is the network or broadcast address of a subnet; give the address of the guest',
     ],
     [
       'attach',
       { ...at, ip: '10.2.2.9' },
-      '10.2.2.9 is refused: it is a router that a route leads to (ip route), and routers do not move: give the address of the guest',
+      '10.2.2.9 is refused: it is the next hop of a route (ip route); give the address of the guest',
     ],
     [
       'attach',
       { ...at, ip: '192.0.2.77' },
-      '192.0.2.77 is refused: it belongs to the subnet of an interface that is no mobility interface: add an [[interface]] for that one, if its hosts may move',
+      '192.0.2.77 is refused: it belongs to the subnet of an interface that is not a mobility interface; add an [[interface]] for that one if its hosts may move',
     ],
     [
       'attach',
       { ...at, mac: routerMac('lan1') },
-      `${routerMac('lan1')} is a MAC of this router itself: give that of the card in the guest, not of its tap`,
+      `${routerMac('lan1')} is a MAC of this router; give the MAC of the card inside the guest, not of its tap`,
     ],
-    ['attach', { ip: '10.1.1.77', interface: 'lan0' }, 'the MAC of 10.1.1.77 is not known: give it (mac)'],
+    ['attach', { ip: '10.1.1.77', interface: 'lan0' }, 'the MAC of 10.1.1.77 is not known; give it (mac)'],
     [
       'attach',
       { mac: macFor('10.1.1.77'), interface: 'lan0' },
-      `no address is given, and none is known of ${macFor('10.1.1.77')}: give its addresses (ip)`,
+      `no address given, and none is known of ${macFor('10.1.1.77')}; give its addresses (ip)`,
     ],
     [
       'attach',
       { ...at, ip: ['10.1.1.20', '10.1.1.21', '10.1.1.22'] },
-      'the table of hosts is full: raise policy.limits.max_hosts (3) and reload',
+      'host limit reached (policy.limits.max_hosts = 3): raise it and reload',
     ],
     [
       'probe',
       { ip: '10.1.1.99' },
-      'no such host: 10.1.1.99; it was never heard here, or forgotten ("marpctl why 10.1.1.99" tells of refused frames)',
+      'no such host: 10.1.1.99 was never heard here, or is forgotten ("marpctl why 10.1.1.99" lists refused frames)',
     ],
     [
       'clear',
       { ip: '10.1.1.99' },
-      'no such host: 10.1.1.99; it was never heard here, or forgotten ("marpctl why 10.1.1.99" tells of refused frames)',
+      'no such host: 10.1.1.99 was never heard here, or is forgotten ("marpctl why 10.1.1.99" lists refused frames)',
     ],
   ];
   const before = await holdings(marpd);
@@ -127,23 +123,17 @@ labTest('every refusal of a signal says why, and what to do about it', async (la
     'lan0',
   );
   assert.equal(status, 1);
-  assert.match(stderr, /^marpctl: 10\.99\.0\.5 is refused: it is in no allowed prefix: add its prefix/);
+  assert.match(stderr, /^marpctl: 10\.99\.0\.5 is refused: it is not in an allowed prefix; add its prefix/);
   assert.equal(await holdings(marpd), before);
 
   const other = { ...at, mac: macFor('10.1.1.6'), interface: 'lan1' };
   assert.equal((await marpd.ctl.post('/v1/attach', other)).status, 200);
   const third = { mac: macFor('10.1.1.8'), ip: '10.1.1.8', interface: 'lan1' };
   const full = await marpd.ctl.post('/v1/attach', third);
-  assert.match(
-    full.body,
-    /lan1 has all the hosts it may have: raise max_hosts \(2\) of its \[\[interface\]\], or detach one/,
-  );
+  assert.match(full.body, /host limit reached on lan1 \(max_hosts = 2\): raise it, or detach a host/);
   router.ip('link set lan1 down');
   await marpd.state(GUEST, 'remembered');
   const asked = await marpd.ctl.post('/v1/probe', { ip: GUEST });
   assert.equal(asked.status, 409);
-  assert.match(
-    asked.body,
-    /its last interface is not up: 10\.1\.1\.5 was on lan1, and is asked by itself when that returns/,
-  );
+  assert.match(asked.body, /10\.1\.1\.5 cannot be probed: its last interface lan1 is not up/);
 });
