@@ -1,7 +1,7 @@
 import { Stream, monotonicNs } from '../lab/routed/gauges.js';
 import type { Host } from '../lab/kit/host.js';
 import { pause, waitFor } from '../lab/kit/program.js';
-import { Site } from '../lab/kit/site.js';
+import { REAL_SETTLE, Site } from '../lab/kit/site.js';
 import { inLab } from './in-lab.js';
 import { type Part, below, median, percentile } from './measure.js';
 
@@ -39,7 +39,7 @@ export const moves: Part = {
 
 function journeys(carrierDrop: boolean, rounds: number): Promise<{ there: number[]; back: number[] }> {
   return inLab(async (lab) => {
-    const site = await new Site(lab, { config: { log: { level: 'info' } } }).start();
+    const site = await new Site(lab, { config: { router: REAL_SETTLE, log: { level: 'info' } } }).start();
     const host = site.host('mover');
     await host.plug(HOME, 'request');
     await host.cable.forwards();

@@ -85,7 +85,10 @@ labTest(
     const [asked] = wire.arps({ opcode: 'request', senderIp: VISITOR, targetIp: '10.1.1.1' });
     const told = { opcode: 'reply', senderIp: '10.1.1.1', targetIp: VISITOR } as const;
     const answered = await wire.arp(told, 1000, asked?.at);
-    assert.ok(asked !== undefined && answered.at - asked.at < 100, 'its first question is answered');
+    assert.ok(
+      asked !== undefined && answered.at - asked.at < 900,
+      'its first question is answered: it asks once a second',
+    );
     await site.marpd.routed(VISITOR, 'lan0');
   },
 );

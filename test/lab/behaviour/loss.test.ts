@@ -2,15 +2,15 @@ import assert from 'node:assert/strict';
 import { Frames, Host, Switch, macFor } from '../kit/host.js';
 import { Marpd } from '../kit/marpd.js';
 import type { Lab, Namespace } from '../kit/namespace.js';
-import { pause, waitFor } from '../kit/program.js';
+import { pause, staysTrue, waitFor } from '../kit/program.js';
 import { RouteLog } from '../kit/route-log.js';
 import { SUBNETS, Site } from '../kit/site.js';
 import { labTest } from '../kit/lab-test.js';
 
 const VISITOR = '10.1.1.5';
-/** Port down or tap deleted. Best of three, for the machine has noisy neighbours. */
+/** Port down or tap deleted. Best of some, for other tests run at the same time. */
 const AT_ONCE_MS = 100;
-const TRIES = 3;
+const TRIES = 5;
 
 async function settledVisitor(site: Site): Promise<Host> {
   const visitor = site.host('visitor');
@@ -19,7 +19,7 @@ async function settledVisitor(site: Site): Promise<Host> {
   return visitor;
 }
 
-// Runs the same loss several times; returns the shortest time from the deed until the kernel has no route, ms. The
+// Runs the same loss until it is fast; returns the shortest time from the loss until the kernel has no route, ms. The
 // kernel is asked again and again: what it deletes itself, it deletes without a word to `ip monitor`.
 async function withdrawnAfter(
   site: { readonly router: Namespace; readonly marpd: Marpd },
@@ -36,6 +36,7 @@ async function withdrawnAfter(
     while (site.marpd.routesOf(ip).length > 0 && performance.now() - at < 5000);
     times.push(performance.now() - at);
     await site.marpd.state(ip, 'remembered', 1000);
+    if ((times.at(-1) as number) < AT_ONCE_MS) break;
   }
   return Math.min(...times);
 }
@@ -58,11 +59,8 @@ labTest('a silent but living host keeps its route: keepalives are answered', asy
   await settledVisitor(site);
   const log = await RouteLog.start(site.router);
   const since = Date.now();
-  await pause(4000);
-  assert.deepEqual(
-    log.of(VISITOR, since).filter((change) => change.deleted),
-    [],
-  );
+  const kept = () => log.of(VISITOR, since).every((change) => !change.deleted);
+  await staysTrue(kept, 2500, 'the route');
   assert.equal((await site.marpd.ctl.host(VISITOR))?.state, 'settled');
 });
 
@@ -174,11 +172,8 @@ labTest('an FDB entry that merely aged out costs a question, not the route', asy
   const log = await RouteLog.start(site.router);
   const since = Date.now();
   site.router.exec('bridge', 'fdb', 'del', guest.mac, 'dev', guest.cable.port, 'master');
-  await pause(1500);
-  assert.deepEqual(
-    log.of(guest.ip, since).filter((change) => change.deleted),
-    [],
-  );
+  const kept = () => log.of(guest.ip, since).every((change) => !change.deleted);
+  await staysTrue(kept, 1500, 'the route');
 });
 
 labTest('after a link flap of 200 ms a host that says nothing is back within 4 s', async (lab) => {
@@ -214,6 +209,6 @@ labTest('a host that left before the restart is not brought back by its memory',
   await site.marpd.stop();
   visitor.unplug();
   await site.marpd.start('lan1');
-  await pause(4000);
-  assert.deepEqual(site.marpd.routes(), []);
+  // It is asked at once, after 1 s and after 3 s.
+  await staysTrue(() => site.marpd.routes().length === 0, 4000, 'no route', 100);
 });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { Capture } from '../kit/pcap.js';
 import { Program, pause, staysTrue } from '../kit/program.js';
-import { Site, routerMac } from '../kit/site.js';
+import { REAL_SETTLE, Site, routerMac } from '../kit/site.js';
 import { labTest } from '../kit/lab-test.js';
 
 const HOST = '10.1.1.5';
@@ -11,7 +11,7 @@ for (const carrierDrop of [true, false]) {
   labTest(
     `a host that returns home within a second, ${how} carrier drop, is served by its subnet again`,
     async (lab) => {
-      const site = await new Site(lab).start();
+      const site = await new Site(lab, { config: { router: REAL_SETTLE } }).start();
       const host = site.host('roamer');
       new Program(site.remote, ['ping', '-n', '-q', '-i', '0.002', HOST], { quiet: true });
       const capture = await Capture.start(host.namespace, 'eth0');

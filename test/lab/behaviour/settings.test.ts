@@ -3,7 +3,7 @@ import { foreignState } from '../kit/foreign.js';
 import { Capture } from '../kit/pcap.js';
 import { pause } from '../kit/program.js';
 import { RouteLog } from '../kit/route-log.js';
-import { Site } from '../kit/site.js';
+import { REAL_SETTLE, Site } from '../kit/site.js';
 import { labTest } from '../kit/lab-test.js';
 
 const VISITOR = '10.1.1.5';
@@ -131,7 +131,7 @@ labTest(
 );
 
 labTest('a claim ages from fresh to settled without a gap (design.md 3.3)', async (lab) => {
-  const site = await new Site(lab).start();
+  const site = await new Site(lab, { config: { router: REAL_SETTLE } }).start();
   const log = await RouteLog.start(site.router);
   const visitor = site.host('visitor');
   await visitor.plug('lan1', 'request');

@@ -5,7 +5,7 @@ import { CTL } from '../kit/ctl.js';
 import { Lab } from '../kit/namespace.js';
 import { Capture } from '../kit/pcap.js';
 import { Program, waitFor } from '../kit/program.js';
-import { REMOTE_IP, Site, routerMac } from '../kit/site.js';
+import { REAL_SETTLE, REMOTE_IP, Site, routerMac } from '../kit/site.js';
 import { Timeline, bold, dim, green, red } from './timeline.js';
 
 /**
@@ -33,6 +33,7 @@ class Demo {
 
   constructor(readonly lab: Lab) {
     const config = {
+      router: REAL_SETTLE,
       timers: { keepalive: '2s' },
       subnet: Object.values(LANS).map((address) => ({
         prefix: address.replace('.1/24', '.0/24'),

@@ -207,7 +207,7 @@ export class Host {
 
   /** Conflict detection as RFC 5227 wants it, by iputils: true when nobody else has the address. */
   addressIsFree(ip = this.ip): boolean {
-    return this.namespace.status('arping', '-D', '-q', '-c', '2', '-w', '2', '-I', 'eth0', ip) === 0;
+    return this.namespace.status('arping', '-D', '-q', '-c', '1', '-w', '1', '-I', 'eth0', ip) === 0;
   }
 }
 

@@ -3,7 +3,7 @@ import { type Host, macFor } from '../kit/host.js';
 import type { Lab } from '../kit/namespace.js';
 import { Capture } from '../kit/pcap.js';
 import { Program, pause } from '../kit/program.js';
-import { REMOTE_IP, Site, routerMac } from '../kit/site.js';
+import { REAL_SETTLE, REMOTE_IP, Site, routerMac } from '../kit/site.js';
 import { SOAK, labTest } from '../kit/lab-test.js';
 
 const VISITOR = '10.1.1.5';
@@ -18,7 +18,7 @@ const FASTEST_QUARTER_MS = 50;
 const LANS = { lan0: '10.1.1.1/24', lan1: '10.2.2.1/24', lan2: '10.3.3.1/24' };
 
 async function movingSite(lab: Lab): Promise<{ site: Site; host: Host }> {
-  const site = await new Site(lab, { lans: LANS }).start();
+  const site = await new Site(lab, { lans: LANS, config: { router: REAL_SETTLE } }).start();
   return { site, host: site.host('mover') };
 }
 

@@ -7,7 +7,7 @@ import { Frames, type Host, macFor } from '../kit/host.js';
 import { SEED, seeded } from '../../random.js';
 import type { Lab } from '../kit/namespace.js';
 import { pause, waitFor } from '../kit/program.js';
-import { SUBNETS, Site } from '../kit/site.js';
+import { REAL_SETTLE, SUBNETS, Site } from '../kit/site.js';
 import { SOAK, labTest } from '../kit/lab-test.js';
 
 /** Everything at once and for long: afterwards state and kernel agree and nothing has leaked. */
@@ -101,6 +101,7 @@ class Chaos {
   static async start(lab: Lab, random: () => number): Promise<Chaos> {
     const site = new Site(lab, {
       config: {
+        router: REAL_SETTLE,
         interface: [{ name: 'lan0' }, { name: 'lan1' }, { name: 'br0' }, { name: 'tap*' }],
         subnet: [...SUBNETS, { prefix: `${ROAMING}.0/24`, gateway: `${ROAMING}.1` }],
         timers: { keepalive: '1s' },

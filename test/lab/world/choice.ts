@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
-import { ScenarioRunner } from '../world/runner.js';
+import { ScenarioRunner } from './runner.js';
+import type { Layout } from '../../scenario/world.js';
 import type { Scenario } from '../../scenario/scenario.js';
 import { DISPUTES } from '../../scenario/suites/contests.js';
 import { FAILURES } from '../../scenario/suites/failures.js';
@@ -15,7 +16,7 @@ import { SOAK } from '../kit/lab-test.js';
 
 type Choice = readonly [title: RegExp, why: string];
 
-/** Told always: of each kind of scenario the one that asks most of the real rooms, in the time of a short run. */
+/** Always run: of each kind of scenario the one that asks most of the real kernel, in the time of a short run. */
 const SHORT: readonly Choice[] = [
   [/^A to B, B to C, C to A/, 'A-B-C over three routers, the outage and the single announcer of each move'],
   [/^B back to A 250 ms after/, 'back within settle: two fresh claims meet in FRR'],
@@ -28,7 +29,7 @@ const SHORT: readonly Choice[] = [
   [/^a move while the new router is cut off/, 'a link of the core fails and returns'],
 ];
 
-/** Told with MARPD_SOAK=1 only. */
+/** Run with MARPD_SOAK=1 only. */
 const LONG: readonly Choice[] = [
   [/^newest claim wins/, 'three moves with all rests between; A-B-C has the same in the short run'],
   [/^a host leaves home and returns, carrier drop true/, 'the other one has the same'],
@@ -56,12 +57,12 @@ const LONG: readonly Choice[] = [
   [/^design\.md 3\.3: the interface of the old place goes admin down/, 'nine rounds, three minutes'],
 ];
 
-/** Told nowhere here. */
+/** Run in the simulator only. */
 const UNFIT: readonly Choice[] = [
   // On a busy box a question takes longer, is answered after the return, and the host is one that lives at two places.
   [/^(B back to A|home, away and home again) (18|20|22|24) ms/, 'a matter of single milliseconds'],
 ];
-/** The routers of the real world have one LAN each; move, acd, rarp and survive tell of one with two. */
+/** The routers of the real world have one LAN each; move, acd, rarp and survive have one with two. */
 const simulatedOnly = (scenario: Scenario): boolean =>
   scenario.layout === 'one' || UNFIT.some(([title]) => title.test(scenario.title));
 
@@ -71,23 +72,11 @@ const chosen = (choices: readonly Choice[], scenario: Scenario): boolean =>
 
 const LIMIT_MS = SOAK ? 900_000 : 90_000;
 
-it('every scenario is told in the short or in the long run, or does not fit', () => {
-  for (const scenario of SCENARIOS) {
-    const places = [chosen(SHORT, scenario), chosen(LONG, scenario), simulatedOnly(scenario)].filter(Boolean);
-    assert.equal(places.length, 1, `${scenario.title} is in ${places.length} lists`);
-  }
-  for (const [title] of [...SHORT, ...LONG]) {
-    assert.ok(
-      SCENARIOS.some((scenario) => !simulatedOnly(scenario) && title.test(scenario.title)),
-      `no scenario is called ${title}`,
-    );
-  }
-});
-
 /** `MARPD_SCENARIO='forged|duplicate'`: only those, of all that fit, for whoever looks for a fault. */
 const WANTED = process.env.MARPD_SCENARIO;
 
-for (const layout of ['two', 'three'] as const) {
+/** Runs those of one layout, one after the other on one site. */
+export function runScenarios(layout: Layout): void {
   describe(`real: layout ${layout}`, () => {
     const runner = new ScenarioRunner(layout);
     after(() => runner.close());
@@ -98,4 +87,18 @@ for (const layout of ['two', 'three'] as const) {
       if (wanted) it(scenario.title, { timeout: LIMIT_MS + 60_000 }, () => runner.run(scenario, LIMIT_MS));
     }
   });
+}
+
+/** Each scenario is in exactly one list, and each entry of a list names one. */
+export function checkLists(): void {
+  for (const scenario of SCENARIOS) {
+    const places = [chosen(SHORT, scenario), chosen(LONG, scenario), simulatedOnly(scenario)].filter(Boolean);
+    assert.equal(places.length, 1, `${scenario.title} is in ${places.length} lists`);
+  }
+  for (const [title] of [...SHORT, ...LONG]) {
+    assert.ok(
+      SCENARIOS.some((scenario) => !simulatedOnly(scenario) && title.test(scenario.title)),
+      `no scenario is called ${title}`,
+    );
+  }
 }

@@ -6,11 +6,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { KernelWatch } from '../../../../src/kernel/watch/kernel-watch.js';
-import type { Event } from '../../../../src/mobility/events.js';
-import { type Ip, formatIp, parseMac } from '../../../../src/wire/addresses.js';
-import { KernelTestbed, addr, layCables, nth, wait } from '../../testbed/kernel-testbed.js';
-import { enterPrivateNetwork, FarEnd, ip, until } from '../../testbed/private-net.js';
+import { KernelWatch } from '../../../src/kernel/watch/kernel-watch.js';
+import type { Event } from '../../../src/mobility/events.js';
+import { type Ip, formatIp, parseMac } from '../../../src/wire/addresses.js';
+import { KernelTestbed, addr, layCables, nth, wait } from '../testbed/kernel-testbed.js';
+import { enterPrivateNetwork, FarEnd, ip, until } from '../testbed/private-net.js';
 
 enterPrivateNetwork(import.meta.url);
 
