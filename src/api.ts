@@ -5,7 +5,7 @@ import { installedRecord, recordOf } from './control/records.js';
 import type { CommandResult, InterfaceView, StatusView } from './control/schemas.js';
 import type { Api } from './control/routes.js';
 import { ControlServer } from './control/server.js';
-import { pageHosts, viewChildren, viewHost, viewInterfaces } from './control/views.js';
+import { pageHosts, viewChildren, viewForeignRoute, viewHost, viewInterfaces } from './control/views.js';
 import type { Kernel } from './kernel/kernel.js';
 import type { Gauges } from './observe/metrics.js';
 import type { Action, Command, Event, IfIndex, Token } from './mobility/events.js';
@@ -114,6 +114,7 @@ export class ControlApi {
         return {
           ...views.history.why(ip, now),
           host: host === undefined ? null : viewHost(router, host, now),
+          foreignRoute: viewForeignRoute(router, ip),
         };
       },
       drops: () => views.history.drops(performance.now()),

@@ -1,6 +1,8 @@
+import { formatProtocol } from '../config/route-protocols.js';
 import type {
   AlarmView,
   DropView,
+  ForeignRouteView,
   HostView,
   InterfaceView,
   StatusView,
@@ -165,6 +167,7 @@ export function formatHost(host: HostView): string {
         ? undefined
         : `via ${remote.via ?? '-'} dev ${dash(remote.interface)} proto ${remote.protocol} metric ${remote.metric} table ${remote.table}, for ${formatAge(remote.sinceMs)}`,
     ],
+    ['foreign route', host.foreignRoute === null ? undefined : formatForeignRoute(host.foreignRoute)],
     ['contested', contest === null ? undefined : `${contest.count} times within 180 s`],
     ['held by', contest === null ? undefined : party(contest.mac, contest.interface)],
     ['against', contest === null ? undefined : party(contest.otherMac, contest.otherInterface)],
@@ -173,6 +176,12 @@ export function formatHost(host: HostView): string {
       contest === null || contest.frozenForMs === null ? undefined : formatAge(contest.frozenForMs),
     ],
   ]);
+}
+
+function formatForeignRoute(route: ForeignRouteView): string {
+  const { via, interface: name, protocol, metric, table } = route;
+  const hop = via === null ? '' : `via ${via} `;
+  return `${hop}dev ${dash(name)} ${formatProtocol(protocol)} metric ${metric} table ${table}: no other router's claim`;
 }
 
 export function formatInterfaces(views: readonly InterfaceView[]): string {
@@ -214,6 +223,8 @@ export function formatWhy(why: WhyView): string {
     lines.push('\n', formatTable(['WHEN', '', 'WHAT'], rows));
   }
   if (why.host !== null) lines.push('\n', formatHost(why.host));
+  else if (why.foreignRoute !== null)
+    lines.push('\n', formatFields([['foreign route', formatForeignRoute(why.foreignRoute)]]));
   return lines.join('');
 }
 

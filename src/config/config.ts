@@ -20,6 +20,7 @@ export interface Config {
     readonly freshTable: number;
     readonly settledTable: number;
     readonly watchTables: readonly number[];
+    readonly remoteProtocols: readonly number[];
     readonly freshMetric: number;
     readonly settledMetric: number;
     readonly settleMs: number;
@@ -137,6 +138,7 @@ function build(file: ConfigFile): Config {
   });
   if (problems.length > 0) throw new ConfigError(problems);
   const watchTables = [...new Set(router.watch_tables)];
+  const remoteProtocols = [...new Set(router.remote_protocols)];
   return {
     policy: {
       interfaces,
@@ -160,6 +162,7 @@ function build(file: ConfigFile): Config {
         freezeMs: timers.freeze,
       },
       watchTables,
+      remoteProtocols,
       protocol: router.protocol,
       repairNeighbours: policy.repair_neighbours,
     },
@@ -168,6 +171,7 @@ function build(file: ConfigFile): Config {
       freshTable: router.table,
       settledTable: router.settled_table ?? router.table,
       watchTables,
+      remoteProtocols,
       freshMetric: router.fresh_metric,
       settledMetric: router.settled_metric,
       settleMs: router.settle,

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { ROUTE_PROTOCOLS } from './route-protocols.js';
 import { type Prefix, formatIp, formatPrefix, networkOf, parseIp } from '../wire/addresses.js';
 import { type Reading, readHostIp, readHostMac, readHostPrefix } from '../wire/host-address.js';
 
@@ -145,6 +146,22 @@ export const tableNumber = z
     context.issues.push({ code: 'custom', message, input });
     return z.NEVER;
   });
+
+const PROTOCOL_NUMBERS = new Map(Object.entries(ROUTE_PROTOCOLS));
+
+/** A routing protocol by the name or the number that its routes carry in the kernel. */
+export const routeProtocol = z.union([z.string(), z.int()]).transform((input, context): number => {
+  const number = typeof input === 'number' ? input : PROTOCOL_NUMBERS.get(input);
+  if (number !== undefined && number >= 1 && number <= 255) return number;
+  const meant = typeof input === 'string' ? closest(input, [...PROTOCOL_NUMBERS.keys()]) : undefined;
+  const hint = meant === undefined ? '' : ` (did you mean "${meant}"?)`;
+  const message =
+    typeof input === 'number'
+      ? `protocol ${input} is out of range (1 to 255)`
+      : `${JSON.stringify(input)} is no protocol that marpd knows by name${hint}; give its number`;
+  context.issues.push({ code: 'custom', message, input });
+  return z.NEVER;
+});
 
 /** The candidate that differs from `word` by so little that it must have been meant. */
 export function closest(word: string, candidates: readonly string[]): string | undefined {

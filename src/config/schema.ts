@@ -6,9 +6,11 @@ import {
   hostMacText,
   modeText,
   prefixText,
+  routeProtocol,
   sizeText,
   tableNumber,
 } from './scalars.js';
+import { REMOTE_PROTOCOLS } from './route-protocols.js';
 import { matchesPattern } from '../mobility/policy.js';
 import { formatIp, formatPrefix, isSubnetEdge } from '../wire/addresses.js';
 
@@ -69,6 +71,7 @@ const routerSection = z
     table: tableNumber.default(254),
     settled_table: tableNumber.optional(),
     watch_tables: z.array(tableNumber).min(1).default([254]),
+    remote_protocols: z.array(routeProtocol).prefault([...REMOTE_PROTOCOLS]),
     fresh_metric: metric.default(1),
     settled_metric: metric.default(SETTLED_METRIC),
     settle: durationText({ minMs: 200, maxMs: 600_000 }).default(1000),
@@ -91,6 +94,8 @@ const routerSection = z
         `${protocol} belongs to ${TAKEN_PROTOCOLS[protocol]}; use a free number such as 44`,
       );
     }
+    if (router.remote_protocols.includes(protocol))
+      refuse(context, ['remote_protocols'], `${protocol} is router.protocol, the number of our own routes`);
     const fresh = router.fresh_metric;
     const settled = router.settled_metric;
     if (fresh >= LOW_24_BITS) {

@@ -14,6 +14,15 @@ const hostState = z.enum(HOST_STATES);
 const cause = z.enum(CAUSES);
 const dropReason = z.enum(DROP_REASONS);
 
+const foreignRoute = z.object({
+  table: z.int(),
+  protocol: z.int(),
+  metric: z.int(),
+  via: ipAddress.nullable(),
+  interface: z.string().nullable(),
+});
+export type ForeignRouteView = z.infer<typeof foreignRoute>;
+
 export const hostView = z.object({
   ip: ipAddress,
   mac: macAddress.nullable(),
@@ -40,6 +49,8 @@ export const hostView = z.object({
       sinceMs: ms,
     })
     .nullable(),
+  /** A host route of somebody else that is no router's claim: an administrator's, an agent's. */
+  foreignRoute: foreignRoute.nullable(),
   /** Two places claim the host; `mac` and `interface` are the incumbent's. */
   contest: z
     .object({
@@ -148,6 +159,7 @@ export const whyView = z.object({
   /** One sentence for a person. */
   conclusion: z.string(),
   host: hostView.nullable(),
+  foreignRoute: foreignRoute.nullable(),
   /** Oldest first. */
   records: z.array(
     z.object({

@@ -1,6 +1,6 @@
 import { type HostQuery, pageOf } from './paging.js';
 import { ipOrNull, macOrNull } from './records.js';
-import type { HostView, InterfaceView, StatusView } from './schemas.js';
+import type { ForeignRouteView, HostView, InterfaceView, StatusView } from './schemas.js';
 import type { Host } from '../mobility/host/host.js';
 import type { InterfaceRule, Policy } from '../mobility/policy.js';
 import type { HostTracker } from '../mobility/tracker.js';
@@ -33,8 +33,17 @@ export function viewHost(router: HostTracker, host: Readonly<Host>, now: number)
             interface: nameOf(remote.route.iface),
             sinceMs: now - remote.since,
           },
+    foreignRoute: viewForeignRoute(router, host.ip),
     contest: viewContest(router, host, now),
   };
+}
+
+export function viewForeignRoute(router: HostTracker, ip: Ip): ForeignRouteView | null {
+  const route = router.foreignRoute(ip);
+  if (route === undefined) return null;
+  const { table, protocol, metric, via, iface } = route;
+  const name = iface === undefined ? undefined : router.link(iface)?.name;
+  return { table, protocol, metric, via: ipOrNull(via), interface: name ?? null };
 }
 
 /** The incumbent's side and the other's; behind another router only the interface `remote` is known of it. */

@@ -1,7 +1,9 @@
 import type { Config } from '../config/config.js';
 import type { AlarmView, InterfaceView, StatusView } from '../control/schemas.js';
 import type { AlarmKind, Link, Route } from '../mobility/events.js';
+import { isRemoteClaim } from '../mobility/fib.js';
 import { matchesPattern } from '../mobility/policy.js';
+import { checkForeignRoutes } from './foreign-routes.js';
 import { type Ip, type Prefix, contains, formatIp, formatPrefix, hostLength } from '../wire/addresses.js';
 
 /** Checks of plain facts: what prevents Mobile ARP on this machine, and how to fix it. */
@@ -85,6 +87,7 @@ export function diagnose(
     ...config.policy.subnets.flatMap((subnet) => checkGateway(facts, links, subnet)),
     ...checkProtocol(facts, config, daemon),
     ...checkMetrics(facts, config),
+    ...checkForeignRoutes(facts, config, links),
     ...(daemon === undefined ? [] : checkAlarms(daemon)),
   ];
 }
@@ -352,8 +355,8 @@ function checkMetrics(facts: Facts, config: Config): Finding[] {
   const remote = facts.routes.filter(
     (route) =>
       route.protocol !== protocol &&
-      route.type === 'unicast' &&
       route.prefix.length === hostLength(route.prefix.ip) &&
+      isRemoteClaim(route, config.router.remoteProtocols) &&
       watchTables.includes(route.table) &&
       config.policy.subnets.some((subnet) => contains(subnet.prefix, route.prefix.ip)),
   );

@@ -60,7 +60,7 @@ export class TrackerContext {
     readonly families: FamilyDrivers,
   ) {
     this.topology = new Topology(policy);
-    this.fib = new Fib(policy.protocol, policy.watchTables);
+    this.fib = new Fib(policy.protocol, policy.watchTables, policy.remoteProtocols);
     this.limits = new Limits(policy.limits);
   }
 

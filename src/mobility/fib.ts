@@ -1,15 +1,21 @@
 import { type Ip, contains, hostLength, isIpv4, isUnspecified, networkOf } from '../wire/addresses.js';
 import type { Route } from './events.js';
 
-/** Protocols below this are the kernel's and the administrator's (rtnetlink: redirect 1, kernel 2, boot 3, static 4). */
-const FIRST_DAEMON_PROTOCOL = 5;
-
 /** A host route that a routing protocol installed: another router says that it has the host. */
 export interface RemoteClaim {
   readonly ip: Ip;
   /** When it appeared here, ms on the monotonic clock. A mere change of metric or next hop does not renew it. */
   readonly since: number;
   readonly route: Route;
+}
+
+/**
+ * Whether a host route says that another router has the host: a routing protocol put it there, and it leads to a next
+ * hop. One that only names an interface of this machine says that somebody wants the host there.
+ */
+export function isRemoteClaim(route: Route, remoteProtocols: readonly number[]): boolean {
+  const isLocal = route.via === undefined && route.iface !== undefined;
+  return remoteProtocols.includes(route.protocol) && route.type === 'unicast' && !isLocal;
 }
 
 /**
@@ -29,6 +35,8 @@ export class Fib {
   constructor(
     private readonly protocol: number,
     private watchTables: readonly number[],
+    /** Numbers of the protocols whose host routes are other routers' claims. */
+    private remoteProtocols: readonly number[],
   ) {}
 
   /** Notes one change. Returns what became of the remote claim for that address, if that is what changed. */
@@ -89,6 +97,12 @@ export class Fib {
     return this.remotes.values();
   }
 
+  /** A host route for this address that is neither ours nor another router's claim: an administrator's, an agent's. */
+  foreignRoute(ip: Ip): Route | undefined {
+    const routes = this.routes[isIpv4(ip) ? 4 : 6].get(hostLength(ip))?.get(ip);
+    return routes?.find((route) => !this.isRemoteClaim(route));
+  }
+
   /** Whether some route forwards to this address. */
   isNextHop(ip: Ip): boolean {
     return this.nextHops.has(ip);
@@ -109,14 +123,15 @@ export class Fib {
 
   private refreshRemote(ip: Ip, now: number): 'appeared' | 'vanished' | undefined {
     const routes = this.routes[isIpv4(ip) ? 4 : 6].get(hostLength(ip))?.get(ip);
-    const claim = routes?.find(
-      (route) =>
-        route.protocol >= FIRST_DAEMON_PROTOCOL && (route.type === 'unicast' || route.via !== undefined),
-    );
+    const claim = routes?.find((route) => this.isRemoteClaim(route));
     const known = this.remotes.get(ip);
     if (claim === undefined) return this.remotes.delete(ip) ? 'vanished' : undefined;
     this.remotes.set(ip, { ip, since: known?.since ?? now, route: claim });
     return known === undefined ? 'appeared' : undefined;
+  }
+
+  private isRemoteClaim(route: Route): boolean {
+    return isRemoteClaim(route, this.remoteProtocols);
   }
 
   private countNextHop(route: Route, by: 1 | -1): void {

@@ -47,6 +47,8 @@ export interface Policy {
   };
   /** The routing tables in which other protocols' host routes are remote claims. */
   readonly watchTables: readonly number[];
+  /** Numbers of the protocols whose host routes are remote claims. */
+  readonly remoteProtocols: readonly number[];
   /** Our own route protocol number. */
   readonly protocol: number;
   /** Tell visitors that their old neighbours are behind us now. */

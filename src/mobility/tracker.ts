@@ -6,7 +6,7 @@ import { TrackerContext } from './context.js';
 import { EARLY_RELEASE_MS } from './host/claim.js';
 import { lost } from './host/coordinator.js';
 import { adopt, onCommand, remember } from './input/commands.js';
-import type { Action, Event, HostState, IfIndex, Link, SavedHost } from './events.js';
+import type { Action, Event, HostState, IfIndex, Link, Route, SavedHost } from './events.js';
 import { onFrame, onQueued } from './input/sightings.js';
 import type { RemoteClaim } from './fib.js';
 import type { Host } from './host/host.js';
@@ -144,6 +144,11 @@ export class HostTracker {
 
   link(iface: IfIndex): Link | undefined {
     return this.ctx.topology.link(iface);
+  }
+
+  /** A host route for this address that is neither ours nor another router's claim. */
+  foreignRoute(ip: Ip): Route | undefined {
+    return this.ctx.fib.foreignRoute(ip);
   }
 
   remote(ip: Ip): RemoteClaim | undefined {

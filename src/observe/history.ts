@@ -86,7 +86,7 @@ export class HostHistory {
     }
   }
 
-  why(ip: Ip, now: number): Omit<WhyView, 'host'> {
+  why(ip: Ip, now: number): Omit<WhyView, 'host' | 'foreignRoute'> {
     const entries = this.#hosts.get(ip) ?? this.#strangers.get(ip) ?? [];
     const records = entries.map(({ last, times }) => ({
       agoMs: now - last.at,

@@ -109,6 +109,7 @@ test('design.md 4: the least configuration suits a site', () => {
     freshTable: 254,
     settledTable: 254,
     watchTables: [254],
+    remoteProtocols: [11, 12, 42, 186, 187, 188, 189, 192],
     freshMetric: 1,
     settledMetric: ((210 << 24) >>> 0) + 2,
     settleMs: 1000,
@@ -380,6 +381,20 @@ test('design.md 3.3: a settled claim in a table of its own (BIRD) needs no dista
     `${least}[router]\ntable = 100\nsettled_table = 101\nwatch_tables = [102, "main", 102]\nsettled_metric = 2\n`,
   );
   assert.deepEqual([router.freshTable, router.settledTable, router.watchTables], [100, 101, [102, 254]]);
+});
+
+test('router.remote_protocols takes names of rtnetlink and FRR, and numbers', () => {
+  const remote = (list: string) => parseConfig(`${least}[router]\nremote_protocols = ${list}\n`).policy;
+  assert.deepEqual(parseConfig(least).policy.remoteProtocols, [11, 12, 42, 186, 187, 188, 189, 192]);
+  assert.deepEqual(remote('["bird", 250, "bird", "zstatic"]').remoteProtocols, [12, 250, 196]);
+  assert.deepEqual(remote('[]').remoteProtocols, []);
+  for (const [list, problem] of [
+    ['["brid"]', /^router\.remote_protocols\[0\]: "brid" is no protocol .*did you mean "bird"/],
+    ['[256]', /^router\.remote_protocols\[0\]: protocol 256 is out of range/],
+    ['["toString"]', /^router\.remote_protocols\[0\]: "toString" is no protocol/],
+    ['[44]', /^router\.remote_protocols: 44 is router\.protocol/],
+  ] as const)
+    assert.match(problemsOf(`${least}[router]\nremote_protocols = ${list}\n`).join('\n'), problem);
 });
 
 test('a file that cannot be read is a problem like any other', () => {

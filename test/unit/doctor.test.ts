@@ -413,6 +413,32 @@ test('design.md 3.3: remote claims whose metric breaks the order fresh, remote, 
   assert.deepEqual(bad(remote(0, { table: 100 })), [], 'a table that is not watched');
 });
 
+test('a host route that is no other router’s claim: harmless, in the way, or of nobody here', () => {
+  const claim = route('10.1.1.5', { metric: 3523215362 });
+  const foreign = (more: Partial<Route>) => route('10.1.1.5', { protocol: 196, metric: 20, ...more });
+  const findings = (...routes: readonly Route[]) => bad(facts({ routes }));
+  assert.deepEqual(findings(claim, foreign({})), [], 'it leads where our claim leads');
+  assertFinding(
+    findings(claim, foreign({ iface: 2 })),
+    'error',
+    'foreign-route',
+    /10\.1\.1\.5\/32 .*protocol 196 \(zstatic\).*hides our claim on lan0/,
+    /^ip route del 10\.1\.1\.5\/32 proto 196 metric 20/,
+  );
+  for (const routes of [[foreign({ iface: 2 })], [claim, foreign({ iface: 2, metric: 4294967295 })]])
+    assertFinding(
+      findings(...routes),
+      'warning',
+      'foreign-route',
+      /foreign route 10\.1\.1\.5/,
+      /ip route del/,
+    );
+  const elsewhere = route('192.0.2.9', { protocol: 4, iface: 2 });
+  assert.deepEqual(findings(elsewhere, foreign({ table: 100 })), [], 'no mobile host, no watched table');
+  const many = Array.from({ length: 30 }, (_, n) => route(`10.1.1.${100 + n}`, { protocol: 4, iface: 2 }));
+  assert.equal(findings(...many).length, 11);
+});
+
 test('without a configuration the machine is still checked', () => {
   const findings = bad(facts({ iproute2Version: undefined }), 'no config', 'down');
   assert.deepEqual(findings.map((finding) => finding.check).sort(), ['config', 'daemon', 'iproute2']);

@@ -23,6 +23,7 @@ export const host = (ip: string, more: Partial<HostView> = {}): HostView => ({
   rttMs: 0.4,
   deadlineMs: 13_800,
   remote: null,
+  foreignRoute: null,
   contest: null,
   ...more,
 });
@@ -124,7 +125,13 @@ export class FakeDaemon implements Api {
         text: 'frame on lan0 ignored: MAC is not the bound one',
       },
     ];
-    return { ip: formatIp(ip), conclusion: 'not learned: MAC is not the bound one', host: null, records };
+    return {
+      ip: formatIp(ip),
+      conclusion: 'not learned: MAC is not the bound one',
+      host: null,
+      foreignRoute: null,
+      records,
+    };
   }
 
   drops(): ReturnType<Api['drops']> {

@@ -14,6 +14,7 @@ import {
 
 const OURS = 44;
 const MAIN = 254;
+const REMOTE = [12, 186, 188];
 const ip = (text: string): Ip => parseIp(text) as Ip;
 
 function route(to: string, change: Partial<Route> = {}): Route {
@@ -31,7 +32,7 @@ function route(to: string, change: Partial<Route> = {}): Route {
 
 describe('remote claims (design.md 3.3)', () => {
   it('a host route of a routing protocol in a watched table is one; it appears and vanishes once', () => {
-    const fib = new Fib(OURS, [MAIN]);
+    const fib = new Fib(OURS, [MAIN], REMOTE);
     assert.equal(fib.apply('add', route('10.1.1.5/32'), 100), 'appeared');
     assert.equal(
       fib.apply('add', route('10.1.1.5/32', { via: ip('10.255.0.6') }), 200),
@@ -45,7 +46,7 @@ describe('remote claims (design.md 3.3)', () => {
   });
 
   it('a change of metric, add before delete, is no new claim', () => {
-    const fib = new Fib(OURS, [MAIN]);
+    const fib = new Fib(OURS, [MAIN], REMOTE);
     fib.apply('add', route('10.1.1.5/32', { metric: 20 }), 100);
     assert.equal(fib.apply('add', route('10.1.1.5/32', { metric: 30 }), 200), undefined);
     assert.equal(fib.apply('delete', route('10.1.1.5/32', { metric: 20 }), 200), undefined);
@@ -53,7 +54,7 @@ describe('remote claims (design.md 3.3)', () => {
   });
 
   it('our own claims, other tables, the administrator and wider prefixes are none', () => {
-    const fib = new Fib(OURS, [MAIN]);
+    const fib = new Fib(OURS, [MAIN], REMOTE);
     const none: readonly Route[] = [
       route('10.1.1.5/32', { protocol: OURS, metric: 1, via: undefined, iface: 10 }),
       route('10.1.1.5/32', { table: 100 }),
@@ -67,14 +68,40 @@ describe('remote claims (design.md 3.3)', () => {
     }
   });
 
+  it('a host route of an administrator, an agent or a routing daemon’s static table is a foreign route', () => {
+    const local = { via: undefined, iface: 10 };
+    const foreign: readonly Partial<Route>[] = [
+      ...[2, 3, 4, 9, 16, 18, 196].map((protocol) => ({ protocol })),
+      { protocol: 196, ...local },
+      { protocol: 12, ...local },
+      { protocol: 188, type: 'blackhole', via: undefined, iface: undefined },
+    ];
+    for (const change of foreign) {
+      const fib = new Fib(OURS, [MAIN], REMOTE);
+      assert.equal(fib.apply('add', route('10.1.1.5/32', change), 100), undefined);
+      assert.equal(fib.remote(ip('10.1.1.5')), undefined);
+      assert.equal(fib.foreignRoute(ip('10.1.1.5'))?.protocol, change.protocol);
+      fib.apply('add', route('10.1.1.5/32', { metric: 30 }), 200);
+      assert.equal(fib.remote(ip('10.1.1.5'))?.since, 200, 'a claim beside it counts');
+      fib.apply('delete', route('10.1.1.5/32', change), 300);
+      assert.equal(fib.foreignRoute(ip('10.1.1.5')), undefined);
+    }
+  });
+
+  it('a claim whose next hops the kernel keeps in a nexthop object names none of them', () => {
+    const fib = new Fib(OURS, [MAIN], REMOTE);
+    const bare = route('10.1.1.5/32', { via: undefined, iface: undefined });
+    assert.equal(fib.apply('add', bare, 100), 'appeared');
+  });
+
   it('IPv6 /128 host routes are claims as well', () => {
-    const fib = new Fib(OURS, [MAIN]);
+    const fib = new Fib(OURS, [MAIN], REMOTE);
     assert.equal(fib.apply('add', route('fd00::5/128', { via: ip('fe80::1') }), 1), 'appeared');
     assert.ok(fib.remote(ip('fd00::5')) !== undefined);
   });
 
   it('a dump keeps what it repeats and reports what it does not (design.md 5.5)', () => {
-    const fib = new Fib(OURS, [MAIN]);
+    const fib = new Fib(OURS, [MAIN], REMOTE);
     for (const to of ['10.1.1.5/32', '10.1.1.6/32', '10.1.0.0/16']) fib.apply('add', route(to), 100);
     fib.beginDump();
     assert.equal(fib.apply('add', route('10.1.1.5/32'), 200), undefined);
@@ -92,7 +119,7 @@ describe('remote claims (design.md 3.3)', () => {
 
 describe('next hops and lookup', () => {
   it('a next hop is one as long as a route uses it', () => {
-    const fib = new Fib(OURS, [MAIN]);
+    const fib = new Fib(OURS, [MAIN], REMOTE);
     const hop = ip('10.255.0.2');
     fib.apply('add', route('10.1.1.5/32'), 1);
     fib.apply('add', route('10.2.0.0/16'), 1);
@@ -106,7 +133,7 @@ describe('next hops and lookup', () => {
   });
 
   it('RFC 1812 section 5.2.4.3: longest match, then lowest metric', () => {
-    const fib = new Fib(OURS, [MAIN]);
+    const fib = new Fib(OURS, [MAIN], REMOTE);
     fib.apply('add', route('0.0.0.0/0', { metric: 5 }), 1);
     fib.apply('add', route('10.1.1.0/24', { metric: 30 }), 1);
     fib.apply('add', route('10.1.1.0/24', { metric: 10, iface: 7 }), 1);
@@ -132,7 +159,7 @@ describe('next hops and lookup', () => {
       });
     fc.assert(
       fc.property(fc.array(one, { maxLength: 60, size: 'max' }), fc.nat({ max: 300 }), (changes, low) => {
-        const fib = new Fib(OURS, [MAIN]);
+        const fib = new Fib(OURS, [MAIN], REMOTE);
         let list: Route[] = [];
         for (const { change, route: changed } of changes) {
           fib.apply(change, changed, 1);
