@@ -106,7 +106,9 @@ function hook(phase: string, xml: string): Post[] {
 
 const FIRST = { mac: '52:54:00:0a:01:05', interface: 'vnet0' };
 const SECOND = { mac: '52:54:00:0a:01:06', interface: 'br0' };
-const PREPARED = [{ url: 'http://marpd/v1/prepare', body: { ...FIRST, ip: ['10.1.1.5', '10.1.1.15'] } }];
+const each = (signal: string, card: object, ...ips: readonly string[]) =>
+  ips.map((ip) => ({ url: `http://marpd/v1/${signal}`, body: { ...card, ip: [ip] } }));
+const PREPARED = each('prepare', FIRST, '10.1.1.5', '10.1.1.15');
 const DETACHED = [FIRST, SECOND].map((body) => ({ url: 'http://marpd/v1/detach', body }));
 
 test('libvirt: a guest that starts, or migrates in, is prepared once its tap is there (design.md 3.4)', () => {
@@ -141,10 +143,10 @@ test('libvirt: as an XML filter the hook prints nothing, whatever the XML (hooks
 
 test('libvirt: addresses come from the nwfilter parameters of the card as well', () => {
   const filter = `<filterref filter='clean-traffic'><parameter name='IP' value='10.1.1.6'/>
-    <parameter name='MAC' value='10.9.9.9'/><parameter name='IP' value='2001:db8::6'/></filterref>`;
-  const [first, second] = hook('start begin', RUNNING.replace("<alias name='net1'/>", filter));
-  assert.deepEqual(first, PREPARED[0]);
-  assert.deepEqual(second?.body, { ...SECOND, ip: ['10.1.1.6', '2001:db8::6'] });
+    <parameter name='MAC' value='10.9.9.9'/><parameter name='IP' value='2001:db8::6'/>
+    <parameter name='IPV6' value='2001:db8::7'/></filterref>`;
+  const sent = hook('start begin', RUNNING.replace("<alias name='net1'/>", filter));
+  assert.deepEqual(sent, [...PREPARED, ...each('prepare', SECOND, '10.1.1.6', '2001:db8::6', '2001:db8::7')]);
 });
 
 test('libvirt: double quotes, one line, foreign order of attributes: read all the same', () => {
@@ -171,7 +173,7 @@ test('libvirt: a guest is started whatever becomes of the router', () => {
   assert.equal(answer.stdout, '');
   const [program, ...words] = readFileSync(sent, 'utf8').split('\n');
   assert.equal(program, 'logger');
-  assert.match(words.join(' '), /guest1: prepare: .*not found/);
+  assert.match(words.join(' '), /guest1: prepare: .*(not found|No such file)/);
 });
 
 test('libvirt: a guest may have any name: it never becomes a path', () => {
@@ -219,6 +221,52 @@ test('TLS: the certificates of the configuration are handed to curl, and no Unix
   assert.ok(!words.includes('--unix-socket'));
 });
 
+/** A curl that answers each request as the API does, and refuses IPv6. */
+const REFUSING = `for word; do
+  [ "$previous" != -d ] || case $word in
+    *:*:*::*) echo '{"error":{"code":"bad-request","message":"ip: 2001:db8::5: IPv6 is not supported yet"}}' ;;
+    *) echo '{"ok":true,"message":"ok"}' ;;
+  esac
+  previous=$word
+done
+`;
+
+/** What was logged since the last call, and the addresses that were sent. */
+function logged(): { lines: string[]; sent: number } {
+  const calls = readFileSync(sent, 'utf8').split('\n\n');
+  writeFileSync(sent, '');
+  const of = (program: string) => calls.map((call) => call.split('\n')).filter(([name]) => name === program);
+  return {
+    lines: of('logger').map((words) => words[3] as string),
+    sent: of('refusing').flatMap((words) => words.filter((word) => word.includes('"ip"'))).length,
+  };
+}
+
+test('an address that is refused is named in the log, and the others are sent all the same', () => {
+  standIn('refusing', REFUSING);
+  configure(`curl=${directory}/refusing\n`);
+  writeFileSync(addresses, '52:54:00:0a:01:05 2001:db8::5 10.1.1.5 10.1.1.15\n');
+  const refusal = 'ip: 2001:db8::5: IPv6 is not supported yet';
+  run(HOOK, ['guest1', 'start', 'begin', '-'], RUNNING);
+  assert.deepEqual(logged(), { lines: [`guest1: prepare: ${refusal}`], sent: 3 });
+  run(AGENT, ['-'], "event 'lifecycle' for domain 'guest1': Resumed Migrated\n");
+  assert.deepEqual(logged(), { lines: [`guest1: attach: ${refusal}`], sent: 3 });
+  mkdirSync(join(directory, 'pve/qemu-server'), { recursive: true });
+  const dual = 'net0: virtio=BC:24:11:0A:01:05,bridge=vmbr1\nipconfig0: ip=10.1.1.5/24,ip6=2001:db8::5/64\n';
+  writeFileSync(join(directory, 'pve/qemu-server/104.conf'), dual);
+  run(HOOKSCRIPT, ['104', 'post-start']);
+  assert.deepEqual(logged(), { lines: [`guest 104: prepare: ${refusal}`], sent: 2 });
+});
+
+test('a router that never answers holds libvirt up for three seconds at the most, however many addresses', () => {
+  standIn('silent', 'exec sleep 60\n');
+  configure(`curl=${directory}/silent\n`);
+  const began = performance.now();
+  assert.equal(run(HOOK, ['guest1', 'start', 'begin', '-'], RUNNING).status, 0);
+  assert.ok(performance.now() - began < 20_000);
+  assert.match(logged().lines.join(), /no answer within 3 s/);
+});
+
 function agent(...events: readonly string[]): Post[] {
   const lines = events.map(
     (what) => `2026-11-23 10:29:34.868+0000: event 'lifecycle' for domain 'guest1': ${what}\n`,
@@ -228,7 +276,7 @@ function agent(...events: readonly string[]): Post[] {
 }
 
 const ATTACHED = [
-  { url: 'http://marpd/v1/attach', body: { ...FIRST, ip: ['10.1.1.5', '10.1.1.15'] } },
+  ...each('attach', FIRST, '10.1.1.5', '10.1.1.15'),
   { url: 'http://marpd/v1/attach', body: SECOND },
 ];
 
@@ -281,7 +329,7 @@ test('Proxmox: cards, bridges and addresses of the guest’s configuration, snap
     return posts().sort((a, b) => JSON.stringify(a.body).localeCompare(JSON.stringify(b.body)));
   };
   const first = { mac: 'bc:24:11:0a:01:05', interface: 'vmbr0' };
-  const second = { mac: 'bc:24:11:0a:01:06', interface: 'vmbr1' };
+  const second = { mac: 'bc:24:11:0a:01:06', interface: 'vmbr1v7' };
   assert.deepEqual(call('pre-start'), []);
   assert.deepEqual(call('post-start'), [
     { url: 'http://marpd/v1/prepare', body: { ...first, ip: ['10.1.1.5'] } },
@@ -292,6 +340,21 @@ test('Proxmox: cards, bridges and addresses of the guest’s configuration, snap
     call('post-stop'),
     [first, second].map((body) => ({ url: 'http://marpd/v1/detach', body })),
   );
+});
+
+test('Proxmox: a VLAN tag names the bridge of the VLAN, or the VLAN interface of a VLAN-aware bridge', () => {
+  mkdirSync(join(directory, 'pve/qemu-server'), { recursive: true });
+  mkdirSync(join(directory, 'net/vmbr1/bridge'), { recursive: true });
+  writeFileSync(join(directory, 'net/vmbr1/bridge/vlan_filtering'), '1\n');
+  configure(`net=${directory}/net\n`);
+  const cards = [0, 1].map(
+    (n) => `net${n}: virtio=BC:24:11:0A:01:0${n},bridge=vmbr${n},tag=100,firewall=1\n`,
+  );
+  const addressed = [0, 1].map((n) => `ipconfig${n}: ip=10.1.1.${n + 5}/24,gw=10.1.1.1\n`);
+  writeFileSync(join(directory, 'pve/qemu-server/103.conf'), [...cards, ...addressed].join(''));
+  assert.equal(run(HOOKSCRIPT, ['103', 'post-start']).status, 0);
+  const interfaces = posts().map(({ body }) => (body as { interface: string }).interface);
+  assert.deepEqual(interfaces.sort(), ['vmbr0v100', 'vmbr1.100']);
 });
 
 test('Proxmox: the configuration of a guest that has migrated is on its new node', () => {
