@@ -2,7 +2,7 @@ import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 import type { IfIndex, Link } from '../mobility/events.js';
 
 /**
- * Sees a lost carrier at once. The kernel tells netlink about it up to a second late (linkwatch runs once a second
+ * Detects a lost carrier at once. The kernel notifies netlink up to a second late (linkwatch runs once a second
  * for all namespaces together, measured: 250 to 750 ms), but the file `carrier` is current; since Linux 6.8 reading
  * it even makes the kernel send the delayed event. A file kept open costs 3 us to read again.
  */

@@ -6,7 +6,7 @@ import { iproute2Version } from './ip/exec.js';
 import { LinkTable } from './watch/links.js';
 import { INTERFACE_SYSCTLS, type InterfaceSysctl } from './sysctl.js';
 
-/** Reads the state of this machine for `marpctl doctor`. It only reads; the checks are in src/doctor. */
+/** One look at this machine, for people who ask why it does not work. It only reads. */
 export interface Inspection {
   /** By path below /proc/sys, such as `net/ipv4/conf/lan0/proxy_arp`; a setting that the kernel lacks is absent. */
   readonly sysctls: ReadonlyMap<string, number>;
@@ -26,7 +26,7 @@ export interface Inspection {
 export interface InspectOptions {
   readonly protocol: number;
   readonly tables: readonly number[];
-  /** Whose capabilities; undefined for nobody's. */
+  /** The process whose capabilities are read, if any. */
   readonly pid: number | undefined;
 }
 
@@ -63,7 +63,7 @@ export function readSysctls(root = '/proc/sys'): Map<string, number> {
       const value = Number(readFileSync(`${root}/${path}`, 'latin1'));
       if (Number.isInteger(value)) values.set(path, value);
     } catch {
-      // absent is what the caller is told
+      // reported as absent
     }
   };
   read('net/ipv4/ip_forward');
@@ -83,7 +83,7 @@ async function readLinks(): Promise<Link[]> {
     const { linkLines, addressLines } = await dumpLinks();
     table.replace(linkLines, addressLines);
   } catch {
-    return []; // no interfaces is what the caller is told
+    return []; // reported as no interfaces
   }
   return [...table.all()];
 }

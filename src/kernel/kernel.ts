@@ -27,14 +27,14 @@ export interface KernelOptions {
   readonly onFatal: (message: string) => void;
 }
 
-/** The actions that the kernel part carries out. */
+/** What the tracker may ask of the kernel. */
 export type KernelAction = Extract<
   Action,
   { readonly kind: 'claim' | 'release' | 'forget-neighbour' | 'stuck-route-repair' }
 >;
 
 export interface KernelStats {
-  /** Commands that the kernel has not acknowledged, and addresses that wait for their turn. */
+  /** Commands that the kernel has not acknowledged, and addresses that wait to be sent. */
   readonly pending: number;
   readonly commands: number;
   readonly refused: number;
@@ -46,7 +46,7 @@ export interface KernelStats {
 const RECONCILE_MS = 60_000;
 const SOON_MS = 200;
 
-/** Connects the parts of src/kernel: links are known here before the tracker gets them; claims, rules and settings follow in order. */
+/** The way in: passes link events to claims and sysctls before and after the tracker, in one order. */
 export class Kernel {
   readonly #options: KernelOptions;
   readonly #watch: KernelWatch;
@@ -55,7 +55,7 @@ export class Kernel {
   readonly #settings: Sysctls;
   #slowly: NodeJS.Timeout | undefined;
   #soon: NodeJS.Timeout | undefined;
-  /** Interfaces whose settings are to be looked at in this turn. */
+  /** Interfaces whose settings are to be applied at the end of this turn. */
   readonly #unset = new Map<IfIndex, Link>();
 
   /** @throws Error when the tables cannot be asked in the order fresh, remote, settled */
@@ -72,7 +72,7 @@ export class Kernel {
     this.#watch = new KernelWatch({
       protocol,
       watchTables,
-      onEvent: (event) => this.#hear(event),
+      onEvent: (event) => this.#onEvent(event),
       onBatchEnd: () => this.#claims.flush(),
       onOwnRouteDeleted: (route) => this.#claims.routeDeleted(route.prefix.ip, route),
       onOwnNeighbourDeleted: (ip, iface) => this.#claims.neighbourDeleted(ip, iface),
@@ -97,7 +97,7 @@ export class Kernel {
     });
   }
 
-  /** Resolves when the complete state of links, neighbours and routes was told. Rejects when `ip` does not work. */
+  /** Resolves when the complete state of links, neighbours and routes was reported. Rejects when `ip` does not work. */
   async start(): Promise<void> {
     this.#settings.takeOver();
     this.#rules.apply();
@@ -152,7 +152,7 @@ export class Kernel {
     this.#report(this.#settings.restore({ keepForwarding: onExit === 'keep' }));
   }
 
-  #hear(event: Event): void {
+  #onEvent(event: Event): void {
     if (event.kind === 'link') {
       if (this.#claims.linkChanged(event.link)) this.#reconcileSoon('an interface changed');
     } else if (event.kind === 'link-gone') {

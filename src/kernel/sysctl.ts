@@ -18,53 +18,38 @@ import { replaceFile } from '../system/state-file.js';
 export interface InterfaceSysctl {
   readonly key: string;
   readonly wanted: 0 | 1;
-  /** Whether the kernel combines it with `conf/all` (OR or maximum); otherwise the interface's own value counts. */
-  readonly combined: boolean;
   /** What a wrong value does. */
   readonly consequence: string;
+  /** Whether the kernel combines it with `conf/all` (OR or maximum); otherwise the interface's own value counts. */
+  readonly combined: boolean;
 }
 
+const sysctl = (key: string, wanted: 0 | 1, consequence: string, combined = true): InterfaceSysctl => ({
+  key,
+  wanted,
+  consequence,
+  combined,
+});
+
 /**
- * The one table: these keys are set by `Sysctls`, read by `inspect` and judged by `marpctl doctor`. ARP answers of the
+ * The one table: these keys are set by `Sysctls`, read by `inspect` and checked by `marpctl doctor`. ARP answers of the
  * kernel would collide with ours (design.md 3.2). `proxy_arp_pvlan` is combined with `all` since Linux 5.11.
  */
 export const INTERFACE_SYSCTLS: readonly InterfaceSysctl[] = [
-  {
-    key: 'forwarding',
-    wanted: 1,
-    combined: false,
-    consequence: 'the kernel does not route what hosts there send',
-  },
-  {
-    key: 'proxy_arp',
-    wanted: 0,
-    combined: true,
-    consequence: "the kernel answers a returning host's own announcement, which takes it for a conflict",
-  },
-  {
-    key: 'proxy_arp_pvlan',
-    wanted: 0,
-    combined: true,
-    consequence: 'the kernel answers ARP for hosts on the LAN of the one who asks',
-  },
-  {
-    key: 'arp_accept',
-    wanted: 0,
-    combined: true,
-    consequence: 'one forged gratuitous ARP makes a neighbour entry',
-  },
-  {
-    key: 'arp_ignore',
-    wanted: 1,
-    combined: true,
-    consequence: 'the kernel answers for its addresses on other interfaces, past the rules of marpd',
-  },
-  {
-    key: 'send_redirects',
-    wanted: 0,
-    combined: true,
-    consequence: 'the kernel tells hosts to go around this router',
-  },
+  sysctl('forwarding', 1, 'the kernel does not route what hosts there send', false),
+  sysctl(
+    'proxy_arp',
+    0,
+    "the kernel answers a returning host's own announcement, which takes it for a conflict",
+  ),
+  sysctl('proxy_arp_pvlan', 0, "the kernel answers ARP for hosts on the asker's own LAN"),
+  sysctl('arp_accept', 0, 'one forged gratuitous ARP makes a neighbour entry'),
+  sysctl(
+    'arp_ignore',
+    1,
+    'the kernel answers for its addresses on other interfaces, past the rules of marpd',
+  ),
+  sysctl('send_redirects', 0, 'the kernel tells hosts to go around this router'),
 ];
 
 export interface SysctlChange {

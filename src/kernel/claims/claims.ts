@@ -55,7 +55,7 @@ export interface InstalledView {
   readonly wanted: boolean;
 }
 
-/** A refusal is told to the tracker after these tries: an interface that goes down and comes back is not worth it. */
+/** A refusal is reported to the tracker after these tries. An interface that goes down and comes back causes short ones. */
 const RETRY_MS = [20, 100, 500];
 
 export class Claims {
@@ -90,7 +90,7 @@ export class Claims {
     return this.#sender.commands;
   }
 
-  /** Commands not yet acknowledged, and addresses that wait for their turn. */
+  /** Commands not yet acknowledged, and addresses that wait to be sent. */
   get pending(): number {
     return this.#sender.pending;
   }
@@ -122,7 +122,7 @@ export class Claims {
     const foreign = this.#options.foreignMac?.(ip, iface);
     if (foreign === undefined || mac === undefined || foreign === mac) return;
     this.#options.onWarning(
-      `${formatIp(ip)} is at ${formatMac(mac)}, but a permanent neighbour entry of somebody else on ${dev} says ${formatMac(foreign)}: the host gets no traffic until it is removed (ip neigh del ${formatIp(ip)} dev ${dev})`,
+      `${formatIp(ip)} is at ${formatMac(mac)}, but a permanent neighbour entry of somebody else on ${dev} has ${formatMac(foreign)}: the host gets no traffic until it is removed (ip neigh del ${formatIp(ip)} dev ${dev})`,
     );
   }
 
@@ -162,9 +162,9 @@ export class Claims {
   }
 
   /**
-   * The state of an interface, told before the tracker hears of it. Admin down and the loss of the last address delete
+   * The state of an interface, to be passed on before the tracker gets it. Admin down and the loss of the last address delete
    * the routes without any event (design.md 5.6), and the neighbour entries with them. Returns whether that happened,
-   * or came to an end: a reading of the kernel is due then.
+   * or has ended: the kernel is to be read back then.
    */
   linkChanged(link: Link): boolean {
     const before = this.#links.get(link.index);
@@ -242,7 +242,7 @@ export class Claims {
     });
   }
 
-  /** Reads everything of ours from the kernel and repairs what differs. Resolves after the reading. */
+  /** Reads everything of ours from the kernel and repairs what differs. Resolves when it was read. */
   reconcile(reason: string): Promise<void> {
     return this.#resync.now(reason);
   }
@@ -269,7 +269,7 @@ export class Claims {
   async withdrawAll(): Promise<void> {
     for (const { ip } of [...this.#entries.all()]) this.release(ip);
     await this.idle();
-    // What hung on a retry or on another reading when it was released.
+    // What waited for a retry or for another read-back when it was released.
     await this.#resync.idle();
     await this.reconcile('withdrawn');
     await this.idle();
@@ -281,7 +281,7 @@ export class Claims {
     const late = new Promise<'late'>((resolve) => {
       timer = setTimeout(() => resolve('late'), timeoutMs);
     });
-    // Nobody will be there to delete them in time.
+    // They could not be deleted in time later.
     for (const { ip, stuckRouteRepair } of [...this.#entries.all()])
       if (stuckRouteRepair) this.repairStuckRoute(ip, false);
     const work = onExit === 'withdraw' ? this.withdrawAll() : this.idle();
@@ -294,9 +294,9 @@ export class Claims {
     await this.#sender.stop();
   }
 
-  #repair(entry: LedgerEntry, lane: WorkClass): void {
+  #repair(entry: LedgerEntry, workClass: WorkClass): void {
     entry.retries = 0;
-    this.#sender.enqueue(entry, lane);
+    this.#sender.enqueue(entry, workClass);
   }
 
   /** What was asked for is there. */
@@ -345,11 +345,11 @@ export class Claims {
       if (adopting) keepAsFound(entry);
       this.#repairOrSettle(entry);
     };
-    const stock = await readOwnState(this.#entries, this.#options, this.#options.indexOf, isQuiet, onKnown);
-    for (const { ip, slot } of stock.orphanedRoutes) {
+    const own = await readOwnState(this.#entries, this.#options, this.#options.indexOf, isQuiet, onKnown);
+    for (const { ip, slot } of own.orphanedRoutes) {
       this.#sender.send(ip, { op: 'drop-orphaned-route', slot });
     }
-    for (const claim of stock.orphanedNeighbours) {
+    for (const claim of own.orphanedNeighbours) {
       const entry = this.#entries.take(claim.ip);
       if (entry.busy || entry.want?.iface === claim.iface) continue;
       entry.unverified = [...(entry.unverified ?? []), claim];

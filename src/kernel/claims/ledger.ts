@@ -11,16 +11,16 @@ export interface LedgerEntry extends Holding, Queued {
   /** The tracker waits for `installed` or `refused`. */
   awaitingAck: boolean;
   retries: number;
-  /** The slot of the route is taken; a look at the kernel will tell by whom. */
+  /** The slot of the route is taken; a read-back will show by which protocol. */
   conflict: boolean;
-  /** Deletions that we asked for and that the monitor has not told yet. */
+  /** Deletions that we asked for and that the monitor has not reported yet. */
   pendingRouteDeletes: number;
   pendingNeighbourDeletes: number;
   /** Interfaces that it is listed under. */
   joined: readonly IfIndex[];
-  /** When anything was last wanted, sent, answered or gone, on the count of the sender. */
+  /** The sender's `epoch` when anything was last wanted, sent, answered or deleted. */
   version: number;
-  /** What the last look at the kernel found, and its number. */
+  /** What the last read-back found, and its number. */
   seenBy: number;
   seenFresh: boolean;
   seenSettled: boolean;
@@ -87,7 +87,8 @@ export class Ledger {
 
   /** Forgets an address about which there is nothing left to know. */
   removeIfIdle(entry: LedgerEntry): void {
-    if (entry.want !== undefined || entry.stuckRouteRepair || entry.busy || entry.lane !== undefined) return;
+    if (entry.want !== undefined || entry.stuckRouteRepair || entry.busy || entry.workClass !== undefined)
+      return;
     if (entry.fresh !== undefined || entry.settled !== undefined || entry.neighbour !== undefined) return;
     if (entry.unverified !== undefined || entry.pendingRouteDeletes > 0 || entry.pendingNeighbourDeletes > 0)
       return;
@@ -107,7 +108,7 @@ function blankEntry(ip: Ip): LedgerEntry {
     settled: undefined,
     neighbour: undefined,
     unverified: undefined,
-    lane: undefined,
+    workClass: undefined,
     busy: false,
     awaitingAck: false,
     retries: 0,
@@ -127,7 +128,7 @@ export function ifaceOf(occupant: Occupant | undefined): IfIndex | undefined {
   return occupant === undefined || occupant === STUCK_ROUTE_REPAIR ? undefined : occupant.iface;
 }
 
-/** Takes the outcomes of a job into the books. Returns the refusal that stands in the way of what is wanted. */
+/** Records the outcomes of a job. Returns the refusal that stands in the way of what is wanted. */
 export function noteOutcomes(
   entry: LedgerEntry,
   steps: readonly Step[],
@@ -138,7 +139,7 @@ export function noteOutcomes(
     : noteAnswers(entry, steps, outcomes);
 }
 
-/** The co-process died: what became of this job is unknown, except where an outcome says it. */
+/** The co-process has ended: the result of this job is unknown, except where an outcome shows it. */
 function noteLoss(entry: LedgerEntry, steps: readonly Step[], outcomes: Outcomes): Refusal | undefined {
   const claims: Claim[] = [...(entry.unverified ?? [])];
   if (entry.neighbour !== undefined) claims.push(entry.neighbour);
@@ -159,7 +160,7 @@ function noteLoss(entry: LedgerEntry, steps: readonly Step[], outcomes: Outcomes
 
 function noteAnswers(entry: LedgerEntry, steps: readonly Step[], outcomes: Outcomes): Refusal | undefined {
   let refusal: Refusal | undefined;
-  // What was in doubt is known now: there was a step for it.
+  // What was unverified is known now: there was a step for it.
   if (entry.unverified !== undefined) {
     entry.unverified = undefined;
     entry.neighbour = undefined;

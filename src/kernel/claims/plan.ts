@@ -68,7 +68,7 @@ export type LooseStep =
  * The steps from what there is to what is wanted: neighbour first, then the route, so that the first packet finds its
  * way; the new route before the old one goes (make before break); the old neighbour entry last.
  *
- * `foreign` tells whether somebody else made a permanent neighbour entry there: it is left alone.
+ * `foreign`: whether somebody else made a permanent neighbour entry there; it is left alone.
  */
 export function planSteps(
   holding: Holding,

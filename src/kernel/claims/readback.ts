@@ -18,8 +18,8 @@ const SLICE_MS = 4;
 let scans = 0;
 
 /**
- * Reads what carries our mark from the kernel, sets the books right and hands over each entry whose books are right
- * then. `isQuiet` tells whether an entry had no work since the reading began; what is read about the others may be
+ * Reads what carries our mark from the kernel, corrects the ledger and hands over each entry that is correct
+ * then. `isQuiet`: whether an entry had no work since the reading began; what is read about the others may be
  * older than what is known. Rejects when `ip` fails.
  */
 export async function readOwnState(
@@ -111,7 +111,7 @@ function ageOf(slots: Slots, { table, metric }: Slot): ClaimAge | undefined {
 
 const SOON_MS = 20;
 
-/** Readings of what the kernel has, one at a time. */
+/** Reads back what the kernel has, one reading at a time. */
 export class ResyncScheduler {
   readonly #read: () => Promise<void>;
   readonly #onWarning: (message: string) => void;
@@ -143,7 +143,7 @@ export class ResyncScheduler {
     return this.#running;
   }
 
-  /** Once for all who ask within SOON_MS. */
+  /** One reading for all requests within SOON_MS. */
   soon(reason: string): void {
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;

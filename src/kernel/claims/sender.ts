@@ -32,9 +32,9 @@ const PRESSURE = 256;
 const BULK_SHARE = 16;
 
 /**
- * Sends what separates an entry from what is wanted for it, computed at the moment of sending, and takes the answers
- * into the books. One job per address is under way at a time, so the commands for an address never overtake one
- * another, and a wish that changed while it waited is never carried out in its old form.
+ * Sends what separates an entry from what is wanted for it, computed at the moment of sending, and records
+ * the answers. One job per address is under way at a time, so the commands for an address never overtake one
+ * another, and what changed while it waited is never carried out in its old form.
  */
 export class Sender {
   readonly #executor: IpExecutor;
@@ -46,7 +46,7 @@ export class Sender {
   #idle: (() => void)[] = [];
   #turnScheduled = false;
   #stopped = false;
-  /** Changes of what is wanted, sent, answered and gone; `touched` of an entry is a moment on this count. */
+  /** Changes of what is wanted, sent, answered and gone; `version` of an entry is a value of this count. */
   epoch = 0;
 
   constructor(options: SenderOptions) {
@@ -68,7 +68,7 @@ export class Sender {
     return this.#executor.commands;
   }
 
-  /** Commands not yet acknowledged, and addresses that wait for their turn. */
+  /** Commands not yet acknowledged, and addresses that wait to be sent. */
   get pending(): number {
     return this.batch.outstanding + this.#queue.length + this.#loose.length;
   }
@@ -78,17 +78,17 @@ export class Sender {
     return planSteps(entry, this.#options.foreignNeighbour);
   }
 
-  /** What a reading of the kernel that has begun finds of the entry may be older than this. */
+  /** A read-back that has begun may find an older state of the entry than this. */
   touch(entry: LedgerEntry): void {
     entry.version = ++this.epoch;
   }
 
-  /** Has the entry looked at in its turn. */
-  enqueue(entry: LedgerEntry, lane: WorkClass): void {
-    if (entry.lane === 'urgent' || entry.lane === lane) return;
+  /** Queues the entry; what it needs is computed when it is sent. */
+  enqueue(entry: LedgerEntry, workClass: WorkClass): void {
+    if (entry.workClass === 'urgent' || entry.workClass === workClass) return;
     // A busy one queues up when its job is done.
-    if (entry.busy) entry.lane = lane;
-    else this.#queue.push(entry, lane);
+    if (entry.busy) entry.workClass = workClass;
+    else this.#queue.push(entry, workClass);
     this.#schedule();
   }
 
@@ -144,7 +144,7 @@ export class Sender {
     const pressed = this.#queue.waiting('urgent') > 0 || this.batch.outstanding >= PRESSURE;
     const waits = this.#queue.waiting('bulk') > 0;
     const turn = this.#bulk.next(pressed, waits, performance.now());
-    // With all the room, the answers to what is under way make the next turn.
+    // With nothing urgent under way, the answers to what is under way make the next turn.
     if (turn === 'all') return this.#serve('bulk', BULK_WINDOW);
     if (turn === 'share') this.#serve('bulk', this.batch.outstanding + BULK_SHARE);
     if (!waits) return;
@@ -164,16 +164,16 @@ export class Sender {
     });
   }
 
-  #serve(lane: WorkClass, window: number): void {
+  #serve(workClass: WorkClass, window: number): void {
     while (this.batch.ready && this.batch.outstanding < window) {
-      const entry = this.#queue.shift(lane);
+      const entry = this.#queue.shift(workClass);
       if (entry === undefined) return;
       this.#start(entry);
     }
   }
 
   #start(entry: LedgerEntry): void {
-    // What the end of a co-process left in doubt went with its device.
+    // What the end of a co-process left unverified was deleted with its device.
     if (entry.unverified !== undefined)
       entry.unverified = entry.unverified.filter((claim) => this.#isCurrent(claim));
     const steps = this.plan(entry);
@@ -191,15 +191,15 @@ export class Sender {
   }
 
   #done(entry: LedgerEntry, steps: readonly Step[], outcomes: Outcomes): void {
-    const { lane } = entry;
+    const { workClass } = entry;
     entry.busy = false;
-    entry.lane = undefined;
+    entry.workClass = undefined;
     this.touch(entry);
     const refusal = noteOutcomes(entry, steps, outcomes);
     if (entry.conflict) this.#options.onConflict(entry);
     else if (refusal !== undefined) this.#options.onRefused(entry, refusal);
-    else if (lane === undefined && this.plan(entry).length > 0) this.enqueue(entry, 'urgent');
-    else if (lane === undefined) this.#options.onSettled(entry);
-    if (lane !== undefined) this.enqueue(entry, lane);
+    else if (workClass === undefined && this.plan(entry).length > 0) this.enqueue(entry, 'urgent');
+    else if (workClass === undefined) this.#options.onSettled(entry);
+    if (workClass !== undefined) this.enqueue(entry, workClass);
   }
 }

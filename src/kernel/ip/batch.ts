@@ -5,10 +5,10 @@ import { IpProcess, type IpProcessOptions, type Job, type Outcomes, STATUS_REFUS
  *
  * Facts of iproute2 6.1 that shape this file:
  * - A refused command says why and then `Command failed -:N`, N being its line. Success is silent. So a barrier is
- *   written behind every flush: a command that `ip` does not know. It fails without a word to the kernel, and its
+ *   written behind every flush: a command that `ip` does not know. It fails without asking the kernel, and its
  *   `Command failed -:N` on stderr (unbuffered) says that all lines before N were carried out.
  * - A syntax error, and a refused `neigh` command (`exit(2)` in ipneigh.c), end the process even with -force, and the
- *   lines behind it are lost. Nothing says which of the lines since the last barrier it was, except that a fenced job
+ *   lines behind it are lost. Nothing shows which of the lines since the last barrier it was, except that a fenced job
  *   has a barrier behind each of its commands.
  * - The name of a device is looked up once and remembered with its index, so a process must not outlive the meaning of
  *   a name: `renew()`.
@@ -21,11 +21,11 @@ export interface BatchOptions {
   readonly onWarning: (message: string) => void;
   /** See IpProcessOptions. */
   readonly warmUp?: string | undefined;
-  /** We may not change routes; told at most once by each process, when there is a warm-up. */
+  /** We may not change routes; called at most once for each process, when there is a warm-up. */
   readonly onDenied?: ((refusal: string) => void) | undefined;
   /** The process ended by itself and was replaced. */
   readonly onDeath?: (() => void) | undefined;
-  /** Some commands were acknowledged, or a process is there again: there is room for more. */
+  /** Some commands were acknowledged, or a process is ready: more can be sent. */
   readonly onProgress?: (() => void) | undefined;
 }
 
@@ -228,7 +228,7 @@ export class IpBatch {
       this.#deathsInARow++;
     }
     this.deaths++;
-    // A refused command: its job is told.
+    // After a refused command its job gets the reason.
     if (status !== STATUS_REFUSED) {
       const why = process.stderr === '' ? '' : `: ${process.stderr}`;
       this.#options.onWarning(`the ip process ended (status ${status})${why}; it is restarted`);

@@ -5,7 +5,7 @@ import { type LooseStep, STUCK_ROUTE_REPAIR, type Slot, type Slots, type Step } 
  * The line for `ip -batch` that carries out a step.
  *
  * The neighbour entry is permanent and extern_learn: a forged ARP cannot overwrite it, it does not age and does not
- * count against the kernel's limit. With our protocol number it can be told from those of others.
+ * count against the kernel's limit. With our protocol number it is distinguished from those of others.
  * @throws Error for a device name that could break the line; the kernel allows such names, marpd does not
  */
 export function commandFor(step: Step | LooseStep, ip: Ip, slots: Slots): string {

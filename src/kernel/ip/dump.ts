@@ -63,7 +63,7 @@ export function dumpFdb(onLine: (line: FdbLine) => void): Promise<void> {
   });
 }
 
-/** The routes of one table; none for a table that nobody has used, or a kernel without that family. */
+/** The routes of one table; none for a table that was never used, or a kernel without that family. */
 export async function dumpRoutes(
   family: '-4' | '-6',
   table: number,

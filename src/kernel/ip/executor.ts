@@ -12,7 +12,7 @@ export interface Refusal {
    * no such interface; exists: the slot of the route is taken; denied: we may not change the kernel's tables.
    */
   readonly reason: 'lost' | 'absent' | 'exists' | 'denied' | 'other';
-  /** As `ip` said it. */
+  /** The text of `ip`. */
   readonly message: string;
 }
 
@@ -27,7 +27,7 @@ const REASONS: readonly (readonly [Refusal['reason'], RegExp])[] = [
   ['denied', /not permitted/],
 ];
 
-/** The meaning of what `ip` said, or of LOST. */
+/** The meaning of a text of `ip`, or of LOST. */
 export function toOutcome(text: string | undefined): Outcome {
   if (text === undefined) return undefined;
   const reason = text === LOST ? 'lost' : REASONS.find(([, pattern]) => pattern.test(text))?.[0];

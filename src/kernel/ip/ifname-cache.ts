@@ -4,7 +4,7 @@ import type { LinkLine } from './parse-link.js';
 /**
  * What a running `ip monitor` means by a device name. It remembers the first name that it saw of an index until the
  * interface is deleted (ll_map.c, up to 6.1 at least), so after a rename its lines about routes, addresses and
- * neighbours still say the old one; only the link line itself tells the truth.
+ * neighbours still say the old one; only the link line itself has the new one.
  */
 export class IfnameCache {
   #indices = new Map<string, IfIndex>();

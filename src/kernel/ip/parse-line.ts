@@ -12,7 +12,7 @@ export type MonitorLine =
   | { readonly kind: 'netconf'; readonly dev: string };
 
 /**
- * One line of `ip -o -d -N monitor link address neigh route netconf`. 'ignored' for what says nothing to us,
+ * One line of `ip -o -d -N monitor link address neigh route netconf`. 'ignored' for what does not concern us,
  * undefined for what is not understood.
  */
 export function parseMonitorLine(line: string): MonitorLine | 'ignored' | undefined {

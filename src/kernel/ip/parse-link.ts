@@ -27,7 +27,7 @@ const NOT_A_KIND = new Set(['alias', 'altname', 'vf', 'prog/xdp', 'RX:', 'TX:', 
  * `2: lan0@if2: <BROADCAST,UP> mtu 1500 qdisc noqueue master br0 ...\    link/[1] 02:.. brd ..\    veth ...` or
  * `2: lan0    inet 10.1.1.1/24 scope 0 lan0\       valid_lft ...`, without `Deleted `.
  *
- * 'ignored' for what a bridge says of its ports in the same format: those lines lack a qdisc, and their `Deleted`
+ * 'ignored' for what a bridge reports about its ports in the same format: those lines lack a qdisc, and their `Deleted`
  * means that the port left its bridge, not that it is gone. undefined for what is neither.
  */
 export function parseLinkOrAddress(

@@ -11,7 +11,7 @@ export interface NeighbourLine {
   /** `PERMANENT`, `REACHABLE`, `STALE`, `FAILED`, ...; the last word of the line. */
   readonly state: string;
   readonly externLearn: boolean;
-  /** NDA_PROTOCOL; 0 when nobody said. */
+  /** NDA_PROTOCOL; 0 when it is not set. */
   readonly protocol: number;
 }
 
@@ -21,7 +21,7 @@ export interface FdbLine {
   readonly deleted: boolean;
   /** The bridge port. */
   readonly dev: string;
-  /** undefined when the line does not say: the port's master then. */
+  /** undefined when the line does not name it: the port's master then. */
   readonly bridge: string | undefined;
   readonly mac: Mac;
   /** The bridge's own addresses, and those of its ports. */

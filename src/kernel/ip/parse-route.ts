@@ -107,7 +107,7 @@ function parseDestination(text: string): Prefix | undefined {
   return ip === undefined ? undefined : { ip, length: hostLength(ip) };
 }
 
-/** What the kernel tells routes apart by. */
+/** What identifies a route in the kernel. */
 export function routeKey({ prefix, table, metric }: RouteLine): string {
   return `${table} ${metric} ${prefix.length} ${prefix.ip}`;
 }

@@ -7,7 +7,7 @@ export type Outcome = string | undefined;
 /** By position of the command; a shorter or empty array means that the others succeeded. */
 export type Outcomes = readonly Outcome[];
 
-/** The process ended before it said anything about the command: it may or may not have been carried out. */
+/** The process ended before it acknowledged the command: it may or may not have been carried out. */
 export const LOST = 'lost: the ip process ended';
 
 export interface Job {
@@ -62,7 +62,7 @@ export class IpProcess {
     this.#child = launchBatch(['pipe', 'ignore', 'pipe']);
     this.#input = this.#child.stdin as Writable;
     const splitter = new LineSplitter();
-    // EPIPE of a process that died: its end is told by `close`.
+    // EPIPE of a process that has ended: `close` reports it.
     this.#input.on('error', () => undefined);
     (this.#child.stderr as Readable).setEncoding('utf8').on('data', (text: string) => {
       splitter.push(text, (line) => this.#onLine(line));

@@ -42,7 +42,7 @@ export function planRules(tables: RuleTables): LookupRule[] {
   }));
 }
 
-/** The rules that marpd needs, marked with its protocol number, and nobody else's. */
+/** The rules that marpd needs, marked with its protocol number. Rules of others are left alone. */
 export class Rules {
   readonly #protocol: number;
   readonly #planned: readonly LookupRule[];

@@ -15,10 +15,10 @@ import { UnnotifiedRouteLoss } from './unnotified-route-loss.js';
 export interface WatchOptions {
   /** Our own route protocol number. */
   readonly protocol: number;
-  /** Tables whose routes are told; main always is. */
+  /** Tables whose routes are reported; those of main always are. */
   readonly watchTables: readonly number[];
   readonly onEvent: (event: Event) => void;
-  /** All events of one piece of news were given. */
+  /** All events that were read at once were handed over. */
   readonly onBatchEnd?: (() => void) | undefined;
   /** A host route of ours was deleted, possibly because we asked for it. */
   readonly onOwnRouteDeleted: (route: Route) => void;
@@ -43,11 +43,11 @@ const RETRY_MS = [0, 20, 100, 500, 2000];
 const SUPERSEDED = 'superseded by a newer dump';
 
 /**
- * Tells what happens in the kernel's tables, as Events. One `ip monitor` for links, addresses, neighbours (bridge
+ * Reports changes of the kernel's tables as Events. One `ip monitor` for links, addresses, neighbours (bridge
  * forwarding entries are among them) and routes; dumps at the start, and again whenever the monitor died or missed
  * something.
  *
- * A dump and the monitor overlap: the monitor is connected first. What it tells while a dump of routes runs is passed
+ * A dump and the monitor overlap: the monitor is connected first. What it reports while a dump of routes runs is passed
  * on at once, and the dump's own line for the same route is skipped, since it may be older.
  */
 export class KernelWatch {
@@ -64,7 +64,7 @@ export class KernelWatch {
   /** A dump, complete or of routes only, is under way. */
   #dumping = false;
   /** Routes that changed while a dump runs. */
-  #touched: Set<string> | undefined;
+  #changedMeanwhile: Set<string> | undefined;
   #generation = 0;
   #failures = 0;
   #resyncTimer: NodeJS.Timeout | undefined;
@@ -89,7 +89,7 @@ export class KernelWatch {
     return this.#monitor?.pid;
   }
 
-  /** Resolves when the complete state was told. Rejects when `ip` does not work here. */
+  /** Resolves when the complete state was reported. Rejects when `ip` does not work here. */
   async start(): Promise<void> {
     for (;;) {
       try {
@@ -115,13 +115,13 @@ export class KernelWatch {
     this.#drop();
   }
 
-  /** Ends the monitor; nothing it may still say counts. */
+  /** Ends the monitor; it reports nothing more. */
   #drop(): void {
     this.#generation++;
     this.#monitor?.stop();
     this.#monitor = undefined;
     this.#held = undefined;
-    this.#touched = undefined;
+    this.#changedMeanwhile = undefined;
     this.#dumping = false;
   }
 
@@ -157,7 +157,7 @@ export class KernelWatch {
     this.#endBatch();
   }
 
-  /** The monitor goes on; what it tells meanwhile counts more. */
+  /** The monitor goes on; what it reports meanwhile is newer than the dump. */
   #readRoutesAgain(): void {
     // (What is under way may have been too early.)
     if (this.#dumping) return this.#losses.again(OVERRUN_QUIET_MS);
@@ -204,8 +204,8 @@ export class KernelWatch {
     this.stats.overruns++;
     const now = performance.now();
     this.#overrunSince ??= now;
-    const patience = this.#overrunSince + OVERRUN_WAIT_MS - now;
-    this.#resync('the monitor missed events', Math.max(0, Math.min(OVERRUN_QUIET_MS, patience)));
+    const leftMs = this.#overrunSince + OVERRUN_WAIT_MS - now;
+    this.#resync('the monitor missed events', Math.max(0, Math.min(OVERRUN_QUIET_MS, leftMs)));
   }
 
   #resyncOnParseError(what: string): void {
@@ -213,7 +213,7 @@ export class KernelWatch {
     const now = performance.now();
     if (now - this.#parseErrorAt < PARSE_ERROR_MS) return;
     this.#parseErrorAt = now;
-    this.#options.onWarning(`ip monitor said what marpd does not understand: ${what}`);
+    this.#options.onWarning(`a line of ip monitor is not understood: ${what}`);
     this.#resync('not understood', OVERRUN_QUIET_MS);
   }
 
@@ -287,7 +287,7 @@ export class KernelWatch {
       if (line.deleted) this.#options.onOwnRouteDeleted(route);
       return;
     }
-    this.#touched?.add(routeKey(line));
+    this.#changedMeanwhile?.add(routeKey(line));
     if (!line.deleted) this.#losses.noteRoute(line, iface);
     this.#emit({ kind: 'route', change: line.deleted ? 'delete' : 'add', route, initial: false });
   }
@@ -296,7 +296,7 @@ export class KernelWatch {
     const iface = resolve(line.dev);
     const link = iface === undefined ? undefined : this.links.get(iface);
     if (iface === undefined || link === undefined) return;
-    // Its last words are `FAILED`, no longer extern_learn.
+    // A deleted entry is printed as `FAILED`, without extern_learn.
     if (line.protocol === this.#options.protocol && line.deleted) {
       this.#options.onOwnNeighbourDeleted(line.ip, iface);
       return;
@@ -313,7 +313,7 @@ export class KernelWatch {
     if (line.permanent) return;
     const port = resolve(line.dev);
     const bridge = line.bridge === undefined ? this.links.get(port ?? -1)?.master : resolve(line.bridge);
-    // Without a bridge: an entry of a tunnel's own, or the last words of a port that just left.
+    // Without a bridge: an entry of a tunnel's own, or of a port that has just left its bridge.
     if (port === undefined || bridge === undefined) return;
     this.#emit({ kind: 'fdb', bridge, mac: line.mac, port: line.deleted ? undefined : port });
   }
@@ -333,13 +333,13 @@ export class KernelWatch {
   }
 
   async #dumpRoutes(stale: () => boolean): Promise<void> {
-    const touched = new Set<string>();
-    this.#touched = touched;
+    const changed = new Set<string>();
+    this.#changedMeanwhile = changed;
     this.#emit({ kind: 'routes-begin' });
     for (const family of ['-4', '-6'] as const) {
       for (const table of this.#tables) {
         const take = (line: RouteLine) => {
-          if (stale() || line.protocol === this.#options.protocol || touched.has(routeKey(line))) return;
+          if (stale() || line.protocol === this.#options.protocol || changed.has(routeKey(line))) return;
           const iface = line.dev === undefined ? undefined : this.links.indexOf(line.dev);
           this.#losses.noteRoute(line, iface);
           this.#emit({ kind: 'route', change: 'add', route: toRoute(line, iface), initial: true });
@@ -350,7 +350,7 @@ export class KernelWatch {
         if (stale()) return;
       }
     }
-    this.#touched = undefined;
+    this.#changedMeanwhile = undefined;
     this.#emit({ kind: 'routes-end' });
   }
 }

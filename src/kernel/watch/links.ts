@@ -59,7 +59,7 @@ export class LinkTable {
     return known === undefined ? undefined : this.#set({ ...known, carrier });
   }
 
-  /** Reads `rp_filter` of an interface again; of `all` it says nothing about the interfaces, so it is all of them. */
+  /** Reads `rp_filter` of an interface again; a change of `all` concerns all interfaces. */
   refreshRpFilter(dev: string, resolve: Resolve): Event[] {
     if (dev === 'all') this.#rpFilterOfAll = readRpFilter('all');
     const one = this.#links.get(resolve(dev) ?? -1);
@@ -106,7 +106,7 @@ export class LinkTable {
     }
     if (known !== undefined && sameAddresses(known.addresses, link.addresses)) {
       if (sameButForAddresses(known, link)) return undefined;
-      // The identity of the list tells the tracker whether it must think about addresses at all.
+      // The identity of the list shows the tracker whether addresses have changed at all.
       const unchanged = { ...link, addresses: known.addresses };
       this.#links.set(link.index, unchanged);
       return { kind: 'link', link: unchanged };

@@ -1,15 +1,15 @@
 import type { IfIndex } from '../../mobility/events.js';
 import type { RouteLine } from '../ip/parse-route.js';
 
-/** The kernel's own routes, of addresses: an interface that has no others forwards for nobody. */
+/** The kernel's own routes, of addresses: an interface without other routes needs no new dump. */
 const PROTOCOL_KERNEL = 2;
-/** The links of a box fail together, and an interface is set down a moment before its routes go. */
+/** The links of a box fail together, and an interface is set down just before its routes are deleted. */
 const GATHER_MS = 20;
-/** Pause between two readings, in times of what one takes. */
+/** Pause between two dumps, as a multiple of what one takes. */
 const PAUSE_RATIO = 10;
 
 /**
- * The kernel tells nobody of the routes that die with a link: all of them when it is set down or removed, those over
+ * The kernel sends no notification for routes that are deleted with a link: all of them when it is set down or removed, those over
  * nexthop objects (FRR's) also when it loses its carrier. Then the tables must be read again, or the claim of a router
  * that cannot be reached any more is believed for ever.
  */

@@ -89,7 +89,7 @@ describe('the commands from what there is to what is wanted (design.md 3.2, 3.3)
     assert.deepEqual(commands(entry()), []);
   });
 
-  it('the repair of a stuck route leads nowhere, and gives way to a claim', () => {
+  it('a stuck-route repair leads nowhere, and gives way to a claim', () => {
     assert.deepEqual(commands(entry({ stuckRouteRepair: true })), [
       `route add blackhole 10.1.1.5/32 ${SETTLED}`,
     ]);
@@ -239,21 +239,21 @@ describe('the books', () => {
   });
 });
 
-describe('lanes', () => {
-  const item = (): Queued => ({ lane: undefined });
+describe('the work queue', () => {
+  const item = (): Queued => ({ workClass: undefined });
 
-  it('an item that moved to the urgent lane is served once', () => {
-    const lanes = new WorkQueue<Queued>();
+  it('an item that moved to the urgent class is served once', () => {
+    const queue = new WorkQueue<Queued>();
     const [a, b] = [item(), item()];
-    lanes.push(a, 'bulk');
-    lanes.push(b, 'bulk');
-    lanes.push(a, 'urgent');
-    assert.equal(lanes.shift('urgent'), a);
-    assert.equal(lanes.shift('urgent'), undefined);
-    assert.equal(lanes.waiting('urgent'), 0);
-    assert.equal(lanes.shift('bulk'), b);
-    assert.equal(lanes.shift('bulk'), undefined);
-    assert.equal(lanes.length, 0);
+    queue.push(a, 'bulk');
+    queue.push(b, 'bulk');
+    queue.push(a, 'urgent');
+    assert.equal(queue.shift('urgent'), a);
+    assert.equal(queue.shift('urgent'), undefined);
+    assert.equal(queue.waiting('urgent'), 0);
+    assert.equal(queue.shift('bulk'), b);
+    assert.equal(queue.shift('bulk'), undefined);
+    assert.equal(queue.length, 0);
   });
 });
 

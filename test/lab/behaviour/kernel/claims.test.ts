@@ -142,7 +142,7 @@ describe('claims (design.md 3.2, 3.3)', () => {
     await testbed.claims.reconcile('test');
     await testbed.done();
     await until(
-      'orphaned claims are gone',
+      'strays are gone',
       () => routes().length === 201 && !neighbours().some((line) => line.includes('9.9')),
     );
     assert.equal(routes('proto 45').length, 1);
@@ -215,7 +215,7 @@ describe('claims (design.md 3.2, 3.3)', () => {
     assert.equal(testbed.claims.batch.deaths, deaths);
   });
 
-  it('the repair of a stuck route is a route that leads nowhere, added and deleted (design.md 3.3)', async () => {
+  it('a stuck-route repair is a route that leads nowhere, added and deleted (design.md 3.3)', async () => {
     const host = addr('10.16.8.4');
     testbed.claims.repairStuckRoute(host, true);
     await testbed.done();
@@ -280,7 +280,7 @@ describe('claims (design.md 3.2, 3.3)', () => {
 
 describe('the end', () => {
   for (const onExit of ['withdraw', 'keep'] as const) {
-    it(`the repair of a stuck route does not outlive the daemon: ${onExit}`, async () => {
+    it(`a stuck-route repair does not outlive the daemon: ${onExit}`, async () => {
       const testbed = await KernelTestbed.open();
       testbed.claims.repairStuckRoute(addr('10.16.8.4'), true);
       await testbed.done();
@@ -315,7 +315,7 @@ describe('adoption', () => {
     );
     await testbed.done();
     assert.equal(routes().length, 3, 'kept until the tracker decides, one route each');
-    await until('the orphaned neighbour entry is gone', () => neighbours().length === 2);
+    await until('the stray neighbour is gone', () => neighbours().length === 2);
     await testbed.close();
   });
 });
