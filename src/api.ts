@@ -91,10 +91,14 @@ export class ControlApi {
     const capture = this.options.capture.stats();
     return {
       hosts: router.counts,
-      interfaces: capture.interfaces.map(({ open, ...counts }) => ({ ...counts, capturing: open })),
+      interfaces: capture.interfaces.map(({ open, absorbed, ...counts }) => ({
+        ...counts,
+        suppressed: absorbed,
+        capturing: open,
+      })),
       capture: { children: capture.children.length, restarts: capture.restarts },
       kernel: kernel.stats(),
-      eventReaders: this.control?.subscribers ?? 0,
+      eventSubscribers: this.control?.subscribers ?? 0,
     };
   }
 

@@ -42,15 +42,18 @@ export function sendJson(
 }
 
 /** @throws Refusal 400 */
-export function splitUrl(url: string): { path: string; query: Record<string, string> } {
+export function splitUrl(url: string): { path: string; query: Readonly<Record<string, string>> } {
   const mark = url.indexOf('?');
-  const query: Record<string, string> = {};
+  const query = new Map<string, string>();
   for (const [key, value] of new URLSearchParams(mark < 0 ? '' : url.slice(mark + 1))) {
-    if (Object.hasOwn(query, key)) throw badRequest(`query parameter "${key}" is given twice`);
-    query[key] = value;
+    if (query.has(key)) throw badRequest(`query parameter "${key}" is given twice`);
+    query.set(key, value);
   }
   try {
-    return { path: decodeURIComponent(mark < 0 ? url : url.slice(0, mark)), query };
+    return {
+      path: decodeURIComponent(mark < 0 ? url : url.slice(0, mark)),
+      query: Object.fromEntries(query),
+    };
   } catch {
     throw badRequest('the path is not properly percent-encoded');
   }

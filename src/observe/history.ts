@@ -24,7 +24,7 @@ export interface HistoryOptions {
   /** Records kept of hosts that were proven once, some 50 bytes each. */
   readonly hostRecords?: number;
   /** Records kept of all other addresses. */
-  readonly strangerRecords?: number;
+  readonly unprovenRecords?: number;
 }
 
 type Drop = Extract<HistoryEvent, { kind: 'drop' }>;
@@ -33,25 +33,25 @@ type Transition = Extract<HistoryEvent, { kind: 'transition' }>;
 
 /** In one of these states a host has once been proven. */
 const PROVEN: ReadonlySet<HostState> = new Set(['home', 'fresh', 'settled', 'away']);
-const NEW_STRANGERS_PER_SECOND = 5000;
+const NEW_UNPROVEN_PER_SECOND = 5000;
 const MAX_ALARMS = 64;
 
 export class HostHistory {
   readonly #nameOf: (iface: IfIndex) => string | undefined;
-  readonly #hosts: Pages;
-  readonly #strangers: Pages;
+  readonly #hosts: Rings;
+  readonly #unproven: Rings;
   readonly #drops = new Map<DropReason, { count: number; last: Drop }>();
   /** Oldest first. */
   readonly #alarms = new Map<string, { count: number; last: Alarm }>();
   #secondStart = 0;
-  #newStrangers = 0;
+  #newUnproven = 0;
 
   constructor(options: HistoryOptions) {
     this.#nameOf = options.nameOf;
     const length = options.recordsPerAddress ?? 32;
     const records = new HistoryRecords();
-    this.#hosts = new Pages(records, length, options.hostRecords ?? 150_000);
-    this.#strangers = new Pages(records, length, options.strangerRecords ?? 20_000);
+    this.#hosts = new Rings(records, length, options.hostRecords ?? 150_000);
+    this.#unproven = new Rings(records, length, options.unprovenRecords ?? 20_000);
   }
 
   /** Takes every action; those that are no news are ignored. */
@@ -72,7 +72,7 @@ export class HostHistory {
         if (action.ip !== undefined) this.#note(action.ip, action);
         return;
       case 'transition':
-        if (PROVEN.has(action.to)) this.#strangers.moveTo(this.#hosts, action.ip);
+        if (PROVEN.has(action.to)) this.#unproven.moveTo(this.#hosts, action.ip);
         this.#note(action.ip, action);
         return;
       case 'evidence':
@@ -87,7 +87,7 @@ export class HostHistory {
   }
 
   why(ip: Ip, now: number): Omit<WhyView, 'host' | 'foreignRoute'> {
-    const entries = this.#hosts.get(ip) ?? this.#strangers.get(ip) ?? [];
+    const entries = this.#hosts.get(ip) ?? this.#unproven.get(ip) ?? [];
     const records = entries.map(({ last, times }) => ({
       agoMs: now - last.at,
       kind: last.kind,
@@ -133,16 +133,16 @@ export class HostHistory {
   }
 
   #note(ip: Ip, action: HistoryEvent): void {
-    if (this.#hosts.append(ip, action) || this.#strangers.append(ip, action)) return;
+    if (this.#hosts.append(ip, action) || this.#unproven.append(ip, action)) return;
     if (action.kind === 'transition' && PROVEN.has(action.to)) {
       this.#hosts.open(ip, action);
       return;
     }
     if (action.at - this.#secondStart >= 1000) {
       this.#secondStart = action.at;
-      this.#newStrangers = 0;
+      this.#newUnproven = 0;
     }
-    if (this.#newStrangers++ < NEW_STRANGERS_PER_SECOND) this.#strangers.open(ip, action);
+    if (this.#newUnproven++ < NEW_UNPROVEN_PER_SECOND) this.#unproven.open(ip, action);
   }
 
   #raise(alarm: Alarm): void {
@@ -162,28 +162,28 @@ export class HostHistory {
 }
 
 /** The records of one address, a list from the oldest to the newest. */
-interface Page {
+interface Ring {
   oldest: RecordIndex;
   newest: RecordIndex;
   length: number;
-  /** When it took its place in the order in which pages go, whole ms. */
+  /** When it took its place in the order of eviction, whole ms. */
   placedAt: number;
 }
 
-/** To put a page behind all others costs more than to write on it; the order in which they go is exact to this. */
+/** Moving a ring behind all others costs more than adding to it; the order of eviction is exact to this. */
 const ORDER_MS = 1000;
 
 /** One short list per address; the address that was silent longest goes first when all lists are too long together. */
-class Pages {
+class Rings {
   readonly #records: HistoryRecords;
-  readonly #pages = new Map<Ip, Page>();
+  readonly #rings = new Map<Ip, Ring>();
   readonly #perAddress: number;
   readonly #total: number;
   /** Made when it is needed: it would keep every table alive that the map outgrows meanwhile. */
-  #oldest: MapIterator<[Ip, Page]> | undefined;
+  #oldest: MapIterator<[Ip, Ring]> | undefined;
   #size = 0;
 
-  /** Pages between which one is moved share their records. */
+  /** Rings between which one is moved share their records. */
   constructor(records: HistoryRecords, perAddress: number, total: number) {
     this.#records = records;
     this.#perAddress = perAddress;
@@ -192,10 +192,10 @@ class Pages {
 
   /** Oldest first; undefined when nothing is known of the address. */
   get(ip: Ip): readonly HistoryEntry[] | undefined {
-    const page = this.#pages.get(ip);
-    if (page === undefined) return undefined;
+    const ring = this.#rings.get(ip);
+    if (ring === undefined) return undefined;
     const entries: HistoryEntry[] = [];
-    for (let slot = page.oldest; slot !== NO_RECORD; slot = this.#records.next(slot)) {
+    for (let slot = ring.oldest; slot !== NO_RECORD; slot = this.#records.next(slot)) {
       entries.push(this.#records.read(slot, ip));
     }
     return entries;
@@ -203,45 +203,45 @@ class Pages {
 
   /** False when nothing is known of the address. */
   append(ip: Ip, action: HistoryEvent): boolean {
-    const page = this.#pages.get(ip);
-    if (page === undefined) return false;
-    if (action.at - page.placedAt >= ORDER_MS) {
-      page.placedAt = Math.floor(action.at);
-      this.#pages.delete(ip);
-      this.#pages.set(ip, page);
+    const ring = this.#rings.get(ip);
+    if (ring === undefined) return false;
+    if (action.at - ring.placedAt >= ORDER_MS) {
+      ring.placedAt = Math.floor(action.at);
+      this.#rings.delete(ip);
+      this.#rings.set(ip, ring);
     }
-    if (this.#records.repeat(page.newest, action)) return true;
+    if (this.#records.repeat(ring.newest, action)) return true;
     const slot = this.#records.add(action);
-    this.#records.link(page.newest, slot);
-    page.newest = slot;
-    page.length++;
+    this.#records.link(ring.newest, slot);
+    ring.newest = slot;
+    ring.length++;
     this.#size++;
-    if (page.length > this.#perAddress) this.#tearOff(page);
+    if (ring.length > this.#perAddress) this.#dropOldest(ring);
     this.#evict();
     return true;
   }
 
   open(ip: Ip, action: HistoryEvent): void {
     const slot = this.#records.add(action);
-    this.#pages.set(ip, { oldest: slot, newest: slot, length: 1, placedAt: Math.floor(action.at) });
+    this.#rings.set(ip, { oldest: slot, newest: slot, length: 1, placedAt: Math.floor(action.at) });
     this.#size++;
     this.#evict();
   }
 
-  moveTo(other: Pages, ip: Ip): void {
-    const page = this.#pages.get(ip);
-    if (page === undefined) return;
-    this.#pages.delete(ip);
-    this.#size -= page.length;
-    other.#pages.set(ip, page);
-    other.#size += page.length;
+  moveTo(other: Rings, ip: Ip): void {
+    const ring = this.#rings.get(ip);
+    if (ring === undefined) return;
+    this.#rings.delete(ip);
+    this.#size -= ring.length;
+    other.#rings.set(ip, ring);
+    other.#size += ring.length;
   }
 
-  /** Forgets the oldest record of a page. */
-  #tearOff(page: Page): void {
-    const { oldest } = page;
-    page.oldest = this.#records.next(oldest);
-    page.length--;
+  /** Forgets the oldest record of a ring. */
+  #dropOldest(ring: Ring): void {
+    const { oldest } = ring;
+    ring.oldest = this.#records.next(oldest);
+    ring.length--;
     this.#size--;
     this.#records.release(oldest);
   }
@@ -249,16 +249,16 @@ class Pages {
   /** The iterator stays: a new one would have to pass the gaps of all that are gone. What it has passed is gone. */
   #evict(): void {
     while (this.#size > this.#total) {
-      this.#oldest ??= this.#pages.entries();
+      this.#oldest ??= this.#rings.entries();
       const oldest = this.#oldest.next();
       if (oldest.done === true) {
-        if (this.#pages.size === 0) throw new Error('history: records are counted that no address has');
+        if (this.#rings.size === 0) throw new Error('history: records are counted that no address has');
         this.#oldest = undefined;
         continue;
       }
-      const [ip, page] = oldest.value;
-      this.#pages.delete(ip);
-      while (page.length > 0) this.#tearOff(page);
+      const [ip, ring] = oldest.value;
+      this.#rings.delete(ip);
+      while (ring.length > 0) this.#dropOldest(ring);
     }
   }
 }

@@ -24,8 +24,8 @@ export interface Gauges {
     readonly shed?: number;
     /** Frames that the kernel refused to send. */
     readonly sendFailed?: number;
-    /** Announcements that said nothing new and were kept back in the capture process. */
-    readonly absorbed?: number;
+    /** Announcements without news that the capture process suppressed. */
+    readonly suppressed?: number;
     /** Newcomers of a storm that were refused in the capture process. */
     readonly refused?: number;
   }>;
@@ -36,7 +36,7 @@ export interface Gauges {
     readonly refused: number;
     readonly restarts: number;
   };
-  readonly eventReaders: number;
+  readonly eventSubscribers: number;
 }
 
 const PURPOSES = ['probe', 'answer', 'announce', 'repair'] as const;
@@ -51,7 +51,6 @@ const reasonCode = enumIndex(DROP_REASONS);
 
 /** Counts actions in plain arrays, and makes Prometheus metrics of them only when asked. */
 export class Metrics {
-  readonly contentType: string;
   readonly #registry = new Registry();
   readonly #read: () => Gauges;
   readonly #transitions = new Float64Array(HOST_STATES.length * HOST_STATES.length * CAUSES.length);
@@ -60,13 +59,12 @@ export class Metrics {
   readonly #sent = new Map<string, number>();
   readonly #evidence = new Map<string, number>();
   readonly #installLatency: Histogram;
-  readonly #proofRtt: Histogram;
+  readonly #probeRtt: Histogram;
   readonly #lag: IntervalHistogram;
   #lagSince = performance.now();
 
   constructor(read: () => Gauges) {
     this.#read = read;
-    this.contentType = this.#registry.contentType;
     this.#lag = monitorEventLoopDelay({ resolution: LAG_RESOLUTION_MS });
     this.#lag.enable();
     const registers = [this.#registry];
@@ -76,7 +74,7 @@ export class Metrics {
       buckets: LATENCY_BUCKETS,
       registers,
     });
-    this.#proofRtt = new Histogram({
+    this.#probeRtt = new Histogram({
       name: 'marpd_probe_rtt_seconds',
       help: 'Round-trip times of probes that were answered.',
       buckets: LATENCY_BUCKETS,
@@ -106,7 +104,7 @@ export class Metrics {
       }
       case 'evidence':
         this.#evidence.set(action.evidence, (this.#evidence.get(action.evidence) ?? 0) + 1);
-        if (action.rttMs !== undefined) this.#proofRtt.observe(action.rttMs / 1000);
+        if (action.rttMs !== undefined) this.#probeRtt.observe(action.rttMs / 1000);
         return;
       case 'alarm':
         this.#alarms.set(action.alarm, (this.#alarms.get(action.alarm) ?? 0) + 1);
@@ -176,7 +174,7 @@ export class Metrics {
       'Announcements of known hosts suppressed by the capture process.',
       ['interface'],
       (add) => {
-        for (const { name, absorbed = 0 } of this.#read().interfaces) add({ interface: name }, absorbed);
+        for (const { name, suppressed = 0 } of this.#read().interfaces) add({ interface: name }, suppressed);
       },
     );
     this.#counter(
@@ -243,7 +241,7 @@ export class Metrics {
       },
     );
     this.#gauge('marpd_event_subscribers', 'Open event streams (/v1/events).', [], (set) => {
-      set({}, this.#read().eventReaders);
+      set({}, this.#read().eventSubscribers);
     });
   }
 

@@ -20,7 +20,7 @@ export class Observers {
   readonly history: HostHistory;
   readonly metrics: Metrics;
   private readonly log: ActionLog;
-  private readonly watchers = new Set<Observer>();
+  private readonly subscribers = new Set<Observer>();
   /** When the first evidence came that led to a claim. */
   private readonly claimStartedAt = new Map<Ip, number>();
 
@@ -35,7 +35,7 @@ export class Observers {
     this.metrics.record(action);
     this.log.record(action);
     this.followClaim(action);
-    for (const watcher of this.watchers) watcher.saw(action);
+    for (const subscriber of this.subscribers) subscriber.saw(action);
   }
 
   /** The kernel acknowledged a claim. */
@@ -46,13 +46,13 @@ export class Observers {
       this.claimStartedAt.delete(ip);
       this.metrics.installed(latencyMs);
     }
-    for (const watcher of this.watchers) watcher.sawInstalled(ip, age, dev, latencyMs, now);
+    for (const subscriber of this.subscribers) subscriber.sawInstalled(ip, age, dev, latencyMs, now);
   }
 
   /** Until the returned function is called. */
-  subscribe(watcher: Observer): () => void {
-    this.watchers.add(watcher);
-    return () => this.watchers.delete(watcher);
+  subscribe(subscriber: Observer): () => void {
+    this.subscribers.add(subscriber);
+    return () => this.subscribers.delete(subscriber);
   }
 
   stop(): void {

@@ -5,21 +5,21 @@ import { getPriority, setPriority } from 'node:os';
  * See nice(2): a router's control plane goes before whatever else its box does, and so does its reader, which must not
  * miss a burst. FRR's unit has -5. All of this needs CAP_SYS_NICE or RLIMIT_NICE; without, everybody is equal.
  */
-const HURRIED = -10;
+const RAISED = -10;
 /** For a reader of whose frames most are thrown away. */
-const PATIENT = 10;
+const LOWERED = 10;
 
 /** Unless we have CAP_SYS_ADMIN, the kernel takes one niceness of a session in 0.1 s, whosever it is: EAGAIN. */
 const AGAIN_MS = 110;
 
 /** For the daemon itself, when it starts. A niceness that somebody chose for it stays. */
 export function raisePriority(): void {
-  setNiceness(process.pid, getPriority() || HURRIED);
+  setNiceness(process.pid, getPriority() || RAISED);
 }
 
 /** For a reader that must not miss a burst. */
 export function raiseReaderPriority(pid: number | undefined): void {
-  setNiceness(pid, HURRIED);
+  setNiceness(pid, RAISED);
 }
 
 /**
@@ -27,7 +27,7 @@ export function raiseReaderPriority(pid: number | undefined): void {
  * newcomers elsewhere wait half as long again (`npm run bench -- storm --quick`).
  */
 export function lowerReaderPriority(pid: number | undefined): void {
-  setNiceness(pid, Math.max(PATIENT, getPriority()));
+  setNiceness(pid, Math.max(LOWERED, getPriority()));
 }
 
 /**

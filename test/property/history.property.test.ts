@@ -144,7 +144,7 @@ describe('the journal in columns', () => {
             nameOf: (iface) => NAMES[iface - 1],
             recordsPerAddress: PER_ADDRESS,
             hostRecords: total,
-            strangerRecords: total,
+            unprovenRecords: total,
           });
           const plain = new Plain();
           let kept = 0;

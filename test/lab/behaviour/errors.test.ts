@@ -37,7 +37,7 @@ labTest('an unknown key refuses to start and names its path', async (lab) => {
 
 labTest('every bad value is named at once, and --check finds the same without starting', async (lab) => {
   const config =
-    '[[interface]]\nname = "lan0"\n[timers]\nkeepalive = "soon"\n[[subnet]]\nprefix = "10.1.1.0/24"\ngateway = "10.9.9.9"\n';
+    '[[interface]]\nname = "lan0"\n[timers]\nkeepalive = "soon"\n[[subnet]]\nprefix = "10.1.1.0/24"\ngateway = "10.1.1.255"\n';
   for (const argv of [withConfig, [...withConfig, '--check']]) {
     const program = await runsAndEnds(lab, argv, config);
     assert.equal(program.status, EX_CONFIG);

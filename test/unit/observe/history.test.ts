@@ -177,7 +177,7 @@ test('an address keeps its last 32 records', () => {
 });
 
 test('a storm of forged senders does not push out what is known of real hosts, and stays bounded', () => {
-  const journal = new HostHistory({ nameOf, strangerRecords: 1000 });
+  const journal = new HostHistory({ nameOf, unprovenRecords: 1000 });
   journal.record(drop(0, 'contested'));
   journal.record(transition(1, 'proving', 'fresh', 'proven'));
   const forged = (i: number) => (0xc0000000 + i) as Ipv4;

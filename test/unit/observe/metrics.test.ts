@@ -44,14 +44,14 @@ const gauges: Gauges = {
       kernelDrops: 8,
       shed: 9,
       sendFailed: 10,
-      absorbed: 11,
+      suppressed: 11,
       refused: 12,
     },
     { name: 'lan1', frames: 0, capturing: false },
   ],
   capture: { children: 1, restarts: 2 },
   kernel: { pending: 3, commands: 4, refused: 5, restarts: 6 },
-  eventReaders: 7,
+  eventSubscribers: 7,
 };
 
 test('transitions, drops, frames and alarms are metrics with the closed lists as labels', async (t) => {

@@ -105,7 +105,7 @@ const BAD: readonly (readonly [
     'attach',
     { mac: MAC, ip: GUEST, interface: 'lan0', force: true },
     400,
-    /"force": unknown field/,
+    /unknown field "force"/,
   ],
   [
     '__proto__',

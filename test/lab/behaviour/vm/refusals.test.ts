@@ -79,8 +79,8 @@ labTest('every refusal of a signal says why, and what to do about it', async (la
     ],
     [
       'attach',
-      { ...at, mac: routerMac('lan1') },
-      `${routerMac('lan1')} is a MAC of this router; give the MAC of the card inside the guest, not of its tap`,
+      { ...at, mac: routerMac('lan0') },
+      `${routerMac('lan0')} is a MAC of this router; give the MAC of the card inside the guest, not of its tap`,
     ],
     ['attach', { ip: '10.1.1.77', interface: 'lan0' }, 'the MAC of 10.1.1.77 is not known; give it (mac)'],
     [
