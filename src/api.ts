@@ -82,7 +82,7 @@ export class ControlApi {
     return viewInterfaces(router, config().policy, (iface) => ({
       capturing: known.get(iface)?.open ?? false,
       reason: this.captureReasons.get(iface),
-      frames: (known.get(iface)?.frames ?? 0) + (known.get(iface)?.absorbed ?? 0),
+      frames: (known.get(iface)?.frames ?? 0) + (known.get(iface)?.suppressed ?? 0),
     }));
   }
 

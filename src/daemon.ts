@@ -79,7 +79,6 @@ export class Daemon {
     this.capture = new Capture({
       onFrame: (iface, bytes) => this.handle({ kind: 'frame', iface, bytes }),
       onBatchEnd: () => this.flush(),
-      acquaintances: () => this.tracker.acquaintances(),
       onState: (iface, open, reason) => this.captureChanged(iface, open, reason),
       onFatal: options.onFatal,
       onWarning,
@@ -251,10 +250,7 @@ export class Daemon {
           this.kernel.carryOut(action);
           break;
         case 'suppress-refreshes':
-          this.capture.absorb(action.iface, action.ip, action.mac, action.forMs);
-          break;
-        case 'refuse-newcomers':
-          this.capture.refuseNewcomers(action.iface, action.forMs);
+          this.capture.suppressRefreshes(action.iface, action.ip, action.mac, action.forMs);
           break;
         case 'watch-misdirected':
           this.watchMisdirected(action.iface, action.mac, action.watch);
@@ -263,8 +259,6 @@ export class Daemon {
           this.api.answer(action);
           break;
         default:
-          if (action.kind === 'transition' && action.mac !== undefined)
-            this.capture.know(action.ip, action.mac);
           this.unseen.push(action);
       }
     }

@@ -7,7 +7,6 @@ import { Daemon, StartError } from './daemon.js';
 import { createLogger } from './observe/log.js';
 import { InstanceError } from './system/instance-lock.js';
 import { sdNotify } from './system/sd-notify.js';
-import { raisePriority } from './system/priority.js';
 
 /** marpd: arguments, config, construct, run, stop. */
 async function main(): Promise<void> {
@@ -23,7 +22,6 @@ async function main(): Promise<void> {
   const capBuild = checkCapBuild();
   if (!capBuild.ok) throw new StartError(capBuild.reason);
 
-  raisePriority();
   const logger = createLogger(config.log);
   const starting = Daemon.start({ config, configPath, logger, onFatal: (message) => fail(message) });
   // Before it has started, so that a signal during the start stops it in order and leaves nothing behind.

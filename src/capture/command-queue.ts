@@ -1,40 +1,40 @@
 import type { IfIndex } from '../mobility/events.js';
 
-interface Order {
+interface Command {
   readonly record: Uint8Array;
-  /** The child will say how it went. */
+  /** The reader answers it. */
   readonly answered: boolean;
 }
 
 /**
- * What one child is told about its interfaces. Opening costs it some 20 ms, in which it hears nothing anywhere. So an
- * interface has at most one such order under way, and of those that follow meanwhile only the last counts: flapping
- * as fast as it may, it cannot make the child deaf to the others for seconds.
+ * The commands to one reader about its interfaces. Opening takes the reader some 20 ms, in which it reads nothing. So an
+ * interface has at most one such command outstanding, and of those that follow meanwhile only the last is sent: an
+ * interface that flaps cannot keep the reader from the others.
  */
 export class CommandQueue {
   readonly #send: (record: Uint8Array) => void;
-  readonly #underWay = new Set<IfIndex>();
-  readonly #last = new Map<IfIndex, Order>();
+  readonly #outstanding = new Set<IfIndex>();
+  readonly #next = new Map<IfIndex, Command>();
 
   constructor(send: (record: Uint8Array) => void) {
     this.#send = send;
   }
 
-  give(iface: IfIndex, order: Order): void {
-    if (this.#underWay.has(iface)) {
-      this.#last.set(iface, order);
+  add(iface: IfIndex, command: Command): void {
+    if (this.#outstanding.has(iface)) {
+      this.#next.set(iface, command);
       return;
     }
-    if (order.answered) this.#underWay.add(iface);
-    this.#send(order.record);
+    if (command.answered) this.#outstanding.add(iface);
+    this.#send(command.record);
   }
 
-  /** The child answered an order; the next one may go. */
+  /** The reader has answered; the next command may be sent. */
   onAnswer(iface: IfIndex): void {
-    this.#underWay.delete(iface);
-    const order = this.#last.get(iface);
-    if (order === undefined) return;
-    this.#last.delete(iface);
-    this.give(iface, order);
+    this.#outstanding.delete(iface);
+    const command = this.#next.get(iface);
+    if (command === undefined) return;
+    this.#next.delete(iface);
+    this.add(iface, command);
   }
 }

@@ -1,20 +1,12 @@
 import { writeSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { FRAME, HEADER_BYTES, OutOfStep, READ, RecordReader, writeHeader } from './protocol.js';
+import { ACKNOWLEDGE_BYTES, COMMAND_BACKLOG_BYTES, READ_TURN_BYTES } from './overload/constants.js';
 
 const BATCH_BYTES = 16_384;
-/** A child that leaves so much unread is not alive in any useful sense; what it is sent meanwhile is refused. */
-const BACKLOG_BYTES = 4 * 1024 * 1024;
-/** The child is told of what was read in steps of this: a quarter of what it may send ahead. */
-const ACKNOWLEDGE_BYTES = 3072;
-/**
- * Read in one turn of the event loop before other sockets and timers have theirs: some 100 frames, 10 ms of work on a busy
- * machine when each is a newcomer. Left alone, libuv would read on 32 times while a flooded child has more.
- */
-const TURN_BYTES = 8192;
 
 /**
- * The parent's end of the socket pair to one capture child: commands out, in batches and in order; records in.
+ * The daemon's end of the socket pair to one reader: commands out, in batches and in order; records in.
  *
  * Commands are written synchronously when they are flushed, at the latest at the end of the current callback, so
  * that a probe leaves within microseconds.
@@ -31,7 +23,7 @@ export class IpcChannel {
 
   /**
    * `onRecord` gets a view that is valid only during the call; `onBatchEnd` follows each chunk with frames in it;
-   * `onBroken` is called when the child talks nonsense.
+   * `onBroken` is called when what the reader sends are not records.
    */
   constructor(
     socket: Socket,
@@ -59,18 +51,18 @@ export class IpcChannel {
       }
       this.#yield(chunk.length);
     });
-    // The child is gone. Its exit is what the port acts on; the socket has nothing to add.
+    // The reader is gone. The supervisor acts on its exit; the socket has nothing to add.
     socket.on('error', () => socket.destroy());
   }
 
-  /** True unless the child has stopped reading. Throws a RangeError for more than MAX_PAYLOAD_BYTES. */
+  /** True unless the reader has stopped reading. Throws a RangeError for more than MAX_PAYLOAD_BYTES. */
   inject(kind: number, iface: number, payload: Uint8Array): boolean {
     const size = HEADER_BYTES + payload.length;
     if (size > BATCH_BYTES - this.#used) {
       if (size > BATCH_BYTES) throw new RangeError(`frame of ${payload.length} bytes`);
       this.flush();
     }
-    if (this.#socket.destroyed || this.#socket.writableLength > BACKLOG_BYTES) return false;
+    if (this.#socket.destroyed || this.#socket.writableLength > COMMAND_BACKLOG_BYTES) return false;
     writeHeader(this.#batch, this.#used, kind, payload.length, iface);
     this.#batch.set(payload, this.#used + HEADER_BYTES);
     this.#used += size;
@@ -94,7 +86,7 @@ export class IpcChannel {
     this.#socket.end();
   }
 
-  /** Before the frames are dealt with, so that the child has the next ones ready by then. */
+  /** Before the frames are handled, so that the reader has the next ones ready by then. */
   #acknowledge(bytes: number): void {
     this.#unacknowledged += bytes;
     if (this.#unacknowledged < ACKNOWLEDGE_BYTES) return;
@@ -126,7 +118,7 @@ export class IpcChannel {
     if (written < length) this.#socket.write(bytes.slice(written, length));
   }
 
-  /** A flooded child must not keep the event loop to itself: Node reads on for as long as there is more. */
+  /** A busy reader must not keep the event loop to itself: Node reads on for as long as there is more. */
   #yield(bytes: number): void {
     this.#turnBytes += bytes;
     if (!this.#turnEndScheduled) {
@@ -137,7 +129,7 @@ export class IpcChannel {
         this.#socket.resume();
       });
     }
-    if (this.#turnBytes >= TURN_BYTES) this.#socket.pause();
+    if (this.#turnBytes >= READ_TURN_BYTES) this.#socket.pause();
   }
 }
 

@@ -1,11 +1,11 @@
 /**
- * What daemon and capture child tell each other over one socket pair: records in host memory order of a single
+ * The records that daemon and reader exchange over one socket pair: records in host memory order of a single
  * machine, each a header of 8 bytes and a payload.
  *
  *   0     kind
  *   1     0
  *   2..3  payload bytes, little-endian
- *   4..7  interface index, little-endian; 0 when the record is about the child itself
+ *   4..7  interface index, little-endian; 0 when the record is about the reader itself
  *
  * Captured frames make up nearly all of the traffic, so there is nothing in the header that a frame does not need.
  */
@@ -16,38 +16,34 @@ export const MAX_PAYLOAD_BYTES = 2048;
 /** Longest captured frame that is passed on. ARP needs 42 bytes, neighbour discovery (RFC 4861) 86. */
 export const SNAP_BYTES = 128;
 
-/** Child to parent. */
+/** Reader to daemon. */
 export const FRAME = 1;
-/** Text: the child's libraries are loaded. */
+/** Text: the reader's libraries are loaded. */
 export const READY = 2;
 /** Serial of the open: frames of the interface are captured from here on. */
 export const OPENED = 3;
-/** Serial of the open and libpcap's words. */
+/** Serial of the open and libpcap's error text. */
 export const FAILED = 4;
-/** No frame of the interface follows. */
-export const CLOSED = 5;
 /** Counters of one open interface. */
 export const COUNTERS = 6;
 /** Text: a frame could not be injected. */
 export const SEND_FAILED = 7;
-/** Text: the child cannot do its work on this machine, and no other child could. */
+/** Text: no reader can work on this machine. */
 export const UNUSABLE = 8;
-/** Parent to child. */
+/** Daemon to reader. */
 export const OPEN = 16;
 export const CLOSE = 17;
 export const INJECT = 18;
-/** The parent has read so many bytes of the child's records; the number stands in place of the interface. */
+/** The daemon has read so many bytes of the reader's records; the number stands in place of the interface. */
 export const READ = 19;
 /** Announcements of a host need not be passed on for a while. */
 export const SUPPRESS = 20;
-
-/** Milliseconds for which newcomers of the interface need not be passed on. */
-export const REFUSE = 21;
-/** Hosts that are no newcomers. */
-export const KNOW = 22;
-
 /** A time of 0 ms revokes what was allowed. */
-export interface SuppressRequest extends HostAddresses {
+export interface SuppressRequest {
+  readonly ip: number;
+  /** The first two bytes of the MAC, and the other four. */
+  readonly macHigh: number;
+  readonly macLow: number;
   readonly forMs: number;
 }
 
@@ -59,24 +55,25 @@ export interface OpenRequest {
   readonly serial: number;
   /** Kernel memory for frames that wait to be read. */
   readonly ringBytes: number;
+  /** Frames that are read at any speed, and per second from then on. */
+  readonly burstFrames: number;
+  readonly framesPerSecond: number;
   readonly name: string;
   /** A pcap-filter(7) expression. */
   readonly filter: string;
 }
 
-/** Totals since the interface was opened in this child; each wraps at 2^32. */
+/** Totals since the interface was opened in this reader; each wraps at 2^32. */
 export interface Counters {
   /** Frames that passed the filter, and those of them that found no free slot in the ring (PACKET_STATISTICS). */
   readonly kernelReceived: number;
   readonly kernelDropped: number;
-  /** Frames the child threw away because the daemon did not read them. */
-  readonly shed: number;
+  /** Frames that the reader dropped because the daemon did not read them. */
+  readonly dropped: number;
   /** Frames the kernel refused to send. */
   readonly sendFailed: number;
-  /** Announcements of known hosts that the child kept back. */
-  readonly absorbed: number;
-  /** Frames of newcomers that the child threw away in a storm, as the daemon wanted. */
-  readonly refused: number;
+  /** Announcements of known hosts that the reader kept back. */
+  readonly suppressed: number;
 }
 
 /** Writes a header at `at`; the payload follows it. */
@@ -112,25 +109,32 @@ export function encodeRecord(
   return bytes;
 }
 
+const OPEN_BYTES = 17;
+
 export function encodeOpen(request: OpenRequest): Uint8Array {
   const name = Buffer.from(request.name);
   const filter = Buffer.from(request.filter);
-  const payload = new Uint8Array(9 + name.length + filter.length);
+  const payload = new Uint8Array(OPEN_BYTES + name.length + filter.length);
   writeUint32(payload, 0, request.serial);
   writeUint32(payload, 4, request.ringBytes);
-  payload[8] = name.length;
-  payload.set(name, 9);
-  payload.set(filter, 9 + name.length);
+  writeUint32(payload, 8, request.burstFrames);
+  writeUint32(payload, 12, request.framesPerSecond);
+  payload[16] = name.length;
+  payload.set(name, OPEN_BYTES);
+  payload.set(filter, OPEN_BYTES + name.length);
   return encodeRecord(OPEN, request.iface, payload);
 }
 
 export function decodeOpen(iface: number, payload: Uint8Array): OpenRequest {
+  const filterAt = OPEN_BYTES + (payload[16] as number);
   return {
     iface,
     serial: readUint32(payload, 0),
     ringBytes: readUint32(payload, 4),
-    name: decodeText(payload.subarray(9, 9 + (payload[8] as number))),
-    filter: decodeText(payload.subarray(9 + (payload[8] as number))),
+    burstFrames: readUint32(payload, 8),
+    framesPerSecond: readUint32(payload, 12),
+    name: decodeText(payload.subarray(OPEN_BYTES, filterAt)),
+    filter: decodeText(payload.subarray(filterAt)),
   };
 }
 
@@ -148,13 +152,12 @@ export function decodeOpenResult(payload: Uint8Array): { serial: number; text: s
 }
 
 export function encodeCounters(iface: number, counters: Counters): Uint8Array {
-  const payload = new Uint8Array(24);
+  const payload = new Uint8Array(20);
   writeUint32(payload, 0, counters.kernelReceived);
   writeUint32(payload, 4, counters.kernelDropped);
-  writeUint32(payload, 8, counters.shed);
+  writeUint32(payload, 8, counters.dropped);
   writeUint32(payload, 12, counters.sendFailed);
-  writeUint32(payload, 16, counters.absorbed);
-  writeUint32(payload, 20, counters.refused);
+  writeUint32(payload, 16, counters.suppressed);
   return encodeRecord(COUNTERS, iface, payload);
 }
 
@@ -162,14 +165,13 @@ export function decodeCounters(payload: Uint8Array): Counters {
   return {
     kernelReceived: readUint32(payload, 0),
     kernelDropped: readUint32(payload, 4),
-    shed: readUint32(payload, 8),
+    dropped: readUint32(payload, 8),
     sendFailed: readUint32(payload, 12),
-    absorbed: readUint32(payload, 16),
-    refused: readUint32(payload, 20),
+    suppressed: readUint32(payload, 16),
   };
 }
 
-/** Writes the payload into the first ABSORB_BYTES of `payload`. */
+/** Writes the payload into the first SUPPRESS_BYTES of `payload`. */
 export function writeSuppress(payload: Uint8Array, { ip, macHigh, macLow, forMs }: SuppressRequest): void {
   writeUint32(payload, 0, ip);
   writeUint32(payload, 4, macHigh);
@@ -186,43 +188,6 @@ export function decodeSuppress(payload: Uint8Array): SuppressRequest {
   };
 }
 
-export interface HostAddresses {
-  readonly ip: number;
-  /** The first two bytes of the MAC, and the other four. */
-  readonly macHigh: number;
-  readonly macLow: number;
-}
-
-/** In a KNOW record, one behind the other. */
-export const KNOWN_HOST_BYTES = 10;
-
-export function writeKnownHost(
-  payload: Uint8Array,
-  at: number,
-  { ip, macHigh, macLow }: HostAddresses,
-): void {
-  writeUint32(payload, at, ip);
-  writeUint32(payload, at + 4, macLow);
-  payload[at + 8] = macHigh;
-  payload[at + 9] = macHigh >>> 8;
-}
-
-export function readKnownHost(payload: Uint8Array, at: number): HostAddresses {
-  const macHigh = (payload[at + 8] as number) | ((payload[at + 9] as number) << 8);
-  return { ip: readUint32(payload, at), macLow: readUint32(payload, at + 4), macHigh };
-}
-
-/** The payload. */
-export function encodeRefuse(forMs: number): Uint8Array {
-  const payload = new Uint8Array(4);
-  writeUint32(payload, 0, forMs);
-  return payload;
-}
-
-export function decodeRefuse(payload: Uint8Array): number {
-  return readUint32(payload, 0);
-}
-
 export function encodeText(text: string): Uint8Array {
   return Buffer.from(text.slice(0, 500));
 }
@@ -231,7 +196,7 @@ export function decodeText(payload: Uint8Array): string {
   return Buffer.from(payload.buffer, payload.byteOffset, payload.length).toString();
 }
 
-/** The other side is broken: what it sends are no records. */
+/** The other side is broken: what it sends are not records. */
 export class OutOfStep extends Error {}
 
 /** Takes whole records out of a stream that arrives in arbitrary pieces. */

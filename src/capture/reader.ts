@@ -1,79 +1,59 @@
 import { type ConnectOpts, Socket, type SocketConstructorOpts } from 'node:net';
 import cap from 'cap';
 import { ETHERNET_HEADER_BYTES } from '../wire/ethernet.js';
-import { isAnswer, isCaptured, senderOf } from './family/families.js';
+import { isAnswer, isCaptured } from './family/families.js';
 import { RefreshFilter } from './overload/refresh-filter.js';
-import { KnownHosts } from './overload/known-hosts.js';
-import { FLOOD_ARGUMENT, MISDIRECTED_ARGUMENT } from './reader-launch.js';
 import { Queue, SendQueue } from './overload/send-queue.js';
+import { Throttle } from './overload/throttle.js';
 import {
   SUPPRESS,
   CLOSE,
-  CLOSED,
   FAILED,
   FRAME,
   INJECT,
-  KNOW,
   OPEN,
   OPENED,
   type OpenRequest,
   READ,
   READY,
-  REFUSE,
   RecordReader,
   SEND_FAILED,
   SNAP_BYTES,
   UNUSABLE,
   decodeSuppress,
   decodeOpen,
-  decodeRefuse,
   encodeCounters,
   encodeRecord,
   encodeText,
   encodeOpenResult,
 } from './protocol.js';
-import { KNOWN_HOSTS_MS } from './overload/storm-mode.js';
-import { FLOOD_PACE, REFUSE_PACE, MISDIRECTED_PACE, Throttle } from './overload/throttle.js';
 
 /**
- * The capture child: reads frames from interfaces and writes frames to them, for a parent at the other end of file
- * descriptor 3, and knows nothing else. It is a process of its own because libpcap may take it along when an
- * interface disappears. It lives as long as that descriptor does.
+ * The reader: reads frames from interfaces and writes frames to them, for a daemon at the other end of file descriptor 3.
+ * It is a process of its own because libpcap may abort it when an interface disappears. It lives as long as that
+ * descriptor does.
  *
  * It relies on cap as scripts/cap-build.h compiles it: the read loop returns to the event loop every 64 frames, so
- * commands are heard within a fraction of a millisecond during any flood.
+ * commands are read within a millisecond or two however many frames arrive.
  */
 
-const PARENT_FD = 3;
-/** Shorter than the window in which the parent judges floods. */
+const DAEMON_FD = 3;
 const COUNTERS_INTERVAL_MS = 400;
 /** After close() libuv still needs the handle's memory, which belongs to the Cap, until the next turn. */
 const KEEP_CLOSED_MS = 1000;
-
-/** Frames are read between two orders for as long as the order took, and at most for this; some 600 of them. */
+/** Frames are read between two commands for as long as the command took, and at most for this; some 600 of them. */
 const REST_MS = 2;
 
 const ETHER_TYPE_VLAN = 0x8100;
 const VLAN_TAG_BYTES = 4;
 const VLAN_ID_MASK = 0x0fff;
 
-interface Tap {
+interface OpenInterface {
   readonly handle: InstanceType<typeof cap.Cap>;
-  readonly lane: Queue;
-  /** For answers to our own questions, among others. */
-  readonly answers: Queue;
-  /** For what known hosts say. */
-  readonly refreshes: Queue;
+  readonly queue: Queue;
   frames: number;
   reportedFrames: number;
-  absorbed: number;
-  refused: number;
-  /** Newcomers are refused until then; 0: they are not. */
-  refusingUntil: number;
-  /** Who is no newcomer. */
-  readonly acquaintances: KnownHosts;
-  /** When the parent last said anything of a storm. */
-  stormyAt: number;
+  suppressed: number;
   sendFailed: number;
   reportedSendFailed: number;
 }
@@ -81,17 +61,17 @@ interface Tap {
 // EAGAIN is an everyday answer, and V8 would collect a stack for each.
 Error.stackTraceLimit = 0;
 
-const taps = new Map<number, Tap>();
-/** Interfaces to open and to close, in the order in which the parent asked. */
-const orders: (() => void)[] = [];
+const interfaces = new Map<number, OpenInterface>();
+/** Interfaces to open and to close, in the order of the daemon's commands. */
+const commands: (() => void)[] = [];
 let resting = false;
 /** Every handle copies its frame here before it calls us; cap itself holds no reference to it. */
 const captured = Buffer.alloc(SNAP_BYTES);
 
-const die = () => process.exit(0);
-const reader = new RecordReader(obey);
+const exit = () => process.exit(0);
+const reader = new RecordReader(onCommand);
 const channel: SocketConstructorOpts & ConnectOpts = {
-  fd: PARENT_FD,
+  fd: DAEMON_FD,
   readable: true,
   writable: true,
   onread: {
@@ -102,179 +82,114 @@ const channel: SocketConstructorOpts & ConnectOpts = {
     },
   },
 };
-const parent = new Socket(channel);
-parent.on('end', die).on('close', die).on('error', die);
-const outbox = new SendQueue(parent, PARENT_FD, die);
-const absorber = new RefreshFilter();
+const daemon = new Socket(channel);
+daemon.on('end', exit).on('close', exit).on('error', exit);
+const sendQueue = new SendQueue(daemon, DAEMON_FD, exit);
+const refreshFilter = new RefreshFilter();
 const clock = () => performance.now();
-/** Only where no quiet interface would have to sleep with a flooded one. */
-const paces = new Map([
-  [FLOOD_ARGUMENT, FLOOD_PACE],
-  [MISDIRECTED_ARGUMENT, MISDIRECTED_PACE],
-]);
-const pace = paces.get(process.argv[2] ?? '');
-const throttle = pace && new Throttle(pace);
-/** Naps of a child that reads what nobody will look at. */
-const refusals = new Throttle(REFUSE_PACE);
 /** For records that belong to no open interface. */
-const ownLane = new Queue('news');
-outbox.record(ownLane, encodeRecord(READY, 0));
+const ownQueue = new Queue();
+sendQueue.record(ownQueue, encodeRecord(READY, 0));
 setInterval(reportCounters, COUNTERS_INTERVAL_MS);
 
-function obey(kind: number, iface: number, payload: Uint8Array): void {
+function onCommand(kind: number, iface: number, payload: Uint8Array): void {
   if (kind === INJECT) return inject(iface, payload);
-  if (kind === READ) return outbox.acknowledge(iface);
-  if (kind === SUPPRESS) return absorb(iface, payload);
-  if (kind === REFUSE) return refuse(iface, decodeRefuse(payload));
-  if (kind === KNOW) return learn(iface, payload);
+  if (kind === READ) return sendQueue.acknowledge(iface);
+  if (kind === SUPPRESS) return suppress(iface, payload);
   if (kind === OPEN) {
     const request = decodeOpen(iface, payload);
-    orders.push(() => open(request));
-  } else if (kind === CLOSE) orders.push(() => close(iface));
+    commands.push(() => open(request));
+  } else if (kind === CLOSE) commands.push(() => close(iface));
   else throw new RangeError(`unknown command ${kind}`);
-  if (!resting) nextOrder();
+  if (!resting) nextCommand();
 }
 
 /** The kernel takes up to 10 ms to open or close a packet socket, and nothing is read meanwhile: one at a time. */
-function nextOrder(): void {
-  const carryOut = orders.shift();
-  resting = carryOut !== undefined;
-  if (carryOut === undefined) return;
+function nextCommand(): void {
+  const run = commands.shift();
+  resting = run !== undefined;
+  if (run === undefined) return;
   const began = performance.now();
-  carryOut();
-  setTimeout(nextOrder, Math.min(REST_MS, performance.now() - began));
+  run();
+  setTimeout(nextCommand, Math.min(REST_MS, performance.now() - began));
 }
 
 function open(request: OpenRequest): void {
   close(request.iface);
   const handle = new cap.Cap();
-  const lane = new Queue('news');
-  const tap: Tap = {
+  const queue = new Queue();
+  const throttle = new Throttle(request);
+  const opened: OpenInterface = {
     handle,
-    lane,
-    answers: new Queue('answers'),
-    refreshes: new Queue('refreshes'),
+    queue,
     frames: 0,
     reportedFrames: 0,
-    absorbed: 0,
-    refused: 0,
-    refusingUntil: 0,
-    acquaintances: new KnownHosts(),
-    stormyAt: 0,
+    suppressed: 0,
     sendFailed: 0,
     reportedSendFailed: 0,
   };
   handle.on('packet', (length) => {
-    tap.frames++;
+    opened.frames++;
     const bytes = untag(length);
-    if (bytes > 0) pass(tap, request.iface, bytes);
-    throttle?.count(outbox.isFull(lane));
+    if (bytes > 0) pass(opened, request.iface, bytes);
+    throttle.count(sendQueue.isFull(queue));
   });
-  // A VLAN tag that the network card took off is invisible to a filter and put back by libpcap: see untag().
   try {
     const type = handle.open(request.name, request.filter, request.ringBytes, captured);
-    taps.set(request.iface, tap);
+    interfaces.set(request.iface, opened);
     if (type !== 'ETHERNET') throw new Error(`not an Ethernet interface (${type})`);
   } catch (error) {
     close(request.iface);
     const text = error instanceof Error ? error.message : String(error);
-    outbox.record(ownLane, encodeOpenResult(FAILED, request.iface, request.serial, text));
+    sendQueue.record(ownQueue, encodeOpenResult(FAILED, request.iface, request.serial, text));
     return;
   }
-  if (kernelCounts(tap) === undefined) {
+  if (kernelCounts(opened) === undefined) {
     const text = 'node_modules/cap was not compiled with scripts/cap-build.h: run npm run build:native';
-    outbox.record(ownLane, encodeRecord(UNUSABLE, 0, encodeText(text)));
+    sendQueue.record(ownQueue, encodeRecord(UNUSABLE, 0, encodeText(text)));
   }
-  outbox.record(lane, encodeOpenResult(OPENED, request.iface, request.serial, ''));
+  sendQueue.record(queue, encodeOpenResult(OPENED, request.iface, request.serial, ''));
 }
 
-/** Hands on what is in `captured`: answers first, what known hosts say last. */
-function pass(tap: Tap, iface: number, bytes: number): void {
-  let lane = tap.answers;
-  if (!isAnswer(captured)) {
-    const familiarity = absorber.familiarity(iface, captured, bytes, clock);
-    if (familiarity === 'absorbed') {
-      tap.absorbed++;
-      return;
-    }
-    if (familiarity === 'unknown' && tap.refusingUntil > 0 && isRefused(tap, bytes)) return;
-    lane = familiarity === 'known' ? tap.refreshes : tap.lane;
-  }
-  const { shed } = lane;
-  outbox.frame(lane, FRAME, iface, captured, bytes);
-  // There is no room for what comes now: others need the processor more.
-  if (lane.shed !== shed) refusals.count(false);
+/** Passes on what is in `captured`. */
+function pass(from: OpenInterface, iface: number, bytes: number): void {
+  const reply = isAnswer(captured);
+  if (!reply && refreshFilter.isRedundant(iface, captured, bytes, clock)) from.suppressed++;
+  else sendQueue.frame(from.queue, reply, FRAME, iface, captured, bytes);
 }
 
-function absorb(iface: number, payload: Uint8Array): void {
+function suppress(iface: number, payload: Uint8Array): void {
   const { ip, macHigh, macLow, forMs } = decodeSuppress(payload);
-  if (forMs === 0) absorber.revoke(iface, ip, macHigh, macLow);
-  else absorber.absorb(iface, ip, macHigh, macLow, performance.now() + forMs);
-}
-
-/** Of whom the parent knows; of many, it comes in pieces, and the refusal after them. */
-function learn(iface: number, payload: Uint8Array): void {
-  const tap = taps.get(iface);
-  if (tap === undefined) return;
-  tap.stormyAt = performance.now();
-  tap.acquaintances.learn(payload);
-}
-
-function refuse(iface: number, forMs: number): void {
-  const tap = taps.get(iface);
-  if (tap === undefined) return;
-  tap.stormyAt = performance.now();
-  tap.refusingUntil = tap.stormyAt + forMs;
-  // They came before we were told so, by the ten thousand.
-  outbox.sift(tap.lane, (frame) => isStranger(tap, frame, frame.length));
-}
-
-/** Counts a newcomer of a storm. It is not worth a processor: what comes while we nap is lost in the ring, at no cost. */
-function isRefused(tap: Tap, bytes: number): boolean {
-  if (performance.now() >= tap.refusingUntil) {
-    tap.refusingUntil = 0;
-    return false;
-  }
-  if (!isStranger(tap, captured, bytes)) return false;
-  tap.refused++;
-  refusals.count(false);
-  return true;
-}
-
-/** Whether the first `length` bytes of `frame` are the word of a host that the parent does not know. */
-function isStranger(tap: Tap, frame: Uint8Array, length: number): boolean {
-  const speaker = senderOf(frame, length);
-  return speaker !== undefined && !tap.acquaintances.has(speaker.ip, speaker.macHigh, speaker.macLow);
+  if (forMs === 0) refreshFilter.revoke(iface, ip, macHigh, macLow);
+  else refreshFilter.suppress(iface, ip, macHigh, macLow, performance.now() + forMs);
 }
 
 function close(iface: number): void {
-  const tap = taps.get(iface);
-  if (tap === undefined) return;
-  taps.delete(iface);
-  tap.handle.close();
-  setTimeout(() => tap.handle, KEEP_CLOSED_MS);
-  outbox.join(tap.refreshes, tap.lane);
-  outbox.join(tap.answers, tap.lane);
-  outbox.record(tap.lane, encodeRecord(CLOSED, iface));
+  const known = interfaces.get(iface);
+  if (known === undefined) return;
+  interfaces.delete(iface);
+  known.handle.close();
+  setTimeout(() => known.handle, KEEP_CLOSED_MS);
 }
 
-/** The kernel's refusal is counted and told once per interval; the frame is lost, as on any busy wire. */
+/** A refusal of the kernel is counted and reported once per interval; the frame is lost, as on any busy wire. */
 function inject(iface: number, frame: Uint8Array): void {
-  const tap = taps.get(iface);
-  if (tap === undefined) return;
+  const known = interfaces.get(iface);
+  if (known === undefined) return;
   try {
-    tap.handle.send(frame as Buffer, frame.length);
+    known.handle.send(frame as Buffer, frame.length);
   } catch (error) {
-    if (tap.sendFailed++ === tap.reportedSendFailed) {
-      outbox.record(tap.lane, encodeRecord(SEND_FAILED, iface, encodeText((error as Error).message)));
+    if (known.sendFailed++ === known.reportedSendFailed) {
+      sendQueue.record(known.queue, encodeRecord(SEND_FAILED, iface, encodeText((error as Error).message)));
     }
   }
 }
 
 /**
- * Length of the frame in `captured`, or 0 when there is none of a family that we know. Tagged frames belong to the
- * VLAN's own interface, except the tag with VLAN 0, which only carries a priority (IEEE 802.1Q section 6.9.1) and
- * which the kernel delivers here: it is taken out.
+ * Length of the frame in `captured`, or 0 when it is not of a family that we know. Tagged frames belong to the VLAN's own
+ * interface, except those with VLAN 0: such a tag only carries a priority (IEEE 802.1Q section 6.9.1) and the kernel
+ * delivers the frame here. The tag is removed. (A tag that the network card removed is invisible to the filter, and
+ * libpcap puts it back.)
  */
 function untag(length: number): number {
   if (length < ETHERNET_HEADER_BYTES) return length;
@@ -287,10 +202,10 @@ function untag(length: number): number {
 }
 
 /** What libpcap counted on this handle (PACKET_STATISTICS), or undefined when cap cannot tell. */
-function kernelCounts(tap: Tap): { received: number; dropped: number } | undefined {
+function kernelCounts({ handle }: OpenInterface): { received: number; dropped: number } | undefined {
   const counts = Buffer.alloc(8);
   try {
-    tap.handle.send(counts, 0);
+    handle.send(counts, 0);
   } catch {
     return undefined;
   }
@@ -299,22 +214,18 @@ function kernelCounts(tap: Tap): { received: number; dropped: number } | undefin
 }
 
 function reportCounters(): void {
-  for (const [iface, tap] of taps) {
-    if (performance.now() - tap.stormyAt > 2 * KNOWN_HOSTS_MS) tap.acquaintances.forget();
-    if (tap.frames === tap.reportedFrames && tap.sendFailed === tap.reportedSendFailed) continue;
-    tap.reportedFrames = tap.frames;
-    tap.reportedSendFailed = tap.sendFailed;
-    const counts = kernelCounts(tap);
-    outbox.record(
-      tap.lane,
-      encodeCounters(iface, {
-        kernelReceived: counts?.received ?? 0,
-        kernelDropped: counts?.dropped ?? 0,
-        shed: tap.lane.shed + tap.answers.shed + tap.refreshes.shed,
-        sendFailed: tap.sendFailed,
-        absorbed: tap.absorbed,
-        refused: tap.refused + tap.lane.sifted,
-      }),
-    );
+  for (const [iface, known] of interfaces) {
+    if (known.frames === known.reportedFrames && known.sendFailed === known.reportedSendFailed) continue;
+    known.reportedFrames = known.frames;
+    known.reportedSendFailed = known.sendFailed;
+    const counts = kernelCounts(known);
+    const counters = encodeCounters(iface, {
+      kernelReceived: counts?.received ?? 0,
+      kernelDropped: counts?.dropped ?? 0,
+      dropped: known.queue.dropped,
+      sendFailed: known.sendFailed,
+      suppressed: known.suppressed,
+    });
+    sendQueue.record(known.queue, counters);
   }
 }

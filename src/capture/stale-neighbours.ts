@@ -1,21 +1,21 @@
 import type { IfIndex } from '../mobility/events.js';
 import { type Mac, formatMac } from '../wire/addresses.js';
 import { PACKET_FILTER } from './family/families.js';
-import { MISDIRECTED_ARGUMENT } from './reader-launch.js';
-import { type ExcludedFlow, ExcludedFlows } from './overload/excluded-flows.js';
+import {
+  MISDIRECTED_BURST_FRAMES,
+  MISDIRECTED_FRAMES_PER_SECOND,
+  MISDIRECTED_IDLE_MS,
+  MISDIRECTED_RING_BYTES,
+} from './overload/constants.js';
 import { Capture, type CaptureOptions } from './capture.js';
 import type { CaptureLink } from './captured-interface.js';
 
-/** As many as an order to the child has room for; each costs the kernel a comparison per packet. */
+/** As many as a command to the reader has room for; each costs the kernel a comparison per packet. */
 const MACS_IN_FILTER = 48;
 /** Arrivals and departures come in bursts, and each new filter opens the interface anew, up to 30 ms. */
 const COLLECT_MS = 20;
 /** After what has just been decided has left: routes go first. */
 const FIRST_MS = 1;
-const RING_BYTES = 256 << 10;
-const WINDOW_MS = 250;
-/** So long after the last visitor has gone the process ends: visitors who come and go are no reason to start one each time. */
-const IDLE_MS = 60_000;
 
 export interface StaleNeighbourOptions
   extends Pick<CaptureOptions, 'onFrame' | 'onBatchEnd' | 'onFatal' | 'onWarning'> {
@@ -26,17 +26,16 @@ export interface StaleNeighbourOptions
 interface Visitors {
   link: CaptureLink;
   readonly macs: Map<Mac, number>;
-  readonly mutes: ExcludedFlows;
 }
 
 /**
- * Packets of visitors to somebody else than us: they name stale neighbours (mobility/strays.ts). They are
- * captured in a child of their own, so that however many there are they never delay a frame of ARP. The kernel's
- * filter picks them: only these source MACs, no group address, not to us. The process costs some 45 MB, so it runs
- * only while there are visitors, and a little longer.
+ * Packets of visitors to another MAC than ours: each names a stale neighbour (mobility/input/stale-neighbours.ts). They are
+ * captured in a reader of their own, so that however many there are they never delay a frame of ARP. The kernel's filter
+ * selects them: only these source MACs, no group address, not to us. The process costs 45 MB, so it runs only while there
+ * are visitors, and a little longer.
  *
- * One packet of each conversation is all that is wanted. So the child reads no more than it must (throttle.ts), and
- * who goes on all the same is left out of the filter for a while (mutes.ts).
+ * One packet of each conversation is enough, so few are read. A visitor that sends tens of thousands of packets a second
+ * to a stale neighbour hides those of other visitors on its LAN for that time.
  */
 export class StaleNeighbourCapture {
   readonly #options: StaleNeighbourOptions;
@@ -45,8 +44,6 @@ export class StaleNeighbourCapture {
   readonly #visitors = new Map<IfIndex, Visitors>();
   readonly #changed = new Set<IfIndex>();
   #timer: NodeJS.Timeout | undefined;
-  /** Runs while there is noise. */
-  #window: NodeJS.Timeout | undefined;
   /** Runs while there is a process and no visitor. */
   #idle: NodeJS.Timeout | undefined;
   #ended: Promise<unknown> = Promise.resolve();
@@ -59,7 +56,7 @@ export class StaleNeighbourCapture {
   watch(link: CaptureLink, mac: Mac): void {
     let visitors = this.#visitors.get(link.index);
     if (visitors === undefined) {
-      visitors = { link, macs: new Map(), mutes: new ExcludedFlows() };
+      visitors = { link, macs: new Map() };
       this.#visitors.set(link.index, visitors);
     }
     visitors.link = link;
@@ -85,7 +82,6 @@ export class StaleNeighbourCapture {
 
   async stop(): Promise<void> {
     clearTimeout(this.#timer);
-    clearTimeout(this.#window);
     this.#end();
     await this.#ended;
   }
@@ -95,22 +91,18 @@ export class StaleNeighbourCapture {
     this.#idle = undefined;
     this.#capture ??= new Capture({
       ...this.#options,
-      onFrame: (iface, bytes) => {
-        this.#visitors.get(iface)?.mutes.count(bytes);
-        this.#window ??= setTimeout(() => this.#judge(), WINDOW_MS);
-        this.#options.onFrame(iface, bytes);
-      },
       onState: () => undefined,
-      bufferBytes: RING_BYTES,
-      floodFramesPerSecond: Number.POSITIVE_INFINITY,
-      childArgument: MISDIRECTED_ARGUMENT,
+      bufferBytes: MISDIRECTED_RING_BYTES,
+      burstFrames: MISDIRECTED_BURST_FRAMES,
+      floodFramesPerSecond: MISDIRECTED_FRAMES_PER_SECOND,
+      task: 'misdirected',
     });
     return this.#capture;
   }
 
   #endWhenIdle(): void {
     if (this.#visitors.size > 0 || this.#capture === undefined) return;
-    this.#idle ??= setTimeout(() => this.#end(), this.#options.idleMs ?? IDLE_MS);
+    this.#idle ??= setTimeout(() => this.#end(), this.#options.idleMs ?? MISDIRECTED_IDLE_MS);
   }
 
   #end(): void {
@@ -119,16 +111,6 @@ export class StaleNeighbourCapture {
     const ending = this.#capture?.stop();
     this.#capture = undefined;
     this.#ended = Promise.all([this.#ended, ending]);
-  }
-
-  #judge(): void {
-    this.#window = undefined;
-    let quiet = true;
-    for (const [iface, { mutes }] of this.#visitors) {
-      if (mutes.judge(performance.now())) this.#change(iface);
-      quiet &&= mutes.quiet;
-    }
-    if (!quiet) this.#window = setTimeout(() => this.#judge(), WINDOW_MS);
   }
 
   /** The first change counts at once, and whatever follows it in a burst together. */
@@ -147,8 +129,8 @@ export class StaleNeighbourCapture {
   #apply(iface: IfIndex): void {
     const visitors = this.#visitors.get(iface);
     if (visitors === undefined) return;
-    const { link, macs, mutes } = visitors;
-    const filter = misdirectedFilter(link.mac, macs, mutes.muted);
+    const { link, macs } = visitors;
+    const filter = misdirectedFilter(link.mac, macs);
     if (filter === undefined) this.#capture?.close(iface);
     else this.#start().open({ ...link, filter });
     if (macs.size > 0) return;
@@ -157,23 +139,16 @@ export class StaleNeighbourCapture {
   }
 }
 
-/** A pcap-filter(7) expression for what these MACs send to one host that is not us; undefined when nobody is left. */
-export function misdirectedFilter(
-  own: Mac,
-  visitors: ReadonlyMap<Mac, unknown>,
-  { pairs, sources }: ExcludedFlow = { pairs: [], sources: [] },
-): string | undefined {
+/** A pcap-filter(7) expression for what these MACs send to one host that is not us; undefined when there are none. */
+export function misdirectedFilter(own: Mac, visitors: ReadonlyMap<Mac, unknown>): string | undefined {
+  if (visitors.size === 0) return undefined;
   const from = (mac: Mac) => `ether src ${formatMac(mac)}`;
-  const to = (mac: Mac) => `ether dst ${formatMac(mac)}`;
-  const parts = [`${PACKET_FILTER} and not ether multicast`, `not ${to(own)}`, `not ${from(own)}`];
-  for (const { source, destination } of pairs) parts.push(`not (${from(source)} and ${to(destination)})`);
-  if (visitors.size > MACS_IN_FILTER) {
-    // More than can be muted, and many: this is done in the midst of their arrival.
-    for (const source of sources) parts.push(`not ${from(source)}`);
-  } else {
-    const heard = [...visitors.keys()].filter((mac) => !sources.includes(mac));
-    if (heard.length === 0) return undefined;
-    parts.push(`(${heard.map(from).join(' or ')})`);
-  }
+  const parts = [
+    `${PACKET_FILTER} and not ether multicast`,
+    `not ether dst ${formatMac(own)}`,
+    `not ${from(own)}`,
+  ];
+  // Too many for a filter: then those of all senders are read.
+  if (visitors.size <= MACS_IN_FILTER) parts.push(`(${[...visitors.keys()].map(from).join(' or ')})`);
   return parts.join(' and ');
 }

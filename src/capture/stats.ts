@@ -5,44 +5,38 @@ export interface CaptureStats {
   readonly frames: number;
   readonly batches: number;
   readonly sent: number;
-  /** Frames that were not sent because the interface was not open or its child did not read. */
+  /** Frames that were not sent because the interface was not open or its reader did not read. */
   readonly sendRefused: number;
-  /** Children that died and were replaced. */
+  /** Readers that died and were replaced. */
   readonly restarts: number;
-  readonly children: readonly ChildStats[];
+  readonly children: readonly ReaderStats[];
   readonly interfaces: readonly InterfaceStats[];
 }
 
-export interface ChildStats {
+export interface ReaderStats {
   readonly pid: number;
   readonly interfaces: number;
-  /** True when it serves one flooded interface. */
-  readonly flood: boolean;
   /** Resident memory, its rings included; undefined when it has just died. */
   readonly rssBytes: number | undefined;
 }
 
-/** Totals since open() was first called for the interface; the last six are at most a second old. */
+/** Totals since open() was first called for the interface; the last five are at most a second old. */
 export interface InterfaceStats {
   readonly iface: IfIndex;
   readonly name: string;
   readonly open: boolean;
   /** Frames delivered to the daemon. */
   readonly frames: number;
-  /** True while the interface has a child of its own. */
-  readonly flooded: boolean;
   /** Frames that passed the filter in the kernel. */
   readonly kernelReceived: number;
   /** Those of them that found the ring full (PACKET_STATISTICS, by way of libpcap). */
   readonly kernelDrops: number;
-  /** Frames that the child dropped because the daemon did not keep up. */
-  readonly shed: number;
+  /** Frames that the reader dropped because the daemon did not keep up. */
+  readonly dropped: number;
   /** Frames that the kernel refused to send. */
   readonly sendFailed: number;
-  /** Announcements of known hosts that the child kept back, as the daemon wanted. */
-  readonly absorbed: number;
-  /** Frames of newcomers that the child threw away in a storm, as the daemon wanted. */
-  readonly refused: number;
+  /** Announcements of known hosts that the reader kept back, as the daemon wanted. */
+  readonly suppressed: number;
 }
 
 /** Resident memory of a process from /proc, undefined when there is no such process. */

@@ -93,8 +93,7 @@ export function formatStatus(status: StatusView): string {
 }
 
 function describeChild(child: StatusView['capture']['children'][number]): string {
-  const load = child.flood ? 'one flooded interface' : `${child.interfaces} interfaces`;
-  return `${child.pid} (${load}, ${mib(child.rssBytes)})`;
+  return `${child.pid} (${child.interfaces} interfaces, ${mib(child.rssBytes)})`;
 }
 
 function formatAlarms(alarms: readonly AlarmView[]): string {

@@ -137,10 +137,7 @@ export const statusView = z.object({
   hosts: z.record(hostState, count),
   interfaces: z.object({ present: count, capturing: count }),
   capture: z.object({
-    children: z.array(
-      // `flood`: it serves one busy interface alone.
-      z.object({ pid: z.int(), interfaces: count, flood: z.boolean(), rssBytes: count.nullable() }),
-    ),
+    children: z.array(z.object({ pid: z.int(), interfaces: count, rssBytes: count.nullable() })),
     restarts: count,
     frames: count,
   }),

@@ -155,10 +155,9 @@ type ChildView = StatusView['capture']['children'][number];
 export function viewChildren(
   children: readonly (Omit<ChildView, 'rssBytes'> & { readonly rssBytes: number | undefined })[],
 ): ChildView[] {
-  return children.map(({ pid, interfaces, flood, rssBytes }) => ({
+  return children.map(({ pid, interfaces, rssBytes }) => ({
     pid,
     interfaces,
-    flood,
     rssBytes: rssBytes ?? null,
   }));
 }

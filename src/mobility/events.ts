@@ -338,8 +338,6 @@ export type Action =
       readonly mac: Mac;
       readonly forMs: number;
     }
-  /** A storm: who is unknown on this interface would be refused for so long, and need not be told. */
-  | { readonly kind: 'refuse-newcomers'; readonly iface: IfIndex; readonly forMs: number }
   | ({ readonly kind: 'transition' } & Transition)
   | ({ readonly kind: 'alarm' } & Alarm)
   /** A frame that was acted on and is not a mere refresh. */

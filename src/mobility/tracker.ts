@@ -1,5 +1,5 @@
 import type { Ip, Mac } from '../wire/addresses.js';
-import { isSomebodyNext } from './admission/admission.js';
+import { hasRunnable } from './admission/admission.js';
 import { arpDriver } from './arp/driver.js';
 import { type FamilyDriver, FamilyDrivers } from './neighbour/driver.js';
 import { TrackerContext } from './context.js';
@@ -88,7 +88,7 @@ export class HostTracker {
 
   /** When the next `tick` is due, ms on the same clock; undefined when nothing waits. */
   nextDeadline(): number | undefined {
-    if (isSomebodyNext(this.ctx)) return this.ctx.now;
+    if (hasRunnable(this.ctx)) return this.ctx.now;
     const next = Math.min(
       this.ctx.deadlines.next() ?? Number.POSITIVE_INFINITY,
       nextRarpLookupDeadline(this.ctx),
@@ -102,12 +102,6 @@ export class HostTracker {
     this.ctx.setPolicy(policy);
     reviewHosts(this.ctx);
     return this.ctx.takeActions();
-  }
-
-  /** Every host that has once been found somewhere, with the MAC that it had there. */
-  *acquaintances(): IterableIterator<readonly [Ip, Mac]> {
-    for (const { ip, attachment } of this.ctx.table.all())
-      if (attachment !== undefined) yield [ip, attachment.mac];
   }
 
   // --- views -------------------------------------------------------------------------------------------------------

@@ -21,13 +21,11 @@ export interface Gauges {
     /** Frames that found the kernel's ring full. */
     readonly kernelDrops?: number;
     /** Frames that the capture process dropped because the daemon did not keep up. */
-    readonly shed?: number;
+    readonly dropped?: number;
     /** Frames that the kernel refused to send. */
     readonly sendFailed?: number;
     /** Announcements without news that the capture process suppressed. */
     readonly suppressed?: number;
-    /** Newcomers of a storm that were refused in the capture process. */
-    readonly refused?: number;
   }>;
   readonly capture: { readonly children: number; readonly restarts: number };
   readonly kernel: {
@@ -182,10 +180,9 @@ export class Metrics {
       'Frames lost before they reached the daemon.',
       ['interface', 'where'],
       (add) => {
-        for (const { name, kernelDrops = 0, shed = 0, refused = 0 } of this.#read().interfaces) {
+        for (const { name, kernelDrops = 0, dropped = 0 } of this.#read().interfaces) {
           add({ interface: name, where: 'ring' }, kernelDrops);
-          add({ interface: name, where: 'capture' }, shed);
-          add({ interface: name, where: 'storm' }, refused);
+          add({ interface: name, where: 'capture' }, dropped);
         }
       },
     );

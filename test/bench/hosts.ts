@@ -75,7 +75,6 @@ function costOf(context: Context, count: number): Promise<CostPoint> {
     const { learned } = await measureBurst(router.port(0), first, count, LEARN_PER_SECOND, 'mute');
     if (learned < count) throw new Error(`only ${learned} of ${count} hosts were learned`);
     await settled(marpd, count);
-    await calm(marpd);
     await pause(2000);
     context.say(`${thousands(count)} hosts: keeping`);
     // Keepalives are spread over the interval: a good part of it stands for all.
@@ -117,16 +116,6 @@ async function settled(marpd: Marpd, count: number): Promise<void> {
     120_000,
     `${count} settled hosts`,
     50,
-  );
-}
-
-/** Learning so many was a flood, for which the interface got a capture process of its own; that goes when it is over. */
-async function calm(marpd: Marpd): Promise<void> {
-  await waitFor(
-    async () => (await marpd.ctl.status()).capture.children.every(({ flood }) => !flood),
-    60_000,
-    'the end of the flood',
-    250,
   );
 }
 

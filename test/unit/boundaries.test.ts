@@ -102,14 +102,7 @@ const plants: readonly Plant[] = [
   ['src/kernel/cap.ts', usesType('cap'), /Only src\/capture\/reader\.ts/],
   ['src/control/cap.ts', uses('x', 'cap/lib/Cap.js'), /Only src\/capture\/reader\.ts/],
   ['src/control/lazy-cap.ts', "export const x = () => import('cap');\n", /Only src\/capture\/reader\.ts/],
-  [
-    'src/capture/supervisor.ts',
-    uses('fork', 'node:child_process') + uses('x', '../system/priority.js').replace('used', 'too'),
-    null,
-  ],
-  // Whoever starts processes sets their priority.
-  ['src/control/nice.ts', uses('x', '../system/priority.js'), /control\/ imports wire\//],
-  ['src/kernel/nice.ts', uses('x', '../system/priority.js'), null],
+  ['src/capture/supervisor.ts', uses('fork', 'node:child_process'), null],
   ['src/capture/spawn.ts', uses('fork', 'node:child_process'), /start processes/],
   ['src/control/spawn.ts', uses('spawn', 'node:child_process'), /start processes/],
   ['src/control/bare.ts', uses('spawn', 'child_process'), /start processes/],

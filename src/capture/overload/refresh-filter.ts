@@ -1,17 +1,6 @@
 import { senderOf } from '../family/families.js';
 import { readUint16, readUint32 } from '../family/sender.js';
-
-/** Two hosts that share an entry take turns in it, which costs frames and nothing else. */
-const ENTRIES = 1 << 16;
-
-/** What the daemon knows about the sender of a frame. */
-export type SenderClass =
-  /** Nothing: a newcomer, a move, or a host that is seldom heard. */
-  | 'unknown'
-  /** It is where the daemon believes it to be. */
-  | 'known'
-  /** That, and the frame says nothing else: it need not be passed on. */
-  | 'absorbed';
+import { SUPPRESSED_HOSTS } from './constants.js';
 
 /**
  * Announcements that only repeat what the daemon knows are kept back here, next to the wire, for as long as the daemon
@@ -32,7 +21,7 @@ export class RefreshFilter {
   #used = false;
 
   /** `entries` is a power of two. */
-  constructor(entries = ENTRIES) {
+  constructor(entries = SUPPRESSED_HOSTS) {
     this.#mask = entries - 1;
     this.#ifaces = new Uint32Array(entries);
     this.#ips = new Uint32Array(entries);
@@ -42,10 +31,10 @@ export class RefreshFilter {
   }
 
   /**
-   * Absorbs announcements of `ip` from this MAC (its first two bytes and the other four) on the interface until
-   * `until`, on the clock of familiarity().
+   * Suppresses announcements of `ip` from this MAC (its first two bytes and the other four) on the interface until
+   * `until`, on the clock of isRedundant().
    */
-  absorb(iface: number, ip: number, macHigh: number, macLow: number, until: number): void {
+  suppress(iface: number, ip: number, macHigh: number, macLow: number, until: number): void {
     this.#used = true;
     const at = this.#entryOf(iface, ip);
     this.#ifaces[at] = iface;
@@ -61,16 +50,19 @@ export class RefreshFilter {
     if (this.#is(at, iface, ip, macHigh, macLow)) this.#ifaces[at] = 0;
   }
 
-  /** `bytes` is an Ethernet frame of `length` bytes. Anything but a well-formed message of one host is unknown. */
-  familiarity(iface: number, bytes: Uint8Array, length: number, clock: () => number): SenderClass {
-    if (!this.#used) return 'unknown';
+  /**
+   * Whether a frame of `length` bytes is an announcement of a host that is suppressed now, by its own MAC in Ethernet
+   * header and message. `clock` is read only for such a host.
+   */
+  isRedundant(iface: number, bytes: Uint8Array, length: number, clock: () => number): boolean {
+    if (!this.#used) return false;
     const sender = senderOf(bytes, length);
-    if (sender === undefined || sender.kind === 'acd-probe') return 'unknown';
+    if (sender?.kind !== 'announcement') return false;
     const { ip, macHigh, macLow } = sender;
     const at = this.#entryOf(iface, ip);
-    if (!this.#is(at, iface, ip, macHigh, macLow)) return 'unknown';
-    if (readUint16(bytes, 6) !== macHigh || readUint32(bytes, 8) !== macLow) return 'unknown';
-    return sender.kind === 'announcement' && clock() < (this.#untils[at] as number) ? 'absorbed' : 'known';
+    if (!this.#is(at, iface, ip, macHigh, macLow)) return false;
+    if (readUint16(bytes, 6) !== macHigh || readUint32(bytes, 8) !== macLow) return false;
+    return clock() < (this.#untils[at] as number);
   }
 
   #entryOf(iface: number, ip: number): number {

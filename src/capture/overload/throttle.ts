@@ -1,42 +1,40 @@
+import { LONGEST_SLEEP_MS, TURN_FRAMES } from './constants.js';
+
+/** How many frames of an interface are read: a first burst at any speed, and so many a second from then on. */
 export interface ReadPace {
   readonly burstFrames: number;
   readonly framesPerSecond: number;
-  readonly napMs: number;
 }
 
 /**
- * No real burst is so long: the daemon admits 100,000 newcomers at once, and each says and answers something. The nap
- * is short enough for a question to leave in time through the same process.
- */
-export const FLOOD_PACE: ReadPace = { burstFrames: 250_000, framesPerSecond: 60_000, napMs: 4 };
-/** The first frames of a conversation tell all; no question leaves through this process. */
-export const MISDIRECTED_PACE: ReadPace = { burstFrames: 1000, framesPerSecond: 2000, napMs: 10 };
-
-/** Newcomers of a storm, in whatever process: between two naps others have their turn. */
-export const REFUSE_PACE: ReadPace = { burstFrames: 64, framesPerSecond: 60_000, napMs: 1 };
-
-/**
- * What keeps a flooded interface from taking a processor for frames that nobody will look at: its child sleeps, and the
- * kernel drops and counts what its ring cannot hold, which costs next to nothing.
+ * Paces the reading of one interface. Frames beyond the pace are left to the kernel, which drops and counts what its
+ * ring cannot hold at almost no cost. The reader sleeps for the time that TURN_FRAMES frames take at that pace, which is
+ * how long the frames of another interface may wait for it.
  */
 export class Throttle {
   readonly #sleeper = new Int32Array(new SharedArrayBuffer(4));
   readonly #pace: ReadPace;
+  readonly #sleepMs: number;
   #left: number;
-  #filledAt = performance.now();
+  #filledAt: number;
 
-  constructor(pace: ReadPace) {
+  constructor(pace: ReadPace, now = performance.now()) {
     this.#pace = pace;
+    this.#sleepMs = Math.min(LONGEST_SLEEP_MS, (TURN_FRAMES * 1000) / pace.framesPerSecond);
     this.#left = pace.burstFrames;
+    this.#filledAt = now;
   }
 
-  /** One frame more was read. `full`: there is no room left for the next ones anyway. */
+  /** One more frame was read. `full`: the next ones would be dropped anyway, so the burst is over. */
   count(full: boolean): void {
-    if (--this.#left > 0 && !full) return;
-    const { burstFrames, framesPerSecond, napMs } = this.#pace;
-    Atomics.wait(this.#sleeper, 0, 0, napMs);
+    this.#left--;
+    if (full) this.#left = Math.min(this.#left, TURN_FRAMES);
+    if (this.#left > 0) return;
+    Atomics.wait(this.#sleeper, 0, 0, this.#sleepMs);
     const now = performance.now();
-    this.#left = Math.min(burstFrames, this.#left + ((now - this.#filledAt) * framesPerSecond) / 1000);
+    const { burstFrames, framesPerSecond } = this.#pace;
+    const earned = ((now - this.#filledAt) * framesPerSecond) / 1000;
+    this.#left = Math.min(burstFrames, this.#left + earned);
     this.#filledAt = now;
   }
 }

@@ -1,5 +1,4 @@
 import { type ChildProcess, type StdioOptions, spawn, spawnSync } from 'node:child_process';
-import { inheritPriority } from '../../system/priority.js';
 
 /** What a tool needs to be allowed: `net_admin` to change the kernel's tables, `none` to read them. */
 export type Privilege = 'net_admin' | 'none';
@@ -69,9 +68,7 @@ export function launch(
   privilege: Privilege,
   stdio: StdioOptions,
 ): ChildProcess {
-  const child = start(command(tool, args, privilege), stdio);
-  inheritPriority(child.pid);
-  return child;
+  return start(command(tool, args, privilege), stdio);
 }
 
 function start([file, ...args]: readonly string[], stdio: StdioOptions): ChildProcess {

@@ -5,13 +5,17 @@ import type { Host } from '../host/host.js';
 import type { Candidate } from '../host/proof.js';
 import type { AdmissionWindow } from './window.js';
 import type { Sighting } from './queue.js';
+import { MOST_CREDIT, PROBE_WINDOW, TAKEN_PER_EVENT } from './constants.js';
 
-/** Who may become a host: limits of MACs and interfaces, and the credit of newcomers that have not answered yet. */
+/**
+ * How many newcomers are probed, and when. A message of a newcomer passes these limits in order:
+ *
+ * 1. the limits of its MAC, its interface and the table (`mac-limit`, `host-limit`);
+ * 2. the budget that the configuration gives to its interface (`newcomer-budget`);
+ * 3. the window: so many newcomers may be unanswered at a time. Those that have to wait are queued.
+ */
 
-/** A few at a time: an answer makes room for one, a new window of time for hundreds. */
-const WAITING_PER_EVENT = 32;
-
-/** Questions to new places that are open. */
+/** Probes of new attachments that are open. */
 export class OutstandingProofs {
   private readonly macs = new Map<Mac, number>();
   private readonly newcomers = new Map<IfIndex, number>();
@@ -42,18 +46,18 @@ export class OutstandingProofs {
     return this.macs.get(mac) ?? 0;
   }
 
-  /** Newcomers of an interface that have spoken, or probed for an address, and not answered yet. */
+  /** Newcomers of an interface that were seen, or probed for an address, and have not answered yet. */
   newcomersOn(iface: IfIndex): number {
     return this.newcomers.get(iface) ?? 0;
   }
 
-  /** Those of them that were asked once so far. */
-  askedOnceOn(iface: IfIndex): number {
+  /** Those of them that were probed once so far. */
+  probedOnceOn(iface: IfIndex): number {
     return this.once.get(iface) ?? 0;
   }
 }
 
-/** Our own questions are not its doing: who was here before is asked by the thousand when a link comes up. */
+/** Probes of our own do not count: thousands of known hosts are probed when a link comes up. */
 export function isNewcomer({ cause }: Candidate): boolean {
   return cause === 'sighting' || cause === 'probe-hint';
 }
@@ -66,8 +70,8 @@ function add<K>(counts: Map<K, number>, key: K, by: 1 | -1): void {
 }
 
 /**
- * Whether limits let a newcomer, or a known host at a new place, take up our time: now, later (it waits until those before
- * it have answered; its `evidence` is kept) or not at all, which is reported.
+ * Whether the limits let a newcomer, or a known host at a new attachment, be probed: now, later (it is queued with its
+ * `evidence`) or never, which is reported.
  */
 export function admit(
   ctx: TrackerContext,
@@ -78,35 +82,40 @@ export function admit(
 ): 'now' | 'later' | 'never' {
   if (!mayBecomeHost(ctx, iface, ip, mac)) return 'never';
   const { waiting, now } = ctx;
-  const newcomers = newcomersOf(ctx, iface);
   if (ctx.table.get(ip)?.attachment?.mac === mac) {
-    // It neither stands in line with strangers nor lives on their budget.
-    return ctx.unanswered.newcomersOn(iface) < newcomers.mostCredit ? 'now' : refuse(ctx, iface, ip, mac);
+    // It neither waits behind newcomers nor lives on their budget.
+    return ctx.unanswered.newcomersOn(iface) < MOST_CREDIT ? 'now' : refuse(ctx, iface, ip, mac);
   }
   if (waiting.has(iface, ip)) {
-    noteCrowd(ctx, iface, mac);
+    onOverflow(ctx, iface, mac, waiting.waitedOn(iface, now));
     return 'later';
   }
-  // Who probes for an address says a second and a third time that it wants it: it does not wait.
-  const probes = evidence === 'probe';
-  const atOnce = probes ? hasCredit(ctx, iface) : waiting.countOn(iface) === 0 && hasTime(ctx, iface);
-  if (!atOnce && (probes || waiting.isFull(iface, ctx.policy.limits.newcomerBurst)))
-    return refuse(ctx, iface, ip, mac);
-  if (!newcomers.take(now)) return refuse(ctx, iface, ip, mac);
+  // An ACD probe is repeated twice (RFC 5227 section 2.1.1), so it does not wait.
+  const canWait = evidence !== 'probe';
+  const atOnce = canWait ? waiting.countOn(iface) === 0 && hasProbeWindow(ctx, iface) : hasCredit(ctx, iface);
+  if (!atOnce) {
+    const storm = onOverflow(
+      ctx,
+      iface,
+      mac,
+      canWait ? waiting.waitedOn(iface, now) : Number.POSITIVE_INFINITY,
+    );
+    if (storm || !canWait || waiting.isFull(iface, ctx.policy.limits.newcomerBurst))
+      return refuse(ctx, iface, ip, mac);
+  }
+  if (!windowOf(ctx, iface).take(now)) return refuse(ctx, iface, ip, mac);
   if (atOnce) return 'now';
   waiting.add({ iface, ip, mac, evidence, at: now });
-  noteCrowd(ctx, iface, mac);
   return 'later';
 }
 
-function newcomersOf({ limits, topology, now }: TrackerContext, iface: IfIndex): AdmissionWindow {
+function windowOf({ limits, topology, now }: TrackerContext, iface: IfIndex): AdmissionWindow {
   return limits.newcomersOf(topology.nameOf(iface) ?? '', now);
 }
 
 function refuse(ctx: TrackerContext, iface: IfIndex, ip: Ip, mac: Mac): 'never' {
   ctx.drop('newcomer-budget', iface, ip, mac);
   reportStorm(ctx, iface, mac);
-  noteRefusal(ctx, iface);
   return 'never';
 }
 
@@ -129,84 +138,72 @@ function mayBecomeHost(ctx: TrackerContext, iface: IfIndex, ip: Ip, mac: Mac): b
   return false;
 }
 
-/** Whether one more newcomer of the interface may be asked. */
+/** Whether one more newcomer of the interface may be unanswered. */
 function hasCredit(ctx: TrackerContext, iface: IfIndex): boolean {
-  return ctx.unanswered.newcomersOn(iface) < newcomersOf(ctx, iface).credit;
+  return ctx.unanswered.newcomersOn(iface) < windowOf(ctx, iface).credit(ctx.now);
 }
 
-/** Whether it should be asked now, if it could wait as well. */
-function hasTime(ctx: TrackerContext, iface: IfIndex): boolean {
-  return hasCredit(ctx, iface) && ctx.unanswered.askedOnceOn(iface) < newcomersOf(ctx, iface).once;
+/** Whether one that can wait should be probed now. */
+function hasProbeWindow(ctx: TrackerContext, iface: IfIndex): boolean {
+  return hasCredit(ctx, iface) && ctx.unanswered.probedOnceOn(iface) < PROBE_WINDOW;
 }
 
 /** Whether the interface may bring one more newcomer, which cannot wait. */
 export function admitNewcomer(ctx: TrackerContext, iface: IfIndex): boolean {
-  if (hasCredit(ctx, iface) && newcomersOf(ctx, iface).take(ctx.now)) return true;
-  noteRefusal(ctx, iface);
-  return false;
+  return mayStillAsk(ctx, iface) && windowOf(ctx, iface).take(ctx.now);
 }
 
-/** Whether a newcomer that was admitted may be asked only now. */
+/** Whether a newcomer that was admitted before may be probed only now. */
 export function mayStillAsk(ctx: TrackerContext, iface: IfIndex): boolean {
   if (hasCredit(ctx, iface)) return true;
-  noteRefusal(ctx, iface);
+  windowOf(ctx, iface).onOverflow(Number.POSITIVE_INFINITY, ctx.now);
   return false;
 }
 
-function noteRefusal(ctx: TrackerContext, iface: IfIndex): void {
-  weather(ctx, iface, newcomersOf(ctx, iface).refuse(ctx.now));
+/** One more newcomer than can be probed now. Returns whether there is a storm. */
+function onOverflow(ctx: TrackerContext, iface: IfIndex, mac: Mac, waitedMs: number): boolean {
+  const storm = windowOf(ctx, iface).onOverflow(waitedMs, ctx.now);
+  if (storm) reportStorm(ctx, iface, mac);
+  return storm;
 }
 
-/** One more newcomer than there is time for. */
-function noteCrowd(ctx: TrackerContext, iface: IfIndex, mac: Mac): void {
-  const { waiting, now } = ctx;
-  const forMs = newcomersOf(ctx, iface).crowd(waiting.countOn(iface), waiting.waitedOn(iface, now), now);
-  if (forMs > 0) reportStorm(ctx, iface, mac);
-  weather(ctx, iface, forMs);
-}
-
-/** In a storm nobody of it need come up to us for a while, and who waits need not be asked. */
-function weather(ctx: TrackerContext, iface: IfIndex, forMs: number): void {
-  if (forMs === 0) return;
-  ctx.emit({ kind: 'refuse-newcomers', iface, forMs });
-  ctx.waiting.dismiss(iface);
-}
-
-/** Those that wait and for whom there is time by now, some of them. */
+/** Some of those that wait and may be probed by now. In a storm they are dropped instead. */
 export function* admitWaiting(ctx: TrackerContext): IterableIterator<Sighting> {
   const { waiting } = ctx;
-  for (let left = WAITING_PER_EVENT; left > 0 && waiting.hasDismissed; left--) {
-    const { iface, ip, mac } = waiting.takeDismissed() as Sighting;
-    ctx.drop('newcomer-budget', iface, ip, mac);
-  }
   for (const iface of waiting.ifaces()) {
-    for (let left = WAITING_PER_EVENT; left > 0 && isNext(ctx, iface); left--) {
+    for (let left = TAKEN_PER_EVENT; left > 0 && hasRunnableOn(ctx, iface); left--) {
       const sighting = waiting.take(iface) as Sighting;
-      if (mayBecomeHost(ctx, iface, sighting.ip, sighting.mac)) yield sighting;
+      const { ip, mac } = sighting;
+      if (inStorm(ctx, iface)) ctx.drop('newcomer-budget', iface, ip, mac);
+      else if (mayBecomeHost(ctx, iface, ip, mac)) yield sighting;
     }
   }
 }
 
 /** Whether there is more to do of that at once. */
-export function isSomebodyNext(ctx: TrackerContext): boolean {
-  if (ctx.waiting.hasDismissed) return true;
-  for (const iface of ctx.waiting.ifaces()) if (isNext(ctx, iface)) return true;
+export function hasRunnable(ctx: TrackerContext): boolean {
+  for (const iface of ctx.waiting.ifaces()) if (hasRunnableOn(ctx, iface)) return true;
   return false;
 }
 
-function isNext(ctx: TrackerContext, iface: IfIndex): boolean {
-  return ctx.waiting.countOn(iface) > 0 && ctx.topology.isListening(iface) && hasTime(ctx, iface);
+function hasRunnableOn(ctx: TrackerContext, iface: IfIndex): boolean {
+  if (ctx.waiting.countOn(iface) === 0) return false;
+  return inStorm(ctx, iface) || (ctx.topology.isListening(iface) && hasProbeWindow(ctx, iface));
 }
 
-/** The newcomer of a question has answered, so many milliseconds after it was first asked. */
-export function noteProof(ctx: TrackerContext, iface: IfIndex, rttMs: number): void {
-  newcomersOf(ctx, iface).noteProof(rttMs);
+function inStorm(ctx: TrackerContext, iface: IfIndex): boolean {
+  return windowOf(ctx, iface).inStorm(ctx.now);
 }
 
-/** It has not, although we could have heard it. */
+/** The newcomer of a probe has answered. */
+export function noteProof(ctx: TrackerContext, iface: IfIndex): void {
+  windowOf(ctx, iface).noteProof();
+}
+
+/** It has not, although we could have received the answer. */
 export function noteSilence(ctx: TrackerContext, candidate: Candidate): void {
   const { iface } = candidate.attachment;
-  if (isNewcomer(candidate) && ctx.topology.isListening(iface)) newcomersOf(ctx, iface).noteSilence();
+  if (isNewcomer(candidate) && ctx.topology.isListening(iface)) windowOf(ctx, iface).noteSilence();
 }
 
 /** Whether the interface may have one more host, or has this one already. */

@@ -1,18 +1,19 @@
 import { TokenBucket } from './token-bucket.js';
 import { AdmissionWindow } from './window.js';
 import type { Policy } from '../policy.js';
+import {
+  ALARM_INTERVAL_MS,
+  FORGET_MS,
+  MANY_INTERFACES,
+  REMEMBERED_KEYS,
+  REPAIR_INTERVAL_MS,
+} from './constants.js';
 
-const ALARM_QUIET_MS = 60_000;
-const REPAIR_QUIET_MS = 1000;
-const MAX_REMEMBERED = 10_000;
-const MAX_INTERFACES = 1000;
-const FORGET_MS = 10_000;
-
-/** What keeps a storm from taking up all our time: budgets of newcomers and probes, and the patience of whoever reads. */
+/** Budgets of newcomers and probes, and how often an alarm or a repair may be repeated. */
 export class Limits {
   private readonly newcomers = new Map<string, AdmissionWindow>();
-  private readonly alarmed = new Dampener(ALARM_QUIET_MS);
-  private readonly repaired = new Dampener(REPAIR_QUIET_MS);
+  private readonly alarmed = new Dampener(ALARM_INTERVAL_MS);
+  private readonly repaired = new Dampener(REPAIR_INTERVAL_MS);
   private readonly urgent: TokenBucket;
   private readonly routine: TokenBucket;
 
@@ -24,7 +25,7 @@ export class Limits {
     this.routine = new TokenBucket(Math.max(1, probesPerSecond / 20), probesPerSecond);
   }
 
-  /** What an interface of this name has brought. It goes by name: a re-created tap gets no new budget. */
+  /** The window of an interface. It goes by name: a re-created tap gets no new budget. */
   newcomersOf(name: string, now: number): AdmissionWindow {
     let newcomers = this.newcomers.get(name);
     if (newcomers === undefined) {
@@ -38,7 +39,7 @@ export class Limits {
 
   /** Names of taps that came and went: after so long their budgets are full again, as if they were new. */
   private forgetQuiet(now: number): void {
-    if (this.newcomers.size < MAX_INTERFACES) return;
+    if (this.newcomers.size < MANY_INTERFACES) return;
     for (const [name, { windowStart }] of this.newcomers)
       if (now - windowStart > FORGET_MS) this.newcomers.delete(name);
   }
@@ -48,7 +49,7 @@ export class Limits {
     return (urgent ? this.urgent : this.routine).reserve(now);
   }
 
-  /** Whether an alarm of this kind is still news. */
+  /** Whether an alarm of this kind may be reported (again). */
   isNews(key: string, now: number): boolean {
     return this.alarmed.passes(key, now);
   }
@@ -68,7 +69,7 @@ class Dampener {
   passes(key: string, now: number): boolean {
     const last = this.last.get(key);
     if (last !== undefined && now - last < this.intervalMs) return false;
-    if (this.last.size >= MAX_REMEMBERED) this.last.clear();
+    if (this.last.size >= REMEMBERED_KEYS) this.last.clear();
     this.last.set(key, now);
     return true;
   }

@@ -182,9 +182,9 @@ export function onReply(ctx: TrackerContext, host: Host, probe: Probe, from: Att
   const rttMs = ctx.now - probe.firstSentAt;
   if (probe.sent === 1) host.measured(rttMs);
   ctx.note('answer', from.iface, from.mac, host.ip, rttMs);
-  if (host.candidate?.probe === probe) return onCandidateReply(ctx, host, host.candidate, from, rttMs);
+  if (host.candidate?.probe === probe) return onCandidateReply(ctx, host, host.candidate, from);
   if (host.oldProbe === probe) return onOldReply(ctx, host, probe, from);
-  if (probe.purpose === 'prove') noteProof(ctx, from.iface, rttMs);
+  if (probe.purpose === 'prove') noteProof(ctx, from.iface);
   host.heard(ctx.now);
   closeCurrent(ctx, host);
   if (host.candidate !== undefined) host.stepProof({ input: 'old-answered', at: from });
@@ -193,16 +193,10 @@ export function onReply(ctx: TrackerContext, host: Host, probe: Probe, from: Att
   }
 }
 
-function onCandidateReply(
-  ctx: TrackerContext,
-  host: Host,
-  candidate: Candidate,
-  from: Attachment,
-  rttMs: number,
-): void {
+function onCandidateReply(ctx: TrackerContext, host: Host, candidate: Candidate, from: Attachment): void {
   const { probe, incumbent } = candidate;
   if (probe.purpose === 'remote-claim') return heldDespiteRemote(ctx, host, from);
-  if (isNewcomer(candidate)) noteProof(ctx, from.iface, rttMs);
+  if (isNewcomer(candidate)) noteProof(ctx, from.iface);
   if (incumbent !== undefined && incumbent.mac !== from.mac) return contestHere(ctx, host, incumbent, from);
   bind(ctx, host, from, host.held ? 'moved' : 'proven');
   if (incumbent !== undefined) reprobeOld(ctx, host, incumbent);

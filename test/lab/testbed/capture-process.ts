@@ -2,9 +2,8 @@
 // usage: capture-process.ts OPTIONS(JSON)
 
 import { createInterface } from 'node:readline';
-import type { KnownHost } from '../../../src/capture/overload/known-hosts.js';
 import { Capture, type CaptureOptions } from '../../../src/capture/capture.js';
-import { type Ip, type Mac, parseIp, parseMac } from '../../../src/wire/addresses.js';
+import { parseMac } from '../../../src/wire/addresses.js';
 import { decodeArp, encodeArp } from '../../../src/wire/arp.js';
 import { decodeRarp } from '../../../src/wire/rarp.js';
 
@@ -23,13 +22,11 @@ if (own === undefined) throw new Error('own MAC');
 const heard = new Map<number, Heard>();
 let reflecting = false;
 let batches = 0;
-let acquaintances: KnownHost[] = [];
 
 const say = (line: object) => process.stdout.write(`${JSON.stringify(line)}\n`);
 
 const capture = new Capture({
   ...(JSON.parse(process.argv[2] ?? '{}') as Partial<CaptureOptions>),
-  acquaintances: () => acquaintances,
   onFrame(iface, bytes) {
     let entry = heard.get(iface);
     if (entry === undefined) {
@@ -62,13 +59,10 @@ const capture = new Capture({
 });
 
 for await (const line of createInterface({ input: process.stdin })) {
-  const { command, iface, name, mac, hex, forMs, ip } = JSON.parse(line);
+  const { command, iface, name, mac, hex } = JSON.parse(line);
   if (command === 'open') capture.open({ index: iface, name, mac: parseMac(mac ?? '') ?? own });
   else if (command === 'close') capture.close(iface);
   else if (command === 'send') say({ event: 'sent', ok: capture.send(iface, Buffer.from(hex, 'hex')) });
-  else if (command === 'refuse') capture.refuseNewcomers(iface, forMs);
-  else if (command === 'acquaint') acquaintances = [[parseIp(ip) as Ip, parseMac(mac) as Mac]];
-  else if (command === 'know') capture.know(parseIp(ip) as Ip, parseMac(mac) as Mac);
   else if (command === 'reflect') reflecting = true;
   else if (command === 'forget') heard.clear();
   else if (command === 'report') {

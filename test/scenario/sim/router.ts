@@ -58,7 +58,7 @@ export class SimRouter implements KernelListener {
   /** How often the tracker was called, by event kind. */
   readonly events = new Map<Event['kind'], number>();
   /** As in the capture child, but for its size: nothing that a scenario tells may depend on what it keeps back. */
-  private absorber = new RefreshFilter(64);
+  private refreshFilter = new RefreshFilter(64);
   private readonly replies = new Map<number, (verdict: { ok: boolean; message: string }) => void>();
   private run = 0;
   private token = 0;
@@ -79,7 +79,7 @@ export class SimRouter implements KernelListener {
   start(): void {
     this.run++;
     this.ctx = new HostTracker(this.policy);
-    this.absorber = new RefreshFilter(64);
+    this.refreshFilter = new RefreshFilter(64);
     this.invariants.restart();
     this.desired.clear();
     const { kernel } = this;
@@ -168,7 +168,7 @@ export class SimRouter implements KernelListener {
   }
 
   frame(iface: IfIndex, bytes: Uint8Array): void {
-    if (this.absorber.familiarity(iface, bytes, bytes.length, () => this.clock.now()) === 'absorbed') return;
+    if (this.refreshFilter.isRedundant(iface, bytes, bytes.length, () => this.clock.now())) return;
     const copy = bytes.slice();
     this.later('capture', () => this.handle({ kind: 'frame', iface, bytes: copy }));
   }
@@ -223,10 +223,8 @@ export class SimRouter implements KernelListener {
         this.later('ip', () => this.haunt(action.ip, action.present), false);
         return;
       case 'suppress-refreshes':
-        this.later('inject', () => this.absorb(action.iface, action.ip, action.mac, action.forMs));
+        this.later('inject', () => this.suppress(action.iface, action.ip, action.mac, action.forMs));
         return;
-      case 'refuse-newcomers':
-        return; // they are refused here as well
       case 'transition':
         this.transitions.push(action);
         return;
@@ -246,11 +244,11 @@ export class SimRouter implements KernelListener {
     }
   }
 
-  private absorb(iface: IfIndex, ip: Ip, mac: Mac, forMs: number): void {
+  private suppress(iface: IfIndex, ip: Ip, mac: Mac, forMs: number): void {
     if (!isIpv4(ip)) return;
     const [high, low] = [Math.floor(mac / 2 ** 32), mac % 2 ** 32];
-    if (forMs === 0) this.absorber.revoke(iface, ip, high, low);
-    else this.absorber.absorb(iface, ip, high, low, this.clock.now() + forMs);
+    if (forMs === 0) this.refreshFilter.revoke(iface, ip, high, low);
+    else this.refreshFilter.suppress(iface, ip, high, low, this.clock.now() + forMs);
   }
 
   /** Neighbour and new route first, then the other one goes: make before break. */

@@ -5,7 +5,7 @@ import {
   carryOverCounters,
   ringBytesFor,
   statsOf,
-  watch,
+  capturedInterface,
 } from '../../../src/capture/captured-interface.js';
 import { MAC_ZERO } from '../../../src/wire/addresses.js';
 
@@ -30,43 +30,38 @@ describe('an interface that the daemon wants captured', () => {
   });
 
   it('is retried ever more rarely, but at least every five seconds', () => {
-    const watched = watch<{ flood: boolean }>(link, MB);
-    const waits = Array.from({ length: 10 }, () => nextRetryMs(watched));
+    const known = capturedInterface(link, MB);
+    const waits = Array.from({ length: 10 }, () => nextRetryMs(known));
     assert.deepEqual(waits, [50, 100, 200, 400, 800, 1600, 3200, 5000, 5000, 5000]);
   });
 
-  it('adds up what it lost in all the children it had', () => {
-    const watched = watch<{ flood: boolean }>(link, MB);
-    watched.child = { flood: true };
-    watched.counters = {
+  it('adds up what it lost in all its openings', () => {
+    const known = capturedInterface(link, MB);
+    known.counters = {
       kernelReceived: 100,
       kernelDropped: 10,
-      shed: 1,
+      dropped: 1,
       sendFailed: 2,
-      absorbed: 30,
-      refused: 4,
+      suppressed: 30,
     };
-    carryOverCounters(watched);
-    watched.counters = {
+    carryOverCounters(known);
+    known.counters = {
       kernelReceived: 50,
       kernelDropped: 5,
-      shed: 0,
+      dropped: 0,
       sendFailed: 0,
-      absorbed: 3,
-      refused: 1,
+      suppressed: 3,
     };
-    assert.deepEqual(statsOf(watched), {
+    assert.deepEqual(statsOf(known), {
       iface: 5,
       name: 'tap5',
       open: false,
       frames: 0,
-      flooded: true,
       kernelReceived: 150,
       kernelDrops: 15,
-      shed: 1,
+      dropped: 1,
       sendFailed: 2,
-      absorbed: 33,
-      refused: 5,
+      suppressed: 33,
     });
   });
 });

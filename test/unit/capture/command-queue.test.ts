@@ -4,15 +4,15 @@ import { CommandQueue } from '../../../src/capture/command-queue.js';
 
 function said() {
   const records: string[] = [];
-  const orders = new CommandQueue((record) => records.push(Buffer.from(record).toString()));
+  const commands = new CommandQueue((record) => records.push(Buffer.from(record).toString()));
   const open = (iface: number, text: string) =>
-    orders.give(iface, { record: Buffer.from(text), answered: true });
+    commands.add(iface, { record: Buffer.from(text), answered: true });
   const close = (iface: number, text: string) =>
-    orders.give(iface, { record: Buffer.from(text), answered: false });
-  return { records, orders, open, close };
+    commands.add(iface, { record: Buffer.from(text), answered: false });
+  return { records, commands, open, close };
 }
 
-test('an order goes out at once when nothing is under way', () => {
+test('a command is sent at once when none is outstanding', () => {
   const { records, open, close } = said();
   close(1, 'close 1');
   open(1, 'open 1');
@@ -20,8 +20,8 @@ test('an order goes out at once when nothing is under way', () => {
   assert.deepEqual(records, ['close 1', 'open 1', 'open 2']);
 });
 
-test('of the orders that follow an unanswered one, only the last is given', () => {
-  const { records, orders, open, close } = said();
+test('of the commands that follow an unanswered one, only the last is sent', () => {
+  const { records, commands, open, close } = said();
   open(1, 'open a');
   for (let flap = 0; flap < 1000; flap++) {
     close(1, 'close');
@@ -29,10 +29,10 @@ test('of the orders that follow an unanswered one, only the last is given', () =
   }
   open(2, 'open other');
   assert.deepEqual(records, ['open a', 'open other']);
-  orders.onAnswer(1);
+  commands.onAnswer(1);
   assert.deepEqual(records.slice(2), ['open 999']);
   close(1, 'close last');
-  orders.onAnswer(1);
+  commands.onAnswer(1);
   assert.deepEqual(records.slice(3), ['close last']);
   open(1, 'open b');
   assert.deepEqual(records.slice(4), ['open b'], 'a close needs no answer');

@@ -12,13 +12,11 @@ import {
   decodeSuppress,
   decodeCounters,
   decodeOpen,
-  decodeRefuse,
   decodeText,
   decodeOpenResult,
   encodeCounters,
   encodeOpen,
   encodeRecord,
-  encodeRefuse,
   encodeText,
   encodeOpenResult,
   writeSuppress,
@@ -55,7 +53,7 @@ const record = fc.record({
 const mac = parseMac('02:00:0a:01:01:fe');
 assert.ok(mac !== undefined);
 
-describe('records between daemon and capture child', () => {
+describe('records between daemon and reader', () => {
   it('come out as they went in, however the stream is cut', () => {
     fc.assert(
       fc.property(fc.array(record), fc.array(fc.integer({ min: 1, max: 300 })), (records, cuts) => {
@@ -130,13 +128,21 @@ describe('records between daemon and capture child', () => {
     );
   });
 
-  it('carry a request to open, and its verdict with the serial of the request', () => {
+  it('carry a request to open, and its result with the serial of the request', () => {
     const filter = 'arp and not ether src 02:00:00:00:00:01';
-    const request = { iface: 12, serial: 0xffff_fff0, ringBytes: 4 << 20, name: 'tap-ü.1', filter };
+    const request = {
+      iface: 12,
+      serial: 0xffff_fff0,
+      ringBytes: 4 << 20,
+      burstFrames: 250_000,
+      framesPerSecond: 0xffff_fff1,
+      name: 'tap-ü.1',
+      filter,
+    };
     const { iface, payload } = whole(encodeOpen(request));
     assert.deepEqual(decodeOpen(iface, Uint8Array.from(payload)), request);
-    const verdict = whole(encodeOpenResult(FAILED, 12, 0xffff_fff0, 'No such device exists'));
-    assert.deepEqual(decodeOpenResult(Uint8Array.from(verdict.payload)), {
+    const result = whole(encodeOpenResult(FAILED, 12, 0xffff_fff0, 'No such device exists'));
+    assert.deepEqual(decodeOpenResult(Uint8Array.from(result.payload)), {
       serial: 0xffff_fff0,
       text: 'No such device exists',
     });
@@ -146,16 +152,11 @@ describe('records between daemon and capture child', () => {
     const counters = {
       kernelReceived: 0xffff_ffff,
       kernelDropped: 1,
-      shed: 0x8000_0000,
+      dropped: 0x8000_0000,
       sendFailed: 0,
-      absorbed: 0xffff_fffe,
-      refused: 0xffff_fffd,
+      suppressed: 0xffff_fffe,
     };
     assert.deepEqual(decodeCounters(Uint8Array.from(whole(encodeCounters(3, counters)).payload)), counters);
-  });
-
-  it('carry for how long newcomers need not be passed on', () => {
-    assert.equal(decodeRefuse(Uint8Array.from(encodeRefuse(0xffff_fff0))), 0xffff_fff0);
   });
 
   it('carry which announcements need not be passed on', () => {

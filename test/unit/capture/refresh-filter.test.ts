@@ -33,15 +33,15 @@ function arpReply(mac: Mac, senderIp: Ipv4, targetMac: Mac, targetIp: Ipv4): Uin
 
 const gratuitous = (mac: Mac, ip: Ipv4) => arpRequest(mac, ip, ip);
 
-/** An absorber that may keep back what 10.1.1.5 announces on interface 7 until 1000. */
+/** A filter that may keep back what 10.1.1.5 announces on interface 7 until 1000. */
 function allowed(): RefreshFilter {
-  const absorber = new RefreshFilter(256);
-  absorber.absorb(7, HOST, HIGH, LOW, 1000);
-  return absorber;
+  const filter = new RefreshFilter(256);
+  filter.suppress(7, HOST, HIGH, LOW, 1000);
+  return filter;
 }
 
-const ask = (absorber: RefreshFilter, frame: Uint8Array, now = 0, iface = 7) =>
-  absorber.familiarity(iface, frame, frame.length, () => now);
+const ask = (filter: RefreshFilter, frame: Uint8Array, now = 0, iface = 7) =>
+  filter.isRedundant(iface, frame, frame.length, () => now);
 
 describe('the sender of a frame', () => {
   const sender = (bytes: Uint8Array) => senderOf(bytes, bytes.length);
@@ -74,48 +74,44 @@ describe('the sender of a frame', () => {
 });
 
 describe('announcements of known hosts', () => {
-  it('are absorbed while the daemon allows it, as requests and as replies (RFC 5944 section 4.6)', () => {
-    const absorber = allowed();
-    assert.equal(ask(absorber, gratuitous(MAC, HOST)), 'absorbed');
-    assert.equal(ask(absorber, arpReply(MAC, HOST, MAC_BROADCAST, HOST)), 'absorbed');
-    assert.equal(ask(absorber, gratuitous(MAC, HOST), 999.9), 'absorbed');
-    assert.equal(
-      ask(absorber, gratuitous(MAC, HOST), 1000),
-      'known',
-      'the first one afterwards is passed on',
-    );
+  it('are suppressed while the daemon allows it, as requests and as replies (RFC 5944 section 4.6)', () => {
+    const filter = allowed();
+    assert.equal(ask(filter, gratuitous(MAC, HOST)), true);
+    assert.equal(ask(filter, arpReply(MAC, HOST, MAC_BROADCAST, HOST)), true);
+    assert.equal(ask(filter, gratuitous(MAC, HOST), 999.9), true);
+    assert.equal(ask(filter, gratuitous(MAC, HOST), 1000), false, 'the first one afterwards is passed on');
   });
 
-  it('are not absorbed from another MAC, another interface, or for another address', () => {
-    const absorber = allowed();
-    assert.equal(ask(absorber, gratuitous(STRANGER, HOST)), 'unknown', 'a forger');
-    assert.equal(ask(absorber, gratuitous(MAC, HOST), 0, 8), 'unknown', 'a move');
-    assert.equal(ask(absorber, gratuitous(MAC, OTHER)), 'unknown', 'a second address');
+  it('are not suppressed from another MAC, another interface, or for another address', () => {
+    const filter = allowed();
+    assert.equal(ask(filter, gratuitous(STRANGER, HOST)), false, 'a forger');
+    assert.equal(ask(filter, gratuitous(MAC, HOST), 0, 8), false, 'a move');
+    assert.equal(ask(filter, gratuitous(MAC, OTHER)), false, 'a second address');
   });
 
-  it('are not absorbed when Ethernet says something else than ARP', () => {
+  it('are not suppressed when Ethernet says something else than ARP', () => {
     const forged = gratuitous(MAC, HOST);
     writeEthernet(forged, { destination: MAC_BROADCAST, source: STRANGER, etherType: ETHER_TYPE_ARP });
-    assert.equal(ask(allowed(), forged), 'unknown');
+    assert.equal(ask(allowed(), forged), false);
   });
 
   it('requests and probes of a known host are passed on: somebody may have to answer them', () => {
-    const absorber = allowed();
-    assert.equal(ask(absorber, arpRequest(MAC, HOST, OTHER)), 'known');
-    assert.equal(ask(absorber, arpRequest(MAC, IPV4_UNSPECIFIED, HOST)), 'unknown');
+    const filter = allowed();
+    assert.equal(ask(filter, arpRequest(MAC, HOST, OTHER)), false);
+    assert.equal(ask(filter, arpRequest(MAC, IPV4_UNSPECIFIED, HOST)), false);
   });
 
   it('count again as soon as they are revoked, by whoever is meant', () => {
-    const absorber = allowed();
-    absorber.revoke(7, HOST, HIGH, LOW ^ 1);
-    absorber.revoke(8, HOST, HIGH, LOW);
-    assert.equal(ask(absorber, gratuitous(MAC, HOST)), 'absorbed');
-    absorber.revoke(7, HOST, HIGH, LOW);
-    assert.equal(ask(absorber, gratuitous(MAC, HOST)), 'unknown');
+    const filter = allowed();
+    filter.revoke(7, HOST, HIGH, LOW ^ 1);
+    filter.revoke(8, HOST, HIGH, LOW);
+    assert.equal(ask(filter, gratuitous(MAC, HOST)), true);
+    filter.revoke(7, HOST, HIGH, LOW);
+    assert.equal(ask(filter, gratuitous(MAC, HOST)), false);
   });
 
-  it('whatever the bytes, only the announcement itself is absorbed', () => {
-    const absorber = allowed();
+  it('whatever the bytes, only the announcement itself is suppressed', () => {
+    const filter = allowed();
     const good = gratuitous(MAC, HOST).subarray(0, 42);
     // The reply form differs in the opcode; the targets' MAC and where Ethernet sent it say nothing.
     const silent = new Set([0, 1, 2, 3, 4, 5, 32, 33, 34, 35, 36, 37]);
@@ -124,21 +120,21 @@ describe('announcements of known hosts', () => {
         const bytes = good.slice();
         bytes[at] = (bytes[at] as number) ^ flip;
         const same = silent.has(at) || (at === 21 && bytes[21] === 2);
-        assert.equal(ask(absorber, bytes) === 'absorbed', same, `byte ${at}`);
+        assert.equal(ask(filter, bytes), same, `byte ${at}`);
       }),
     );
     for (let length = 0; length < 42; length++)
       assert.equal(
-        absorber.familiarity(7, good, length, () => 0),
-        'unknown',
+        filter.isRedundant(7, good, length, () => 0),
+        false,
       );
   });
 
   it('of two hosts that share an entry the later one has it, and neither is mistaken for the other', () => {
-    const absorber = new RefreshFilter(1);
-    absorber.absorb(7, HOST, HIGH, LOW, 1000);
-    absorber.absorb(7, OTHER, HIGH, LOW, 1000);
-    assert.equal(ask(absorber, gratuitous(MAC, HOST)), 'unknown');
-    assert.equal(ask(absorber, gratuitous(MAC, OTHER)), 'absorbed');
+    const filter = new RefreshFilter(1);
+    filter.suppress(7, HOST, HIGH, LOW, 1000);
+    filter.suppress(7, OTHER, HIGH, LOW, 1000);
+    assert.equal(ask(filter, gratuitous(MAC, HOST)), false);
+    assert.equal(ask(filter, gratuitous(MAC, OTHER)), true);
   });
 });

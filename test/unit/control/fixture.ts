@@ -68,7 +68,7 @@ export const status: StatusView = {
   hosts: { unknown: 0, proving: 1, home: 5, fresh: 0, settled: 2, away: 1, remembered: 3 },
   interfaces: { present: 2, capturing: 2 },
   capture: {
-    children: [{ pid: 4243, interfaces: 2, flood: false, rssBytes: 45_000_000 }],
+    children: [{ pid: 4243, interfaces: 2, rssBytes: 45_000_000 }],
     restarts: 0,
     frames: 99,
   },

@@ -1,0 +1,54 @@
+/**
+ * Every constant that keeps the capture working under overload, from the wire inwards; docs/overload.md explains how they
+ * work together. Each line says its unit, the bar that it serves and the figure that was measured.
+ */
+
+/** Bytes of the first interface's ring at most: 50,000 frames of 208 bytes. Bar: 50,000 newcomers at full speed. */
+export const RING_MOST_BYTES = 10 << 20;
+/** Bytes of each ring at least: 600 frames. Bar: memory of 256 interfaces (300 MB measured). */
+export const RING_LEAST_BYTES = 128 << 10;
+/** Bytes of all rings together, but for the least of each. Bar: memory of 256 interfaces. */
+export const RING_BUDGET_BYTES = 50 << 20;
+
+/**
+ * Frames of an interface that are read at any speed. Bar: 50,000 newcomers at full speed, 100,000 at 20,000/s: each says
+ * and answers something.
+ */
+export const BURST_FRAMES = 250_000;
+/** Frames between two sleeps, which is what cap reads of one interface in a turn of the event loop. */
+export const TURN_FRAMES = 64;
+/** Milliseconds that a reader sleeps at most. */
+export const LONGEST_SLEEP_MS = 10;
+
+/** Frames of misdirected packets that are read at any speed, and per second afterwards: the first of each flow tells all. */
+export const MISDIRECTED_BURST_FRAMES = 1000;
+export const MISDIRECTED_FRAMES_PER_SECOND = 2000;
+/** Bytes of the ring for misdirected packets. */
+export const MISDIRECTED_RING_BYTES = 256 << 10;
+/** Milliseconds without a visitor after which that reader ends. Bar: 140 MB with no hosts (45 MB measured). */
+export const MISDIRECTED_IDLE_MS = 60_000;
+
+/** Hosts whose announcements can be suppressed at a time; two that share an entry take turns in it. */
+export const SUPPRESSED_HOSTS = 1 << 16;
+
+/** Bytes that a reader writes at a time. */
+export const BATCH_BYTES = 8192;
+/**
+ * Bytes that the daemon has not read at most, 180 frames, each of which may be a newcomer: 0.1 ms of work on a busy machine.
+ * Bar: a newcomer on another interface in a storm, p99 50 ms.
+ */
+export const UNREAD_BYTES = 12_288;
+/** Bytes of a queue's first chunk: one late frame must not cost 8 KB on each of hundreds of interfaces. */
+export const FIRST_CHUNK_BYTES = 1024;
+/** Bytes that wait in all queues, replies and other frames apart: 100,000 newcomers of one burst. */
+export const QUEUE_BYTES = 8 << 20;
+
+/** Bytes that the daemon reads before it says so: a quarter of UNREAD_BYTES. */
+export const ACKNOWLEDGE_BYTES = 3072;
+/**
+ * Bytes that the daemon reads of one reader in a turn of the event loop, 100 frames; libuv would read on 32 times. Bar: API
+ * answers in a storm, 200 ms.
+ */
+export const READ_TURN_BYTES = 8192;
+/** Bytes that a reader may leave unread before it counts as hung; what it is sent then is refused. */
+export const COMMAND_BACKLOG_BYTES = 4 << 20;

@@ -1,0 +1,43 @@
+/**
+ * Every constant that keeps newcomers from taking up all the time of the daemon; docs/overload.md explains how they work
+ * together. Each says its unit, the bar that it serves and the figure that was measured. What a user may choose stands in
+ * `[policy.limits]`.
+ */
+
+/**
+ * Newcomers of an interface that were probed once and have not answered, at most. More would only wait for their reply
+ * until they are probed again, and reply twice. Bar: 50,000 newcomers at full speed, 35 % of `ip -batch`.
+ */
+export const PROBE_WINDOW = 512;
+
+/**
+ * Newcomers of an interface that have not answered, before as many as have answered lately are added. Silent ones hold
+ * their place for half a second, so 8,000 forged newcomers a second leave room for real ones (lab: 3,000/s).
+ */
+export const CREDIT = 4096;
+/** The same in a storm. Bar: a newcomer on another interface, p99 50 ms (measured 35 ms; 49 ms without this). */
+export const STORM_CREDIT = 256;
+/** The most that credit can grow to, and what hosts have that are known from another place. */
+export const MOST_CREDIT = 32_768;
+/** Milliseconds of a window of counting; the present and the last one count. */
+export const COUNTING_MS = 1000;
+
+/** Newcomers that were silent lately, from which there may be a storm. */
+export const STORM_SILENT = 256;
+/** Milliseconds that the first of the queue has waited: everybody who was probed before it has answered, or never will. */
+export const STORM_WAIT_MS = 500;
+/** Milliseconds that a storm lasts after the last sign of it. */
+export const STORM_MS = 1000;
+
+/** Newcomers taken from a queue per event. Bar: API answers in a storm, 200 ms (measured 96 ms). */
+export const TAKEN_PER_EVENT = 32;
+
+/** Milliseconds between two alarms of one kind and place. */
+export const ALARM_INTERVAL_MS = 60_000;
+/** Milliseconds between two repairs of one stale neighbour. */
+export const REPAIR_INTERVAL_MS = 1000;
+/** Keys of either that are remembered, at most. */
+export const REMEMBERED_KEYS = 10_000;
+/** Interfaces with a budget, from which those are forgotten that brought nothing for FORGET_MS milliseconds. */
+export const MANY_INTERFACES = 1000;
+export const FORGET_MS = 10_000;
