@@ -91,9 +91,8 @@ export class ControlApi {
     const capture = this.options.capture.stats();
     return {
       hosts: router.counts,
-      interfaces: capture.interfaces.map(({ open, absorbed, ...counts }) => ({
+      interfaces: capture.interfaces.map(({ open, ...counts }) => ({
         ...counts,
-        suppressed: absorbed,
         capturing: open,
       })),
       capture: { children: capture.children.length, restarts: capture.restarts },
