@@ -13,7 +13,7 @@ export function capBinary(): string {
 
 /**
  * Says whether `cap` can be trusted with an interface that may go down: built with assertions it aborts the process
- * at that moment (scripts/build-native.mjs tells the whole story), and does so again in every child that replaces it.
+ * at that moment (scripts/build-native.mjs explains it), and so does every reader that replaces it.
  *
  * The binary itself is asked, without loading it. An assertion that is compiled in calls `__assert_fail`, which
  * therefore stands in its dynamic string table, stripped or not; with NDEBUG nothing refers to it.

@@ -108,10 +108,9 @@ class ApiWatch {
 async function account({ ctl }: Marpd): Promise<string> {
   const { body } = await ctl.exchange('GET', '/metrics');
   const value = (pattern: RegExp) => Number(pattern.exec(body)?.[1] ?? 0);
-  const heard = value(/^marpd_frames_received_total\{interface="lan0"\} (\d+)/m);
+  const received = value(/^marpd_frames_received_total\{interface="lan0"\} (\d+)/m);
   const ring = value(/^marpd_frames_lost_total\{interface="lan0",where="ring"\} (\d+)/m);
-  const shed = value(/^marpd_frames_lost_total\{interface="lan0",where="capture"\} (\d+)/m);
-  const refused = value(/^marpd_frames_lost_total\{interface="lan0",where="storm"\} (\d+)/m);
+  const dropped = value(/^marpd_frames_lost_total\{interface="lan0",where="capture"\} (\d+)/m);
   const drops = (await ctl.drops()).map(({ reason, count }) => `${reason} ${thousands(count)}`);
-  return `heard ${thousands(heard)}, lost in ring ${thousands(ring)}, shed ${thousands(shed)}, refused ${thousands(refused)}; ${drops.slice(0, 3).join(', ')}`;
+  return `received ${thousands(received)}, lost in ring ${thousands(ring)}, dropped ${thousands(dropped)}; ${drops.slice(0, 3).join(', ')}`;
 }

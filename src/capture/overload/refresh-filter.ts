@@ -6,8 +6,8 @@ import { SUPPRESSED_HOSTS } from './constants.js';
  * Announcements that only repeat what the daemon knows are kept back here, next to the wire, for as long as the daemon
  * allows it: 50,000 of them a second cost the daemon nothing, and newcomers do not queue behind them.
  *
- * An entry never outlives its time by itself: the first frame after it is passed on, so that the daemon hears of a
- * living host as often as it needs to. It revokes an entry when it no longer believes the host to be there. The size is
+ * An entry never outlives its time by itself: the first frame after it is passed on, so that the daemon sees a
+ * host as often as it needs to. It revokes an entry when it no longer believes the host to be there. The size is
  * fixed (1.5 MB), and an entry that was overwritten by another costs a frame more.
  */
 export class RefreshFilter {

@@ -13,7 +13,7 @@ export class TokenBucket {
     this.depthMs = burst * this.intervalMs;
   }
 
-  /** Takes one token, or says that there is none. */
+  /** Takes one token; false when there is none. */
   take(now: number): boolean {
     const fullAt = Math.max(this.fullAt, now) + this.intervalMs;
     if (fullAt - now > this.depthMs) return false;
