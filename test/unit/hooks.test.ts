@@ -149,6 +149,13 @@ test('libvirt: addresses come from the nwfilter parameters of the card as well',
   assert.deepEqual(sent, [...PREPARED, ...each('prepare', SECOND, '10.1.1.6', '2001:db8::6', '2001:db8::7')]);
 });
 
+test('libvirt: the guest of the examples is prepared, once libvirt has named its tap', () => {
+  const xml = readFileSync(at('../../config/libvirt/guest.xml'), 'utf8');
+  writeFileSync(addresses, '');
+  const running = xml.replace('</interface>', "<target dev='vnet0'/></interface>");
+  assert.deepEqual(hook('start begin', running), each('prepare', FIRST, '10.1.1.5'));
+});
+
 test('libvirt: double quotes, one line, foreign order of attributes: read all the same', () => {
   const xml = RUNNING.replaceAll("'", '"').replaceAll(/\n\s*/g, '');
   assert.deepEqual(hook('start begin', xml), PREPARED);

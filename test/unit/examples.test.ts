@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { loadConfig, parseConfig } from '../../src/config/config.js';
+import { ruleFor, subnetOf } from '../../src/mobility/policy.js';
+import { type Ip, parseIp } from '../../src/wire/addresses.js';
+
+/** The examples of docs/virtual-machines.md. hooks.test.ts reads the guest, lab/behaviour/vm/examples.test.ts frr.conf. */
+
+const at = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
+const read = (path: string) => readFileSync(at(path), 'utf8');
+const PAGE = read('docs/virtual-machines.md');
+const SHOWN = [
+  'config/libvirt/guest.xml',
+  'config/libvirt/marpd.toml',
+  'config/libvirt/frr.conf',
+  'config/proxmox/interfaces',
+  'config/proxmox/marpd.toml',
+  'config/proxmox/frr.conf',
+];
+
+for (const path of SHOWN)
+  test(`the page shows ${path} as it is shipped`, () => {
+    assert.ok(PAGE.includes(`\`${path}\``), 'named');
+    assert.ok(PAGE.includes(`\n${read(path)}\`\`\`\n`), 'the same text');
+  });
+
+test('every TOML example of the page is a configuration, or a part of one', () => {
+  const blocks = [...PAGE.matchAll(/```toml\n([^`]*)```/g)].map(([, text]) => text as string);
+  assert.ok(blocks.length >= 4);
+  for (const text of blocks)
+    parseConfig(text.includes('[[interface]]') ? text : `[[interface]]\nname = "lan0"\n${text}`);
+});
+
+test('libvirt: marpd serves the tap and the address of the guest, and FRR tells others of it', () => {
+  const { policy } = loadConfig(at('config/libvirt/marpd.toml'));
+  assert.ok(ruleFor(policy, 'vnet0') !== undefined);
+  const guest = /name='IP' value='([^']+)'/.exec(read('config/libvirt/guest.xml'))?.[1] ?? '';
+  assert.ok(subnetOf(policy, parseIp(guest) as Ip)?.gateway !== undefined, guest);
+  const frr = read('config/libvirt/frr.conf');
+  assert.match(frr, /^ip prefix-list guests seq 10 permit 10\.1\.1\.0\/24 ge 32$/m);
+  assert.doesNotMatch(frr, /match interface/, 'taps come and go');
+});
+
+test('Proxmox: marpd is on a bridge without a card, never on the one that holds the physical card', () => {
+  const { policy } = loadConfig(at('config/proxmox/marpd.toml'));
+  const bridges = read('config/proxmox/interfaces')
+    .split(/^iface /m)
+    .flatMap((stanza) => {
+      const ports = /^\tbridge-ports (.+)$/m.exec(stanza)?.[1];
+      return ports === undefined ? [] : [{ name: stanza.split(' ', 1)[0] as string, ports }];
+    });
+  assert.deepEqual(
+    bridges.map(({ name, ports }) => [name, ports, ruleFor(policy, name) !== undefined]),
+    [
+      ['vmbr0', 'eno1', false],
+      ['vmbr1', 'none', true],
+    ],
+  );
+  assert.match(read('config/proxmox/interfaces'), /\thwaddress 02:/, 'the same MAC on every node');
+  assert.match(read('config/proxmox/frr.conf'), /match interface vmbr1/);
+});
