@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { MARPD } from '../kit/ctl.js';
 import type { Lab, Namespace } from '../kit/namespace.js';
-import { Program, pause, waitFor } from '../kit/program.js';
+import { Program, waitFor } from '../kit/program.js';
 import { Site } from '../kit/site.js';
 import { labTest } from '../kit/lab-test.js';
 
@@ -121,7 +121,7 @@ labTest('garbage on the control socket is answered or cut off, and the daemon ke
   assert.equal((await ctl.exchange('GET', '/v1/hosts/10.1.1')).status, 400);
   // two hundred who connect and say nothing
   const idle = Array.from({ length: 200 }, () => createConnection(site.marpd.socket).on('error', () => {}));
-  await pause(200);
+  await waitFor(() => idle.every((socket) => !socket.connecting), 3000, 'two hundred connections');
   assert.equal(ctl.run('status').status, 0);
   for (const socket of idle) socket.destroy();
   const visitor = site.host('visitor');
@@ -216,9 +216,16 @@ labTest('SIGHUP: a good file is used, a bad one keeps the old and says why', asy
 
   marpd.configure(marpd.config);
   marpd.program?.child.kill('SIGHUP');
-  await pause(200);
-  (await visitor.frames()).gratuitous(VISITOR, visitor.mac);
-  await marpd.routed(VISITOR, 'lan1');
+  const frames = await visitor.frames();
+  await waitFor(
+    () => {
+      frames.gratuitous(VISITOR, visitor.mac);
+      return marpd.routesOf(VISITOR)[0]?.dev === 'lan1';
+    },
+    3000,
+    'the visitor to be allowed again',
+    100,
+  );
 });
 
 labTest('marpd --interface works without any file', async (lab) => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { foreignState } from '../kit/foreign.js';
 import { Capture } from '../kit/pcap.js';
-import { pause } from '../kit/program.js';
+import { waitFor } from '../kit/program.js';
 import { RouteLog } from '../kit/route-log.js';
 import { REAL_SETTLE, Site } from '../kit/site.js';
 import { labTest } from '../kit/lab-test.js';
@@ -57,8 +57,8 @@ labTest('an interface that comes later gets the settings as well', async (lab) =
   site.network.connect(site.router, 'lan9', 'lan9');
   site.router.ip('link set lan9 up');
   await site.marpd.captures('lan9');
-  await pause(200);
-  assert.deepEqual(site.router.readSysctl('ipv4.conf.lan9.proxy_arp', 'ipv4.conf.lan9.arp_ignore'), [0, 1]);
+  const values = () => site.router.readSysctl('ipv4.conf.lan9.proxy_arp', 'ipv4.conf.lan9.arp_ignore').join();
+  await waitFor(() => values() === '0,1', 3000, 'proxy_arp = 0 and arp_ignore = 1');
   site.router.ip('link del lan9'); // gone before the settings could be given back
   assert.equal(await site.marpd.stop(), 0);
 });
