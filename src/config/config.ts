@@ -133,6 +133,7 @@ function build(file: ConfigFile): Config {
       prove: rule.prove ?? policy.prove,
       keepaliveMs,
       holdMs,
+      keepaliveTimeoutMs: rule.keepalive_timeout ?? timers.keepalive_timeout,
       maxHosts: rule.max_hosts ?? limits.max_hosts,
     };
   });
@@ -159,6 +160,7 @@ function build(file: ConfigFile): Config {
         settleMs: router.settle,
         rememberMs: timers.remember,
         acdProbeWaitMs: timers.acd_probe_wait,
+        reprobeIntervalMs: timers.reprobe_interval === 0 ? Number.POSITIVE_INFINITY : timers.reprobe_interval,
         freezeMs: timers.freeze,
       },
       watchTables,

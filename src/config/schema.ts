@@ -63,6 +63,7 @@ const metric = z.int().min(1).max(0xffff_ffff);
 const filePath = z.string().startsWith('/');
 const keepalive = durationText({ minMs: 200, maxMs: 3_600_000 });
 const hold = durationText({ minMs: 1000, maxMs: 86_400_000 });
+const keepaliveTimeout = durationText({ minMs: 100, maxMs: 60_000 });
 const proveRule = z.enum(['before', 'after', 'never']);
 
 const routerSection = z
@@ -141,6 +142,7 @@ const interfaceSection = z.strictObject({
   prove: proveRule.optional(),
   keepalive: keepalive.optional(),
   hold: hold.optional(),
+  keepalive_timeout: keepaliveTimeout.optional(),
   max_hosts: count(1, 10_000_000).optional(),
 });
 
@@ -208,7 +210,9 @@ export const fileSchema = z.strictObject({
     .strictObject({
       keepalive: keepalive.default(5000),
       hold: hold.optional(),
+      keepalive_timeout: keepaliveTimeout.default(750),
       remember: durationText({ minMs: 1000, maxMs: 86_400_000, zero: true }).default(600_000),
+      reprobe_interval: durationText({ minMs: 1000, maxMs: 3_600_000, zero: true }).default(60_000),
       acd_probe_wait: durationText({ minMs: 1, maxMs: 60_000, zero: true }).default(1000),
       freeze: durationText({ minMs: 1000, maxMs: 86_400_000 }).default(540_000),
     })

@@ -15,6 +15,7 @@ import { Fib } from './fib.js';
 import type { Host } from './host/host.js';
 import type { RarpLookup } from './input/rarp-lookup.js';
 import { Limits } from './admission/limits.js';
+import { LateAnswers } from './late-answers.js';
 import type { Policy } from './policy.js';
 import type { FamilyDrivers } from './neighbour/driver.js';
 import { HostTable } from './table.js';
@@ -50,6 +51,7 @@ export class TrackerContext {
   limits: Limits;
   readonly unanswered = new OutstandingProofs();
   readonly waiting = new AdmissionQueue();
+  readonly lateAnswers = new LateAnswers();
   /** Hosts in the state `remembered`, oldest first: their number is bounded. */
   readonly remembered = new Set<Host>();
   /** Hosts that wait to be told of the MAC of a neighbour, by the neighbour's address. */

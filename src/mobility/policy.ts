@@ -11,6 +11,8 @@ export interface InterfaceRule {
   readonly prove: ProveRule;
   readonly keepaliveMs: number;
   readonly holdMs: number;
+  /** The least time that a held host has to answer; a host that is known to be slower has more. */
+  readonly keepaliveTimeoutMs: number;
   readonly maxHosts: number;
 }
 
@@ -43,6 +45,8 @@ export interface Policy {
     readonly settleMs: number;
     readonly rememberMs: number;
     readonly acdProbeWaitMs: number;
+    /** Gap between probes of a host that is lost for long; Infinity: it is not asked any more. */
+    readonly reprobeIntervalMs: number;
     readonly freezeMs: number;
   };
   /** The routing tables in which other protocols' host routes are remote claims. */

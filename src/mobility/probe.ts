@@ -13,7 +13,9 @@ export type ProbePurpose =
   | 'remote-claim'
   /** Is it still here? */
   | 'keepalive'
-  /** The same, five times a second, while our fresh claim overlaps somebody else's. */
+  /** Is it, although it was lost, where it was last? */
+  | 'ask-again'
+  /** As a keepalive, five times a second, while our fresh claim overlaps somebody else's. */
   | 'overlap';
 
 /**
@@ -49,14 +51,30 @@ interface ProbeSchedule {
 
 const PROBE_SCHEDULES: Readonly<Partial<Record<ProbePurpose, ProbeSchedule>>> = {
   prove: { tries: [0, 50, 150], timeoutMs: 500 },
+  'ask-again': { tries: [0, 250], timeoutMs: 750 },
   keepalive: { tries: [0, 250, 500], timeoutMs: 750 },
   overlap: { tries: [0, 200, 400], timeoutMs: 600 },
 };
 
-/** Whether a host is still at its old place is decided within `oldPlaceTimeoutMs` (design.md 3.3). */
-function scheduleOf(purpose: ProbePurpose, oldPlaceMs: number): ProbeSchedule {
-  const tries = [0, oldPlaceMs / 3, (2 * oldPlaceMs) / 3];
-  return PROBE_SCHEDULES[purpose] ?? { tries, timeoutMs: oldPlaceMs };
+/** A slow host has twice the time that it was last seen to take. */
+const PATIENCE = 2;
+/** Nobody waits longer than this for one answer, however long `hold` is. */
+const MOST_PATIENCE_MS = 30_000;
+
+/** When the tries are sent and when the probe times out. */
+function scheduleOf(ctx: TrackerContext, host: Host, purpose: ProbePurpose, iface: IfIndex): ProbeSchedule {
+  const schedule = PROBE_SCHEDULES[purpose];
+  if (schedule === undefined) {
+    // Whether a host is still at its old place is decided within this time (design.md 3.3).
+    const timeoutMs = oldPlaceTimeoutMs(host);
+    return { tries: [0, timeoutMs / 3, (2 * timeoutMs) / 3], timeoutMs };
+  }
+  const rule = ctx.topology.rule(iface);
+  const least = purpose === 'keepalive' ? (rule?.keepaliveTimeoutMs ?? 0) : schedule.timeoutMs;
+  const most = Math.min(rule?.holdMs || MOST_PATIENCE_MS, MOST_PATIENCE_MS);
+  const timeoutMs = Math.max(least, Math.min(most, PATIENCE * (host.slowestMs ?? 0)));
+  const tries = schedule.tries.filter((offset) => offset < timeoutMs);
+  return tries.length === schedule.tries.length ? { tries: schedule.tries, timeoutMs } : { tries, timeoutMs };
 }
 
 /** How long an old place may take to answer: clamp(10 x smoothed RTT, 20, 150) ms, 50 ms if unknown (design.md 3.3). */
@@ -77,7 +95,7 @@ export function startProbe(
 ): Probe | undefined {
   const sourceIp = probeSource(ctx, attachment.iface, host.ip);
   if (sourceIp === undefined) return undefined;
-  const { tries, timeoutMs } = scheduleOf(purpose, oldPlaceTimeoutMs(host));
+  const { tries, timeoutMs } = scheduleOf(ctx, host, purpose, attachment.iface);
   const probe: OpenProbe = {
     purpose,
     attachment,
@@ -87,10 +105,15 @@ export function startProbe(
     isConfirmation,
     sent: 0,
     firstSentAt: 0,
-    nextAt: ctx.limits.reserveProbe(purpose !== 'keepalive', ctx.now) + delayMs,
+    nextAt: ctx.limits.reserveProbe(!isRoutine(purpose), ctx.now) + delayMs,
   };
   if (probe.nextAt <= ctx.now) sendTry(ctx, host.ip, probe);
   return probe;
+}
+
+/** Routine probes have a budget of their own, so that they never delay a proof. */
+function isRoutine(purpose: ProbePurpose): boolean {
+  return purpose === 'keepalive' || purpose === 'ask-again';
 }
 
 /** Sends the next try and sets the time of the one after it, or of the time-out. */

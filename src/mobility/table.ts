@@ -94,6 +94,11 @@ export class HostTable {
     if (name !== undefined) this.byName.add(name, host);
   }
 
+  /** The interface of its attachment has a new name. */
+  rename(host: Host, name: string): void {
+    if (host.attachment !== undefined) this.place(host, host.attachment, name);
+  }
+
   remove(host: Host): void {
     this.unindex(host);
     this.byIp.delete(host.ip);

@@ -127,6 +127,8 @@ export class Driver {
   readonly invariants: Invariants;
   /** Who answers: `ip mac iface`. */
   readonly alive = new Set<string>();
+  /** How long a MAC takes to answer, when that is longer than ANSWER_MS. */
+  readonly delays = new Map<Mac, number>();
   readonly trace: string[] = [];
   private pending: { readonly at: number; readonly iface: IfIndex; readonly bytes: Uint8Array }[] = [];
 
@@ -212,7 +214,8 @@ export class Driver {
         targetMac: asked.senderMac,
         targetIp: asked.senderIp,
       });
-      this.pending.push({ at: this.now + ANSWER_MS, iface, bytes: reply });
+      this.pending.push({ at: this.now + (this.delays.get(mac) ?? ANSWER_MS), iface, bytes: reply });
+      this.pending.sort((one, other) => one.at - other.at);
     }
   }
 

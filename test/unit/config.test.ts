@@ -96,6 +96,7 @@ test('design.md 4: the least configuration suits a site', () => {
       prove: 'before',
       keepaliveMs: 5000,
       holdMs: 15_000,
+      keepaliveTimeoutMs: 750,
       maxHosts: 200_000,
     },
   ]);
@@ -164,6 +165,7 @@ test('bindings, lists and overrides become typed values', () => {
     prove: 'after',
     keepaliveMs: 300_000,
     holdMs: 900_000,
+    keepaliveTimeoutMs: 750,
     maxHosts: 200_000,
   });
   assert.deepEqual(policy.interfaces[1], {
@@ -172,6 +174,7 @@ test('bindings, lists and overrides become typed values', () => {
     prove: 'never',
     keepaliveMs: 5000,
     holdMs: 15_000,
+    keepaliveTimeoutMs: 750,
     maxHosts: 4,
   });
   assert.deepEqual(policy.allow, [parsePrefix('10.0.0.0/8'), parsePrefix('192.168.0.0/16')]);

@@ -149,15 +149,16 @@ describe('the machines of a host do what their tables say', () => {
   it('recovery', () => {
     const states: Recovery[] = [
       NO_RECOVERY,
-      { ...NO_RECOVERY, reprobing: { left: [0, 1000, 3000], start: NOW } },
-      { ...NO_RECOVERY, reprobing: { left: [3000], start: NOW } },
+      { ...NO_RECOVERY, reprobing: { reason: 'link-up', start: NOW, count: 0, at: NOW } },
+      { ...NO_RECOVERY, reprobing: { reason: 'lost', start: NOW, count: 20, at: NOW } },
       { ...NO_RECOVERY, detached: { ...HERE, until: NOW } },
       { ...NO_RECOVERY, prepared: HERE },
     ];
     const inputs: RecoveryInput[] = [
       { input: 'link-up' },
-      { input: 'probed', giveUp: false },
-      { input: 'probed', giveUp: true },
+      { input: 'lost' },
+      { input: 'probed', giveUp: false, afterMs: 60_000 },
+      { input: 'probed', giveUp: true, afterMs: 60_000 },
       { input: 'detach', from: HERE },
       { input: 'detach-over' },
       { input: 'prepare', at: HERE },

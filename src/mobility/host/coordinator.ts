@@ -88,6 +88,7 @@ export function transition(
     deadline: host.endsAt,
     at: ctx.now,
   });
+  if (claimed || state === 'away') ctx.lateAnswers.forget(host.ip);
   if (state === 'remembered') boundRemembered(ctx, host);
   else ctx.remembered.delete(host);
   if (state === 'unknown') discard(ctx, host);
@@ -156,9 +157,15 @@ export function freshUntil(ctx: TrackerContext, host: Host, contested = false): 
   return Math.max(ctx.now + settleMs, frozenUntilOf(host.contest));
 }
 
-/** The state `remembered`, for the time that the policy gives. */
+/**
+ * The state `remembered`, for the time that the policy gives. Silence is not the end: the host is asked again where it
+ * was last, but for one that policy or the kernel refused.
+ */
 export function lost(ctx: TrackerContext, host: Host, cause: Cause): void {
   transition(ctx, host, { input: 'lost', cause, endsAt: ctx.now + ctx.policy.timers.rememberMs });
+  if (cause === 'not-allowed' || cause === 'kernel-refused') return;
+  host.stepRecovery({ input: 'lost' }, ctx.now);
+  ctx.touch(host);
 }
 
 /**

@@ -46,6 +46,9 @@ import {
 } from './recovery.js';
 import { NO_STUCK_ROUTE, type StuckRoute, stepStuckRoute, stuckRouteDeadline } from './stuck-route.js';
 
+/** An answer that takes longer than this is slow; prompt ones are not noted one by one. */
+const SLOW_MS = 100;
+
 /**
  * One address: where it is attached, what was measured of it, and its machines. A machine's state is replaced by its
  * own step function and by nothing else: the slots are private, the states are readonly.
@@ -59,6 +62,7 @@ export class Host implements Due {
   #interface: string | undefined;
   #lastHeard = Number.NEGATIVE_INFINITY;
   #rttMs: number | undefined;
+  #slowestMs: number | undefined;
   #suppressedUntil: number | undefined;
 
   #claim: Claim = UNKNOWN;
@@ -186,6 +190,25 @@ export class Host implements Due {
 
   measured(rttMs: number): void {
     this.#rttMs = this.#rttMs === undefined ? rttMs : this.#rttMs + (rttMs - this.#rttMs) / 8;
+  }
+
+  /**
+   * The longest time from the first try of a probe to its answer, of late; undefined: never more than SLOW_MS. It falls
+   * by an eighth of the difference with every faster answer.
+   */
+  get slowestMs(): number | undefined {
+    return this.#slowestMs;
+  }
+
+  /** It answered so long after the first try, be it to a later one. */
+  answeredAfter(ms: number): void {
+    const slowest = this.#slowestMs ?? 0;
+    if (ms >= slowest) {
+      if (ms > SLOW_MS) this.#slowestMs = ms;
+    } else {
+      const less = slowest - (slowest - ms) / 8;
+      this.#slowestMs = less > SLOW_MS ? less : undefined;
+    }
   }
 
   /** The reader keeps back its announcements at `attachment` before this. */

@@ -181,6 +181,7 @@ export function findProbe(host: Host, iface: IfIndex, mac: Mac, answeredTo: Ip):
 export function onReply(ctx: TrackerContext, host: Host, probe: Probe, from: Attachment): void {
   const rttMs = ctx.now - probe.firstSentAt;
   if (probe.sent === 1) host.measured(rttMs);
+  host.answeredAfter(rttMs);
   ctx.note('answer', from.iface, from.mac, host.ip, rttMs);
   if (host.candidate?.probe === probe) return onCandidateReply(ctx, host, host.candidate, from);
   if (host.oldProbe === probe) return onOldReply(ctx, host, probe, from);
@@ -231,9 +232,11 @@ export function onTimeout(ctx: TrackerContext, host: Host, probe: Probe): void {
       scheduleKeepalive(ctx, host);
       return ctx.touch(host);
     case 'no-answer':
-      return withdraw(ctx, host, 'no-answer');
+      withdraw(ctx, host, 'no-answer');
+      return ctx.lateAnswers.expect(host.ip, probe);
     case 'lost':
-      return withdraw(ctx, host, 'keepalive-lost');
+      withdraw(ctx, host, 'keepalive-lost');
+      return ctx.lateAnswers.expect(host.ip, probe);
     default:
   }
 }
@@ -248,7 +251,46 @@ function onCandidateTimeout(ctx: TrackerContext, host: Host, candidate: Candidat
   // Not where it was said to be, but it answered at home.
   if (proving && incumbent !== undefined) return bind(ctx, host, incumbent, 'proven');
   noteSilence(ctx, candidate);
+  if (!host.held && probe.purpose !== 'remote-claim') ctx.lateAnswers.expect(host.ip, probe);
   abandonCandidate(ctx, host, 'no-answer');
+}
+
+/**
+ * A reply to a probe of ours that had timed out: the host is slow, not silent. It restores what was given up, if
+ * nothing newer is known. Returns whether it did.
+ */
+export function onLateReply(
+  ctx: TrackerContext,
+  known: Host | undefined,
+  ip: Ip,
+  from: Attachment,
+  answeredTo: Ip,
+): boolean {
+  const probe = ctx.lateAnswers.take(ip, from.iface, from.mac, answeredTo, ctx.now);
+  if (probe === undefined || ctx.topology.rule(from.iface) === undefined) return false;
+  const remote = ctx.fib.remote(ip);
+  if (remote !== undefined && remote.since > probe.firstSentAt) return false;
+  if (known !== undefined) {
+    const { candidate } = known;
+    const elsewhere = candidate !== undefined && candidate.attachment.mac !== from.mac;
+    if (known.held || known.state === 'away' || elsewhere) return false;
+    if (known.recovery.detached !== undefined || suppressionReason(ctx, known, from) !== undefined)
+      return false;
+  }
+  const host = known ?? ctx.create(ip);
+  const afterMs = ctx.now - probe.firstSentAt;
+  host.answeredAfter(afterMs);
+  ctx.note('answer', from.iface, from.mac, ip, afterMs);
+  bind(ctx, host, from, 'proven');
+  return true;
+}
+
+/** Asks a host that was lost whether it is back at its last attachment. Its state stays until it answers. */
+export function askAgain(ctx: TrackerContext, host: Host, at: Attachment): void {
+  if (host.candidate !== undefined || suppressionReason(ctx, host, at) !== undefined) return;
+  const probe = startProbe(ctx, host, 'ask-again', at);
+  if (probe === undefined) return;
+  setCandidate(ctx, host, { attachment: at, cause: 'link-up', probe, incumbent: undefined, repeated: false });
 }
 
 /** Another router has it. If it spoke here since it was asked, it may be back: that sighting needs a proof of its own. */

@@ -3,7 +3,7 @@ import type { TrackerContext } from '../context.js';
 import { learningRefusal } from '../admission/learning.js';
 import type { Cause, IfIndex, Link } from '../events.js';
 import { abandonCandidate, lostWithRoute, probeNow, transition, withdraw } from '../host/coordinator.js';
-import { startProof, startProofUnlessSuppressed } from '../host/proving.js';
+import { askAgain, startProof, startProofUnlessSuppressed } from '../host/proving.js';
 import type { Host } from '../host/host.js';
 
 export function onLink(ctx: TrackerContext, link: Link): void {
@@ -16,7 +16,8 @@ export function onLink(ctx: TrackerContext, link: Link): void {
   if (wasUsable && (!topology.isUsable(link.index) || renamed)) {
     loseInterface(ctx, link.index, 'link-down', !link.up);
   }
-  if (!wasListening && topology.isListening(link.index)) reprobeRemembered(ctx, link);
+  if (renamed) for (const host of [...ctx.table.on(link.index)]) ctx.table.rename(host, link.name);
+  if ((renamed || !wasListening) && topology.isListening(link.index)) reprobeRemembered(ctx, link);
   else if (old !== undefined && old.mac !== link.mac) refreshGatewayEntries(ctx, link);
   if (old?.master !== undefined) onPort(ctx, link.index, old.master, link);
   if (old === undefined || old.addresses !== link.addresses) reviewHosts(ctx);
@@ -116,17 +117,38 @@ function reprobeRemembered(ctx: TrackerContext, link: Link): void {
   }
 }
 
-/** The next probe of a host that is remembered on an interface that came back. */
+/** The probes after a link-up that count as news of the host; the ones after them only matter if it answers. */
+const LINK_UP_PROBES = 3;
+
+/** The next probe of a host that was lost, or whose interface came back. */
 export function reprobe(ctx: TrackerContext, host: Host): void {
-  const { attachment } = host;
+  const { attachment, contest } = host;
+  const { reprobing } = host.recovery;
   const link = host.interface === undefined ? undefined : ctx.topology.linkNamed(host.interface);
-  const giveUp = link === undefined || attachment === undefined;
-  host.stepRecovery({ input: 'probed', giveUp }, ctx.now);
-  if (giveUp) return ctx.touch(host);
+  const giveUp =
+    link === undefined || attachment === undefined || ctx.topology.rule(link.index) === undefined;
+  const { reprobeIntervalMs } = ctx.policy.timers;
+  const afterMs = reprobeIntervalMs + jitterMs(host, reprobeIntervalMs);
+  host.stepRecovery({ input: 'probed', giveUp, afterMs }, ctx.now);
+  if (giveUp || reprobing === undefined || host.state !== 'remembered') return ctx.touch(host);
+  const last = { iface: link.index, mac: attachment.mac };
   if (host.candidate === undefined && ctx.topology.isListening(link.index)) {
-    startProofUnlessSuppressed(ctx, host, { iface: link.index, mac: attachment.mac }, 'link-up');
+    if (reprobing.reason === 'link-up' && reprobing.count < LINK_UP_PROBES)
+      return startProofUnlessSuppressed(ctx, host, last, 'link-up');
+    // The one who was last at that place lost the address to nobody: if there was a challenger, it may be alive.
+    const challenger = contest.kind === 'none' ? undefined : contest.challenger;
+    const at = challenger !== undefined && reprobing.count % 2 === 0 ? challenger : last;
+    const mayAsk = ctx.fib.remote(host.ip) === undefined && ctx.topology.isListening(at.iface);
+    if (mayAsk && learningRefusal(ctx, host.ip, at.mac) === undefined) askAgain(ctx, host, at);
   }
   ctx.touch(host);
+}
+
+/** Up to a tenth of the interval, the same for the same probe: hosts that were lost at once are not asked at once for ever. */
+function jitterMs(host: Host, intervalMs: number): number {
+  if (intervalMs === Number.POSITIVE_INFINITY) return 0;
+  const { mac } = host.attachment ?? { mac: 0 };
+  return (((mac * 31 + Math.floor(host.since)) % 1000) / 10_000) * intervalMs;
 }
 
 /** A port of a bridge changed: hosts behind it are gone when it is down or no port of that bridge any more. */

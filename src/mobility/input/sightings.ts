@@ -9,7 +9,14 @@ import { suppressRefreshes } from '../host/coordinator.js';
 import type { DropReason, EvidenceKind, IfIndex, Attachment } from '../events.js';
 import type { Host } from '../host/host.js';
 import { onControlAnswer, onRarpLookupAnswer, openRarpLookup } from './rarp-lookup.js';
-import { closeCurrent, findProbe, onReply, startProof, startProofUnlessSuppressed } from '../host/proving.js';
+import {
+  closeCurrent,
+  findProbe,
+  onLateReply,
+  onReply,
+  startProof,
+  startProofUnlessSuppressed,
+} from '../host/proving.js';
 import type { Sighting } from '../admission/queue.js';
 import type { AcdProbeMessage, SightingMessage } from '../neighbour/message.js';
 import { answer } from '../neighbour/responder.js';
@@ -101,6 +108,7 @@ function onSighting(ctx: TrackerContext, iface: IfIndex, message: SightingMessag
   if (message.form === 'reply') {
     const probe = host && findProbe(host, iface, mac, message.answeredTo);
     if (host !== undefined && probe !== undefined) return onReply(ctx, host, probe, { iface, mac });
+    if (onLateReply(ctx, host, ip, { iface, mac }, message.answeredTo)) return;
     if (onRarpLookupAnswer(ctx, iface, ip, mac)) return;
   }
   if (host !== undefined) {
