@@ -1,5 +1,5 @@
 import { type Ip, contains, hostLength, isIpv4, isUnspecified, networkOf } from '../wire/addresses.js';
-import type { Route } from './events.js';
+import type { IfIndex, Route } from './events.js';
 
 /** A host route that a routing protocol installed: another router says that it has the host. */
 export interface RemoteClaim {
@@ -29,7 +29,8 @@ export class Fib {
     6: new Map<number, Map<Ip, Route[]>>(),
   };
   private readonly remotes = new Map<Ip, RemoteClaim>();
-  private readonly nextHops = new Map<Ip, number>();
+  /** Routes by next hop and outgoing interface; undefined: by several, or by one that is not known. */
+  private readonly nextHops = new Map<Ip, Map<IfIndex | undefined, number>>();
   private repeated: Set<Route> | undefined;
 
   constructor(
@@ -103,9 +104,12 @@ export class Fib {
     return routes?.find((route) => !this.isRemoteClaim(route));
   }
 
-  /** Whether some route forwards to this address. */
-  isNextHop(ip: Ip): boolean {
-    return this.nextHops.has(ip);
+  /** Whether some route forwards to this address by another interface than `here`. */
+  isNextHopElsewhere(ip: Ip, here: IfIndex): boolean {
+    const ifaces = this.nextHops.get(ip);
+    if (ifaces === undefined) return false;
+    for (const iface of ifaces.keys()) if (iface !== undefined && iface !== here) return true;
+    return false;
   }
 
   /** The route of others that the kernel would use: longest prefix, then lowest metric. */
@@ -136,8 +140,11 @@ export class Fib {
 
   private countNextHop(route: Route, by: 1 | -1): void {
     if (route.via === undefined || isUnspecified(route.via)) return;
-    const count = (this.nextHops.get(route.via) ?? 0) + by;
-    if (count > 0) this.nextHops.set(route.via, count);
+    const ifaces = this.nextHops.get(route.via) ?? new Map<IfIndex | undefined, number>();
+    const count = (ifaces.get(route.iface) ?? 0) + by;
+    if (count > 0) ifaces.set(route.iface, count);
+    else ifaces.delete(route.iface);
+    if (ifaces.size > 0) this.nextHops.set(route.via, ifaces);
     else this.nextHops.delete(route.via);
   }
 }

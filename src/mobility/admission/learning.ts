@@ -7,14 +7,19 @@ import {
   isUnspecified,
 } from '../../wire/addresses.js';
 import type { TrackerContext } from '../context.js';
+import type { IfIndex } from '../events.js';
 import { type UnusableReason, policyRefusal } from '../policy.js';
 
 /**
- * Why this address may not be learned, with this MAC or (undefined) with any; undefined when it may. Only the class of
- * the address and the policy count here; how many newcomers there may be is admit()'s to decide.
+ * Why this address may not be learned on an interface, with this MAC or (undefined) with any; undefined when it may. Only
+ * the class of the address and the policy count here; how many newcomers there may be is admit()'s to decide.
+ *
+ * A next hop is a router that we forward to, not a host. But a host may become one: a guest that speaks BGP, a node of a
+ * cluster. So this counts only against an address that was never found anywhere, and whose route leaves elsewhere.
  */
 export function learningRefusal(
-  { topology, fib, policy }: Pick<TrackerContext, 'topology' | 'fib' | 'policy'>,
+  { topology, fib, policy, table }: Pick<TrackerContext, 'topology' | 'fib' | 'policy' | 'table'>,
+  iface: IfIndex,
   ip: Ip,
   mac: Mac | undefined,
 ): UnusableReason | undefined {
@@ -25,7 +30,8 @@ export function learningRefusal(
   if (topology.isGateway(ip)) return 'sender-ip-gateway';
   if (topology.isLocal(ip)) return 'sender-ip-local';
   if (topology.isEdge(ip)) return 'sender-ip-subnet-edge';
-  if (fib.isNextHop(ip)) return 'sender-ip-next-hop';
+  if (fib.isNextHopElsewhere(ip, iface) && table.get(ip)?.attachment === undefined)
+    return 'sender-ip-next-hop';
   if (topology.isOnOtherLan(ip)) return 'sender-ip-other-lan';
   return policyRefusal(policy, topology.defaultAllow, ip, mac);
 }

@@ -91,7 +91,7 @@ function onSignal(ctx: TrackerContext, signal: Signal): string | undefined {
     const mac = signal.mac ?? ctx.table.get(ip)?.attachment?.mac;
     if (mac === undefined) return unknownMac(ip);
     if (ctx.topology.isOwnMac(link.index, mac)) return ownMac(mac);
-    const reason = learningRefusal(ctx, ip, mac);
+    const reason = learningRefusal(ctx, link.index, ip, mac);
     if (reason !== undefined) return unusableAddress(ip, reason);
     if (!hasCapacity(ctx, ctx.table.get(ip), link.index)) return interfaceFull(ctx, link.index);
     places.set(ip, { iface: link.index, mac });
@@ -155,8 +155,8 @@ export function detachOver(ctx: TrackerContext, host: Host): void {
 /** A claim of an earlier run, found in the kernel: kept as settled, and asked as soon as capture hears the answer. */
 export function adopt(ctx: TrackerContext, ip: Ip, iface: IfIndex, mac: Mac | undefined): void {
   // A claim that is not taken over here is not wanted, and reconciliation deletes it.
-  if (mac === undefined || learningRefusal(ctx, ip, mac) !== undefined || !ctx.topology.isUsable(iface))
-    return;
+  if (mac === undefined || !ctx.topology.isUsable(iface)) return;
+  if (learningRefusal(ctx, iface, ip, mac) !== undefined) return;
   const host = ctx.table.get(ip) ?? ctx.create(ip);
   const homecoming = ctx.topology.rule(iface)?.learn === 'foreign' && ctx.topology.isHome(iface, host.ip);
   const ageAt = ctx.now + ctx.policy.timers.settleMs;

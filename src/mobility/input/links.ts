@@ -1,7 +1,7 @@
-import type { Mac } from '../../wire/addresses.js';
+import type { Ip, Mac } from '../../wire/addresses.js';
 import type { TrackerContext } from '../context.js';
 import { learningRefusal } from '../admission/learning.js';
-import type { Cause, IfIndex, Link } from '../events.js';
+import type { Attachment, Cause, IfIndex, Link } from '../events.js';
 import { abandonCandidate, lostWithRoute, probeNow, transition, withdraw } from '../host/coordinator.js';
 import { askAgain, startProof, startProofUnlessSuppressed } from '../host/proving.js';
 import type { Host } from '../host/host.js';
@@ -139,7 +139,7 @@ export function reprobe(ctx: TrackerContext, host: Host): void {
     const challenger = contest.kind === 'none' ? undefined : contest.challenger;
     const at = challenger !== undefined && reprobing.count % 2 === 0 ? challenger : last;
     const mayAsk = ctx.fib.remote(host.ip) === undefined && ctx.topology.isListening(at.iface);
-    if (mayAsk && learningRefusal(ctx, host.ip, at.mac) === undefined) askAgain(ctx, host, at);
+    if (mayAsk && !isRefused(ctx, host.ip, at)) askAgain(ctx, host, at);
   }
   ctx.touch(host);
 }
@@ -175,7 +175,7 @@ export function reviewHosts(ctx: TrackerContext): void {
       continue;
     }
     const rule = topology.rule(host.attachment.iface);
-    if (rule === undefined || learningRefusal(ctx, host.ip, host.attachment.mac) !== undefined) {
+    if (rule === undefined || isRefused(ctx, host.ip, host.attachment)) {
       withdraw(ctx, host, 'not-allowed');
       continue;
     }
@@ -197,13 +197,17 @@ function reviewHomecoming(ctx: TrackerContext, host: Host, homecoming: boolean):
   host.stepClaim({ input: 'home-changed', homecoming, ageAt }, ctx.now);
 }
 
+function isRefused(ctx: TrackerContext, ip: Ip, { iface, mac }: Attachment): boolean {
+  return learningRefusal(ctx, iface, ip, mac) !== undefined;
+}
+
 /** It was withdrawn because it was not allowed, and is allowed again: it never went, so it is asked. */
 function readmit(ctx: TrackerContext, host: Host): void {
   if (host.state !== 'remembered' || host.cause !== 'not-allowed' || host.recovery.reprobing !== undefined)
     return;
   const { attachment } = host;
   if (attachment === undefined || !ctx.topology.isListening(attachment.iface)) return;
-  if (learningRefusal(ctx, host.ip, attachment.mac) !== undefined) return;
+  if (isRefused(ctx, host.ip, attachment)) return;
   host.stepRecovery({ input: 'link-up' }, ctx.now);
   ctx.touch(host);
 }

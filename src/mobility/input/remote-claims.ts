@@ -66,7 +66,7 @@ function askAtHome(ctx: TrackerContext, ip: Ip, known: Host | undefined, initial
   const home = ctx.topology.homeInterface(ip);
   if (home === undefined || ctx.topology.rule(home)?.learn !== 'foreign') return;
   if (
-    learningRefusal(ctx, ip, undefined) !== undefined ||
+    learningRefusal(ctx, home, ip, undefined) !== undefined ||
     (known === undefined && ctx.table.size >= ctx.policy.limits.hosts)
   ) {
     return;

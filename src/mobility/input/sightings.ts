@@ -44,21 +44,20 @@ export function onFrame(ctx: TrackerContext, iface: IfIndex, bytes: Uint8Array):
       return onPresence(ctx, iface, mac);
     case 'acd-probe':
       return onAcdProbe(ctx, iface, message);
-    case 'sighting': {
-      const unheard = hearingRefusal(ctx, message);
-      if (unheard !== undefined) {
-        const named = unheard === 'sender-ip-unspecified' ? undefined : message.ip;
-        return ignore(ctx, iface, unheard, named, mac);
-      }
+    case 'sighting':
       onSighting(ctx, iface, message);
       answer(ctx, iface, message);
-    }
   }
 }
 
-/** Why a sighting is not heard: today, that is who may not be learned. */
-function hearingRefusal(ctx: TrackerContext, { ip, mac }: SightingMessage): DropReason | undefined {
-  return learningRefusal(ctx, ip, mac);
+/** Why a sighting is not heard. What we hold is always heard, whatever else has become true of it. */
+function hearingRefusal(
+  ctx: TrackerContext,
+  host: Host | undefined,
+  iface: IfIndex,
+  { ip, mac }: SightingMessage,
+): DropReason | undefined {
+  return host?.isHeldAt(iface, mac) ? undefined : learningRefusal(ctx, iface, ip, mac);
 }
 
 /** A frame that is not acted on may still tell of another router, or of a machine that answers for every address. */
@@ -71,7 +70,7 @@ function ignore(ctx: TrackerContext, iface: IfIndex, reason: DropReason, ip: Ip 
 
 /** RFC 5227 probe: never learned, never answered; the place is asked a moment later. */
 function onAcdProbe(ctx: TrackerContext, iface: IfIndex, { target: ip, mac }: AcdProbeMessage): void {
-  const refusal = learningRefusal(ctx, ip, mac);
+  const refusal = learningRefusal(ctx, iface, ip, mac);
   if (refusal !== undefined) return ignore(ctx, iface, refusal, ip, mac);
   ctx.note('probe', iface, mac, ip);
   let host = ctx.table.get(ip);
@@ -105,6 +104,11 @@ function onPresence(ctx: TrackerContext, iface: IfIndex, mac: Mac): void {
 function onSighting(ctx: TrackerContext, iface: IfIndex, message: SightingMessage): void {
   const { ip, mac } = message;
   const host = ctx.table.get(ip);
+  const refusal = hearingRefusal(ctx, host, iface, message);
+  if (refusal !== undefined) {
+    const named = refusal === 'sender-ip-unspecified' ? undefined : ip;
+    return ignore(ctx, iface, refusal, named, mac);
+  }
   if (message.form === 'reply') {
     const probe = host && findProbe(host, iface, mac, message.answeredTo);
     if (host !== undefined && probe !== undefined) return onReply(ctx, host, probe, { iface, mac });
@@ -164,7 +168,7 @@ export function onQueued(ctx: TrackerContext): void {
 function whyTooLate(ctx: TrackerContext, { iface, ip, mac, at }: Sighting): DropReason | undefined {
   const believed = ctx.topology.rule(iface)?.prove !== 'before';
   if (believed && ctx.now - at > BELIEVED_MS) return 'newcomer-budget';
-  return ctx.otherRouters.has(mac) ? 'other-router' : learningRefusal(ctx, ip, mac);
+  return ctx.otherRouters.has(mac) ? 'other-router' : learningRefusal(ctx, iface, ip, mac);
 }
 
 /**

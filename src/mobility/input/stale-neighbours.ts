@@ -44,7 +44,8 @@ function resolveFor(ctx: TrackerContext, sender: Host, ip: Ip, wrong: Mac): void
   const known = ctx.table.get(ip);
   const here = known?.held === true && known.attachment?.iface === attachment.iface;
   if (here && known.attachment?.mac === wrong) return;
-  if (learningRefusal(ctx, ip, undefined) !== undefined || !ctx.mayRepair(sender.ip, ip)) return;
+  const refusal = learningRefusal(ctx, attachment.iface, ip, undefined);
+  if (refusal !== undefined || !ctx.mayRepair(sender.ip, ip)) return;
   if (known === undefined && !admitNewcomer(ctx, attachment.iface)) return;
   const neighbour = known ?? ctx.create(ip);
   const waiting = ctx.lookups.get(ip) ?? new Set();

@@ -22,7 +22,7 @@ export function answer(ctx: TrackerContext, iface: IfIndex, message: SightingMes
  */
 export function mayAnswer(ctx: TrackerContext, iface: IfIndex, asker: Ip, target: Ip): boolean {
   const { topology, table } = ctx;
-  if (asker === target) return false;
+  if (asker === target || topology.isNeverAnswered(asker) || topology.isLocal(asker)) return false;
   const visitor = !topology.isHome(iface, asker);
   if (topology.isLocalOn(target, iface)) return visitor && !passesReversePath(ctx, iface, asker);
   if (topology.isNeverAnswered(target) && !topology.isGateway(target)) return false;

@@ -15,6 +15,7 @@ import {
 const OURS = 44;
 const MAIN = 254;
 const REMOTE = [12, 186, 188];
+const LAN = 10;
 const ip = (text: string): Ip => parseIp(text) as Ip;
 
 function route(to: string, change: Partial<Route> = {}): Route {
@@ -124,12 +125,23 @@ describe('next hops and lookup', () => {
     fib.apply('add', route('10.1.1.5/32'), 1);
     fib.apply('add', route('10.2.0.0/16'), 1);
     fib.apply('delete', route('10.1.1.5/32'), 2);
-    assert.ok(fib.isNextHop(hop));
+    assert.ok(fib.isNextHopElsewhere(hop, LAN));
     fib.apply('add', route('10.2.0.0/16', { via: ip('10.255.0.6') }), 3);
-    assert.ok(!fib.isNextHop(hop));
-    assert.ok(fib.isNextHop(ip('10.255.0.6')));
+    assert.ok(!fib.isNextHopElsewhere(hop, LAN));
+    assert.ok(fib.isNextHopElsewhere(ip('10.255.0.6'), LAN));
     fib.apply('delete', route('10.2.0.0/16'), 4);
-    assert.ok(!fib.isNextHop(ip('10.255.0.6')));
+    assert.ok(!fib.isNextHopElsewhere(ip('10.255.0.6'), LAN));
+  });
+
+  it('a next hop of routes by the LAN itself, or by several interfaces, is none elsewhere', () => {
+    const fib = new Fib(OURS, [MAIN], REMOTE);
+    const hop = ip('10.1.1.5');
+    fib.apply('add', route('10.244.1.0/24', { via: hop, iface: LAN }), 1);
+    fib.apply('add', route('10.244.2.0/24', { via: hop, iface: undefined }), 1);
+    assert.ok(!fib.isNextHopElsewhere(hop, LAN));
+    assert.ok(fib.isNextHopElsewhere(hop, LAN + 1));
+    fib.apply('delete', route('10.244.1.0/24', { via: hop, iface: LAN }), 2);
+    assert.ok(!fib.isNextHopElsewhere(hop, LAN + 1));
   });
 
   it('RFC 1812 section 5.2.4.3: longest match, then lowest metric', () => {
@@ -182,7 +194,7 @@ describe('next hops and lookup', () => {
           list.filter((other) => other.prefix.length === 32).map((other) => other.prefix.ip),
         );
         assert.deepEqual(new Set([...fib.allRemotes()].map((claim) => claim.ip)), remotes);
-        assert.equal(fib.isNextHop(ip('10.255.0.2')), list.length > 0);
+        assert.equal(fib.isNextHopElsewhere(ip('10.255.0.2'), LAN), list.length > 0);
       }),
       { numRuns: 500 },
     );
