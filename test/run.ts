@@ -20,6 +20,8 @@ interface Group {
   readonly about: string;
   /** Files run at the same time. */
   readonly concurrency: number;
+  /** Files that take longest: started first, so that none of them runs alone at the end. */
+  readonly long?: readonly string[];
   /** For one file as a whole; then it is killed and counts as failed. */
   readonly timeoutMs: number;
 }
@@ -39,6 +41,7 @@ const groups: readonly Group[] = [
     name: 'property',
     about: 'what holds for every input',
     concurrency: availableParallelism(),
+    long: ['tracker.property', 'world.property', 'memory.property'],
     timeoutMs: soak ? 1_800_000 : 300_000,
   },
   {
@@ -52,6 +55,7 @@ const groups: readonly Group[] = [
     name: 'lab/behaviour',
     about: 'real frames in namespaces: states, frames, deadlines in seconds',
     concurrency: 3,
+    long: ['survive', 'acd', 'loss', 'capture', 'learn'],
     timeoutMs: soak ? 3_600_000 : 600_000,
   },
   // Routing daemons: they compute little and wait for each other; deadlines are hundreds of milliseconds.
@@ -59,6 +63,7 @@ const groups: readonly Group[] = [
     name: 'lab/routing',
     about: 'several routers with FRR and BIRD in namespaces',
     concurrency: 2,
+    long: ['mobility-frr-ospf', 'scenarios-two', 'mobility-frr-bgp'],
     timeoutMs: soak ? 7_200_000 : 600_000,
   },
   // These measure milliseconds or load the machine, so they have it for themselves.
@@ -74,6 +79,14 @@ const root = resolve(import.meta.dirname, '..');
 const passed: string[] = [];
 const failed: string[] = [];
 const skipped: string[] = [];
+
+// The test files are killed by the same signal and take their namespaces with them; say how far it went and end.
+let interrupted = false;
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.on(signal, () => {
+    interrupted = true;
+  });
+}
 
 const allFiles = readdirSync(resolve(root, 'test'), { recursive: true, encoding: 'utf8' })
   .filter((path) => path.endsWith('.test.ts'))
@@ -144,15 +157,17 @@ function count(type: string, outcome: Outcome): void {
   }
 }
 
-async function runGroup(group: Group, files: readonly string[]): Promise<void> {
-  console.log(`\n${group.name}: ${group.about}`);
-  const events = run({
-    files: files.map((file) => resolve(root, file)),
-    concurrency: group.concurrency,
-    timeout: group.timeoutMs,
-  });
+/** One run per file, so that an interrupted group starts no further file while those that run clean up. */
+async function runFile(group: Group, file: string): Promise<void> {
+  const events = run({ files: [resolve(root, file)], timeout: group.timeoutMs });
   const reporter = new spec();
-  reporter.pipe(process.stdout, { end: false });
+  // Files that run at the same time are shown one after the other.
+  let output = '';
+  if (group.concurrency === 1) reporter.pipe(process.stdout, { end: false });
+  else
+    reporter.on('data', (text) => {
+      output += text;
+    });
   for await (const event of events as AsyncIterable<{ type: string; data: unknown }>) {
     if (event.type === 'test:pass' || event.type === 'test:fail') count(event.type, event.data as Outcome);
     const total = event.type === 'test:diagnostic' && TOTAL.test((event.data as { message: string }).message);
@@ -160,6 +175,24 @@ async function runGroup(group: Group, files: readonly string[]): Promise<void> {
   }
   reporter.end();
   await finished(reporter);
+  process.stdout.write(output);
+}
+
+async function runGroup(group: Group, files: readonly string[]): Promise<void> {
+  console.log(`\n${group.name}: ${group.about}`);
+  const started = performance.now();
+  const isLong = (file: string): boolean =>
+    group.long?.some((name) => file.endsWith(`/${name}.test.ts`)) === true;
+  const queue = [...files.filter(isLong), ...files.filter((file) => !isLong(file))];
+  const work = async (): Promise<void> => {
+    while (!interrupted) {
+      const file = queue.shift();
+      if (file === undefined) return;
+      await runFile(group, file);
+    }
+  };
+  await Promise.all(Array.from({ length: group.concurrency }, work));
+  console.log(`${group.name}: ${((performance.now() - started) / 1000).toFixed(0)} s`);
 }
 
 /**
@@ -191,14 +224,6 @@ const wanted = process.argv.slice(2);
 if (wanted.includes('--list')) {
   list();
   process.exit(0);
-}
-
-// The test files are killed by the same signal and take their namespaces with them; say how far it went and end.
-let interrupted = false;
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-  process.on(signal, () => {
-    interrupted = true;
-  });
 }
 
 async function runChecks(): Promise<void> {
