@@ -160,6 +160,7 @@ export function formatHost(host: HostView): string {
     ['last heard', ago(host.lastHeardMs) ?? 'never'],
     ['round trip', rtt(host.rttMs)],
     ['state ends', host.deadlineMs === null ? undefined : `in ${formatAge(host.deadlineMs)}`],
+    ['asked again', host.nextProbeMs === null ? undefined : `in ${formatAge(host.nextProbeMs)}`],
     [
       'remote claim',
       remote === null

@@ -1,4 +1,4 @@
-import type { Action, ClaimAge, IfIndex } from '../mobility/events.js';
+import { type Action, type ClaimAge, type IfIndex, MACHINE_OF } from '../mobility/events.js';
 import { type Ip, type Mac, formatIp, formatMac } from '../wire/addresses.js';
 
 /** What happened, as /v1/events sends it. Made only while there is a subscriber. */
@@ -52,6 +52,7 @@ export function recordOf(
         from: action.from,
         to: action.to,
         cause: action.cause,
+        machine: MACHINE_OF[action.cause],
         interface: action.interface ?? null,
         mac: macOrNull(action.mac),
         deadlineMs: action.deadline === undefined ? null : action.deadline - action.at,

@@ -38,6 +38,8 @@ export const hostView = z.object({
   rttMs: ms.nullable(),
   /** Time until this state ends by itself. */
   deadlineMs: ms.nullable(),
+  /** Time until a lost host is asked again where it was last. */
+  nextProbeMs: ms.nullable(),
   /** Another router's route for the host. */
   remote: z
     .object({

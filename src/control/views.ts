@@ -22,6 +22,7 @@ export function viewHost(router: HostTracker, host: Readonly<Host>, now: number)
     lastHeardMs: Number.isFinite(host.lastHeard) ? now - host.lastHeard : null,
     rttMs: host.rttMs ?? null,
     deadlineMs: host.endsAt === undefined ? null : Math.max(0, host.endsAt - now),
+    nextProbeMs: nextProbeMs(host, now),
     remote:
       remote === undefined
         ? null
@@ -36,6 +37,12 @@ export function viewHost(router: HostTracker, host: Readonly<Host>, now: number)
     foreignRoute: viewForeignRoute(router, host.ip),
     contest: viewContest(router, host, now),
   };
+}
+
+/** When a lost host is asked again where it was last. */
+function nextProbeMs({ recovery, state }: Readonly<Host>, now: number): number | null {
+  if (recovery.reprobing === undefined || state !== 'remembered') return null;
+  return Math.max(0, recovery.reprobing.at - now);
 }
 
 export function viewForeignRoute(router: HostTracker, ip: Ip): ForeignRouteView | null {

@@ -1,4 +1,11 @@
-import type { Action, Cause, DropReason, EvidenceKind, Link } from '../mobility/events.js';
+import {
+  type Action,
+  type Cause,
+  type DropReason,
+  type EvidenceKind,
+  type Link,
+  MACHINE_OF,
+} from '../mobility/events.js';
 import { type Policy, ruleFor } from '../mobility/policy.js';
 import { formatIp, formatMac, formatPrefix, isIpv4, networkOf } from '../wire/addresses.js';
 
@@ -122,7 +129,8 @@ export function describe(action: HistoryEvent, interfaceName: string): string {
     }
     case 'transition': {
       const where = action.interface === undefined ? '' : ` on ${action.interface}`;
-      return `${action.from} -> ${action.to}${where}: ${CAUSE_MEANINGS[action.cause]}`;
+      const { from, to, cause } = action;
+      return `${from} -> ${to}${where} (${MACHINE_OF[cause]}): ${CAUSE_MEANINGS[cause]}`;
     }
     case 'drop': {
       const mac = action.mac === undefined ? '' : ` from ${formatMac(action.mac)}`;

@@ -347,6 +347,7 @@ test('records of actions: text addresses, wall-clock time with microseconds, nul
       from: 'proving',
       to: 'fresh',
       cause: 'proven',
+      machine: 'proof',
       interface: 'lan1',
       mac: '02:00:0a:01:01:05',
       deadlineMs: 1000,

@@ -22,6 +22,7 @@ export const host = (ip: string, more: Partial<HostView> = {}): HostView => ({
   lastHeardMs: 1200,
   rttMs: 0.4,
   deadlineMs: 13_800,
+  nextProbeMs: null,
   remote: null,
   foreignRoute: null,
   contest: null,

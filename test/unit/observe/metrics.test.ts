@@ -150,7 +150,7 @@ test('the log line is a view of the transition', () => {
         cause: 'proven',
         interface: 'lan1',
         mac: '02:00:0a:01:01:05',
-        msg: '10.1.1.5 proving -> fresh on lan1: it answered the probe',
+        msg: '10.1.1.5 proving -> fresh on lan1 (proof): it answered the probe',
       },
       {
         level: 'warn',
