@@ -164,7 +164,7 @@ describe('claims (design.md 3.2, 3.3)', () => {
     await testbed.done();
     const said = testbed.warnings.filter((text) => text.includes('10.16.8.1 is at'));
     assert.equal(said.length, 1);
-    assert.match(said[0] ?? '', /somebody else on lan0 says 02:00:00:00:00:77/);
+    assert.match(said[0] ?? '', /somebody else on lan0 has 02:00:00:00:00:77/);
     testbed.claims.release(host);
     testbed.claims.forgetNeighbour(host, 'lan0');
     await testbed.done();
