@@ -1,34 +1,26 @@
 import type { IfIndex } from '../events.js';
-import { NEVER, type Row, type Step } from './machine.js';
+import { NEVER, type Row, type Step, rows } from './machine.js';
 
 type Kind = 'off' | 'held-back' | 'sending';
 type InputName = 'departed' | 'hold-back' | 'seen-on' | 'arrived-home' | 'cancel' | 'due';
 
 /** Gratuitous ARP or NA on a LAN that the host left, so that its neighbours there send to us (RFC 5944 section 4.6). */
+const ANY: readonly Kind[] = ['off', 'held-back', 'sending'];
 export const ANNOUNCEMENT_TABLE: readonly Row<Kind, InputName, 'send'>[] = [
-  { from: 'off', input: 'departed', to: 'sending' },
-  { from: 'held-back', input: 'departed', to: 'sending', note: 'the first one waits until the hold is over' },
-  { from: 'sending', input: 'departed', to: 'sending', note: 'three more' },
-  { from: 'off', input: 'hold-back', to: 'held-back' },
-  { from: 'held-back', input: 'hold-back', to: 'held-back' },
-  { from: 'sending', input: 'hold-back', to: 'sending' },
-  { from: 'off', input: 'arrived-home', to: 'off' },
-  { from: 'held-back', input: 'arrived-home', to: 'off' },
+  ...rows(ANY, 'departed', 'sending'),
+  ...rows(['off', 'held-back'], 'hold-back', 'held-back'),
+  ...rows(['sending'], 'hold-back'),
+  ...rows(['off', 'held-back'], 'arrived-home', 'off'),
   { from: 'sending', input: 'arrived-home', to: 'sending', note: 'the hold ends' },
-  { from: 'off', input: 'seen-on', to: 'off' },
-  { from: 'held-back', input: 'seen-on', to: 'held-back' },
+  ...rows(ANY, 'seen-on'),
   { from: 'sending', input: 'seen-on', to: 'off', note: 'on the LAN of the announcement' },
   { from: 'sending', input: 'seen-on', to: 'held-back', note: 'there, while it was held back' },
-  { from: 'sending', input: 'seen-on', to: 'sending', note: 'on another LAN' },
-  { from: 'off', input: 'cancel', to: 'off' },
-  { from: 'held-back', input: 'cancel', to: 'held-back' },
+  ...rows(['off', 'held-back'], 'cancel'),
   { from: 'sending', input: 'cancel', to: 'off' },
   { from: 'sending', input: 'cancel', to: 'held-back', note: 'while it was held back' },
-  { from: 'off', input: 'due', to: 'off' },
-  { from: 'held-back', input: 'due', to: 'held-back' },
+  ...rows(ANY, 'due'),
   { from: 'sending', input: 'due', to: 'sending', outcome: 'send', note: 'more to come' },
   { from: 'sending', input: 'due', to: 'off', outcome: 'send', note: 'the last one' },
-  { from: 'sending', input: 'due', to: 'sending', note: 'held back until later' },
   { from: 'sending', input: 'due', to: 'off', note: 'the host is back, or the LAN is down' },
   { from: 'sending', input: 'due', to: 'held-back', note: 'the same, while it was held back' },
 ];

@@ -1,5 +1,5 @@
 import { type Cause, HOST_STATES, type HostState } from '../events.js';
-import { NEVER, type Row, type Step } from './machine.js';
+import { NEVER, type Row, type Step, rows } from './machine.js';
 
 type InputName = ClaimInput['input'];
 
@@ -9,7 +9,7 @@ type InputName = ClaimInput['input'];
  * everywhere (design.md 3.3).
  */
 export const CLAIM_TABLE: readonly Row<HostState, InputName, ClaimOutcome>[] = [
-  ...enters(['unknown', 'remembered'], 'prove', 'proving'),
+  ...rows(['unknown', 'remembered'], 'prove', 'proving', 'entered'),
   {
     from: 'home',
     input: 'prove',
@@ -17,13 +17,13 @@ export const CLAIM_TABLE: readonly Row<HostState, InputName, ClaimOutcome>[] = [
     outcome: 'entered',
     note: 'it is to be claimed from now on',
   },
-  ...enters(['unknown', 'proving', 'home', 'remembered'], 'found-at-home', 'home'),
-  ...enters(HOST_STATES, 'found', 'fresh'),
-  ...enters(HOST_STATES, 'reclaim', 'fresh'),
-  ...enters(HOST_STATES, 'adopt', 'settled'),
-  ...enters(['fresh', 'settled'], 'retry-fresh', 'fresh'),
+  ...rows(['unknown', 'proving', 'home', 'remembered'], 'found-at-home', 'home', 'entered'),
+  ...rows(HOST_STATES, 'found', 'fresh', 'entered'),
+  ...rows(HOST_STATES, 'reclaim', 'fresh', 'entered'),
+  ...rows(HOST_STATES, 'adopt', 'settled', 'entered'),
+  ...rows(['fresh', 'settled'], 'retry-fresh', 'fresh', 'entered'),
 
-  ...stays(HOST_STATES, 'due'),
+  ...rows(HOST_STATES, 'due'),
   { from: 'fresh', input: 'due', to: 'fresh', outcome: 'ages', note: 'its time as fresh is over' },
   { from: 'settled', input: 'due', to: 'settled', outcome: 'ages', note: 'settled for as long again' },
   { from: 'fresh', input: 'due', to: 'fresh', outcome: 'withdrawable', note: 'the 20 ms rule is over' },
@@ -33,31 +33,19 @@ export const CLAIM_TABLE: readonly Row<HostState, InputName, ClaimOutcome>[] = [
   { from: 'fresh', input: 'age', to: 'settled', outcome: 'entered' },
   { from: 'settled', input: 'unopposed', to: 'settled', note: 'from now on the incumbent' },
   { from: 'settled', input: 'returned', to: 'home', outcome: 'entered' },
-  ...stays(['fresh', 'settled'], 'age-later'),
-  ...stays(['fresh', 'settled'], 'home-changed'),
+  ...rows(['fresh', 'settled'], 'age-later'),
+  ...rows(['fresh', 'settled'], 'home-changed'),
 
-  ...enters(['proving', 'home', 'fresh', 'settled', 'away'], 'lost', 'remembered'),
+  ...rows(['proving', 'home', 'fresh', 'settled', 'away'], 'lost', 'remembered', 'entered'),
   { from: 'fresh', input: 'lost-later', to: 'fresh', note: 'the 20 ms rule' },
   { from: 'settled', input: 'lost-later', to: 'settled', note: 'the 20 ms rule' },
-  ...enters(['unknown', 'proving', 'home', 'fresh', 'settled', 'remembered'], 'elsewhere', 'away'),
+  ...rows(['unknown', 'proving', 'home', 'fresh', 'settled', 'remembered'], 'elsewhere', 'away', 'entered'),
   { from: 'away', input: 'remote-vanished', to: 'away', note: 'it ends after `settle`' },
-  ...stays(['unknown', 'proving', 'home', 'fresh', 'settled', 'remembered'], 'remote-vanished'),
-  ...stays(HOST_STATES, 'remote-appeared'),
-  ...enters(['unknown', 'remembered'], 'remember', 'remembered'),
-  ...enters(['proving', 'home', 'away', 'remembered'], 'forget', 'unknown'),
+  ...rows(['unknown', 'proving', 'home', 'fresh', 'settled', 'remembered'], 'remote-vanished'),
+  ...rows(HOST_STATES, 'remote-appeared'),
+  ...rows(['unknown', 'remembered'], 'remember', 'remembered', 'entered'),
+  ...rows(['proving', 'home', 'away', 'remembered'], 'forget', 'unknown', 'entered'),
 ];
-
-function enters(
-  states: readonly HostState[],
-  input: InputName,
-  to: HostState,
-): Row<HostState, InputName, ClaimOutcome>[] {
-  return states.map((state) => ({ from: state, input, to, outcome: 'entered' }));
-}
-
-function stays(states: readonly HostState[], input: InputName): Row<HostState, InputName, ClaimOutcome>[] {
-  return states.map((state) => ({ from: state, input, to: state }));
-}
 
 /** The states in which an input is possible. */
 const POSSIBLE: ReadonlyMap<InputName, ReadonlySet<HostState>> = new Map(

@@ -1,24 +1,20 @@
 import type { Attachment, DropReason } from '../events.js';
-import { NEVER, type Row, type Step } from './machine.js';
+import { NEVER, type Row, type Step, rows } from './machine.js';
 
 type Kind = Contest['kind'];
 type InputName = ContestInput['input'];
 
 /** The contest over an address between two living hosts: how often, with whom, and what is suppressed meanwhile. */
+const ANY: readonly Kind[] = ['none', 'open', 'frozen'];
 export const CONTEST_TABLE: readonly Row<Kind, InputName, 'frozen'>[] = [
-  { from: 'none', input: 'contested', to: 'open' },
-  { from: 'open', input: 'contested', to: 'open' },
+  ...rows(['none', 'open'], 'contested', 'open'),
   { from: 'open', input: 'contested', to: 'frozen', outcome: 'frozen', note: 'five within 180 s' },
-  { from: 'frozen', input: 'contested', to: 'frozen' },
+  ...rows(['frozen'], 'contested'),
   { from: 'open', input: 'retry', to: 'open', note: 'the challenger is heard again' },
-  { from: 'frozen', input: 'retry', to: 'frozen' },
+  ...rows(['none', 'frozen'], 'retry'),
   { from: 'open', input: 'incumbent-gone', to: 'open', note: 'the challenger need not wait any longer' },
-  { from: 'frozen', input: 'incumbent-gone', to: 'frozen' },
-  { from: 'none', input: 'clear', to: 'none' },
-  { from: 'open', input: 'clear', to: 'none' },
-  { from: 'frozen', input: 'clear', to: 'none' },
-  { from: 'none', input: 'retry', to: 'none' },
-  { from: 'none', input: 'incumbent-gone', to: 'none' },
+  ...rows(['none', 'frozen'], 'incumbent-gone'),
+  ...rows(ANY, 'clear', 'none'),
 ];
 
 interface Contested {

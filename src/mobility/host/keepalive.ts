@@ -1,5 +1,5 @@
 import type { Probe } from '../probe.js';
-import { NEVER, type Row, type Step } from './machine.js';
+import { NEVER, type Row, type Step, rows } from './machine.js';
 
 type Kind = Keepalive['kind'];
 type InputName = KeepaliveInput['input'];
@@ -8,53 +8,27 @@ type InputName = KeepaliveInput['input'];
  * Is a held host still there? It owns the one probe to where the host is held, whatever that probe is for, and the
  * time of the next one.
  */
+const ANY: readonly Kind[] = ['off', 'waiting', 'probing'];
+const SILENT = ['lost', 'no-answer', 'in-grace', 'old-place-silent', 'remote-claim-stands'] as const;
 export const KEEPALIVE_TABLE: readonly Row<Kind, InputName, KeepaliveOutcome>[] = [
-  { from: 'off', input: 'schedule', to: 'waiting' },
-  { from: 'waiting', input: 'schedule', to: 'waiting' },
-  { from: 'probing', input: 'schedule', to: 'probing' },
-  { from: 'off', input: 'unschedule', to: 'off' },
-  { from: 'waiting', input: 'unschedule', to: 'off' },
-  { from: 'probing', input: 'unschedule', to: 'probing' },
-  { from: 'off', input: 'expedite', to: 'waiting' },
-  { from: 'waiting', input: 'expedite', to: 'waiting' },
-  { from: 'probing', input: 'expedite', to: 'probing' },
-  { from: 'off', input: 'probe', to: 'probing' },
-  { from: 'waiting', input: 'probe', to: 'probing' },
-  { from: 'probing', input: 'probe', to: 'probing', note: 'the new probe replaces the old one' },
-  { from: 'off', input: 'close', to: 'off' },
-  { from: 'waiting', input: 'close', to: 'waiting' },
+  ...rows(['off', 'waiting'], 'schedule', 'waiting'),
+  ...rows(['off', 'waiting'], 'unschedule', 'off'),
+  ...rows(['off', 'waiting'], 'expedite', 'waiting'),
+  ...(['schedule', 'unschedule', 'expedite'] as const).flatMap((input) => rows(['probing'], input)),
+  ...rows(ANY, 'probe', 'probing'),
+  ...rows(['off', 'waiting'], 'close'),
   { from: 'probing', input: 'close', to: 'off' },
-  { from: 'probing', input: 'close', to: 'waiting' },
-  { from: 'off', input: 'not-held', to: 'off' },
-  { from: 'waiting', input: 'not-held', to: 'off' },
-  { from: 'probing', input: 'not-held', to: 'off' },
-  { from: 'off', input: 'due', to: 'off' },
+  { from: 'probing', input: 'close', to: 'waiting', note: 'the next one was scheduled' },
+  ...rows(ANY, 'not-held', 'off'),
   { from: 'waiting', input: 'due', to: 'off', outcome: 'ask' },
   { from: 'waiting', input: 'due', to: 'off', outcome: 'hold-expired', note: 'silent for `hold`' },
   { from: 'waiting', input: 'due', to: 'waiting', note: 'heard since, or the interface is not heard now' },
   { from: 'waiting', input: 'due', to: 'off', note: 'not claimed' },
-  { from: 'probing', input: 'due', to: 'probing' },
-  { from: 'off', input: 'timeout', to: 'off' },
-  { from: 'waiting', input: 'timeout', to: 'waiting' },
-  { from: 'probing', input: 'timeout', to: 'waiting', outcome: 'lost' },
-  { from: 'probing', input: 'timeout', to: 'off', outcome: 'lost' },
-  {
-    from: 'probing',
-    input: 'timeout',
-    to: 'off',
-    outcome: 'no-answer',
-    note: 'claimed before it was proven',
-  },
-  { from: 'probing', input: 'timeout', to: 'waiting', outcome: 'no-answer' },
-  { from: 'probing', input: 'timeout', to: 'off', outcome: 'in-grace', note: 'attached a moment ago' },
-  { from: 'probing', input: 'timeout', to: 'waiting', outcome: 'in-grace' },
-  { from: 'probing', input: 'timeout', to: 'off', outcome: 'old-place-silent' },
-  { from: 'probing', input: 'timeout', to: 'waiting', outcome: 'old-place-silent' },
-  { from: 'probing', input: 'timeout', to: 'off', outcome: 'remote-claim-stands' },
-  { from: 'probing', input: 'timeout', to: 'waiting', outcome: 'remote-claim-stands' },
-  { from: 'off', input: 'grace', to: 'off' },
-  { from: 'waiting', input: 'grace', to: 'waiting' },
-  { from: 'probing', input: 'grace', to: 'probing' },
+  ...rows(['off', 'probing'], 'due'),
+  ...rows(['off', 'waiting'], 'timeout'),
+  ...SILENT.flatMap((outcome) => rows(['probing'], 'timeout', 'off', outcome)),
+  ...SILENT.flatMap((outcome) => rows(['probing'], 'timeout', 'waiting', outcome)),
+  ...rows(ANY, 'grace'),
 ];
 
 export type KeepaliveOutcome =

@@ -13,6 +13,16 @@ export interface Row<State extends string, Input extends string, Outcome extends
   readonly note?: string;
 }
 
+/** The same row for several states; without `to` the state stays. */
+export function rows<State extends string, Input extends string, Outcome extends string = never>(
+  states: readonly State[],
+  input: Input,
+  to?: State,
+  outcome?: Outcome,
+): Row<State, Input, Outcome>[] {
+  return states.map((from) => ({ from, input, to: to ?? from, ...(outcome && { outcome }) }));
+}
+
 /** The next state of a machine, and what follows from the step for the other machines. */
 export type Step<State, Outcome> = readonly [state: State, outcome: Outcome | undefined];
 

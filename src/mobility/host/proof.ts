@@ -1,6 +1,6 @@
 import type { Attachment, Cause } from '../events.js';
 import type { Probe } from '../probe.js';
-import { NEVER, type Row, type Step } from './machine.js';
+import { NEVER, type Row, type Step, rows } from './machine.js';
 
 type Kind = Proof['kind'];
 type InputName = ProofInput['input'];
@@ -9,40 +9,27 @@ type InputName = ProofInput['input'];
  * Where is the host? A probe to the attachment where it was heard (`candidate`), one to a place where it may be
  * instead (`old`), and one sighting that waits until those are answered (`deferred`).
  */
+const ANY: readonly Kind[] = ['idle', 'asking', 'confirming'];
 export const PROOF_TABLE: readonly Row<Kind, InputName, never>[] = [
-  { from: 'idle', input: 'ask', to: 'asking' },
-  { from: 'confirming', input: 'ask', to: 'asking' },
+  ...rows(['idle', 'confirming'], 'ask', 'asking'),
   { from: 'asking', input: 'ask', to: 'asking', note: 'the new candidate replaces the one before' },
-  { from: 'idle', input: 'ask-old', to: 'confirming' },
-  { from: 'asking', input: 'ask-old', to: 'asking' },
-  { from: 'confirming', input: 'ask-old', to: 'confirming' },
-  { from: 'idle', input: 'old-closed', to: 'idle' },
-  { from: 'asking', input: 'old-closed', to: 'asking' },
-  { from: 'confirming', input: 'old-closed', to: 'idle' },
+  ...rows(['idle', 'confirming'], 'ask-old', 'confirming'),
+  ...rows(['asking'], 'ask-old'),
+  ...rows(['idle', 'confirming'], 'old-closed', 'idle'),
+  ...rows(['asking'], 'old-closed'),
   {
     from: 'asking',
     input: 'old-answered',
     to: 'asking',
     note: 'if the candidate answers too, the move is contested',
   },
+  ...rows(['idle', 'confirming'], 'old-answered'),
   { from: 'asking', input: 'repeated', to: 'asking', note: 'the second try was sent' },
-  { from: 'idle', input: 'close', to: 'idle' },
-  { from: 'asking', input: 'close', to: 'idle' },
-  { from: 'asking', input: 'close', to: 'confirming' },
-  { from: 'confirming', input: 'close', to: 'confirming' },
-  { from: 'idle', input: 'defer', to: 'idle' },
-  { from: 'asking', input: 'defer', to: 'asking' },
-  { from: 'confirming', input: 'defer', to: 'confirming' },
-  { from: 'idle', input: 'take-deferred', to: 'idle' },
-  { from: 'asking', input: 'take-deferred', to: 'asking' },
-  { from: 'confirming', input: 'take-deferred', to: 'confirming' },
-  { from: 'idle', input: 'held-at', to: 'idle' },
-  { from: 'asking', input: 'held-at', to: 'asking' },
-  { from: 'confirming', input: 'held-at', to: 'confirming' },
-  { from: 'idle', input: 'old-answered', to: 'idle' },
-  { from: 'confirming', input: 'old-answered', to: 'confirming' },
-  { from: 'idle', input: 'repeated', to: 'idle' },
-  { from: 'confirming', input: 'repeated', to: 'confirming' },
+  ...rows(['idle', 'confirming'], 'repeated'),
+  ...rows(['asking'], 'close', 'idle'),
+  ...rows(['asking'], 'close', 'confirming'),
+  ...rows(['idle', 'confirming'], 'close'),
+  ...(['defer', 'take-deferred', 'held-at'] as const).flatMap((input) => rows(ANY, input)),
 ];
 
 /** A place where the host may be, and the probe that tells. */

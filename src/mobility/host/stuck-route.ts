@@ -1,4 +1,4 @@
-import { NEVER, type Row, type Step } from './machine.js';
+import { NEVER, type Row, type Step, rows } from './machine.js';
 
 type Kind = 'none' | 'suspected' | 'repairing';
 type InputName = 'released-early' | 'no-remote-claim' | 'held' | 'due' | 'discard';
@@ -8,23 +8,18 @@ type Outcome = 'add-route' | 'delete-route';
  * A routing daemon may go on announcing a route whose deletion came too soon after a remote claim (a stuck or zombie
  * route). It cannot be seen in our kernel, so it is repaired blindly: a route is added for a moment and deleted.
  */
+const ANY: readonly Kind[] = ['none', 'suspected', 'repairing'];
 export const STUCK_ROUTE_TABLE: readonly Row<Kind, InputName, Outcome>[] = [
   { from: 'none', input: 'released-early', to: 'suspected', note: 'within 20 ms of a remote claim' },
-  { from: 'suspected', input: 'released-early', to: 'suspected' },
+  ...rows(['suspected'], 'released-early'),
   { from: 'repairing', input: 'released-early', to: 'repairing', note: 'for as long again' },
-  { from: 'none', input: 'no-remote-claim', to: 'none' },
   { from: 'suspected', input: 'no-remote-claim', to: 'repairing', outcome: 'add-route' },
-  { from: 'repairing', input: 'no-remote-claim', to: 'repairing' },
-  { from: 'none', input: 'held', to: 'none' },
-  { from: 'suspected', input: 'held', to: 'none' },
-  { from: 'repairing', input: 'held', to: 'none', note: 'our claim takes the place of the route' },
-  { from: 'none', input: 'due', to: 'none' },
-  { from: 'suspected', input: 'due', to: 'suspected' },
+  ...rows(['none', 'repairing'], 'no-remote-claim'),
+  ...rows(ANY, 'held', 'none'),
   { from: 'repairing', input: 'due', to: 'none', outcome: 'delete-route' },
-  { from: 'repairing', input: 'due', to: 'repairing', note: 'not yet' },
-  { from: 'none', input: 'discard', to: 'none' },
-  { from: 'suspected', input: 'discard', to: 'none' },
+  ...rows(ANY, 'due'),
   { from: 'repairing', input: 'discard', to: 'none', outcome: 'delete-route' },
+  ...rows(['none', 'suspected'], 'discard', 'none'),
 ];
 
 export type StuckRoute =
