@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { parseMonitorLine } from '../../../src/kernel/ip/parse-line.js';
+import { parseMonitorLine } from '../../../src/kernel/ip/monitor.js';
 import { parseBridgeFdb } from '../../../src/kernel/ip/parse-neighbour.js';
 import { parseRoute } from '../../../src/kernel/ip/parse-route.js';
 import { IfnameCache } from '../../../src/kernel/ip/ifname-cache.js';
