@@ -34,7 +34,16 @@ const END = '<!-- tables: end -->';
 const COORDINATION_BEGIN = '<!-- coordination: begin -->';
 const COORDINATION_END = '<!-- coordination: end -->';
 /** What is read first comes first; machines that are not named here follow. */
-const ORDER = ['claim', 'proof', 'keepalive', 'contest', 'announcement', 'recovery', 'stuck-route'];
+const ORDER = [
+  'claim',
+  'proof',
+  'keepalive',
+  'contest',
+  'announcement',
+  'recovery',
+  'answer-hold',
+  'stuck-route',
+];
 
 /** The machines whose files export a table. */
 export async function machines(): Promise<Machine[]> {

@@ -28,6 +28,8 @@ export interface Probe {
   readonly attachment: Attachment;
   /** The address it is asked from. */
   readonly sourceIp: Ip;
+  /** The first try is asked from this one. */
+  readonly firstSourceIp: Ip;
   /** Offsets of the tries from the first one, ms. */
   readonly tries: readonly number[];
   /** From the first try to the time-out, ms. */
@@ -91,7 +93,15 @@ export function startProbe(
   host: Host,
   purpose: ProbePurpose,
   attachment: Attachment,
-  { delayMs = 0, isConfirmation = false } = {},
+  {
+    delayMs = 0,
+    isConfirmation = false,
+    firstSourceIp,
+  }: {
+    readonly delayMs?: number;
+    readonly isConfirmation?: boolean;
+    readonly firstSourceIp?: Ip | undefined;
+  } = {},
 ): Probe | undefined {
   const sourceIp = probeSource(ctx, attachment.iface, host.ip);
   if (sourceIp === undefined) return undefined;
@@ -100,6 +110,7 @@ export function startProbe(
     purpose,
     attachment,
     sourceIp,
+    firstSourceIp: firstSourceIp ?? sourceIp,
     tries,
     timeoutMs,
     isConfirmation,
@@ -119,7 +130,8 @@ function isRoutine(purpose: ProbePurpose): boolean {
 /** Sends the next try and sets the time of the one after it, or of the time-out. */
 export function sendTry(ctx: TrackerContext, ip: Ip, open: Probe): void {
   const probe: OpenProbe = open;
-  sendProbe(ctx, probe.attachment, probe.sourceIp, ip);
+  const source = probe.sent === 0 ? probe.firstSourceIp : probe.sourceIp;
+  sendProbe(ctx, probe.attachment, source, ip);
   if (probe.sent === 0) probe.firstSentAt = ctx.now;
   probe.sent++;
   const next = probe.tries[probe.sent];
@@ -136,7 +148,7 @@ export function answers(probe: Probe | undefined, iface: IfIndex, mac: Mac, answ
   return (
     probe !== undefined &&
     probe.sent > 0 &&
-    probe.sourceIp === answeredTo &&
+    (probe.firstSourceIp === answeredTo || (probe.sourceIp === answeredTo && probe.sent > 1)) &&
     probe.attachment.iface === iface &&
     (probe.attachment.mac === mac || probe.attachment.mac === MAC_BROADCAST)
   );

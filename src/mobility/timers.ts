@@ -1,3 +1,4 @@
+import { releaseAnswers } from './neighbour/responder.js';
 import { sendAnnouncement } from './neighbour/send.js';
 import { mayStillAsk } from './admission/admission.js';
 import type { TrackerContext } from './context.js';
@@ -42,6 +43,7 @@ export function runDueTimers(ctx: TrackerContext): void {
 function runDue(ctx: TrackerContext, host: Host): void {
   const { now } = ctx;
   if (host.stepClaim({ input: 'due' }, now) === 'withdrawable') withdrawPending(ctx, host);
+  releaseAnswers(ctx, host, { input: 'due' });
   for (const probe of [host.candidate?.probe, host.currentProbe, host.oldProbe]) {
     if (probe !== undefined && probe.nextAt <= now) advanceProbe(ctx, host, probe);
   }

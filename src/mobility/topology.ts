@@ -186,6 +186,21 @@ export class Topology {
     return gateway ?? inSubnet ?? onInterface ?? any;
   }
 
+  /**
+   * An address of ours to ask a visitor in whose answer tells it nothing of its neighbours: outside of its subnet, on
+   * the receiving interface if there is one. undefined: there is none but `gateway`.
+   */
+  outsideSource(iface: IfIndex, ip: Ip, gateway: Ip): Ip | undefined {
+    let any: Ip | undefined;
+    for (const { iface: index, address } of this.subnets) {
+      if (isIpv4(address.ip) !== isIpv4(ip) || contains(address, ip)) continue;
+      if (address.ip === gateway || address.ip === ip) continue;
+      if (index === iface) return address.ip;
+      any ??= address.ip;
+    }
+    return any;
+  }
+
   private connected(
     ip: Ip,
     mobility: boolean | undefined,

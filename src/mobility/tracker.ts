@@ -9,6 +9,8 @@ import { adopt, onCommand, remember } from './input/commands.js';
 import type { Action, Event, HostState, IfIndex, Link, Route, SavedHost } from './events.js';
 import { onFrame, onQueued } from './input/sightings.js';
 import type { RemoteClaim } from './fib.js';
+import { NO_ANSWER_HOLD } from './host/answer-hold.js';
+import { releaseAnswers } from './neighbour/responder.js';
 import type { Host } from './host/host.js';
 import { nextRarpLookupDeadline } from './input/rarp-lookup.js';
 import { onCapture, onFdb, onLink, onLinkGone, reviewHosts } from './input/links.js';
@@ -74,6 +76,7 @@ export class HostTracker {
         remember(ctx, event.memories);
         break;
       case 'installed':
+        this.installed(event.ip);
         break;
       case 'refused':
         this.refused(event.ip);
@@ -189,6 +192,14 @@ export class HostTracker {
     }
     if (mac === undefined) known.delete(ip);
     else known.set(ip, mac);
+  }
+
+  private installed(ip: Ip): void {
+    const host = this.ctx.table.get(ip);
+    if (host === undefined || host.answerHold === NO_ANSWER_HOLD) return;
+    const at = host.claimed ? host.attachment : undefined;
+    releaseAnswers(this.ctx, host, { input: 'installed', at });
+    this.ctx.touch(host);
   }
 
   private refused(ip: Ip): void {

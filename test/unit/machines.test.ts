@@ -9,6 +9,13 @@ import {
   stepAnnouncement,
 } from '../../src/mobility/host/announcement.js';
 import {
+  ANSWER_HOLD_TABLE,
+  type AnswerHold,
+  type AnswerHoldInput,
+  NO_ANSWER_HOLD,
+  stepAnswerHold,
+} from '../../src/mobility/host/answer-hold.js';
+import {
   CLAIM_TABLE,
   type Claim,
   type ClaimInput,
@@ -98,6 +105,7 @@ function probe(purpose: ProbePurpose): Probe {
     purpose,
     attachment: HERE,
     sourceIp: 1 as Ip,
+    firstSourceIp: 1 as Ip,
     tries: [0],
     timeoutMs: 500,
     isConfirmation: false,
@@ -128,6 +136,28 @@ describe('the machines of a host do what their tables say', () => {
     ];
     const step = (state: Announcement, input: AnnouncementInput) => stepAnnouncement(state, input, NOW);
     heldToTable(ANNOUNCEMENT_TABLE, states, inputs, ({ kind }) => kind, step);
+  });
+
+  it('answer hold', () => {
+    const holding = { kind: 'holding', at: HERE, until: NOW + 1, asked: [1 as Ip] } as const;
+    const states: AnswerHold[] = [
+      NO_ANSWER_HOLD,
+      holding,
+      { ...holding, until: NOW },
+      { ...holding, asked: [2, 3, 4, 5] as Ip[] },
+    ];
+    const inputs: AnswerHoldInput[] = [
+      ...[HERE, THERE].flatMap((at): AnswerHoldInput[] => [
+        { input: 'hold', at },
+        { input: 'asked', at, target: 1 as Ip },
+        { input: 'installed', at },
+      ]),
+      { input: 'installed', at: undefined },
+      { input: 'due' },
+      { input: 'refuse' },
+    ];
+    const step = (state: AnswerHold, input: AnswerHoldInput) => stepAnswerHold(state, input, NOW);
+    heldToTable(ANSWER_HOLD_TABLE, states, inputs, ({ kind }) => kind, step);
   });
 
   it('stuck route', () => {

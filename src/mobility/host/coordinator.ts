@@ -22,6 +22,7 @@ export const COORDINATION: readonly { readonly when: string; readonly causes: st
   { when: 'claim: away', causes: 'announcement: departed' },
   { when: 'claim: ages', causes: 'claim: age, unopposed, returned or age-later; keepalive: schedule' },
   { when: 'claim: withdrawable', causes: 'claim: lost or elsewhere' },
+  { when: 'the kernel has the route of a claim', causes: 'answer hold: installed' },
   { when: 'proof: candidate answers', causes: 'claim: found or found-at-home; keepalive: schedule' },
   {
     when: 'proof: candidate and old place answer',

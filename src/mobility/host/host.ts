@@ -10,6 +10,13 @@ import {
   stepAnnouncement,
 } from './announcement.js';
 import {
+  type AnswerHold,
+  type AnswerHoldInput,
+  NO_ANSWER_HOLD,
+  answerHoldDeadline,
+  stepAnswerHold,
+} from './answer-hold.js';
+import {
   type Claim,
   type ClaimInput,
   type ClaimOutcome,
@@ -72,6 +79,7 @@ export class Host implements Due {
   #announcement: Announcement = ANNOUNCEMENT_OFF;
   #recovery: Recovery = NO_RECOVERY;
   #stuckRoute: StuckRoute = NO_STUCK_ROUTE;
+  #answerHold: AnswerHold = NO_ANSWER_HOLD;
 
   constructor(readonly ip: Ip) {}
 
@@ -146,6 +154,16 @@ export class Host implements Due {
     return outcome;
   }
 
+  get answerHold(): AnswerHold {
+    return this.#answerHold;
+  }
+
+  stepAnswerHold(input: AnswerHoldInput, now: number): 'held' | 'answer' | undefined {
+    const [state, outcome] = stepAnswerHold(this.#answerHold, input, now);
+    this.#answerHold = state;
+    return outcome;
+  }
+
   /** It is in the table no longer: nothing more will happen to it. */
   end(): void {
     this.due = Number.POSITIVE_INFINITY;
@@ -155,6 +173,7 @@ export class Host implements Due {
     this.#announcement = ANNOUNCEMENT_OFF;
     this.#recovery = NO_RECOVERY;
     this.#stuckRoute = NO_STUCK_ROUTE;
+    this.#answerHold = NO_ANSWER_HOLD;
   }
 
   // --- what was seen of it -----------------------------------------------------------------------------------------
@@ -288,6 +307,7 @@ export class Host implements Due {
       next = Math.min(next, announcementDeadline(this.#announcement));
     if (this.#recovery !== NO_RECOVERY) next = Math.min(next, recoveryDeadline(this.#recovery));
     if (this.#stuckRoute !== NO_STUCK_ROUTE) next = Math.min(next, stuckRouteDeadline(this.#stuckRoute));
+    if (this.#answerHold !== NO_ANSWER_HOLD) next = Math.min(next, answerHoldDeadline(this.#answerHold));
     // Only a challenger that is not held waits for its turn.
     if (this.state === 'remembered') next = Math.min(next, contestDeadline(this.#contest));
     return next;

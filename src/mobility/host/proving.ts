@@ -2,7 +2,8 @@ import { type Ip, MAC_BROADCAST, type Mac } from '../../wire/addresses.js';
 import { hasCapacity, isNewcomer, noteProof, noteSilence } from '../admission/admission.js';
 import type { TrackerContext } from '../context.js';
 import type { Attachment, Cause, IfIndex } from '../events.js';
-import { sendRepair } from '../neighbour/send.js';
+import { releaseAnswers } from '../neighbour/responder.js';
+import { probeSource, sendRepair } from '../neighbour/send.js';
 import { type Probe, answers, oldPlaceTimeoutMs, startProbe } from '../probe.js';
 import { contestHere, heldDespiteRemote, reclaim, suppressionReason } from './contention.js';
 import {
@@ -37,9 +38,9 @@ export function startProofUnlessSuppressed(
 
 /**
  * There is evidence of the host at an attachment where we do not hold it. It is asked there and, in parallel, at the
- * one where we do hold it.
+ * one where we do hold it. `asked`: the evidence is its question for this address.
  */
-export function startProof(ctx: TrackerContext, host: Host, at: Attachment, cause: Cause): void {
+export function startProof(ctx: TrackerContext, host: Host, at: Attachment, cause: Cause, asked?: Ip): void {
   const rule = ctx.topology.rule(at.iface);
   if (rule === undefined) return discardUnknown(ctx, host);
   const { prepared } = host.recovery;
@@ -50,9 +51,10 @@ export function startProof(ctx: TrackerContext, host: Host, at: Attachment, caus
   }
   // Only a frame of the host itself is believed before, or without, a proof; our own ideas of where it may be are not.
   const spoke = cause === 'sighting' || cause === 'rarp';
+  const firstSourceIp = holdAnswers(ctx, host, at, asked);
   if (rule.prove === 'never' && spoke) return bind(ctx, host, at, cause);
 
-  const probe = startProbe(ctx, host, 'prove', at);
+  const probe = startProbe(ctx, host, 'prove', at, { firstSourceIp });
   if (probe === undefined) {
     ctx.drop('no-probe-source', at.iface, host.ip, at.mac);
     return discardUnknown(ctx, host);
@@ -70,6 +72,20 @@ export function startProof(ctx: TrackerContext, host: Host, at: Attachment, caus
   }
   if (rule.prove === 'after' && spoke) bind(ctx, host, at, cause, probe);
   else ctx.touch(host);
+}
+
+/**
+ * A visitor that asks has packets waiting, and must not send them before there is a route back: its questions are
+ * answered later, and when it asked for its gateway, its proof is asked in a name that tells it nothing. One that did
+ * not ask may have a stale entry for its gateway, which the proof repairs at once. Returns the name; undefined: the
+ * gateway's.
+ */
+function holdAnswers(ctx: TrackerContext, host: Host, at: Attachment, asked: Ip | undefined): Ip | undefined {
+  if (asked === undefined || ctx.topology.isHome(at.iface, host.ip)) return undefined;
+  const gateway = probeSource(ctx, at.iface, host.ip);
+  if (gateway === undefined) return undefined;
+  host.stepAnswerHold({ input: 'hold', at }, ctx.now);
+  return asked === gateway ? ctx.topology.outsideSource(at.iface, host.ip, gateway) : undefined;
 }
 
 /** A visitor that we know nothing of: its address may have an owner who is alive at home, on another LAN of ours. */
@@ -108,6 +124,7 @@ export function bind(
   if (!hasCapacity(ctx, host, at.iface)) {
     // Many may be proving themselves at once; only so many are bound.
     ctx.drop('host-limit', at.iface, host.ip, at.mac);
+    releaseAnswers(ctx, host, { input: 'refuse' });
     abandonCandidate(ctx, host, 'no-room');
     return discardUnknown(ctx, host);
   }

@@ -120,7 +120,8 @@ function onSighting(ctx: TrackerContext, iface: IfIndex, message: SightingMessag
     if (!isActionable(ctx, host, { iface, mac })) return;
   }
   const evidence = EVIDENCE[message.form];
-  if (admit(ctx, iface, ip, mac, evidence) === 'now') startLearning(ctx, host, { iface, mac }, ip, evidence);
+  if (admit(ctx, iface, ip, mac, evidence) === 'now')
+    startLearning(ctx, host, { iface, mac }, ip, evidence, message.target);
 }
 
 /** A known host was heard at a place where we do not hold it. Returns whether that is to be looked into. */
@@ -146,9 +147,10 @@ function startLearning(
   place: Attachment,
   ip: Ip,
   kind: EvidenceKind,
+  asked?: Ip,
 ): void {
   ctx.note(kind, place.iface, place.mac, ip);
-  startProof(ctx, known ?? ctx.create(ip), place, 'sighting');
+  startProof(ctx, known ?? ctx.create(ip), place, 'sighting', asked);
 }
 
 /** Newcomers for whose word there was no time: it is taken up now, unless something newer is known. */

@@ -1,7 +1,9 @@
 import type { Ip } from '../../wire/addresses.js';
 import type { TrackerContext } from '../context.js';
-import type { IfIndex } from '../events.js';
+import type { Attachment, IfIndex } from '../events.js';
 import { isUsedByOtherRouter } from '../other-routers.js';
+import type { AnswerHoldInput } from '../host/answer-hold.js';
+import type { Host } from '../host/host.js';
 import type { SightingMessage } from './message.js';
 import { sendAnswer } from './send.js';
 
@@ -10,9 +12,22 @@ export function answer(ctx: TrackerContext, iface: IfIndex, message: SightingMes
   if (message.form !== 'request') return;
   const { ip: asker, mac, target } = message;
   if (!mayAnswer(ctx, iface, asker, target)) return;
-  sendAnswer(ctx, { iface, mac }, asker, target);
-  const name = ctx.topology.nameOf(iface) ?? '';
+  const at = { iface, mac };
+  if (ctx.table.get(asker)?.stepAnswerHold({ input: 'asked', at, target }, ctx.now) === 'held') return;
+  answerNow(ctx, at, asker, target);
+}
+
+function answerNow(ctx: TrackerContext, at: Attachment, asker: Ip, target: Ip): void {
+  sendAnswer(ctx, at, asker, target);
+  const name = ctx.topology.nameOf(at.iface) ?? '';
   ctx.emit({ kind: 'answered', asker, target, interface: name, at: ctx.now });
+}
+
+/** Gives the answers that were held back until the host's route is installed, if that is over. */
+export function releaseAnswers(ctx: TrackerContext, host: Host, input: AnswerHoldInput): void {
+  const { answerHold: hold } = host;
+  if (host.stepAnswerHold(input, ctx.now) !== 'answer' || hold.kind === 'off') return;
+  for (const target of hold.asked) answerNow(ctx, hold.at, host.ip, target);
 }
 
 /**

@@ -1,11 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { HostTracker } from '../../../src/mobility/tracker.js';
-import { LAN0, LAN1, ip, link, macOf, makeRouter, request } from './small-router.js';
+import { HOST_MAC, LAN0, LAN1, ip, link, macOf, makeRouter, request } from './small-router.js';
 
-/** Whether a host with this address on lan1 is answered when it asks for `target`. */
+let now = 1000;
+
+/** Whether a host with this address on lan1 is answered when it asks for `target`, at the latest after 50 ms. */
 function isAnswered(tracker: HostTracker, asker: string, target: string): boolean {
-  return request(tracker, LAN1, asker, target).some(
+  const actions = request(tracker, LAN1, asker, target, HOST_MAC, now);
+  now += 50;
+  return [...actions, ...tracker.handle({ kind: 'tick' }, now)].some(
     (action) => action.kind === 'send' && action.purpose === 'answer',
   );
 }

@@ -72,6 +72,7 @@ export function request(
   asker: string,
   target: string,
   mac = HOST_MAC,
+  now = 1000,
 ): readonly Action[] {
   const bytes = encodeArp({
     destination: MAC_BROADCAST,
@@ -82,5 +83,5 @@ export function request(
     targetMac: MAC_ZERO,
     targetIp: ip(target),
   });
-  return tracker.handle({ kind: 'frame', iface, bytes }, 1000);
+  return tracker.handle({ kind: 'frame', iface, bytes }, now);
 }
