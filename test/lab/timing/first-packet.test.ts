@@ -7,7 +7,7 @@ import { REMOTE_IP, Site, routerMac } from '../kit/site.js';
 const TRIES = 20;
 /** One of them may meet a busy machine. */
 const LOST = 1;
-/** It may ask in the milliseconds between its proof, in the gateway's name, and its route. */
+/** Its packet may leave before the repair of its entry, or between that and its route. */
 const LOST_AFTER_ANNOUNCEMENT = 4;
 const GATEWAY = '10.1.1.1';
 const LANS = { lan0: '10.1.1.1/24', lan1: '10.2.2.1/24', lan2: '10.3.3.1/24' };
@@ -64,6 +64,7 @@ const CASES: readonly Case[] = [
       await plug(host, number, false, true);
       await announce(host, number);
     },
+    lost: LOST_AFTER_ANNOUNCEMENT,
   },
   {
     title: 'a fresh visitor with an empty cache that announces itself, carrier lost',
