@@ -1,5 +1,6 @@
 import type { Ip, Mac } from '../wire/addresses.js';
 import type { IfIndex } from './events.js';
+import type { AnsweredTo } from './neighbour/message.js';
 import { type Probe, answers } from './probe.js';
 
 /** Probes that timed out, for hosts whose answer comes later: it counts as if it had come in time. */
@@ -18,7 +19,7 @@ export class LateAnswers {
   }
 
   /** Takes the probe that a reply from there answers, if it is not too old. */
-  take(ip: Ip, iface: IfIndex, mac: Mac, answeredTo: Ip, now: number): Probe | undefined {
+  take(ip: Ip, iface: IfIndex, mac: Mac, answeredTo: AnsweredTo, now: number): Probe | undefined {
     const probe = this.#probes.get(ip);
     if (probe === undefined) return undefined;
     if (now - probe.firstSentAt > LATE_MS) this.#probes.delete(ip);

@@ -1,3 +1,4 @@
+import type { AnsweredTo } from './neighbour/message.js';
 import { type Ip, MAC_BROADCAST, type Mac } from '../wire/addresses.js';
 import type { TrackerContext } from './context.js';
 import type { Attachment, IfIndex } from './events.js';
@@ -144,11 +145,13 @@ export function sendTry(ctx: TrackerContext, ip: Ip, open: Probe): void {
 }
 
 /** Whether a reply to `answeredTo` from there answers this probe. */
-export function answers(probe: Probe | undefined, iface: IfIndex, mac: Mac, answeredTo: Ip): boolean {
+export function answers(probe: Probe | undefined, iface: IfIndex, mac: Mac, answeredTo: AnsweredTo): boolean {
   return (
     probe !== undefined &&
     probe.sent > 0 &&
-    (probe.firstSourceIp === answeredTo || (probe.sourceIp === answeredTo && probe.sent > 1)) &&
+    (answeredTo === 'anybody' ||
+      probe.firstSourceIp === answeredTo ||
+      (probe.sourceIp === answeredTo && probe.sent > 1)) &&
     probe.attachment.iface === iface &&
     (probe.attachment.mac === mac || probe.attachment.mac === MAC_BROADCAST)
   );

@@ -193,7 +193,7 @@ export class Invariants {
     const frame = decodeArp(bytes);
     if (typeof frame === 'string' || frame.source !== frame.senderMac) return;
     this.said.set(`${frame.senderIp} ${frame.senderMac} ${iface}`, now);
-    const answer = frame.opcode === ARP_REPLY && frame.senderIp !== frame.targetIp;
+    const answer = frame.opcode === ARP_REPLY;
     if (answer) this.proofs.set(`${frame.senderIp} ${frame.senderMac} ${iface}`, now);
   }
 

@@ -68,9 +68,19 @@ function message(bytes: Uint8Array): NeighbourMessage | Malformed {
     };
   const kind = 'sighting';
   if (ip === targetIp)
-    return { kind, form: 'announcement', source, mac, ip, target: undefined, answeredTo: undefined };
+    return {
+      kind,
+      form: 'announcement',
+      source,
+      mac,
+      ip,
+      target: undefined,
+      answeredTo: isRequest ? undefined : 'anybody',
+    };
   if (isRequest) return { kind, form: 'request', source, mac, ip, target: targetIp, answeredTo: undefined };
-  return { kind, form: 'reply', source, mac, ip, target: undefined, answeredTo: targetIp };
+  // RFC 826 looks at the sender pair only, and some stacks name no target in their replies.
+  const answeredTo = isUnspecified(targetIp) ? 'anybody' : targetIp;
+  return { kind, form: 'reply', source, mac, ip, target: undefined, answeredTo };
 }
 
 function presence(bytes: Uint8Array): NeighbourMessage | Malformed {

@@ -4,6 +4,7 @@ import type { TrackerContext } from '../context.js';
 import type { Attachment, Cause, IfIndex } from '../events.js';
 import { releaseAnswers } from '../neighbour/responder.js';
 import { probeSource, sendRepair } from '../neighbour/send.js';
+import type { AnsweredTo } from '../neighbour/message.js';
 import { type Probe, answers, oldPlaceTimeoutMs, startProbe } from '../probe.js';
 import { contestHere, heldDespiteRemote, reclaim, suppressionReason } from './contention.js';
 import {
@@ -186,7 +187,7 @@ export function notifyWaiting(ctx: TrackerContext, neighbour: Host): void {
 // --- answers and time-outs -----------------------------------------------------------------------------------------
 
 /** The open probe that a reply to `answeredTo` from there answers; undefined: nothing was asked there. */
-export function findProbe(host: Host, iface: IfIndex, mac: Mac, answeredTo: Ip): Probe | undefined {
+export function findProbe(host: Host, iface: IfIndex, mac: Mac, answeredTo: AnsweredTo): Probe | undefined {
   const { candidate, currentProbe, oldProbe } = host;
   if (answers(candidate?.probe, iface, mac, answeredTo)) return candidate?.probe;
   if (answers(currentProbe, iface, mac, answeredTo)) return currentProbe;
@@ -281,7 +282,7 @@ export function onLateReply(
   known: Host | undefined,
   ip: Ip,
   from: Attachment,
-  answeredTo: Ip,
+  answeredTo: AnsweredTo,
 ): boolean {
   const probe = ctx.lateAnswers.take(ip, from.iface, from.mac, answeredTo, ctx.now);
   if (probe === undefined || ctx.topology.rule(from.iface) === undefined) return false;

@@ -109,9 +109,11 @@ function onSighting(ctx: TrackerContext, iface: IfIndex, message: SightingMessag
     const named = refusal === 'sender-ip-unspecified' ? undefined : ip;
     return ignore(ctx, iface, refusal, named, mac);
   }
-  if (message.form === 'reply') {
+  if (message.answeredTo !== undefined) {
     const probe = host && findProbe(host, iface, mac, message.answeredTo);
     if (host !== undefined && probe !== undefined) return onReply(ctx, host, probe, { iface, mac });
+  }
+  if (message.form === 'reply') {
     if (onLateReply(ctx, host, ip, { iface, mac }, message.answeredTo)) return;
     if (onRarpLookupAnswer(ctx, iface, ip, mac)) return;
   }

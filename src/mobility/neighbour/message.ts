@@ -26,13 +26,19 @@ export interface RequestMessage extends Sender {
   readonly answeredTo: undefined;
 }
 
-/** Answers a question that was asked in the name of `answeredTo` (ARP reply, solicited neighbour advertisement). */
+/**
+ * In whose name the question was asked that a frame answers. `anybody`: it has the form of an answer and does not say,
+ * so it answers whatever was asked of its sender.
+ */
+export type AnsweredTo = Ip | 'anybody';
+
+/** Answers a question (ARP reply, solicited neighbour advertisement). */
 export interface ReplyMessage extends Sender {
   readonly kind: 'sighting';
   readonly form: 'reply';
   readonly ip: Ip;
   readonly target: undefined;
-  readonly answeredTo: Ip;
+  readonly answeredTo: AnsweredTo;
 }
 
 /** Names the sender alone, to all (gratuitous ARP, unsolicited neighbour advertisement). */
@@ -41,7 +47,8 @@ export interface AnnouncementMessage extends Sender {
   readonly form: 'announcement';
   readonly ip: Ip;
   readonly target: undefined;
-  readonly answeredTo: undefined;
+  /** An announcement by way of reply is an answer, if its sender was asked. */
+  readonly answeredTo: 'anybody' | undefined;
 }
 
 /** `mac` would like to have `target` and asks whether somebody has it (RFC 5227 section 2.1.1, RFC 4862 section 5.4). */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { HostTracker } from '../../../src/mobility/tracker.js';
-import { HOST_MAC, LAN0, LAN1, ip, link, macOf, makeRouter, request } from './small-router.js';
+import { HOST_MAC, LAN0, LAN1, ip, link, macOf, makeRouter, reply, request } from './small-router.js';
 
 let now = 1000;
 
@@ -88,5 +88,24 @@ describe('own frames', () => {
     };
     assert.ok(attach(macOf(LAN1)).some((action) => action.kind === 'reply' && !action.ok));
     assert.ok(attach().some((action) => action.kind === 'reply' && action.ok));
+  });
+});
+
+describe('answers in odd forms (RFC 826 looks at the sender pair only)', () => {
+  for (const target of ['0.0.0.0', '10.9.9.5', '10.2.2.1'])
+    it(`a reply to ${target} proves a host that was asked in the name of 10.2.2.1`, () => {
+      const site = makeRouter('[policy]\nallow = ["10.9.9.0/24"]\n');
+      request(site, LAN1, '10.9.9.5', '192.0.2.9');
+      assert.equal(site.host(ip('10.9.9.5'))?.state, 'proving');
+      reply(site, LAN1, '10.9.9.5', target);
+      assert.equal(site.host(ip('10.9.9.5'))?.state, 'fresh');
+    });
+  it('a reply to somebody else proves nothing, nor does one that nobody asked for', () => {
+    const site = makeRouter('[policy]\nallow = ["10.9.9.0/24"]\n');
+    reply(site, LAN1, '10.9.9.6', '0.0.0.0');
+    assert.equal(site.host(ip('10.9.9.6'))?.state, 'proving');
+    request(site, LAN1, '10.9.9.5', '192.0.2.9');
+    reply(site, LAN1, '10.9.9.5', '10.9.9.7');
+    assert.equal(site.host(ip('10.9.9.5'))?.state, 'proving');
   });
 });

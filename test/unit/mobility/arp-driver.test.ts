@@ -31,7 +31,9 @@ function text({ kind, form, source, mac, ip, target, answeredTo }: NeighbourMess
     `of ${sender}`,
     ip === undefined ? '' : ` ${formatIp(ip)}`,
     target === undefined ? '' : ` asks for ${formatIp(target)}`,
-    answeredTo === undefined ? '' : ` answers ${formatIp(answeredTo)}`,
+    answeredTo === undefined
+      ? ''
+      : ` answers ${answeredTo === 'anybody' ? answeredTo : formatIp(answeredTo)}`,
   ]
     .join(' ')
     .replace(/ +/g, ' ')
@@ -51,11 +53,11 @@ describe('what a frame says (RFC 826, RFC 903, RFC 5227)', () => {
     ['LINUX_REQUEST', `request of ${host} 10.1.1.5 asks for 10.1.1.1`],
     ['LINUX_REPLY', 'reply of 02:00:0a:01:01:01 10.1.1.1 answers 10.1.1.5'],
     ['IPUTILS_UNSOLICITED_REQUEST', `announcement of ${host} 10.1.1.5`],
-    ['IPUTILS_UNSOLICITED_REPLY', `announcement of ${host} 10.1.1.5`],
+    ['IPUTILS_UNSOLICITED_REPLY', `announcement of ${host} 10.1.1.5 answers anybody`],
     ['IPUTILS_PROBE', `acd-probe of ${host} 0.0.0.0 asks for 10.1.1.77`],
     ['LINUX_ANNOUNCEMENT', `announcement of ${host} 10.1.1.5`],
     ['HABETS_UNSOLICITED_REQUEST', `announcement of ${host} 10.1.1.5`],
-    ['HABETS_UNSOLICITED_REPLY', `announcement of ${host} 10.1.1.5`],
+    ['HABETS_UNSOLICITED_REPLY', `announcement of ${host} 10.1.1.5 answers anybody`],
     ['QEMU_RARP', 'presence of 52:54:00:12:34:56'],
   ];
   for (const [name, expected] of table) {
@@ -66,6 +68,12 @@ describe('what a frame says (RFC 826, RFC 903, RFC 5227)', () => {
     const bytes = golden.LINUX_REPLY.slice();
     bytes.fill(0, 28, 32);
     assert.equal(text(decoded(bytes)), 'reply of 02:00:0a:01:01:01 0.0.0.0 answers 10.1.1.5');
+  });
+
+  it('a reply to 0.0.0.0 answers anybody: RFC 826 looks at the sender pair only', () => {
+    const bytes = golden.LINUX_REPLY.slice();
+    bytes.fill(0, 38, 42);
+    assert.equal(text(decoded(bytes)), 'reply of 02:00:0a:01:01:01 10.1.1.1 answers anybody');
   });
 
   it('the Ethernet source is kept beside the MAC that the packet states', () => {

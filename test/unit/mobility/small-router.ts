@@ -10,7 +10,7 @@ import {
   parseIp,
   parsePrefix,
 } from '../../../src/wire/addresses.js';
-import { ARP_REQUEST, encodeArp } from '../../../src/wire/arp.js';
+import { ARP_REPLY, ARP_REQUEST, encodeArp } from '../../../src/wire/arp.js';
 
 /** A router with two LANs, an uplink and a default route, as the tracker sees it. */
 
@@ -84,4 +84,21 @@ export function request(
     targetIp: ip(target),
   });
   return tracker.handle({ kind: 'frame', iface, bytes }, now);
+}
+
+/** What follows from a unicast ARP reply of `sender` to `target`, heard on `iface`. */
+export function reply(
+  tracker: HostTracker,
+  iface: IfIndex,
+  sender: string,
+  target: string,
+): readonly Action[] {
+  const addresses = {
+    destination: macOf(iface),
+    source: HOST_MAC,
+    senderMac: HOST_MAC,
+    targetMac: macOf(iface),
+  };
+  const packet = { opcode: ARP_REPLY, senderIp: ip(sender), targetIp: ip(target) } as const;
+  return tracker.handle({ kind: 'frame', iface, bytes: encodeArp({ ...addresses, ...packet }) }, 1010);
 }
