@@ -8,6 +8,7 @@
 //   burst IP COUNT PPS          gratuitous ARP requests of IP, IP+1, ... each from its own MAC 02:00:<ip>
 //   malformed COUNT PPS SEED    ARP and RARP frames broken in every way a xorshift generator finds
 //   answer IP COUNT [MAC]       from now on answer ARP requests for IP .. IP+COUNT-1, from MAC or from 02:00:<ip>
+//   delay MS                    from now on answer so many milliseconds late
 //   mute                        stop answering
 //
 // Each command is acknowledged with a line "done NUMBER", the number of frames sent since the start. An ACD probe
@@ -30,7 +31,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { RANGES = 64, LINE = 8192 };
+enum { RANGES = 64, LINE = 8192, LATE = 4096 };
 
 struct range {
   uint32_t first, count;
@@ -42,6 +43,14 @@ static int out, is_tap;
 static struct range ranges[RANGES];
 static int used;
 static unsigned long sent;
+
+// Answers that are not due yet, in the order of their times: the delay is the same for all.
+static struct late {
+  double due;
+  uint8_t frame[60];
+} late[LATE];
+static unsigned first_late, next_late;
+static double delay;
 
 static double now(void) {
   struct timespec t;
@@ -115,10 +124,26 @@ static void answer_pending(int in) {
       // A unicast question reaches only the card that it is addressed to.
       if (memcmp(frame, broadcast, 6) != 0 && memcmp(frame, mac, 6) != 0) break;
       arp(reply, frame + 22, 2, mac, target, frame + 22, sender);
-      emit(reply, 60);
+      if (delay > 0 && next_late - first_late < LATE) {
+        struct late *slot = &late[next_late++ % LATE];
+        slot->due = now() + delay;
+        memcpy(slot->frame, reply, 60);
+      } else {
+        emit(reply, 60);
+      }
       break;
     }
   }
+}
+
+// Sends the late answers that are due. Returns how long to wait for the next one, ms; -1: for none.
+static int answer_late(void) {
+  for (; first_late != next_late; first_late++) {
+    double left = late[first_late % LATE].due - now();
+    if (left > 0) return (int)(left * 1000) + 1;
+    emit(late[first_late % LATE].frame, 60);
+  }
+  return -1;
 }
 
 // Waits until the next frame of a paced series is due, answering meanwhile.
@@ -217,6 +242,8 @@ static void obey(int in, char *line) {
     range->count = count;
     range->own_mac = fields == 8;
     for (int i = 0; i < 6 && fields == 8; i++) range->mac[i] = m[i];
+  } else if (sscanf(line, "delay %lf", &pps) == 1) {
+    delay = pps / 1000;
   } else if (strncmp(line, "mute", 4) == 0) {
     used = 0;
   } else {
@@ -267,7 +294,7 @@ int main(int argc, char **argv) {
   size_t filled = 0;
   for (;;) {
     struct pollfd ready[2] = {{0, POLLIN, 0}, {in, POLLIN, 0}};
-    poll(ready, 2, -1);
+    poll(ready, 2, answer_late());
     if (ready[1].revents & POLLIN) answer_pending(in);
     if (ready[0].revents == 0) continue;
     ssize_t length = read(0, buffer + filled, sizeof buffer - filled - 1);

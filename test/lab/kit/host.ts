@@ -267,6 +267,11 @@ export class Frames {
     this.#command(`answer ${ip} ${count}${mac === undefined ? '' : ` ${mac}`}`, 0);
   }
 
+  /** From now on answers come so many milliseconds late. */
+  delay(ms: number): void {
+    this.#command(`delay ${ms}`, 0);
+  }
+
   mute(): void {
     this.#command('mute', 0);
   }
