@@ -1,4 +1,3 @@
-import { type HistoryEntry, NO_RECORD, HistoryRecords, type RecordIndex } from './history-records.js';
 import { CAUSE_MEANINGS, DROP_MEANINGS, type HistoryEvent, describe, formatRtt } from './descriptions.js';
 import type { AlarmView, DropView, WhyView } from '../control/schemas.js';
 import {
@@ -49,9 +48,8 @@ export class HostHistory {
   constructor(options: HistoryOptions) {
     this.#nameOf = options.nameOf;
     const length = options.recordsPerAddress ?? 32;
-    const records = new HistoryRecords();
-    this.#hosts = new Rings(records, length, options.hostRecords ?? 150_000);
-    this.#unproven = new Rings(records, length, options.unprovenRecords ?? 20_000);
+    this.#hosts = new Rings(length, options.hostRecords ?? 150_000);
+    this.#unproven = new Rings(length, options.unprovenRecords ?? 20_000);
   }
 
   /** Takes every action; those that are no news are ignored. */
@@ -161,105 +159,117 @@ export class HostHistory {
   }
 }
 
-/** The records of one address, a list from the oldest to the newest. */
-interface Ring {
-  oldest: RecordIndex;
-  newest: RecordIndex;
-  length: number;
+/** The same thing, so many times in a row; `last` is the last of them. */
+interface HistoryEntry {
+  last: HistoryEvent;
+  times: number;
+}
+
+/** What is kept of one address, from the oldest to the newest. */
+interface AddressHistory {
+  readonly entries: HistoryEntry[];
   /** When it took its place in the order of eviction, whole ms. */
   placedAt: number;
 }
 
-/** Moving a ring behind all others costs more than adding to it; the order of eviction is exact to this. */
+/** To put an address behind all others costs more than to note something; the order of eviction is exact to this. */
 const ORDER_MS = 1000;
 
-/** One short list per address; the address that was silent longest goes first when all lists are too long together. */
+/** A short list per address. When all lists are too long together, the address that was silent longest goes first. */
 class Rings {
-  readonly #records: HistoryRecords;
-  readonly #rings = new Map<Ip, Ring>();
+  readonly #byAddress = new Map<Ip, AddressHistory>();
   readonly #perAddress: number;
   readonly #total: number;
   /** Made when it is needed: it would keep every table alive that the map outgrows meanwhile. */
-  #oldest: MapIterator<[Ip, Ring]> | undefined;
+  #oldest: MapIterator<[Ip, AddressHistory]> | undefined;
   #size = 0;
 
-  /** Rings between which one is moved share their records. */
-  constructor(records: HistoryRecords, perAddress: number, total: number) {
-    this.#records = records;
+  constructor(perAddress: number, total: number) {
     this.#perAddress = perAddress;
     this.#total = total;
   }
 
   /** Oldest first; undefined when nothing is known of the address. */
   get(ip: Ip): readonly HistoryEntry[] | undefined {
-    const ring = this.#rings.get(ip);
-    if (ring === undefined) return undefined;
-    const entries: HistoryEntry[] = [];
-    for (let slot = ring.oldest; slot !== NO_RECORD; slot = this.#records.next(slot)) {
-      entries.push(this.#records.read(slot, ip));
-    }
-    return entries;
+    return this.#byAddress.get(ip)?.entries;
   }
 
   /** False when nothing is known of the address. */
   append(ip: Ip, action: HistoryEvent): boolean {
-    const ring = this.#rings.get(ip);
-    if (ring === undefined) return false;
-    if (action.at - ring.placedAt >= ORDER_MS) {
-      ring.placedAt = Math.floor(action.at);
-      this.#rings.delete(ip);
-      this.#rings.set(ip, ring);
+    const history = this.#byAddress.get(ip);
+    if (history === undefined) return false;
+    if (action.at - history.placedAt >= ORDER_MS) {
+      history.placedAt = Math.floor(action.at);
+      this.#byAddress.delete(ip);
+      this.#byAddress.set(ip, history);
     }
-    if (this.#records.repeat(ring.newest, action)) return true;
-    const slot = this.#records.add(action);
-    this.#records.link(ring.newest, slot);
-    ring.newest = slot;
-    ring.length++;
-    this.#size++;
-    if (ring.length > this.#perAddress) this.#dropOldest(ring);
+    const { entries } = history;
+    const newest = entries.at(-1);
+    if (newest !== undefined && isRepeat(newest.last, action)) {
+      newest.last = action;
+      newest.times++;
+      return true;
+    }
+    entries.push({ last: action, times: 1 });
+    if (entries.length > this.#perAddress) entries.shift();
+    else this.#size++;
     this.#evict();
     return true;
   }
 
   open(ip: Ip, action: HistoryEvent): void {
-    const slot = this.#records.add(action);
-    this.#rings.set(ip, { oldest: slot, newest: slot, length: 1, placedAt: Math.floor(action.at) });
+    this.#byAddress.set(ip, { entries: [{ last: action, times: 1 }], placedAt: Math.floor(action.at) });
     this.#size++;
     this.#evict();
   }
 
   moveTo(other: Rings, ip: Ip): void {
-    const ring = this.#rings.get(ip);
-    if (ring === undefined) return;
-    this.#rings.delete(ip);
-    this.#size -= ring.length;
-    other.#rings.set(ip, ring);
-    other.#size += ring.length;
-  }
-
-  /** Forgets the oldest record of a ring. */
-  #dropOldest(ring: Ring): void {
-    const { oldest } = ring;
-    ring.oldest = this.#records.next(oldest);
-    ring.length--;
-    this.#size--;
-    this.#records.release(oldest);
+    const history = this.#byAddress.get(ip);
+    if (history === undefined) return;
+    this.#byAddress.delete(ip);
+    this.#size -= history.entries.length;
+    other.#byAddress.set(ip, history);
+    other.#size += history.entries.length;
   }
 
   /** The iterator stays: a new one would have to pass the gaps of all that are gone. What it has passed is gone. */
   #evict(): void {
     while (this.#size > this.#total) {
-      this.#oldest ??= this.#rings.entries();
+      this.#oldest ??= this.#byAddress.entries();
       const oldest = this.#oldest.next();
       if (oldest.done === true) {
-        if (this.#rings.size === 0) throw new Error('history: records are counted that no address has');
+        if (this.#byAddress.size === 0) throw new Error('history: records are counted that no address has');
         this.#oldest = undefined;
         continue;
       }
-      const [ip, ring] = oldest.value;
-      this.#rings.delete(ip);
-      while (ring.length > 0) this.#dropOldest(ring);
+      const [ip, { entries }] = oldest.value;
+      this.#byAddress.delete(ip);
+      this.#size -= entries.length;
     }
+  }
+}
+
+/** The second says no more than the first. A transition always says something new. */
+function isRepeat(one: HistoryEvent, other: HistoryEvent): boolean {
+  switch (one.kind) {
+    case 'evidence':
+      return (
+        other.kind === 'evidence' &&
+        one.evidence === other.evidence &&
+        one.iface === other.iface &&
+        one.mac === other.mac
+      );
+    case 'drop':
+      return (
+        other.kind === 'drop' &&
+        one.reason === other.reason &&
+        one.iface === other.iface &&
+        one.mac === other.mac
+      );
+    case 'answered':
+      return other.kind === 'answered' && one.target === other.target && one.interface === other.interface;
+    default:
+      return false;
   }
 }
 

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CAUSE_MEANINGS, DROP_MEANINGS, type HistoryEvent } from '../../../src/observe/descriptions.js';
-import { HistoryRecords } from '../../../src/observe/history-records.js';
 import { HostHistory } from '../../../src/observe/history.js';
 import {
   type Action,
@@ -255,15 +254,6 @@ test('alarms: most recent first, the same one counted, at most 64', () => {
     otherInterface: 'remote',
     message: 'm',
   });
-});
-
-test('the place of a record that went is used again', () => {
-  const records = new HistoryRecords();
-  const places = (count: number) =>
-    Array.from({ length: count }, (_, i) => records.add(drop(i, 'contested') as HistoryEvent));
-  const first = places(3000);
-  for (const slot of first) records.release(slot);
-  assert.deepEqual(new Set(places(3000)), new Set(first));
 });
 
 test('a record costs little enough for 50,000 a second', () => {
