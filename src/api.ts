@@ -23,7 +23,7 @@ export interface ControlApiOptions {
   readonly config: () => Config;
   /** For people; undefined when there is no file. */
   readonly configPath: string | undefined;
-  readonly hear: (event: Event) => void;
+  readonly onEvent: (event: Event) => void;
 }
 
 export interface Reload {
@@ -144,7 +144,7 @@ export class ControlApi {
     const token = this.nextToken++;
     return new Promise((resolve) => {
       this.commands.set(token, resolve);
-      this.options.hear({ kind: 'command', token, command });
+      this.options.onEvent({ kind: 'command', token, command });
     });
   }
 

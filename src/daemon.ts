@@ -94,7 +94,7 @@ export class Daemon {
       ...config.router,
       settings: config.kernel.settings,
       isMobility: (iface) => this.tracker.isMobility(iface),
-      onEvent: (event) => this.hear(event),
+      onEvent: (event) => this.onEvent(event),
       onInstalled: (ip, age, dev) => {
         this.show();
         this.observers.installed(ip, age, dev, performance.now());
@@ -111,7 +111,7 @@ export class Daemon {
       views: observers,
       config: () => this.config,
       configPath: options.configPath,
-      hear: (event) => this.hear(event),
+      onEvent: (event) => this.onEvent(event),
     });
   }
 
@@ -125,7 +125,7 @@ export class Daemon {
       else if (view.master !== null)
         logger.warn(`${view.name} is a port of ${view.master}: name ${view.master} as [[interface]] instead`);
     }
-    for (const claim of await this.kernel.adopt()) this.hear({ kind: 'adopt', ...claim });
+    for (const claim of await this.kernel.adopt()) this.onEvent({ kind: 'adopt', ...claim });
     const saved = readSavedHosts(config.router.stateDirectory, (message) => logger.warn(message));
     const memories = allowedHosts(saved, config.policy);
     const left = saved.length - memories.length;
@@ -134,7 +134,7 @@ export class Daemon {
         `hosts.json: ${left} of ${saved.length} hosts left out: the configuration does not allow their address, or does not name their interface`,
       );
     }
-    this.hear({ kind: 'remember', memories });
+    this.onEvent({ kind: 'remember', memories });
     this.flush();
     await this.kernel.reconcile('start');
     logger.info({ version: readVersion(), config: this.options.configPath }, 'marpd started');
@@ -220,7 +220,7 @@ export class Daemon {
   // --- events and actions ----------------------------------------------------------------------------------------
 
   /** An event from a source without batches: handled now, flushed at the end of the turn of the event loop. */
-  private hear(event: Event): void {
+  private onEvent(event: Event): void {
     this.handle(event);
     if (event.kind === 'link') this.watchLink(event.link);
     if (event.kind === 'link-gone') this.closeCapture(event.iface);
@@ -323,6 +323,6 @@ export class Daemon {
 
   private captureChanged(iface: number, open: boolean, reason: string): void {
     this.api.captureChanged(iface, open, reason);
-    this.hear({ kind: 'capture', iface, open });
+    this.onEvent({ kind: 'capture', iface, open });
   }
 }

@@ -87,7 +87,7 @@ export class Capture {
 
   /**
    * Captures on the interface from now until close(), through failures and deaths. The same link again is no change
-   * but hastens a retry; another name or MAC opens it anew.
+   * but retries sooner; another name or MAC opens it anew.
    */
   open(link: CaptureLink): void {
     const known = this.#interfaces.get(link.index);

@@ -112,7 +112,7 @@ export class IpcChannel {
       try {
         written = writeSync(this.#fd, bytes, 0, length);
       } catch {
-        // EAGAIN: libuv waits for room. Anything else it will meet as well, and report as the socket's error.
+        // EAGAIN: libuv waits for space. Anything else it will meet as well, and report as the socket's error.
       }
     }
     if (written < length) this.#socket.write(bytes.slice(written, length));

@@ -170,7 +170,7 @@ export class SendQueue {
     }
   }
 
-  /** Writes what the socket takes; libuv writes the rest when the socket has room again. */
+  /** Writes what the socket takes; libuv writes the rest when the socket has space again. */
   #send(bytes: Uint8Array, length: number): void {
     this.#unread += length;
     const written = this.#writeSync(bytes, length);
