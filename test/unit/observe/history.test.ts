@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CAUSE_MEANINGS, DROP_MEANINGS, type HistoryEvent } from '../../../src/observe/descriptions.js';
+import { CAUSE_MEANINGS, DROP_MEANINGS } from '../../../src/observe/descriptions.js';
 import { HostHistory } from '../../../src/observe/history.js';
 import {
   type Action,
