@@ -3,7 +3,7 @@ import { basename, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
 /**
- * Draws docs/state-machine.md from the transition tables in the code. Each file of src/mobility/host that exports a
+ * Draws docs/state-machine.md from the transition tables in the code. Each file of src/mobility/host, and of a few others, that exports a
  * table (a constant whose name is TABLE, or ends in _TABLE) becomes a section with a diagram and a table, between the
  * markers of the page. `npm run docs:state-machine` writes it; test/unit/state-machine-doc.test.ts compares it.
  */
@@ -28,6 +28,8 @@ export interface Machine {
 
 const ROOT = resolve(import.meta.dirname, '..');
 const FOLDER = 'src/mobility/host';
+/** Machines of what is no host. */
+const OTHER_FILES = ['src/mobility/other-routers.ts'];
 export const PAGE = join(ROOT, 'docs/state-machine.md');
 const BEGIN = '<!-- tables: begin -->';
 const END = '<!-- tables: end -->';
@@ -47,13 +49,13 @@ const ORDER = [
 
 /** The machines whose files export a table. */
 export async function machines(): Promise<Machine[]> {
-  const names = readdirSync(join(ROOT, FOLDER))
+  const files = readdirSync(join(ROOT, FOLDER))
     .filter((name) => name.endsWith('.ts'))
-    .map((name) => basename(name, '.ts'))
+    .map((name) => `${FOLDER}/${name}`)
     .sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
   const found: Machine[] = [];
-  for (const name of names) {
-    const file = `${FOLDER}/${name}.ts`;
+  for (const file of [...files, ...OTHER_FILES]) {
+    const name = basename(file, '.ts');
     const module = (await import(pathToFileURL(join(ROOT, file)).href)) as Record<string, unknown>;
     for (const [key, value] of Object.entries(module)) {
       if (!/(^|_)TABLE$/.test(key)) continue;
@@ -64,8 +66,8 @@ export async function machines(): Promise<Machine[]> {
   return found;
 }
 
-function rank(name: string): number {
-  const at = ORDER.indexOf(name);
+function rank(file: string): number {
+  const at = ORDER.indexOf(basename(file, '.ts'));
   return at < 0 ? ORDER.length : at;
 }
 

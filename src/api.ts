@@ -184,7 +184,12 @@ export class ControlApi {
       eventLoopLagMs: views.metrics.eventLoopLagMs(),
       rssBytes: process.memoryUsage.rss(),
       alarms: views.history.alarms(now),
-      otherRouters: [...router.otherRouters].map(([mac, ip]) => ({ mac: formatMac(mac), ip: formatIp(ip) })),
+      otherRouters: [...router.otherRouters()].map(({ iface, gateway, mac, since }) => ({
+        interface: router.link(iface)?.name ?? null,
+        ip: formatIp(gateway),
+        mac: formatMac(mac),
+        sinceMs: now - since,
+      })),
     };
   }
 }

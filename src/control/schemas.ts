@@ -148,8 +148,10 @@ export const statusView = z.object({
   rssBytes: count,
   /** Most recent first; one entry per kind, address and place. */
   alarms: z.array(alarmView),
-  /** Other machines that use a gateway address of the configuration. */
-  otherRouters: z.array(z.object({ mac: macAddress, ip: ipAddress })),
+  /** Other machines that answer for a gateway address of the configuration now; `interface` is where. */
+  otherRouters: z.array(
+    z.object({ interface: z.string().nullable(), ip: ipAddress, mac: macAddress, sinceMs: ms }),
+  ),
 });
 export type StatusView = z.infer<typeof statusView>;
 

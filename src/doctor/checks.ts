@@ -399,19 +399,26 @@ const ALARM_FIXES: Readonly<Record<AlarmKind, (ip: string) => string>> = {
 
 /** Other routers of this moment are errors; what was only so once is not. */
 function checkAlarms({ alarms, otherRouters }: DaemonView): Finding[] {
-  const now = otherRouters.map(({ mac, ip }) =>
+  const now = otherRouters.map(({ mac, ip, interface: lan }) =>
     error(
       'other-router',
-      `${mac} uses the gateway address ${ip}, so marpd does not answer for it`,
+      `${mac} on ${lan} uses the gateway address ${ip}, so marpd does not answer for it there`,
       ALARM_FIXES['other-router'](ip),
     ),
   );
   const past = alarms
-    .filter(({ mac, ip }) => !otherRouters.some((router) => router.mac === mac && router.ip === ip))
+    .filter((alarm) => !otherRouters.some((router) => isOf(alarm, router)))
     .map((alarm) => {
       const parties = [alarm.ip, alarm.mac, alarm.interface].filter((part) => part !== null).join(', ');
       const message = `${alarm.message}${parties === '' ? '' : ` (${parties})`}`;
       return warning(alarm.alarm, message, ALARM_FIXES[alarm.alarm](alarm.ip ?? 'IP'));
     });
   return [...now, ...past];
+}
+
+function isOf(
+  alarm: DaemonView['alarms'][number],
+  { interface: lan, ip, mac }: DaemonView['otherRouters'][number],
+): boolean {
+  return alarm.alarm === 'other-router' && alarm.interface === lan && alarm.ip === ip && alarm.mac === mac;
 }

@@ -17,6 +17,7 @@ import type { RarpLookup } from './input/rarp-lookup.js';
 import { Limits } from './admission/limits.js';
 import { LateAnswers } from './late-answers.js';
 import type { Policy } from './policy.js';
+import { OtherRouters } from './other-routers.js';
 import type { FamilyDrivers } from './neighbour/driver.js';
 import { HostTable } from './table.js';
 import { Topology } from './topology.js';
@@ -28,8 +29,7 @@ export class TrackerContext {
   readonly fib: Fib;
   readonly table = new HostTable();
   readonly deadlines = new Deadlines<Host>();
-  /** MACs that claimed a gateway address, with that address: never learned as hosts. */
-  readonly otherRouters = new Map<Mac, Ip>();
+  readonly otherRouters = new OtherRouters();
   /** Behind which port of a bridge a MAC was last seen; kept when the entry ages out. */
   readonly ports = new Map<IfIndex, Map<Mac, IfIndex>>();
   /** What the kernel's neighbour table says of hosts that never spoke to us. */

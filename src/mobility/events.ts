@@ -236,9 +236,9 @@ export const DROP_REASONS = [
   'sender-ip-subnet-edge', // network or broadcast address of a known subnet
   'sender-ip-local', // one of our own addresses
   'sender-ip-gateway', // a configured gateway: see alarm other-router
-  'sender-ip-next-hop', // a router that we forward to
+  'sender-ip-next-hop', // a router that we forward to by another interface
   'sender-ip-other-lan', // belongs to a connected subnet that is no mobility interface
-  'other-router', // this MAC once claimed a gateway address
+  'other-router', // this MAC answers for a gateway address on this LAN
   // policy
   'not-allowed',
   'denied',

@@ -1,36 +1,257 @@
-import type { Ip, Mac } from '../wire/addresses.js';
+import { type Ip, type Mac, unspecifiedOf } from '../wire/addresses.js';
 import type { TrackerContext } from './context.js';
+import { Deadlines, type Due } from './deadlines.js';
 import type { IfIndex } from './events.js';
+import { NEVER, type Row, type Step } from './host/machine.js';
+import type { SightingMessage } from './neighbour/message.js';
+import { sendProbe } from './neighbour/send.js';
 
-/** What is remembered of other routers on our LANs: MACs that used a configured gateway address, with that address. */
+type Kind = OtherRouterState['kind'];
+type InputName = OtherRouterInput['input'];
 
-const MOST_REMEMBERED = 1000;
+/**
+ * Does this MAC use a gateway address of the configuration on this LAN? A frame that says so is a suspicion only: the MAC
+ * is asked, and it is another router for as long as it answers.
+ */
+export const OTHER_ROUTER_TABLE: readonly Row<Kind, InputName, OtherRouterOutcome>[] = [
+  { from: 'idle', input: 'claimed', to: 'verifying' },
+  { from: 'verifying', input: 'claimed', to: 'verifying' },
+  { from: 'present', input: 'claimed', to: 'present' },
+  { from: 'idle', input: 'due', to: 'idle' },
+  { from: 'verifying', input: 'due', to: 'verifying', outcome: 'ask' },
+  { from: 'verifying', input: 'due', to: 'verifying', note: 'not yet, or its answer would not be heard' },
+  { from: 'verifying', input: 'due', to: 'idle', outcome: 'nobody' },
+  { from: 'present', input: 'due', to: 'present', outcome: 'ask', note: 'every 10 s' },
+  { from: 'present', input: 'due', to: 'present', note: 'not yet, or its answer would not be heard' },
+  { from: 'present', input: 'due', to: 'idle', outcome: 'gone', note: 'it is silent' },
+  { from: 'idle', input: 'answered', to: 'idle' },
+  { from: 'verifying', input: 'answered', to: 'present', outcome: 'appeared' },
+  { from: 'verifying', input: 'answered', to: 'verifying', note: 'it was not asked yet' },
+  { from: 'present', input: 'answered', to: 'present' },
+  { from: 'idle', input: 'other-address', to: 'idle' },
+  { from: 'verifying', input: 'other-address', to: 'verifying' },
+  {
+    from: 'present',
+    input: 'other-address',
+    to: 'present',
+    note: 'asked soon: it may have changed its address',
+  },
+];
 
-/** Why the sender of a frame is taken for a router, which is never learned, or undefined. */
-export function otherRouterReason(
-  ctx: TrackerContext,
-  ip: Ip | undefined,
-  mac: Mac,
-): 'sender-ip-gateway' | 'other-router' | undefined {
-  if (ip !== undefined && ctx.topology.isGateway(ip)) return 'sender-ip-gateway';
-  return ctx.otherRouters.has(mac) ? 'other-router' : undefined;
+/** The question is asked at 0, 250, 500 and 1000 ms; 2000 ms without an answer end it. Silence costs nobody anything. */
+const TRIES = 4;
+const GAPS_MS = [250, 250, 500, 1000] as const;
+const AGAIN_MS = 10_000;
+const SOON_MS = 1000;
+/** When nothing can be heard on the interface, silence means nothing. */
+const DEAF_MS = 1000;
+
+interface Question {
+  /** Tries of the open question; 0: none is open. */
+  readonly sent: number;
+  /** The next try, or the time-out. */
+  readonly nextAt: number;
 }
 
-/** `mac` uses, or wants to use, a gateway address of the configuration. */
-export function noteGatewayClaim(ctx: TrackerContext, iface: IfIndex, ip: Ip, mac: Mac): void {
-  // Two mobility interfaces on one wire: the other one asks in the name of a gateway.
-  if (ctx.topology.isMobilityMac(mac)) return;
-  // One forged frame must not silence a host that has proven itself.
-  const proven = [...ctx.table.withMac(mac)].some((host) => host.held);
-  if (!proven && ctx.otherRouters.size < MOST_REMEMBERED) ctx.otherRouters.set(mac, ip);
-  ctx.alarm('other-router', 'another machine uses a configured gateway address', {
-    ip,
-    place: { iface, mac },
-  });
+export type OtherRouterState =
+  | { readonly kind: 'idle' }
+  | (Question & { readonly kind: 'verifying' })
+  | (Question & { readonly kind: 'present'; readonly since: number });
+
+export type OtherRouterInput =
+  | { readonly input: 'claimed' | 'answered' | 'other-address' }
+  /** `listening`: an answer would be heard. */
+  | { readonly input: 'due'; readonly listening: boolean };
+
+export type OtherRouterOutcome = 'ask' | 'appeared' | 'gone' | 'nobody';
+
+export const OTHER_ROUTER_IDLE: OtherRouterState = { kind: 'idle' };
+
+export function stepOtherRouter(
+  state: OtherRouterState,
+  input: OtherRouterInput,
+  now: number,
+): Step<OtherRouterState, OtherRouterOutcome> {
+  if (state.kind === 'idle') {
+    if (input.input !== 'claimed') return [state, undefined];
+    return [{ kind: 'verifying', sent: 0, nextAt: now }, undefined];
+  }
+  switch (input.input) {
+    case 'claimed':
+      return [state, undefined];
+    case 'answered': {
+      if (state.sent === 0) return [state, undefined];
+      const since = state.kind === 'present' ? state.since : now;
+      const outcome = state.kind === 'present' ? undefined : 'appeared';
+      return [{ kind: 'present', since, sent: 0, nextAt: now + AGAIN_MS }, outcome];
+    }
+    case 'other-address':
+      if (state.kind === 'verifying' || state.sent > 0) return [state, undefined];
+      return [{ ...state, nextAt: Math.min(state.nextAt, now + SOON_MS) }, undefined];
+    case 'due':
+      if (now < state.nextAt) return [state, undefined];
+      if (!input.listening) return [{ ...state, nextAt: now + DEAF_MS }, undefined];
+      if (state.sent === TRIES) return [OTHER_ROUTER_IDLE, state.kind === 'present' ? 'gone' : 'nobody'];
+      return [{ ...state, sent: state.sent + 1, nextAt: now + (GAPS_MS[state.sent] as number) }, 'ask'];
+  }
 }
 
-/** Whether another machine uses this gateway address, and answers for it. */
-export function isUsedByOtherRouter(ctx: TrackerContext, gateway: Ip): boolean {
-  for (const ip of ctx.otherRouters.values()) if (ip === gateway) return true;
-  return false;
+/** A MAC that used a gateway address on an interface. */
+export class OtherRouter implements Due {
+  due = NEVER;
+  #state = OTHER_ROUTER_IDLE;
+  /** The last address that it used besides: it may be a host by the time it is no router any more. */
+  otherAddress: Ip | undefined;
+
+  constructor(
+    readonly iface: IfIndex,
+    readonly mac: Mac,
+    readonly gateway: Ip,
+  ) {}
+
+  get state(): OtherRouterState {
+    return this.#state;
+  }
+
+  step(input: OtherRouterInput, now: number): OtherRouterOutcome | undefined {
+    const [state, outcome] = stepOtherRouter(this.#state, input, now);
+    this.#state = state;
+    return outcome;
+  }
+}
+
+/** Of an interface. More are not looked into: who invents MACs does not answer, and its entries are free again soon. */
+const MOST_ON_INTERFACE = 16;
+
+/** The other routers on our LANs, and who is suspected to be one. */
+export class OtherRouters {
+  readonly #on = new Map<IfIndex, OtherRouter[]>();
+  readonly #deadlines = new Deadlines<OtherRouter>();
+
+  /** Whether this MAC answers for a gateway address on this interface. */
+  isPresent(iface: IfIndex, mac: Mac): boolean {
+    return this.on(iface).some((router) => router.mac === mac && router.state.kind === 'present');
+  }
+
+  /** Whether another machine on this interface answers for this gateway address. */
+  isGatewayUsed(iface: IfIndex, gateway: Ip): boolean {
+    return this.on(iface).some((router) => router.gateway === gateway && router.state.kind === 'present');
+  }
+
+  on(iface: IfIndex): readonly OtherRouter[] {
+    return this.#on.get(iface) ?? NONE;
+  }
+
+  *all(): IterableIterator<OtherRouter> {
+    for (const routers of this.#on.values()) yield* routers;
+  }
+
+  /** undefined when there are too many on the interface. */
+  add(iface: IfIndex, mac: Mac, gateway: Ip): OtherRouter | undefined {
+    const routers = this.#on.get(iface) ?? [];
+    if (routers.length >= MOST_ON_INTERFACE) return undefined;
+    const router = new OtherRouter(iface, mac, gateway);
+    routers.push(router);
+    this.#on.set(iface, routers);
+    return router;
+  }
+
+  remove(router: OtherRouter): void {
+    const left = this.on(router.iface).filter((other) => other !== router);
+    if (left.length > 0) this.#on.set(router.iface, left);
+    else this.#on.delete(router.iface);
+    this.#deadlines.schedule(router, NEVER);
+  }
+
+  touch(router: OtherRouter): void {
+    this.#deadlines.schedule(router, router.state.kind === 'idle' ? NEVER : router.state.nextAt);
+  }
+
+  nextDeadline(): number {
+    return this.#deadlines.next() ?? NEVER;
+  }
+
+  takeDue(now: number): OtherRouter | undefined {
+    return this.#deadlines.takeDue(now);
+  }
+}
+
+const NONE: readonly OtherRouter[] = [];
+
+/** A frame with a gateway address as its sender: the MAC is asked whether it answers for it. */
+export function suspect(ctx: TrackerContext, iface: IfIndex, gateway: Ip, mac: Mac): void {
+  const known = ctx.otherRouters.on(iface).filter((router) => router.mac === mac);
+  // One suspicion of a MAC at a time.
+  if (known.some((router) => router.gateway === gateway || router.state.kind === 'verifying')) return;
+  const router = ctx.otherRouters.add(iface, mac, gateway);
+  if (router === undefined) return;
+  router.step({ input: 'claimed' }, ctx.now);
+  advance(ctx, router);
+}
+
+/** A frame of a MAC that is another router here names another address of it. */
+export function noteOtherAddress(ctx: TrackerContext, iface: IfIndex, ip: Ip, mac: Mac): void {
+  for (const router of ctx.otherRouters.on(iface)) {
+    if (router.mac !== mac || router.otherAddress === ip) continue;
+    router.otherAddress = ip;
+    router.step({ input: 'other-address' }, ctx.now);
+    ctx.otherRouters.touch(router);
+  }
+}
+
+/** A reply in the name of a gateway address: the answer to our question, perhaps. */
+export function hearGatewayAnswer(ctx: TrackerContext, iface: IfIndex, message: SightingMessage): void {
+  const { form, ip, mac, answeredTo } = message;
+  // An announcement in the form of a reply answers nobody.
+  if (form !== 'reply') return;
+  const router = ctx.otherRouters.on(iface).find((other) => other.mac === mac && other.gateway === ip);
+  if (router === undefined) return;
+  if (answeredTo !== 'anybody' && answeredTo !== ctx.topology.addressOn(iface, ip)) return;
+  if (router.step({ input: 'answered' }, ctx.now) === 'appeared')
+    ctx.alarm('other-router', 'another machine uses a configured gateway address', {
+      ip,
+      place: { iface, mac },
+    });
+  ctx.otherRouters.touch(router);
+}
+
+/**
+ * Does what is due. Yields those that were other routers and are not any more: what they said of other addresses was
+ * not heard meanwhile.
+ */
+export function* runOtherRouters(ctx: TrackerContext): IterableIterator<OtherRouter> {
+  for (;;) {
+    const router = ctx.otherRouters.takeDue(ctx.now);
+    if (router === undefined) return;
+    if (advance(ctx, router) === 'gone') yield router;
+  }
+}
+
+function advance(ctx: TrackerContext, router: OtherRouter): OtherRouterOutcome | undefined {
+  const { iface, mac, gateway } = router;
+  const outcome = router.step({ input: 'due', listening: ctx.topology.isListening(iface) }, ctx.now);
+  if (router.state.kind === 'idle') {
+    ctx.otherRouters.remove(router);
+    return outcome;
+  }
+  if (outcome === 'ask') sendProbe(ctx, { iface, mac }, sourceOf(ctx, router), gateway);
+  ctx.otherRouters.touch(router);
+  return outcome;
+}
+
+/**
+ * Asked from our own address there. Where we have none, and every second time, as a conflict is looked for: from no
+ * address (RFC 5227 section 2.1.1), which a host answers that has no route to ours. Here the conflict is real.
+ */
+function sourceOf(ctx: TrackerContext, { iface, gateway, state }: OtherRouter): Ip {
+  const own = ctx.topology.addressOn(iface, gateway);
+  const isSecond = state.kind !== 'idle' && state.sent % 2 === 0;
+  return own === undefined || isSecond ? unspecifiedOf(gateway) : own;
+}
+
+/** Forgets all of which this is true. Returns whether there were any. */
+export function forgetOtherRouters(ctx: TrackerContext, isOver: (router: OtherRouter) => boolean): boolean {
+  const over = [...ctx.otherRouters.all()].filter(isOver);
+  for (const router of over) ctx.otherRouters.remove(router);
+  return over.length > 0;
 }

@@ -19,7 +19,9 @@ import { reprobeAt } from './host/recovery.js';
 import { detachOver } from './input/commands.js';
 import { reprobe } from './input/links.js';
 import { runRarpLookups } from './input/rarp-lookup.js';
+import { learnLate } from './input/sightings.js';
 import { awayLost, checkDespiteRemote } from './input/remote-claims.js';
+import { runOtherRouters } from './other-routers.js';
 import { type Probe, sendTry } from './probe.js';
 
 /** Hosts that are looked at in one go, some milliseconds of work: thousands may be due at once after a burst. */
@@ -32,6 +34,8 @@ export function runDueTimers(ctx: TrackerContext): void {
     const host = ctx.table.get(ip) ?? ctx.create(ip);
     if (!host.isHeldAt(place.iface, place.mac)) bind(ctx, host, place, 'rarp');
   }
+  for (const { iface, mac, otherAddress } of runOtherRouters(ctx))
+    if (otherAddress !== undefined) learnLate(ctx, iface, otherAddress, mac);
   for (let left = HOSTS_PER_TICK; left > 0; left--) {
     const host = ctx.deadlines.takeDue(ctx.now);
     if (host === undefined) return;

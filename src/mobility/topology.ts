@@ -105,9 +105,10 @@ export class Topology {
     return owners.some((owner) => owner.index === iface || owner.index === master || owner.master === iface);
   }
 
-  /** Whether a mobility interface of this machine, any of them, has this MAC. */
+  /** Whether a mobility interface of this machine, any of them, has this MAC. A macvtap device has that of its guest. */
   isMobilityMac(mac: Mac): boolean {
-    return this.macOwners.get(mac)?.some((owner) => this.rules.has(owner.index)) === true;
+    const owners = this.macOwners.get(mac);
+    return owners?.some((owner) => this.rules.has(owner.index) && owner.type !== 'macvtap') === true;
   }
 
   isLocal(ip: Ip): boolean {
@@ -163,6 +164,12 @@ export class Topology {
    */
   isNeverAnswered(ip: Ip): boolean {
     return isUnroutable(ip) || this.isEdge(ip);
+  }
+
+  /** An address of ours on an interface, of the family of `other` and not that one. */
+  addressOn(iface: IfIndex, other: Ip): Ip | undefined {
+    const isUsable = ({ ip }: Prefix) => ip !== other && isIpv4(ip) === isIpv4(other);
+    return this.subnets.find((subnet) => subnet.iface === iface && isUsable(subnet.address))?.address.ip;
   }
 
   /**

@@ -95,6 +95,7 @@ export class HostTracker {
     const next = Math.min(
       this.ctx.deadlines.next() ?? Number.POSITIVE_INFINITY,
       nextRarpLookupDeadline(this.ctx),
+      this.ctx.otherRouters.nextDeadline(),
     );
     return next === Number.POSITIVE_INFINITY ? undefined : next;
   }
@@ -113,8 +114,10 @@ export class HostTracker {
     return this.ctx.counts;
   }
 
-  get otherRouters(): ReadonlyMap<Mac, Ip> {
-    return this.ctx.otherRouters;
+  /** Machines that answer for a gateway address of the configuration now. */
+  *otherRouters(): IterableIterator<{ iface: IfIndex; gateway: Ip; mac: Mac; since: number }> {
+    for (const { iface, gateway, mac, state } of this.ctx.otherRouters.all())
+      if (state.kind === 'present') yield { iface, gateway, mac, since: state.since };
   }
 
   host(ip: Ip): Readonly<Host> | undefined {

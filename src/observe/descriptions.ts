@@ -32,10 +32,10 @@ export const DROP_MEANINGS: Readonly<Record<DropReason, string>> = {
   'sender-ip-subnet-edge': 'its sender IP is the network or broadcast address of a subnet',
   'sender-ip-local': 'its sender IP is an address of this machine',
   'sender-ip-gateway': 'its sender IP is a configured gateway, not a mobile host',
-  'sender-ip-next-hop': 'its sender IP is the next hop of a route',
+  'sender-ip-next-hop': 'its sender IP is the next hop of a route by another interface',
   'sender-ip-other-lan':
     'its sender IP belongs to the subnet of an interface that is not a mobility interface',
-  'other-router': 'its MAC has used a gateway address: it is a router, not a host',
+  'other-router': 'its MAC answers for a gateway address on this LAN: it is a router, not a host',
   'not-allowed': 'the address is not in an allowed prefix (policy.allow, otherwise the [[subnet]] prefixes)',
   denied: 'the address is in a denied prefix (policy.deny)',
   'mac-not-bound': 'the address is bound to another MAC (policy.bind)',

@@ -187,8 +187,15 @@ export function isSubnetEdge(prefix: Prefix, ip: Ip): boolean {
   return hostBits === 0 || hostBits >>> 0 === 0xffff_ffff >>> prefix.length;
 }
 
+const IPV6_UNSPECIFIED = '\0'.repeat(16) as Ipv6;
+
+/** 0.0.0.0 or ::, of the family of `ip`. */
+export function unspecifiedOf(ip: Ip): Ip {
+  return isIpv4(ip) ? IPV4_UNSPECIFIED : IPV6_UNSPECIFIED;
+}
+
 export function isUnspecified(ip: Ip): boolean {
-  return isIpv4(ip) ? ip === 0 : ip === '\0'.repeat(16);
+  return ip === unspecifiedOf(ip);
 }
 
 /** 127.0.0.0/8 or ::1. */

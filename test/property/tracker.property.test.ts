@@ -1,14 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { Ipv4, Mac } from '../../src/wire/addresses.js';
 import type { Command } from '../../src/mobility/events.js';
 import type { LearnRule, ProveRule } from '../../src/mobility/policy.js';
 import {
   Driver,
   type FrameKind,
   frameOf,
-  GATEWAY,
   hostRoute,
   IPS,
   LAN0,
@@ -220,22 +218,6 @@ describe('whatever is heard', () => {
         driver.advance(60_000);
       }),
       effort(2000),
-    );
-  });
-
-  it('a machine that uses a configured gateway address raises the alarm and is never learned', () => {
-    const driver = new Driver(testPolicy());
-    driver.boot();
-    const mac = MACS[0] as Mac;
-    const ip = IPS[4] as Ipv4;
-    const actions = driver.handle({ kind: 'frame', iface: LAN0, bytes: frameOf('gratuitous', mac, GATEWAY) });
-    assert.ok(actions.some((action) => action.kind === 'alarm' && action.alarm === 'other-router'));
-    assert.ok(actions.some((action) => action.kind === 'drop' && action.reason === 'sender-ip-gateway'));
-    driver.setAnswering(ip, mac, LAN0, true);
-    const later = driver.handle({ kind: 'frame', iface: LAN0, bytes: frameOf('gratuitous', mac, ip) });
-    assert.deepEqual(
-      later.map((action) => action.kind === 'drop' && action.reason),
-      ['other-router'],
     );
   });
 });

@@ -171,7 +171,9 @@ export class Invariants {
   private sent(action: Extract<Action, { kind: 'send' }>, now: number): void {
     const frame = decodeArp(action.bytes);
     if (typeof frame === 'string') return this.broken(`sent a frame that is no ARP: ${frame}`);
-    if (frame.senderIp === 0) this.broken('sent a probe with sender 0.0.0.0: Windows reports a conflict');
+    const isConflictCheck = this.policy.subnets.some(({ gateway }) => gateway === frame.targetIp);
+    if (frame.senderIp === 0 && !isConflictCheck)
+      this.broken('sent a probe with sender 0.0.0.0: Windows reports a conflict');
     if (frame.senderMac !== frame.source) this.toldOf(action, frame, now);
     if (action.purpose !== 'probe') return;
     const second = Math.floor(now / 1000);

@@ -334,14 +334,14 @@ test('another router that owns a configured gateway, and the other alarms', () =
     },
     { alarm: 'frozen', ip: '10.1.1.5', mac: null, interface: null, message: 'contested too often' },
   ] as const;
-  const otherRouters = [{ mac: '02:00:00:00:00:66', ip: '10.1.1.1' }];
+  const otherRouters = [{ interface: 'lan0', ip: '10.1.1.1', mac: '02:00:00:00:00:66', sinceMs: 5000 }];
   const findings = bad(facts(), config, { ...running, alarms, otherRouters });
   assert.equal(findings.length, 2);
   assertFinding(
     findings,
     'error',
     'other-router',
-    /^02:00:00:00:00:66 uses the gateway address 10\.1\.1\.1/,
+    /^02:00:00:00:00:66 on lan0 uses the gateway address 10\.1\.1\.1/,
     /one first-hop router per LAN/,
   );
   assertFinding(findings, 'warning', 'frozen', /contested/, /marpctl clear 10\.1\.1\.5/);
@@ -445,7 +445,7 @@ test('without a configuration the machine is still checked', () => {
 });
 
 test('a daemon in a namespace that cannot be entered: what it says itself, and that the rest was not checked', () => {
-  const otherRouters = [{ mac: '02:00:00:00:00:66', ip: '10.1.1.1' }];
+  const otherRouters = [{ interface: 'lan0', ip: '10.1.1.1', mac: '02:00:00:00:00:66', sinceMs: 5000 }];
   const findings = diagnoseFromOutside({ ...running, otherRouters }, 'Operation not permitted');
   assertFinding(
     findings,

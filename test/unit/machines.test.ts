@@ -57,6 +57,13 @@ import {
   type StuckRoute,
   stepStuckRoute,
 } from '../../src/mobility/host/stuck-route.js';
+import {
+  OTHER_ROUTER_IDLE,
+  OTHER_ROUTER_TABLE,
+  type OtherRouterInput,
+  type OtherRouterState,
+  stepOtherRouter,
+} from '../../src/mobility/other-routers.js';
 import type { Probe, ProbePurpose } from '../../src/mobility/probe.js';
 import type { Ip, Mac } from '../../src/wire/addresses.js';
 
@@ -158,6 +165,27 @@ describe('the machines of a host do what their tables say', () => {
     ];
     const step = (state: AnswerHold, input: AnswerHoldInput) => stepAnswerHold(state, input, NOW);
     heldToTable(ANSWER_HOLD_TABLE, states, inputs, ({ kind }) => kind, step);
+  });
+
+  it('other router', () => {
+    const states: OtherRouterState[] = [
+      OTHER_ROUTER_IDLE,
+      ...[NOW, NOW + 1].flatMap((nextAt) =>
+        [0, 1, 4].flatMap((sent): OtherRouterState[] => [
+          { kind: 'verifying', sent, nextAt },
+          { kind: 'present', since: NOW - 1, sent, nextAt },
+        ]),
+      ),
+    ];
+    const inputs: OtherRouterInput[] = [
+      { input: 'claimed' },
+      { input: 'answered' },
+      { input: 'other-address' },
+      { input: 'due', listening: true },
+      { input: 'due', listening: false },
+    ];
+    const step = (state: OtherRouterState, input: OtherRouterInput) => stepOtherRouter(state, input, NOW);
+    heldToTable(OTHER_ROUTER_TABLE, states, inputs, ({ kind }) => kind, step);
   });
 
   it('stuck route', () => {

@@ -27,6 +27,7 @@ import {
   unknownMac,
   unusableAddress,
 } from './command-errors.js';
+import { forgetOtherRouters } from '../other-routers.js';
 import { remoteAppeared } from './remote-claims.js';
 
 /** Carries out what an operator or a hypervisor says, and answers whether it was accepted. */
@@ -40,11 +41,11 @@ export function onCommand(ctx: TrackerContext, token: Token, command: Command): 
 
 function onAddressCommand(ctx: TrackerContext, name: 'probe' | 'clear', ip: Ip): string | undefined {
   const host = ctx.table.get(ip);
-  if (host === undefined) return unknownHost(ip);
+  const forgot = name === 'clear' && clearOtherRouters(ctx, ip, host?.attachment?.mac);
+  if (host === undefined) return forgot ? undefined : unknownHost(ip);
   if (name === 'clear') {
     host.stepContest({ input: 'clear' }, ctx.now);
     host.stepRecovery({ input: 'clear' }, ctx.now);
-    if (host.attachment !== undefined) ctx.otherRouters.delete(host.attachment.mac);
     if (host.candidate !== undefined) setCandidate(ctx, host, undefined);
     if (host.claimed) withdraw(ctx, host, 'clear');
     else if (host.state !== 'unknown') transition(ctx, host, { input: 'forget', cause: 'clear' });
@@ -56,6 +57,14 @@ function onAddressCommand(ctx: TrackerContext, name: 'probe' | 'clear', ip: Ip):
     return undefined;
   }
   return probeLastPlace(ctx, host) ? undefined : unaskable(ip, host.interface);
+}
+
+/** The routers that use this gateway address, or that this host is; they are found again if they still say so. */
+function clearOtherRouters(ctx: TrackerContext, ip: Ip, mac: Mac | undefined): boolean {
+  return forgetOtherRouters(
+    ctx,
+    (router) => router.gateway === ip || router.otherAddress === ip || router.mac === mac,
+  );
 }
 
 /** Asks the host where it is held, or where it was last. */

@@ -9,7 +9,7 @@ export function frameRefusal(
   iface: IfIndex,
   { source, mac }: NeighbourMessage,
 ): DropReason | undefined {
-  if (topology.isOwnMac(iface, source)) return 'own-frame';
+  if (topology.isOwnMac(iface, source) || topology.isMobilityMac(source)) return 'own-frame';
   if (topology.rule(iface) === undefined) return 'not-mobility-interface';
   if (topology.link(iface)?.up !== true) return 'interface-down';
   if (mac === 0) return 'sender-mac-zero';

@@ -4,6 +4,7 @@ import { learningRefusal } from '../admission/learning.js';
 import type { Attachment, Cause, IfIndex, Link } from '../events.js';
 import { abandonCandidate, lostWithRoute, probeNow, transition, withdraw } from '../host/coordinator.js';
 import { askAgain, startProof, startProofUnlessSuppressed } from '../host/proving.js';
+import { forgetOtherRouters } from '../other-routers.js';
 import type { Host } from '../host/host.js';
 
 export function onLink(ctx: TrackerContext, link: Link): void {
@@ -78,6 +79,7 @@ function forgetUnknownMacs(ctx: TrackerContext, ports: Map<Mac, IfIndex>): void 
 /** All that we held on an interface is gone with it. `routesDeleted`: the kernel took the routes itself. */
 function loseInterface(ctx: TrackerContext, iface: IfIndex, cause: Cause, routesDeleted: boolean): void {
   ctx.waiting.clear(iface);
+  forgetOtherRouters(ctx, (router) => router.iface === iface);
   for (const host of [...ctx.table.on(iface)]) {
     if (host.candidate?.attachment.iface === iface) abandonCandidate(ctx, host, cause);
     if (!host.held) continue;
@@ -168,6 +170,10 @@ function onPort(ctx: TrackerContext, port: IfIndex, bridge: IfIndex, now: Link |
 /** Addresses or policy changed: what may no longer be held is withdrawn, and home is looked at anew. */
 export function reviewHosts(ctx: TrackerContext): void {
   const { topology } = ctx;
+  forgetOtherRouters(
+    ctx,
+    ({ iface, gateway }) => topology.rule(iface) === undefined || !topology.isGateway(gateway),
+  );
   for (const host of [...ctx.table.all()]) {
     if (host.attachment === undefined) continue;
     if (!host.held) {

@@ -20,7 +20,7 @@ import {
 import type { Sighting } from '../admission/queue.js';
 import type { AcdProbeMessage, SightingMessage } from '../neighbour/message.js';
 import { answer } from '../neighbour/responder.js';
-import { noteGatewayClaim, otherRouterReason } from '../other-routers.js';
+import { hearGatewayAnswer, noteOtherAddress, suspect } from '../other-routers.js';
 
 /** PROBE_WAIT + PROBE_NUM x PROBE_MAX + ANNOUNCE_WAIT, at the most (RFC 5227 section 1.1). */
 const PROBING_MS = 1000 + 3 * 2000 + 2000;
@@ -37,7 +37,7 @@ export function onFrame(ctx: TrackerContext, iface: IfIndex, bytes: Uint8Array):
   const message = ctx.families.decode(bytes);
   if (typeof message === 'string') return ctx.drop(message, iface, undefined, undefined);
   const { ip, mac } = message;
-  const refusal = frameRefusal(ctx.topology, iface, message) ?? otherRouterReason(ctx, ip, mac);
+  const refusal = frameRefusal(ctx.topology, iface, message);
   if (refusal !== undefined) return ignore(ctx, iface, refusal, ip, mac);
   switch (message.kind) {
     case 'presence':
@@ -50,28 +50,37 @@ export function onFrame(ctx: TrackerContext, iface: IfIndex, bytes: Uint8Array):
   }
 }
 
-/** Why a sighting is not heard. What we hold is always heard, whatever else has become true of it. */
+/**
+ * Why a sighting is not heard. What we hold is always heard, whatever else has become true of it. Another router is not:
+ * it may answer for addresses that are elsewhere (proxy ARP), so its answers prove nothing.
+ */
 function hearingRefusal(
   ctx: TrackerContext,
   host: Host | undefined,
   iface: IfIndex,
-  { ip, mac }: SightingMessage,
+  { ip, mac }: Pick<SightingMessage, 'ip' | 'mac'>,
 ): DropReason | undefined {
-  return host?.isHeldAt(iface, mac) ? undefined : learningRefusal(ctx, iface, ip, mac);
+  if (host?.isHeldAt(iface, mac)) return undefined;
+  const refusal = learningRefusal(ctx, iface, ip, mac);
+  if (refusal !== undefined) return refusal;
+  return ctx.otherRouters.isPresent(iface, mac) ? 'other-router' : undefined;
 }
 
-/** A frame that is not acted on may still tell of another router, or of a machine that answers for every address. */
+/** A frame that is not acted on may still tell of a machine that answers for every address, or of a router's own. */
 function ignore(ctx: TrackerContext, iface: IfIndex, reason: DropReason, ip: Ip | undefined, mac: Mac): void {
   ctx.drop(reason, iface, ip, mac);
   if (ip === undefined) return;
   onControlAnswer(ctx, iface, ip, mac);
-  if (reason === 'sender-ip-gateway') noteGatewayClaim(ctx, iface, ip, mac);
+  if (reason === 'other-router') noteOtherAddress(ctx, iface, ip, mac);
 }
 
-/** RFC 5227 probe: never learned, never answered; the place is asked a moment later. */
+/** RFC 5227 probe: claims nothing. It is never learned, never answered; the place is asked a moment later. */
 function onAcdProbe(ctx: TrackerContext, iface: IfIndex, { target: ip, mac }: AcdProbeMessage): void {
-  const refusal = learningRefusal(ctx, iface, ip, mac);
-  if (refusal !== undefined) return ignore(ctx, iface, refusal, ip, mac);
+  const refusal = hearingRefusal(ctx, undefined, iface, { ip, mac });
+  if (refusal !== undefined) {
+    if (refusal === 'other-router') noteOtherAddress(ctx, iface, ip, mac);
+    return ctx.drop(refusal, iface, ip, mac);
+  }
   ctx.note('probe', iface, mac, ip);
   let host = ctx.table.get(ip);
   if (host !== undefined) {
@@ -90,6 +99,7 @@ function onAcdProbe(ctx: TrackerContext, iface: IfIndex, { target: ip, mac }: Ac
 
 /** RARP (RFC 903) names a MAC and no address: its last known addresses are asked there, or the MAC is asked. */
 function onPresence(ctx: TrackerContext, iface: IfIndex, mac: Mac): void {
+  if (ctx.otherRouters.isPresent(iface, mac)) return ctx.drop('other-router', iface, undefined, mac);
   ctx.note('rarp', iface, mac, undefined);
   const known = [...ctx.table.withMac(mac)];
   for (const host of known) {
@@ -107,7 +117,9 @@ function onSighting(ctx: TrackerContext, iface: IfIndex, message: SightingMessag
   const refusal = hearingRefusal(ctx, host, iface, message);
   if (refusal !== undefined) {
     const named = refusal === 'sender-ip-unspecified' ? undefined : ip;
-    return ignore(ctx, iface, refusal, named, mac);
+    ignore(ctx, iface, refusal, named, mac);
+    if (refusal === 'sender-ip-gateway') onGatewayClaim(ctx, iface, message);
+    return;
   }
   if (message.answeredTo !== undefined) {
     const probe = host && findProbe(host, iface, mac, message.answeredTo);
@@ -124,6 +136,11 @@ function onSighting(ctx: TrackerContext, iface: IfIndex, message: SightingMessag
   const evidence = EVIDENCE[message.form];
   if (admit(ctx, iface, ip, mac, evidence) === 'now')
     startLearning(ctx, host, { iface, mac }, ip, evidence, message.target);
+}
+
+function onGatewayClaim(ctx: TrackerContext, iface: IfIndex, message: SightingMessage): void {
+  hearGatewayAnswer(ctx, iface, message);
+  suspect(ctx, iface, message.ip, message.mac);
 }
 
 /** A known host was heard at a place where we do not hold it. Returns whether that is to be looked into. */
@@ -172,7 +189,18 @@ export function onQueued(ctx: TrackerContext): void {
 function whyTooLate(ctx: TrackerContext, { iface, ip, mac, at }: Sighting): DropReason | undefined {
   const believed = ctx.topology.rule(iface)?.prove !== 'before';
   if (believed && ctx.now - at > BELIEVED_MS) return 'newcomer-budget';
-  return ctx.otherRouters.has(mac) ? 'other-router' : learningRefusal(ctx, iface, ip, mac);
+  return hearingRefusal(ctx, undefined, iface, { ip, mac });
+}
+
+/** What was said of an address while its sender was another router is taken up now that it is none any more. */
+export function learnLate(ctx: TrackerContext, iface: IfIndex, ip: Ip, mac: Mac): void {
+  const host = ctx.table.get(ip);
+  if (host?.isHeldAt(iface, mac) || !ctx.topology.isListening(iface)) return;
+  const reason = hearingRefusal(ctx, host, iface, { ip, mac });
+  if (reason !== undefined) return ctx.drop(reason, iface, ip, mac);
+  if (host !== undefined && !isActionable(ctx, host, { iface, mac })) return;
+  if (admit(ctx, iface, ip, mac, 'request') === 'now')
+    startLearning(ctx, host, { iface, mac }, ip, 'request');
 }
 
 /**

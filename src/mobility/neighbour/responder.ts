@@ -1,7 +1,6 @@
 import type { Ip } from '../../wire/addresses.js';
 import type { TrackerContext } from '../context.js';
 import type { Attachment, IfIndex } from '../events.js';
-import { isUsedByOtherRouter } from '../other-routers.js';
 import type { AnswerHoldInput } from '../host/answer-hold.js';
 import type { Host } from '../host/host.js';
 import type { SightingMessage } from './message.js';
@@ -42,7 +41,7 @@ export function mayAnswer(ctx: TrackerContext, iface: IfIndex, asker: Ip, target
   if (topology.isLocalOn(target, iface)) return visitor && !passesReversePath(ctx, iface, asker);
   if (topology.isNeverAnswered(target) && !topology.isGateway(target)) return false;
   if (topology.isLocal(target)) return true;
-  if (topology.isGateway(target)) return !isUsedByOtherRouter(ctx, target);
+  if (topology.isGateway(target)) return !ctx.otherRouters.isGatewayUsed(iface, target);
 
   const host = table.get(target);
   const here = host?.held === true && host.attachment?.iface === iface;

@@ -8,7 +8,15 @@ import type { Attachment, IfIndex, SendPurpose } from '../events.js';
  */
 export function probeSource(ctx: TrackerContext, iface: IfIndex, ip: Ip): Ip | undefined {
   if (ctx.families.of(ip) === undefined) return undefined;
-  const source = ctx.topology.probeSource(iface, ip);
+  const { topology } = ctx;
+  let source = topology.probeSource(iface, ip);
+  // In the name of a gateway that another router has there we would take its hosts away from it.
+  if (
+    source !== undefined &&
+    !topology.isLocalOn(source, iface) &&
+    ctx.otherRouters.isGatewayUsed(iface, source)
+  )
+    source = topology.addressOn(iface, source);
   return source === ip ? undefined : source;
 }
 

@@ -125,11 +125,12 @@ labTest(
 );
 
 labTest(
-  'a station that claims a configured gateway raises other-router and is never learned',
+  'a station that claims a configured gateway, and answers for it, raises other-router and is never learned',
   async (lab) => {
     const site = await new Site(lab, { lans: LANS }).start();
     const evil = await forger(site, 'lan1');
     evil.answer('10.1.1.66', 1, FORGER_MAC);
+    evil.answer('10.1.1.1', 1, FORGER_MAC);
     evil.gratuitous('10.1.1.1', FORGER_MAC);
     await waitFor(
       async () => (await site.marpd.ctl.status()).alarms.some((alarm) => alarm.alarm === 'other-router'),
