@@ -160,3 +160,14 @@ describe('a host that is slow', () => {
     assert.equal(unclaimedFor(driver, 60_000), 0, driver.trace.join('\n'));
   });
 });
+
+it('a lost host that speaks while it is asked whether it is back is proven at once', () => {
+  const driver = visitor();
+  driver.advance(5000);
+  driver.setAnswering(VISITOR, ONE, LAN1, false);
+  while (driver.router.host(VISITOR)?.candidate === undefined) driver.advance(10);
+  driver.setAnswering(VISITOR, ONE, LAN1, true);
+  driver.handle({ kind: 'frame', iface: LAN1, bytes: frameOf('gratuitous', ONE, VISITOR) });
+  driver.advance(2);
+  assert.equal(driver.router.host(VISITOR)?.claimed, true, driver.trace.join('\n'));
+});

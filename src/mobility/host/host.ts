@@ -293,10 +293,9 @@ export class Host implements Due {
 
   /** The probe that tells where the host is, while it is open: one such decision at a time. */
   get openProof(): Probe | undefined {
-    const { currentProbe } = this;
-    return (
-      this.candidate?.probe ?? (currentProbe?.purpose === 'prove' ? currentProbe : undefined) ?? this.oldProbe
-    );
+    const { candidate, currentProbe } = this;
+    if (candidate !== undefined && candidate.probe.purpose !== 'ask-again') return candidate.probe;
+    return currentProbe?.purpose === 'prove' ? currentProbe : this.oldProbe;
   }
 
   /** The earliest of all its deadlines. */

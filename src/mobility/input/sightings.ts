@@ -154,7 +154,9 @@ function isActionable(ctx: TrackerContext, host: Host, { iface, mac }: Attachmen
   host.stepAnnouncement({ input: 'seen-on', iface }, ctx.now);
   if (ctx.topology.isHome(iface, host.ip))
     host.stepAnnouncement({ input: 'hold-back', until: ctx.now + HEARD_MS }, ctx.now);
-  if (candidate?.attachment.iface === iface && candidate.attachment.mac === mac) return false;
+  // A probe that only asks whether a lost host is back has too much time: its own frame is news.
+  const asked = candidate?.attachment.iface === iface && candidate.attachment.mac === mac;
+  if (asked && candidate.probe.purpose !== 'ask-again') return false;
   const reason = suppressionReason(ctx, host, { iface, mac });
   if (reason !== undefined) ctx.drop(reason, iface, host.ip, mac);
   return reason === undefined && !isDeferred(ctx, host, { iface, mac });
