@@ -28,8 +28,8 @@ export interface Machine {
 
 const ROOT = resolve(import.meta.dirname, '..');
 const FOLDER = 'src/mobility/host';
-/** Machines of what is no host. */
-const OTHER_FILES = ['src/mobility/other-routers.ts'];
+/** Machines in other folders. */
+const OTHER_FILES = ['src/mobility/neighbour/answer-hold.ts', 'src/mobility/other-routers.ts'];
 export const PAGE = join(ROOT, 'docs/state-machine.md');
 const BEGIN = '<!-- tables: begin -->';
 const END = '<!-- tables: end -->';
@@ -54,7 +54,7 @@ export async function machines(): Promise<Machine[]> {
     .map((name) => `${FOLDER}/${name}`)
     .sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
   const found: Machine[] = [];
-  for (const file of [...files, ...OTHER_FILES]) {
+  for (const file of [...files, ...OTHER_FILES].sort((a, b) => rank(a) - rank(b))) {
     const name = basename(file, '.ts');
     const module = (await import(pathToFileURL(join(ROOT, file)).href)) as Record<string, unknown>;
     for (const [key, value] of Object.entries(module)) {

@@ -9,7 +9,7 @@ import { adopt, onCommand, remember } from './input/commands.js';
 import type { Action, Event, HostState, IfIndex, Link, Route, SavedHost } from './events.js';
 import { onFrame, onQueued } from './input/sightings.js';
 import type { RemoteClaim } from './fib.js';
-import { NO_ANSWER_HOLD } from './host/answer-hold.js';
+import { NO_ANSWER_HOLD } from './neighbour/answer-hold.js';
 import { releaseAnswers } from './neighbour/responder.js';
 import type { Host } from './host/host.js';
 import { nextRarpLookupDeadline } from './input/rarp-lookup.js';

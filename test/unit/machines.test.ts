@@ -14,7 +14,7 @@ import {
   type AnswerHoldInput,
   NO_ANSWER_HOLD,
   stepAnswerHold,
-} from '../../src/mobility/host/answer-hold.js';
+} from '../../src/mobility/neighbour/answer-hold.js';
 import {
   CLAIM_TABLE,
   type Claim,

@@ -15,7 +15,7 @@ import {
   NO_ANSWER_HOLD,
   answerHoldDeadline,
   stepAnswerHold,
-} from './answer-hold.js';
+} from '../neighbour/answer-hold.js';
 import {
   type Claim,
   type ClaimInput,

@@ -137,7 +137,7 @@ export function reprobe(ctx: TrackerContext, host: Host): void {
   if (host.candidate === undefined && ctx.topology.isListening(link.index)) {
     if (reprobing.reason === 'link-up' && reprobing.count < LINK_UP_PROBES)
       return startProofUnlessSuppressed(ctx, host, last, 'link-up');
-    // The one who was last at that place lost the address to nobody: if there was a challenger, it may be alive.
+    // After a contest the challenger may be the one that is alive: the two are asked in turn.
     const challenger = contest.kind === 'none' ? undefined : contest.challenger;
     const at = challenger !== undefined && reprobing.count % 2 === 0 ? challenger : last;
     const mayAsk = ctx.fib.remote(host.ip) === undefined && ctx.topology.isListening(at.iface);
@@ -146,7 +146,7 @@ export function reprobe(ctx: TrackerContext, host: Host): void {
   ctx.touch(host);
 }
 
-/** Up to a tenth of the interval, the same for the same probe: hosts that were lost at once are not asked at once for ever. */
+/** Up to a tenth of the interval, so that hosts that were lost together are not asked together for ever. */
 function jitterMs(host: Host, intervalMs: number): number {
   if (intervalMs === Number.POSITIVE_INFINITY) return 0;
   const { mac } = host.attachment ?? { mac: 0 };

@@ -1,7 +1,7 @@
 import type { Ip } from '../../wire/addresses.js';
 import type { TrackerContext } from '../context.js';
 import type { Attachment, IfIndex } from '../events.js';
-import type { AnswerHoldInput } from '../host/answer-hold.js';
+import type { AnswerHoldInput } from './answer-hold.js';
 import type { Host } from '../host/host.js';
 import type { SightingMessage } from './message.js';
 import { sendAnswer } from './send.js';
