@@ -36,7 +36,7 @@ export class LateAnswers {
   }
 }
 
-/** As slow as this are power saving and satellite links at the worst; who takes longer is unknown when he answers. */
+/** Power saving and satellite links take no longer than this. A later answer is an ordinary sighting. */
 const LATE_MS = 10_000;
 /** As many as the newcomers that may be unanswered at a time. */
 const MOST = 4096;

@@ -60,7 +60,7 @@ export class WorkQueue<T extends Queued> {
   }
 }
 
-/** On a busy machine a burst of 100,000 newcomers costs 214 us of processor time each with this, 283 us without. */
+/** Without urgent work for this long, bulk work has its full window again. */
 const CALM_MS = 20;
 const MAX_WAIT_MS = 1000;
 

@@ -32,8 +32,8 @@ export interface BatchOptions {
 /** Lines after which a process is replaced when nothing was asked of it for QUIET_MS: 4 MiB. */
 const QUIET_LIFE_LINES = 1024;
 /**
- * The same when it is busy: 32 MiB, and a fork of the daemon for every 4,000 newcomers. 50,000 newcomers cost 200 us of
- * processor time each; with a spare ready, a shell that starts the next one, and twice the rotations it was 260.
+ * The same when it is busy: 32 MiB at a page per command. A newcomer takes two commands, so the daemon is forked once
+ * for every 4,000 newcomers.
  */
 const BUSY_LIFE_LINES = 8192;
 const QUIET_MS = 250;

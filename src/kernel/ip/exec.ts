@@ -7,9 +7,8 @@ let confinement: 'full' | 'death-signal' | 'none' | undefined;
 
 /**
  * The lowest real-time priority, for the process that changes the kernel's tables. The kernel wakes it on the processor
- * of the daemon that writes to it, where it would wait until the daemon has written its history as well: a newcomer's
- * route is 1 ms earlier after a quiet second, and on a busy machine p50 to the C floor is 5.9x instead of 11.3x. It only
- * does what we send it, and the kernel leaves 5 % of the time to others in any case (sched_rt_runtime_us).
+ * of the daemon that writes to it, where it would wait until the daemon has written its history as well. It only does
+ * what we send it, and the kernel leaves 5 % of the time to others in any case (sched_rt_runtime_us).
  */
 const REAL_TIME = ['chrt', '--rr', '1'] as const;
 let mayBeRealTime: boolean | undefined;

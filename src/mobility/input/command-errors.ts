@@ -31,7 +31,7 @@ export function unusableAddress(ip: Ip, reason: UnusableReason): string {
 }
 
 /** Why an interface can have no guests, or not now. */
-export function unfitInterface(ctx: TrackerContext, name: string, mustBeUp: boolean): string | undefined {
+export function interfaceUnusable(ctx: TrackerContext, name: string, mustBeUp: boolean): string | undefined {
   const { topology, policy } = ctx;
   const link = topology.linkNamed(name);
   if (link === undefined) {
@@ -64,7 +64,7 @@ export function unknownHost(ip: Ip): string {
 }
 
 /** Nobody can be asked where it was last. */
-export function unaskable(ip: Ip, last: string | undefined): string {
+export function noLastInterface(ip: Ip, last: string | undefined): string {
   if (last === undefined)
     return `${formatIp(ip)} was never heard on an interface of this router: there is nowhere to probe`;
   return `${formatIp(ip)} cannot be probed: its last interface ${last} is not up; it is probed when that comes up`;
@@ -79,7 +79,7 @@ export function noAddresses(mac: Mac | undefined): string {
   return `no address given, and none is known of ${whose}; give its addresses (ip)`;
 }
 
-export function hostless(mac: Mac): string {
+export function notAHostMac(mac: Mac): string {
   return `${formatMac(mac)} is zero or a group address; give the MAC of the guest's network card`;
 }
 

@@ -16,13 +16,13 @@ import {
 import { bind, startProof } from '../host/proving.js';
 import type { Host } from '../host/host.js';
 import {
-  hostless,
+  notAHostMac,
   noAddresses,
   interfaceFull,
   ownMac,
   tableFull,
-  unaskable,
-  unfitInterface,
+  noLastInterface,
+  interfaceUnusable,
   unknownHost,
   unknownMac,
   unusableAddress,
@@ -56,7 +56,7 @@ function onAddressCommand(ctx: TrackerContext, name: 'probe' | 'clear', ip: Ip):
     }
     return undefined;
   }
-  return probeLastPlace(ctx, host) ? undefined : unaskable(ip, host.interface);
+  return probeLastPlace(ctx, host) ? undefined : noLastInterface(ip, host.interface);
 }
 
 /** The routers that use this gateway address, or that this host is; they are found again if they still say so. */
@@ -85,7 +85,8 @@ type Signal = Exclude<Command, { name: 'probe' | 'clear' }>;
 
 /** Checks all addresses before it changes anything: a signal is carried out whole or not at all. */
 function onSignal(ctx: TrackerContext, signal: Signal): string | undefined {
-  if (signal.mac !== undefined && (signal.mac === 0 || isGroupMac(signal.mac))) return hostless(signal.mac);
+  if (signal.mac !== undefined && (signal.mac === 0 || isGroupMac(signal.mac)))
+    return notAHostMac(signal.mac);
   const ips = signal.ips.length > 0 ? signal.ips : addressesOf(ctx, signal.mac);
   if (ips.length === 0) return noAddresses(signal.mac);
   if (signal.name === 'detach') {
@@ -93,7 +94,7 @@ function onSignal(ctx: TrackerContext, signal: Signal): string | undefined {
     return undefined;
   }
   const link = ctx.topology.linkNamed(signal.interface);
-  const unfit = unfitInterface(ctx, signal.interface, signal.name === 'attach');
+  const unfit = interfaceUnusable(ctx, signal.interface, signal.name === 'attach');
   if (link === undefined || unfit !== undefined) return unfit;
   const places = new Map<Ip, Attachment>();
   for (const ip of ips) {
