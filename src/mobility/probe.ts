@@ -21,7 +21,8 @@ export type ProbePurpose =
 
 /**
  * A reachability probe: the same question sent a few times, and a time-out. Its answer belongs to it alone. When it is
- * closed, a late answer is an ordinary sighting that needs a proof of its own, so it cannot undo a newer move.
+ * closed, a late answer counts only as far as late-answers.ts keeps the probe; otherwise it is an ordinary sighting that
+ * needs a proof of its own, so it cannot undo a newer move.
  */
 export interface Probe {
   readonly purpose: ProbePurpose;
