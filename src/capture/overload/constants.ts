@@ -1,6 +1,7 @@
 /**
  * Every constant that keeps the capture working under overload, from the wire inwards; docs/overload.md explains how they
- * work together. Each has its unit, the bar that it serves and the figure that was measured.
+ * work together, and on which machine the figures were measured ("What is not here"). Each has its unit, the bar that it
+ * serves and the figure that was measured.
  */
 
 /** Bytes of the first interface's ring at most: 50,000 frames of 208 bytes. Bar: 50,000 newcomers at full speed. */

@@ -1,7 +1,7 @@
 /**
  * Every constant that keeps newcomers from taking up all the time of the daemon; docs/overload.md explains how they work
- * together. Each says its unit, the bar that it serves and the figure that was measured. What a user may choose stands in
- * `[policy.limits]`.
+ * together, and on which machine the figures were measured ("What is not here"). Each says its unit, the bar that it serves
+ * and the figure that was measured. What a user may choose stands in `[policy.limits]`.
  */
 
 /**
