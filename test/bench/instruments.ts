@@ -6,7 +6,7 @@ import type { Namespace } from '../lab/kit/namespace.js';
 import { Program } from '../lab/kit/program.js';
 
 /** The programs arpbench.c, limit.c and noise.c, compiled once per version of them. */
-type Source = 'arpbench' | 'limit' | 'noise';
+type Source = 'arpbench' | 'limit' | 'shellout' | 'noise';
 
 function compiled(name: Source): string {
   const source = join(import.meta.dirname, `${name}.c`);
@@ -129,9 +129,16 @@ function parseLatency(text: string): Latency {
   };
 }
 
-/** The floor in C on an interface of the namespace. Ends with its lab. */
-export async function startFloor(router: Namespace, iface: string): Promise<Program> {
-  const program = new Program(router, router.argv(compiled('limit'), iface), { quiet: true });
+/**
+ * A floor in C on an interface of the namespace: `limit` writes routes by netlink, `shellout` writes the lines of a claim
+ * to `ip -batch`. Ends with its lab.
+ */
+export async function startFloor(
+  router: Namespace,
+  iface: string,
+  floor: 'limit' | 'shellout' = 'limit',
+): Promise<Program> {
+  const program = new Program(router, router.argv(compiled(floor), iface), { quiet: true });
   await program.line(/^ready$/);
   return program;
 }

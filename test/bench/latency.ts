@@ -16,8 +16,9 @@ export const latency: Part = {
     inLab(async (lab) => {
       const rounds = context.quick ? 2 : 7;
       const hosts = context.quick ? 150 : 400;
-      const floorRouter = new BenchRouter(lab, 1);
+      const floorRouter = new BenchRouter(lab, 2);
       await startFloor(floorRouter.router, 'lan0');
+      await startFloor(floorRouter.router, 'lan1', 'shellout');
       const router = new BenchRouter(lab, 2);
       await router.start({
         interface: [
@@ -34,11 +35,13 @@ export const latency: Part = {
       }
 
       const floor: Latency[] = [];
+      const shellout: Latency[] = [];
       const after: Latency[] = [];
       const before: Latency[] = [];
       for (let round = 1; round <= rounds; round++) {
         context.say(`idle, round ${round} of ${rounds}`);
         floor.push(await measureLatency(floorRouter.port(0), floorRouter.newcomers(hosts), hosts, GAP_MS));
+        shellout.push(await measureLatency(floorRouter.port(1), floorRouter.newcomers(hosts), hosts, GAP_MS));
         after.push(await newcomers(0, hosts));
         before.push(await newcomers(1, hosts));
       }
@@ -47,10 +50,11 @@ export const latency: Part = {
       context.found(
         { name: 'floor in C, p50', value: floorMs, unit: 'ms' },
         { name: 'floor in C, p99', value: median(floor.map(({ p99 }) => p99)), unit: 'ms' },
+        { name: 'floor of a shell-out, p50', value: median(shellout.map(({ p50 }) => p50)), unit: 'ms' },
       );
-      for (const [prove, results, times] of [
-        ['after', after, 5],
-        ['before', before, 10],
+      for (const [prove, results, times, shelloutTimes] of [
+        ['after', after, 5, 1.8],
+        ['before', before, 10, 2.4],
       ] as const) {
         const p50 = median(results.map((each) => each.p50));
         const p99 = median(results.map((each) => each.p99));
@@ -62,6 +66,12 @@ export const latency: Part = {
             value: median(results.map((each, i) => each.p50 / (floor[i] as Latency).p50)),
             unit: 'x',
             targets: [below(times)],
+          },
+          {
+            name: `idle, prove=${prove}, p50 to the floor of a shell-out`,
+            value: median(results.map((each, i) => each.p50 / (shellout[i] as Latency).p50)),
+            unit: 'x',
+            targets: [below(shelloutTimes)],
           },
           {
             name: `idle, prove=${prove}, p99`,
