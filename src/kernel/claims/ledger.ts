@@ -145,9 +145,11 @@ function noteLoss(entry: LedgerEntry, steps: readonly Step[], outcomes: Outcomes
   if (entry.neighbour !== undefined) claims.push(entry.neighbour);
   let refusal: Refusal | undefined;
   steps.forEach((step, at) => {
+    const outcome = outcomes[at];
+    // No notification may come for it, and the next deletion by somebody else would pass for it.
+    if (outcome !== undefined) forgetPendingDelete(entry, step);
     if (step.op !== 'set-neighbour') return;
     claims.push(step.claim);
-    const outcome = outcomes[at];
     if (outcome !== undefined && outcome.reason !== 'lost') refusal = outcome;
   });
   entry.fresh = undefined;
@@ -168,18 +170,16 @@ function noteAnswers(entry: LedgerEntry, steps: readonly Step[], outcomes: Outco
   for (let at = 0; at < steps.length; at++) {
     const step = steps[at] as Step;
     const outcome = outcomes[at];
+    if (outcome !== undefined) forgetPendingDelete(entry, step);
     switch (step.op) {
       case 'set-neighbour':
         if (outcome === undefined) entry.neighbour = step.claim;
         else refusal ??= outcome;
         break;
       case 'drop-neighbour':
-        if (outcome !== undefined)
-          entry.pendingNeighbourDeletes = Math.max(0, entry.pendingNeighbourDeletes - 1);
         if (entry.neighbour?.iface === step.claim.iface) entry.neighbour = undefined;
         break;
       case 'drop-route':
-        if (outcome !== undefined) entry.pendingRouteDeletes = Math.max(0, entry.pendingRouteDeletes - 1);
         if (outcome === undefined || outcome.reason === 'absent') entry[step.age] = undefined;
         else refusal ??= outcome;
         break;
@@ -190,4 +190,10 @@ function noteAnswers(entry: LedgerEntry, steps: readonly Step[], outcomes: Outco
     }
   }
   return refusal;
+}
+
+function forgetPendingDelete(entry: LedgerEntry, { op }: Step): void {
+  if (op === 'drop-route') entry.pendingRouteDeletes = Math.max(0, entry.pendingRouteDeletes - 1);
+  else if (op === 'drop-neighbour')
+    entry.pendingNeighbourDeletes = Math.max(0, entry.pendingNeighbourDeletes - 1);
 }

@@ -39,7 +39,10 @@ const BUSY_LIFE_LINES = 8192;
 const QUIET_MS = 250;
 /** A replacement that ended before it answered is tried again after this. */
 const ROTATE_AGAIN_MS = 1000;
-const BACK_OFF_MS = [0, 0, 0, 50, 200, 1000, 5000];
+/** Before the next start, after so many processes that ended at once without having carried out anything. */
+const BACK_OFF_MS = [0, 0, 0, 50, 200, 1000];
+/** A process that lived for so long has not ended at once. */
+const STABLE_MS = 200;
 
 export class IpBatch {
   readonly #options: BatchOptions;
@@ -53,7 +56,8 @@ export class IpBatch {
   #unsentCommands = 0;
   #flushScheduled = false;
   #closing = false;
-  #deathsInARow = 0;
+  /** Processes that ended at once since one did anything. */
+  #uselessStarts = 0;
   #restart: NodeJS.Timeout | undefined;
   #rotateNotBefore = 0;
   /** Set while a process is old enough to be replaced as soon as it is quiet. */
@@ -68,7 +72,7 @@ export class IpBatch {
       warmUp: options.warmUp,
       onDenied: (refusal) => options.onDenied?.(refusal),
       onProgress: (process, finished) => {
-        if (finished) this.#deathsInARow = 0;
+        if (finished) this.#uselessStarts = 0;
         if (process === this.#next && process.live) this.#switchOver();
         this.#onProgress();
       },
@@ -225,7 +229,8 @@ export class IpBatch {
       this.#rotateNotBefore = performance.now() + ROTATE_AGAIN_MS;
     } else if (process === this.#process) {
       this.#process = undefined;
-      this.#deathsInARow++;
+      if (performance.now() - process.startedAt >= STABLE_MS) this.#uselessStarts = 0;
+      else this.#uselessStarts++;
     }
     this.deaths++;
     // After a refused command its job gets the reason.
@@ -233,7 +238,8 @@ export class IpBatch {
       const why = process.stderr === '' ? '' : `: ${process.stderr}`;
       this.#options.onWarning(`the ip process ended (status ${status})${why}; it is restarted`);
     }
-    process.failOutstanding(status);
+    // Each of a row of commands that are refused may end a process.
+    if (process.failOutstanding(status)) this.#uselessStarts = 0;
     this.#onProgress();
     this.#restartIfMissing();
     this.#options.onDeath?.();
@@ -241,7 +247,7 @@ export class IpBatch {
 
   #restartIfMissing(): void {
     if (this.#process !== undefined || this.#restart !== undefined || this.#closing) return;
-    const delay = BACK_OFF_MS[Math.min(this.#deathsInARow, BACK_OFF_MS.length - 1)] as number;
+    const delay = BACK_OFF_MS[Math.min(this.#uselessStarts, BACK_OFF_MS.length - 1)] as number;
     const restart = () => {
       this.#restart = undefined;
       this.#next ??= this.#spawn();

@@ -56,6 +56,7 @@ export class IpProcess {
   lines = 0;
   /** Commands written and not acknowledged. */
   outstanding = 0;
+  readonly startedAt = performance.now();
 
   constructor(options: IpProcessOptions) {
     this.#options = options;
@@ -119,9 +120,13 @@ export class IpProcess {
     });
   }
 
-  /** It has ended with this status: what it did not acknowledge is lost, but for the command that ended it, if known. */
-  failOutstanding(status: number | null): void {
+  /**
+   * It has ended with this status: what it did not acknowledge is lost, but for the command that ended it, if known.
+   * Returns whether it is known.
+   */
+  failOutstanding(status: number | null): boolean {
     let unexplained = status === STATUS_REFUSED;
+    let explained = false;
     for (const job of this.#sent.slice(this.#head)) {
       const stride = job.fenced ? 2 : 1;
       const outcomes = job.commands.map((_, index): Outcome => {
@@ -130,6 +135,7 @@ export class IpProcess {
         // Fenced: the line behind the last barrier is the one that ended the process.
         if (unexplained && job.fenced && this.stderr !== '') {
           unexplained = false;
+          explained = true;
           return this.stderr;
         }
         unexplained = false;
@@ -137,6 +143,7 @@ export class IpProcess {
       });
       this.#finish(job, outcomes);
     }
+    return explained;
   }
 
   #onLine(line: string): void {

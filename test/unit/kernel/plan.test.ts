@@ -227,6 +227,19 @@ describe('the books', () => {
     assert.equal(holding.fresh, undefined);
   });
 
+  it('a deletion that was lost does not make the next one, by somebody else, pass for ours', () => {
+    const held = claim('lan0');
+    const holding = entry({
+      fresh: held,
+      neighbour: held,
+      pendingRouteDeletes: 1,
+      pendingNeighbourDeletes: 1,
+    });
+    const lost = planSteps(holding).map(() => toOutcome(LOST));
+    noteOutcomes(holding, planSteps(holding), lost);
+    assert.deepEqual([holding.pendingRouteDeletes, holding.pendingNeighbourDeletes], [0, 0]);
+  });
+
   it('the refusal that stands in the way is told', () => {
     const holding = entry({ want: claim('lan0') });
     const refusal = 'Error: Device for nexthop is not up.';
