@@ -8,9 +8,9 @@ import { setFlagsFromString } from 'node:v8';
 setFlagsFromString('--heap-growing-percent=100');
 
 /**
- * Hosts are kept, so most of what a scavenge finds it has to copy: with a young generation of 16 MB and helper threads,
- * which on two processors wait for each other, it stops the daemon for 5 to 16 ms. At its first size (1 MB), on this
- * thread, it takes 1 ms, and the median newcomer, which no longer shares its processor with helpers, gains as well.
+ * Hosts are kept, so most of what a scavenge finds it has to copy. On a virtual machine with two processors it stopped
+ * the daemon for 5 to 16 ms with a young generation of 16 MB and helper threads, which wait for each other there. At its
+ * first size (1 MB), on this thread, it took 1 ms.
  */
 setFlagsFromString('--semi-space-growth-factor=1');
 setFlagsFromString('--no-parallel-scavenge');
