@@ -171,3 +171,14 @@ it('a lost host that speaks while it is asked whether it is back is proven at on
   driver.advance(2);
   assert.equal(driver.router.host(VISITOR)?.claimed, true, driver.trace.join('\n'));
 });
+
+it('C5: a forger that shouts its announcement in both forms proves nothing', () => {
+  const driver = visitor();
+  driver.advance(5000);
+  for (let times = 0; times < 5; times++) {
+    driver.handle({ kind: 'frame', iface: LAN0, bytes: frameOf('gratuitous', TWO, VISITOR) });
+    driver.handle({ kind: 'frame', iface: LAN0, bytes: frameOf('gratuitous-reply', TWO, VISITOR) });
+    assert.ok(driver.router.host(VISITOR)?.isHeldAt(LAN1, ONE), driver.trace.join('\n'));
+    driver.advance(1000);
+  }
+});

@@ -6,6 +6,7 @@ import {
   type Mac,
   isIpv4,
   isUnspecified,
+  isGroupMac,
 } from '../../wire/addresses.js';
 import { ARP_REPLY, ARP_REQUEST, type Malformed, decodeArp, encodeArp } from '../../wire/arp.js';
 import { ETHER_TYPE_ARP, ETHER_TYPE_IPV4, ETHER_TYPE_RARP, etherTypeOf } from '../../wire/ethernet.js';
@@ -55,6 +56,8 @@ function message(bytes: Uint8Array): NeighbourMessage | Malformed {
   if (typeof arp === 'string') return arp;
   const { source, senderMac: mac, senderIp: ip, targetIp } = arp;
   const isRequest = arp.opcode === ARP_REQUEST;
+  // What was sent to all is no answer to a question of ours, unless it names who asked.
+  const toAll = isGroupMac(arp.destination);
   // A reply in nobody's name is noise; a request in nobody's name is a probe (RFC 5227 section 2.1.1).
   if (isRequest && isUnspecified(ip))
     return {
@@ -75,11 +78,11 @@ function message(bytes: Uint8Array): NeighbourMessage | Malformed {
       mac,
       ip,
       target: undefined,
-      answeredTo: isRequest ? undefined : 'anybody',
+      answeredTo: isRequest || toAll ? undefined : 'anybody',
     };
   if (isRequest) return { kind, form: 'request', source, mac, ip, target: targetIp, answeredTo: undefined };
   // RFC 826 looks at the sender pair only, and some stacks name no target in their replies.
-  const answeredTo = isUnspecified(targetIp) ? 'anybody' : targetIp;
+  const answeredTo = isUnspecified(targetIp) && !toAll ? 'anybody' : targetIp;
   return { kind, form: 'reply', source, mac, ip, target: undefined, answeredTo };
 }
 

@@ -53,11 +53,11 @@ describe('what a frame says (RFC 826, RFC 903, RFC 5227)', () => {
     ['LINUX_REQUEST', `request of ${host} 10.1.1.5 asks for 10.1.1.1`],
     ['LINUX_REPLY', 'reply of 02:00:0a:01:01:01 10.1.1.1 answers 10.1.1.5'],
     ['IPUTILS_UNSOLICITED_REQUEST', `announcement of ${host} 10.1.1.5`],
-    ['IPUTILS_UNSOLICITED_REPLY', `announcement of ${host} 10.1.1.5 answers anybody`],
+    ['IPUTILS_UNSOLICITED_REPLY', `announcement of ${host} 10.1.1.5`],
     ['IPUTILS_PROBE', `acd-probe of ${host} 0.0.0.0 asks for 10.1.1.77`],
     ['LINUX_ANNOUNCEMENT', `announcement of ${host} 10.1.1.5`],
     ['HABETS_UNSOLICITED_REQUEST', `announcement of ${host} 10.1.1.5`],
-    ['HABETS_UNSOLICITED_REPLY', `announcement of ${host} 10.1.1.5 answers anybody`],
+    ['HABETS_UNSOLICITED_REPLY', `announcement of ${host} 10.1.1.5`],
     ['QEMU_RARP', 'presence of 52:54:00:12:34:56'],
   ];
   for (const [name, expected] of table) {
@@ -181,4 +181,11 @@ describe('what is sent', () => {
     const six = parseIp('2001:db8::1') as Ip;
     assert.throws(() => arpDriver.announce(OWN, six), TypeError);
   });
+});
+
+it('an announcement by reply to all is no answer, a unicast one is: a forger cannot shout its proof', () => {
+  const announcement = golden.IPUTILS_UNSOLICITED_REPLY.slice();
+  assert.equal(decoded(announcement).answeredTo, undefined);
+  announcement.set([0x02, 0, 0x0a, 1, 1, 1], 0);
+  assert.equal(decoded(announcement).answeredTo, 'anybody');
 });
