@@ -2,7 +2,7 @@
 import { realpathSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
-import { readVersion } from './cli/arguments.js';
+import { parseProblem, readVersion } from './cli/arguments.js';
 import { COMMANDS, EXIT, type Options, type Terminal, Usage } from './cli/commands.js';
 import { COMMAND_NAMES, helpText, usageOf } from './cli/help.js';
 import { ControlClient, Refused, Unreachable } from './control/client.js';
@@ -31,12 +31,13 @@ function parse(argv: readonly string[]) {
   try {
     return parseArgs({ args: [...argv], options: OPTIONS, allowPositionals: true });
   } catch (error) {
-    throw new Usage(error instanceof Error ? error.message : String(error));
+    throw new Usage(parseProblem(error));
   }
 }
 
 /** Does what `argv` says. Resolves with the exit status. */
 export async function run(argv: readonly string[], terminal: Terminal): Promise<number> {
+  let known = '';
   try {
     const { values, positionals } = parse(argv);
     const { version, help, socket, ...options } = values;
@@ -54,6 +55,7 @@ export async function run(argv: readonly string[], terminal: Terminal): Promise<
     if (command === undefined) {
       throw new Usage(`unknown command "${name}" (available: ${COMMAND_NAMES.join(', ')})`);
     }
+    known = `${name} `;
     for (const option of Object.keys(options) as (keyof Options)[]) {
       if (option !== 'json' && command.options?.includes(option) !== true)
         throw new Usage(`--${option} does not apply to ${name}`);
@@ -65,7 +67,7 @@ export async function run(argv: readonly string[], terminal: Terminal): Promise<
     return await command.run({ name, args, options, client, terminal });
   } catch (error) {
     if (error instanceof Usage) {
-      terminal.err(`marpctl: ${error.message}\nTry: marpctl --help\n`);
+      terminal.err(`marpctl: ${error.message}\nTry: marpctl ${known}--help\n`);
       return EXIT.usage;
     }
     if (!(error instanceof Unreachable) && !(error instanceof Refused)) throw error;

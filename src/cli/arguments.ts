@@ -66,8 +66,14 @@ function parse(argv: readonly string[]) {
       },
     }).values;
   } catch (error) {
-    return end(`marpd: ${error instanceof Error ? error.message : String(error)} (see --help)\n`, 2);
+    return end(`marpd: ${parseProblem(error)} (see --help)\n`, 2);
   }
+}
+
+/** What parseArgs has to say, without its advice about "--": no option or argument of ours begins with a dash. */
+export function parseProblem(error: unknown): string {
+  const [problem = ''] = (error instanceof Error ? error.message : String(error)).split('. ', 1);
+  return problem;
 }
 
 function end(text: string, status: number): never {

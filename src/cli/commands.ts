@@ -171,7 +171,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   },
   clear: {
     usage: 'IP',
-    summary: 'forget a host: its route, contests and freeze',
+    summary: "withdraw a host's route, forget its contests and freeze, and probe it again",
     args: ONE_ADDRESS,
     run: (call) => sendCommand(call, 'clear', { ip: checkedAddress(call.args) }),
   },

@@ -61,8 +61,8 @@ export class ConfigError extends Error {
   }
 }
 
-/** @throws ConfigError with every problem found. */
-export function parseConfig(text: string): Config {
+/** `path` is only for messages. @throws ConfigError with every problem found. */
+export function parseConfig(text: string, path?: string): Config {
   let raw: unknown;
   try {
     raw = parseToml(text);
@@ -70,7 +70,7 @@ export function parseConfig(text: string): Config {
     if (!(error instanceof TomlError)) throw error;
     const reason = error.message.split('\n', 1)[0] ?? '';
     throw new ConfigError([
-      `line ${error.line}, column ${error.column}: ${reason.replace('Invalid TOML document: ', '')}`,
+      `${path === undefined ? '' : `${path}: `}line ${error.line}, column ${error.column}: ${reason.replace('Invalid TOML document: ', '')}`,
     ]);
   }
   const parsed = fileSchema.safeParse(raw, { reportInput: true });
@@ -84,9 +84,16 @@ export function loadConfig(path: string): Config {
   try {
     text = readFileSync(path, 'utf8');
   } catch (error) {
-    throw new ConfigError([`cannot read ${path}: ${error instanceof Error ? error.message : String(error)}`]);
+    throw new ConfigError([`cannot read ${path}: ${readProblem(error)}`]);
   }
-  return parseConfig(text);
+  return parseConfig(text, path);
+}
+
+function readProblem(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (code === 'ENOENT') return 'there is no such file';
+  if (code === 'EISDIR') return 'it is a directory';
+  return code === 'EACCES' ? 'permission denied' : message;
 }
 
 /** What `marpd --interface lan0 --interface lan1` means: no subnets named, so the connected ones are allowed. */
@@ -197,8 +204,10 @@ function describe(issue: z.core.$ZodIssue): string[] {
   switch (issue.code) {
     case 'unrecognized_keys':
       return issue.keys.map((key) => {
-        const meant = closest(key, keysAt(fileSchema, issue.path));
-        return `${path === '' ? key : `${path}.${key}`}: unknown key${meant === undefined ? '' : ` (did you mean "${meant}"?)`}`;
+        const keys = keysAt(fileSchema, issue.path);
+        const meant = closest(key, keys);
+        const hint = meant === undefined ? `known: ${keys.join(', ')}` : `did you mean "${meant}"?`;
+        return `${path === '' ? key : `${path}.${key}`}: unknown key (${hint})`;
       });
     case 'invalid_type':
       if (issue.input === undefined) {
@@ -239,7 +248,7 @@ function describe(issue: z.core.$ZodIssue): string[] {
 }
 
 function withArticle(type: string): string {
-  if (type === 'string') return 'text';
+  if (type === 'string') return 'text in quotes';
   if (type === 'object') return 'a table';
   if (type === 'int' || type === 'number') return 'a whole number';
   return type === 'array' ? 'a list' : `a ${type}`;

@@ -135,9 +135,9 @@ const routerSection = z
   });
 
 const interfaceSection = z.strictObject({
-  name: z
-    .string()
-    .regex(/^[^\s/"'\\]{1,32}$/, { error: 'must be an interface name, or a glob such as "tap*"' }),
+  name: z.string().regex(/^(?=.{1,15}$|.*[*?])[^\s/"'\\]{1,32}$/, {
+    error: 'must be an interface name of at most 15 characters, or a glob such as "tap*"',
+  }),
   learn: z.enum(['foreign', 'all']).default('foreign'),
   prove: proveRule.optional(),
   keepalive: keepalive.optional(),

@@ -132,10 +132,12 @@ function route<S extends z.ZodRawShape>(
     async handle(input, call) {
       const { success, data, error } = schema.safeParse(input);
       if (success) return handle(data, call);
-      const [issue] = error.issues;
-      if (issue?.code === 'unrecognized_keys') {
-        throw badRequest(`unknown ${what} ${JSON.stringify(issue.keys[0])} (${allowed})`);
+      // A misspelt field is also a missing one, and the first of the two says more.
+      const unknown = error.issues.find(({ code }) => code === 'unrecognized_keys');
+      if (unknown?.code === 'unrecognized_keys') {
+        throw badRequest(`unknown ${what} ${JSON.stringify(unknown.keys[0])} (${allowed})`);
       }
+      const [issue] = error.issues;
       const field = issue?.path[0];
       throw badRequest(`${field === undefined ? '' : `${String(field)}: `}${issue?.message}`);
     },

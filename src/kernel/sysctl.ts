@@ -187,7 +187,8 @@ export class Sysctls {
       // It pulls every interface down with it; those that others had forwarding, or set so since, go back up.
       const before = this.#forwarding();
       put(FORWARD, forward.ours, forward.original);
-      for (const [path, value] of before) put(path, this.#read(path) ?? value, value, 'stays as it was');
+      for (const [path, value] of before)
+        put(path, this.#read(path) ?? value, value, 'ip_forward had cleared it');
     }
     // In reverse: `all` goes back up before the interfaces that it stood in for come down.
     for (const { path, ours, original } of saved.reverse()) {

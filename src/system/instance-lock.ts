@@ -87,7 +87,12 @@ async function lockDirectory(directory: string): Promise<() => void> {
   } catch (error) {
     server?.close();
     if (error instanceof InstanceError) throw error;
-    throw new InstanceError(`router.state_directory ${directory}: ${(error as Error).message}`);
+    const { code, message } = error as NodeJS.ErrnoException;
+    const reason =
+      code === 'EACCES' || code === 'EPERM'
+        ? 'permission denied: run marpd as root, or give it a directory that it may write to'
+        : message;
+    throw new InstanceError(`router.state_directory ${directory}: ${reason}`);
   } finally {
     if (server !== undefined) rmSync(own, { force: true });
   }

@@ -187,10 +187,13 @@ test('design.md 4: an unknown key is refused with its path and what was probably
   ]);
   // A key of an earlier version gets no special treatment.
   assert.deepEqual(problemsOf('[[interface]]\nname = "lan0"\n[policy]\nconfirm = "none"\n'), [
-    'policy.confirm: unknown key',
+    'policy.confirm: unknown key (known: allow, deny, bind, prove, repair_neighbours, limits)',
   ]);
   assertProblem(`${least}[contrl]\n`, /^contrl: unknown key \(did you mean "control"\?\)$/);
-  assertProblem(`${least}[policy.limits]\nxyzzy = 1\n`, /^policy\.limits\.xyzzy: unknown key$/);
+  assertProblem(
+    `${least}[policy.limits]\nxyzzy = 1\n`,
+    /^policy\.limits\.xyzzy: unknown key \(known: max_hosts, /,
+  );
 });
 
 test('all problems are listed, not only the first', () => {
@@ -215,12 +218,17 @@ test('all problems are listed, not only the first', () => {
 
 for (const [title, text, pattern] of [
   ['no TOML', 'a = \n', /^line 1, column/],
+  [
+    'an interface name that is longer than the kernel allows',
+    '[[interface]]\nname = "sixteen-letters-"\n',
+    /^interface\[0\]\.name: must be an interface name of at most 15 characters/,
+  ],
   ['no interface', '', /^interface: at least one/],
   ['one bracket', '[interface]\nname = "lan0"\n', /write \[\[interface\]\]/],
   [
     'a number for a duration',
     `${least}[timers]\nkeepalive = 5\n`,
-    /^timers\.keepalive: must be text, not 5$/,
+    /^timers\.keepalive: must be text in quotes, not 5$/,
   ],
   [
     'a duration without unit',

@@ -121,6 +121,7 @@ test('hostile API input: refused with a reason, nothing changed', async (t) => {
       400,
       /^interface: .*not an interface name/,
     ],
+    ['/v1/attach', `{"iface":"tap0","mac":"${mac}"}`, 400, /^unknown field "iface" \(allowed: /],
     [
       '/v1/attach',
       `{"interface":"tap0","mac":"${mac}","force":true}`,
