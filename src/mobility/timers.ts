@@ -1,6 +1,7 @@
 import { releaseAnswers } from './neighbour/responder.js';
 import { sendAnnouncement } from './neighbour/send.js';
 import { mayStillAsk } from './admission/admission.js';
+import { learningRefusal } from './admission/learning.js';
 import type { TrackerContext } from './context.js';
 import { contestedUntil } from './host/contest.js';
 import {
@@ -20,7 +21,7 @@ import { detachOver } from './input/commands.js';
 import { reprobe } from './input/links.js';
 import { runRarpLookups } from './input/rarp-lookup.js';
 import { learnLate } from './input/sightings.js';
-import { awayLost, checkDespiteRemote } from './input/remote-claims.js';
+import { awayLost, checkDespiteRemote, proofEnded } from './input/remote-claims.js';
 import { runOtherRouters } from './other-routers.js';
 import { type Probe, sendTry } from './probe.js';
 
@@ -31,8 +32,12 @@ const HOSTS_PER_TICK = 128;
 export function runDueTimers(ctx: TrackerContext): void {
   for (const { ip, place } of runRarpLookups(ctx)) {
     if (ctx.topology.rule(place.iface) === undefined) continue;
+    if (learningRefusal(ctx, place.iface, ip, place.mac) !== undefined) continue;
     const host = ctx.table.get(ip) ?? ctx.create(ip);
-    if (!host.isHeldAt(place.iface, place.mac)) bind(ctx, host, place, 'rarp');
+    if (host.isHeldAt(place.iface, place.mac)) continue;
+    // Found elsewhere while it was looked up: that place is asked as well.
+    if (host.held) startProofUnlessSuppressed(ctx, host, place, 'rarp');
+    else bind(ctx, host, place, 'rarp');
   }
   for (const { iface, mac, otherAddress } of runOtherRouters(ctx))
     if (otherAddress !== undefined) learnLate(ctx, iface, otherAddress, mac);
@@ -72,7 +77,10 @@ function withdrawPending(ctx: TrackerContext, host: Host): void {
 function advanceProbe(ctx: TrackerContext, host: Host, probe: Probe): void {
   const { candidate } = host;
   if (candidate?.probe !== probe && host.currentProbe !== probe && host.oldProbe !== probe) return;
-  if (probe.sent >= probe.tries.length) return onTimeout(ctx, host, probe);
+  if (probe.sent >= probe.tries.length) {
+    onTimeout(ctx, host, probe);
+    return candidate?.probe === probe ? proofEnded(ctx, host.ip) : undefined;
+  }
   sendTry(ctx, host.ip, probe);
   if (probe.sent > 1 && candidate?.probe === probe && !candidate.repeated) {
     ctx.unanswered.repeated(candidate);

@@ -151,6 +151,7 @@ export class Driver {
 
   setPolicy(policy: Policy): readonly Action[] {
     const actions = this.router.setPolicy(policy, this.now);
+    this.invariants.reload(policy);
     if (this.checked) this.invariants.after({ kind: 'tick' }, actions, undefined, this.now);
     for (const action of actions) if (action.kind === 'send') this.sent(action.iface, action.bytes);
     return actions;

@@ -39,9 +39,14 @@ export class Invariants {
 
   constructor(
     private readonly who: string,
-    private readonly policy: Policy,
+    private policy: Policy,
   ) {
     this.proofFirst = policy.interfaces.every((rule) => rule.prove === 'before');
+  }
+
+  /** The rules of `policy` count from now on; how `prove` was at the start stays. */
+  reload(policy: Policy): void {
+    this.policy = policy;
   }
 
   restart(): void {

@@ -174,7 +174,8 @@ export function stepClaim(claim: Claim, input: ClaimInput, now: number): Step<Cl
     }
     case 'age': {
       if (claim.state !== 'fresh') return broken(claim, input);
-      const aged = { ...claim, ...past(claim, 'aged', now), overlapsRemote: false, withdrawal: undefined };
+      // A withdrawal that waits for the 20 ms rule goes on waiting.
+      const aged = { ...claim, ...past(claim, 'aged', now), overlapsRemote: false };
       return enter({ ...aged, state: 'settled', ageAt: input.ageAt });
     }
     case 'returned': {

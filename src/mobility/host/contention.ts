@@ -1,5 +1,5 @@
 import type { TrackerContext } from '../context.js';
-import type { Attachment, DropReason } from '../events.js';
+import type { Attachment, Cause, DropReason } from '../events.js';
 import { frozenUntilOf, suppressionOf } from './contest.js';
 import {
   announceDeparture,
@@ -23,6 +23,8 @@ const RETRY_FRESH_MS = 150;
  */
 const HOMECOMING_MS = 1000;
 const REPAIR_OVER_MS = 2 * REPAIR_MS;
+
+const FINAL: ReadonlySet<Cause> = new Set(['not-allowed', 'clear', 'detach']);
 
 /** Why evidence from this attachment is suppressed now. */
 export function suppressionReason(ctx: TrackerContext, host: Host, at: Attachment): DropReason | undefined {
@@ -94,7 +96,10 @@ export function heldDespiteRemote(ctx: TrackerContext, host: Host, at: Attachmen
     probeHeld(ctx, host, 'remote-claim', at, repairOverMs);
     return ctx.touch(host);
   }
-  if ((claim.state === 'fresh' || claim.state === 'settled') && claim.role === 'challenger') {
+  const isClaim = claim.state === 'fresh' || claim.state === 'settled';
+  // What policy, an operator or a hypervisor has ended, an answer within the 20 ms does not bring back.
+  if (isClaim && claim.withdrawal !== undefined && FINAL.has(claim.withdrawal.cause)) return ctx.touch(host);
+  if (isClaim && claim.role === 'challenger') {
     return claim.retryUsed ? yieldToIncumbent(ctx, host, at) : retryFresh(ctx, host);
   }
   const outcome = recordContest(ctx, host, undefined, { suppress: false, mayFreeze: true });

@@ -1,5 +1,6 @@
 import { type Ip, MAC_BROADCAST, type Mac } from '../../wire/addresses.js';
 import { hasCapacity, isNewcomer, noteProof, noteSilence } from '../admission/admission.js';
+import { learningRefusal } from '../admission/learning.js';
 import type { TrackerContext } from '../context.js';
 import type { Attachment, Cause, IfIndex } from '../events.js';
 import { releaseAnswers } from '../neighbour/responder.js';
@@ -44,14 +45,15 @@ export function startProofUnlessSuppressed(
 export function startProof(ctx: TrackerContext, host: Host, at: Attachment, cause: Cause, asked?: Ip): void {
   const rule = ctx.topology.rule(at.iface);
   if (rule === undefined) return discardUnknown(ctx, host);
+  // Only a frame of the host itself is believed before, or without, a proof; our own ideas of where it may be are not.
+  const spoke = cause === 'sighting' || cause === 'rarp';
+  const isAlive = spoke || cause === 'probe-hint' || cause === 'sibling';
   const { prepared } = host.recovery;
-  if (prepared?.iface === at.iface && prepared.mac === at.mac) {
+  if (isAlive && prepared?.iface === at.iface && prepared.mac === at.mac) {
     // Believed, and asked all the same: the probe repairs its gateway entry.
     host.stepKeepalive({ input: 'grace', until: ctx.now + rule.holdMs }, ctx.now);
     return bind(ctx, host, at, 'prepared', startProbe(ctx, host, 'prove', at));
   }
-  // Only a frame of the host itself is believed before, or without, a proof; our own ideas of where it may be are not.
-  const spoke = cause === 'sighting' || cause === 'rarp';
   const firstSourceIp = holdAnswers(ctx, host, at, asked);
   if (rule.prove === 'never' && spoke) return bind(ctx, host, at, cause);
 
@@ -105,6 +107,7 @@ function probeOld(ctx: TrackerContext, host: Host, at: Attachment | undefined, i
 function discardUnknown(ctx: TrackerContext, host: Host): void {
   if (ctx.table.get(host.ip) !== host) return;
   if (host.state === 'unknown') discard(ctx, host);
+  else if (host.state === 'proving' && host.candidate === undefined) abandonCandidate(ctx, host, 'no-answer');
   else ctx.touch(host);
 }
 
@@ -198,8 +201,11 @@ export function findProbe(host: Host, iface: IfIndex, mac: Mac, answeredTo: Answ
 /** The host answered: the strongest thing that a frame can say. */
 export function onReply(ctx: TrackerContext, host: Host, probe: Probe, from: Attachment): void {
   const rttMs = ctx.now - probe.firstSentAt;
-  if (probe.sent === 1) host.measured(rttMs);
-  host.answeredAfter(rttMs);
+  // Whoever answers in its name elsewhere does not choose how long it may be silent.
+  if (!host.held || host.isAt(from.iface, from.mac) || host.candidate?.incumbent === undefined) {
+    if (probe.sent === 1) host.measured(rttMs);
+    host.answeredAfter(rttMs);
+  }
   ctx.note('answer', from.iface, from.mac, host.ip, rttMs);
   if (host.candidate?.probe === probe) return onCandidateReply(ctx, host, host.candidate, from);
   if (host.oldProbe === probe) return onOldReply(ctx, host, probe, from);
@@ -213,12 +219,20 @@ export function onReply(ctx: TrackerContext, host: Host, probe: Probe, from: Att
 }
 
 function onCandidateReply(ctx: TrackerContext, host: Host, candidate: Candidate, from: Attachment): void {
-  const { probe, incumbent } = candidate;
+  const { probe } = candidate;
+  const incumbent = incumbentOf(ctx, host, candidate);
   if (probe.purpose === 'remote-claim') return heldDespiteRemote(ctx, host, from);
   if (isNewcomer(candidate)) noteProof(ctx, from.iface);
   if (incumbent !== undefined && incumbent.mac !== from.mac) return contestHere(ctx, host, incumbent, from);
   bind(ctx, host, from, host.held ? 'moved' : 'proven');
   if (incumbent !== undefined) reprobeOld(ctx, host, incumbent);
+}
+
+/** Where else the host answered, unless that interface was lost or that place forbidden since. */
+function incumbentOf(ctx: TrackerContext, { ip }: Host, { incumbent }: Candidate): Attachment | undefined {
+  if (incumbent === undefined || !ctx.topology.isUsable(incumbent.iface)) return undefined;
+  const refusal = learningRefusal(ctx, incumbent.iface, ip, incumbent.mac);
+  return refusal === undefined ? incumbent : undefined;
 }
 
 function onOldReply(ctx: TrackerContext, host: Host, probe: Probe, from: Attachment): void {
@@ -260,7 +274,8 @@ export function onTimeout(ctx: TrackerContext, host: Host, probe: Probe): void {
 }
 
 function onCandidateTimeout(ctx: TrackerContext, host: Host, candidate: Candidate): void {
-  const { probe, cause, incumbent } = candidate;
+  const { probe, cause } = candidate;
+  const incumbent = incumbentOf(ctx, host, candidate);
   const proving = host.state === 'proving';
   if (proving && probe.purpose === 'remote-claim' && ctx.fib.remote(host.ip) !== undefined) {
     setCandidate(ctx, host, undefined);
@@ -290,7 +305,8 @@ export function onLateReply(
   if (remote !== undefined && remote.since > probe.firstSentAt) return false;
   if (known !== undefined) {
     const { candidate } = known;
-    const elsewhere = candidate !== undefined && candidate.attachment.mac !== from.mac;
+    const at = candidate?.attachment;
+    const elsewhere = at !== undefined && (at.mac !== from.mac || at.iface !== from.iface);
     if (known.held || known.state === 'away' || elsewhere) return false;
     if (known.recovery.detached !== undefined || suppressionReason(ctx, known, from) !== undefined)
       return false;

@@ -93,6 +93,13 @@ function askAtHome(ctx: TrackerContext, ip: Ip, known: Host | undefined, initial
   transition(ctx, host, { input: 'prove', cause: 'remote-claim' });
 }
 
+/** A proof has failed. Another router may have claimed the host while it was asked: then its home is looked at now. */
+export function proofEnded(ctx: TrackerContext, ip: Ip): void {
+  const host = ctx.table.get(ip);
+  if (ctx.fib.remote(ip) === undefined) return;
+  if (host === undefined || host.state === 'remembered') askAtHome(ctx, ip, host, false);
+}
+
 /** An away host whose remote claim is gone for good: it may be home again, silently. */
 export function awayLost(ctx: TrackerContext, host: Host): void {
   if (host.attachment === undefined) {

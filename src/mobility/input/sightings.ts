@@ -146,7 +146,7 @@ function onGatewayClaim(ctx: TrackerContext, iface: IfIndex, message: SightingMe
 /** A known host was heard at a place where we do not hold it. Returns whether that is to be looked into. */
 function isActionable(ctx: TrackerContext, host: Host, { iface, mac }: Attachment): boolean {
   const { candidate } = host;
-  const { detached } = host.recovery;
+  const { detached, prepared } = host.recovery;
   if (detached?.iface === iface && detached.mac === mac) {
     ctx.drop('detached', iface, host.ip, mac);
     return false;
@@ -156,10 +156,11 @@ function isActionable(ctx: TrackerContext, host: Host, { iface, mac }: Attachmen
     host.stepAnnouncement({ input: 'hold-back', until: ctx.now + HEARD_MS }, ctx.now);
   // A probe that only asks whether a lost host is back has too much time: its own frame is news.
   const asked = candidate?.attachment.iface === iface && candidate.attachment.mac === mac;
-  if (asked && candidate.probe.purpose !== 'ask-again') return false;
+  const isExpected = prepared?.iface === iface && prepared.mac === mac;
+  if (asked && candidate.probe.purpose !== 'ask-again' && !isExpected) return false;
   const reason = suppressionReason(ctx, host, { iface, mac });
   if (reason !== undefined) ctx.drop(reason, iface, host.ip, mac);
-  return reason === undefined && !isDeferred(ctx, host, { iface, mac });
+  return reason === undefined && (isExpected || !isDeferred(ctx, host, { iface, mac }));
 }
 
 function startLearning(
