@@ -40,7 +40,7 @@ const QUIET_MS = 250;
 /** A replacement that ended before it answered is tried again after this. */
 const ROTATE_AGAIN_MS = 1000;
 /** Before the next start, after so many processes that ended at once without having carried out anything. */
-const BACK_OFF_MS = [0, 0, 0, 50, 200, 1000];
+const BACK_OFF_MS = [0, 0, 0, 50, 200, 500];
 /** A process that lived for so long has not ended at once. */
 const STABLE_MS = 200;
 
