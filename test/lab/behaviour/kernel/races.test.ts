@@ -1,7 +1,10 @@
 // What changes while no co-process runs, or while the kernel is being read. Needs root and iproute2.
 
 import assert from 'node:assert/strict';
-import { afterEach, before, beforeEach, describe, it } from 'node:test';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import type { Ip } from '../../../../src/wire/addresses.js';
 import { treeOf } from '../../../bench/processes.js';
 import { KernelTestbed, addr, claimed, layCables, neighbours } from '../../testbed/kernel-testbed.js';
@@ -16,18 +19,42 @@ describe('what changes while the kernel cannot be told, or is being read', () =>
   beforeEach(async () => {
     testbed = await KernelTestbed.open();
   });
-  afterEach(() => testbed.close());
+  afterEach(() => {
+    rmSync(hold, { force: true });
+    return testbed.close();
+  });
   const booksOf = (host: Ip) => testbed.claims.snapshot().find((view) => view.ip === host);
 
-  /** No co-process for seconds: that is how long the next one takes when so many in a row have died. */
-  async function outage(): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), 'marpd-races-'));
+  const hold = join(directory, 'hold');
+  const { PATH } = process.env;
+  before(() => {
+    const script = `#!/bin/sh
+PATH='${PATH}'
+case "$*" in *-batch*) while [ -e '${hold}' ]; do sleep 0.01; done ;; esac
+exec ip "$@"
+`;
+    writeFileSync(join(directory, 'ip'), script, { mode: 0o755 });
+    process.env.PATH = `${directory}:${PATH}`;
+  });
+  after(() => {
+    process.env.PATH = PATH;
+    rmSync(directory, { recursive: true });
+  });
+
+  /** No co-process that answers, until `resume`. */
+  async function outage(): Promise<{ readonly resume: () => Promise<true> }> {
     const { batch } = testbed.claims;
-    for (let killed = 0; killed < 6; killed++) {
-      await until('a co-process', () => batch.ready);
-      const { deaths } = batch;
-      process.kill(batch.pids[0] as number, 'SIGKILL');
-      await until('it is gone', () => batch.deaths > deaths);
-    }
+    await until('a co-process', () => batch.ready);
+    const { deaths } = batch;
+    writeFileSync(hold, '');
+    process.kill(batch.pids[0] as number, 'SIGKILL');
+    await until('it is gone', () => batch.deaths > deaths);
+    const resume = () => {
+      rmSync(hold);
+      return until<true>('another co-process', () => batch.ready, 20_000);
+    };
+    return { resume };
   }
 
   async function replaceDevice(): Promise<void> {
@@ -43,14 +70,14 @@ describe('what changes while the kernel cannot be told, or is being read', () =>
   }
 
   it('what waits for a co-process while its device is replaced is not carried out on the new device', async () => {
-    await outage();
+    const { resume } = await outage();
     const { commands } = testbed.claims;
     testbed.want(addr('10.16.200.1'), 'lan1');
     testbed.claims.forgetNeighbour(addr('10.16.200.9'), 'lan1');
     testbed.claims.flush();
     await replaceDevice();
     assert.ok(!testbed.claims.batch.ready, 'no co-process yet');
-    await until('another co-process', () => testbed.claims.batch.ready, 20_000);
+    await resume();
     await testbed.done();
     assert.equal(testbed.claims.commands, commands);
     testbed.want(addr('10.16.200.2'), 'lan1');
@@ -95,7 +122,7 @@ describe('what changes while the kernel cannot be told, or is being read', () =>
     const host = addr('10.16.200.5');
     testbed.want(host, 'lan0');
     await testbed.done();
-    await outage();
+    const { resume } = await outage();
     const reading = testbed.claims.reconcile('begun before');
     testbed.claims.routeDeleted(host, { table: 254, metric: 1 });
     testbed.claims.neighbourDeleted(host, testbed.link('lan0').index);
@@ -103,9 +130,8 @@ describe('what changes while the kernel cannot be told, or is being read', () =>
     assert.ok(!testbed.claims.batch.ready, 'no co-process yet');
     assert.equal(booksOf(host)?.fresh, undefined);
     assert.equal(booksOf(host)?.mac, undefined);
-    await until('another co-process', () => testbed.claims.batch.ready, 20_000);
-    await testbed.done();
-    assert.equal(booksOf(host)?.fresh, 'lan0');
+    await resume();
+    await until('it is installed again', () => booksOf(host)?.fresh === 'lan0');
   });
 
   it('a co-process whose first line finds something to delete serves like any other', async () => {
