@@ -62,7 +62,7 @@ const groups: readonly Group[] = [
   {
     name: 'lab/routing',
     about: 'several routers with FRR and BIRD in namespaces',
-    concurrency: 2,
+    concurrency: 3,
     long: ['mobility-frr-ospf', 'scenarios-two', 'mobility-frr-bgp'],
     timeoutMs: soak ? 7_200_000 : 600_000,
   },
