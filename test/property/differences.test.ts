@@ -116,3 +116,12 @@ describe('decisions that differ from the first edition', () => {
     assert.ok(deadline !== undefined && deadline - at <= 150, `fresh for ${(deadline ?? 0) - at} ms`);
   });
 });
+
+it('a group MAC in the kernel or in hosts.json is taken up by nobody', () => {
+  const driver = new Driver(testPolicy());
+  driver.boot();
+  const mac = 0xffff_ffff_ffff as Mac;
+  driver.handle({ kind: 'adopt', ip: VISITOR, iface: LAN1, mac, age: 'fresh' });
+  driver.handle({ kind: 'remember', memories: [{ ip: VISITOR, mac, interface: 'lan1', reason: 'lost' }] });
+  assert.equal(driver.router.host(VISITOR), undefined);
+});

@@ -165,7 +165,7 @@ export function detachOver(ctx: TrackerContext, host: Host): void {
 /** A claim of an earlier run, found in the kernel: kept as settled, and asked as soon as capture hears the answer. */
 export function adopt(ctx: TrackerContext, ip: Ip, iface: IfIndex, mac: Mac | undefined): void {
   // A claim that is not taken over here is not wanted, and reconciliation deletes it.
-  if (mac === undefined || !ctx.topology.isUsable(iface)) return;
+  if (mac === undefined || isGroupMac(mac) || !ctx.topology.isUsable(iface)) return;
   if (learningRefusal(ctx, iface, ip, mac) !== undefined) return;
   const host = ctx.table.get(ip) ?? ctx.create(ip);
   const homecoming = ctx.topology.rule(iface)?.learn === 'foreign' && ctx.topology.isHome(iface, host.ip);
@@ -184,7 +184,8 @@ export function adopt(ctx: TrackerContext, ip: Ip, iface: IfIndex, mac: Mac | un
 /** Hosts of an earlier run; they are asked when their interface is heard. */
 export function remember(ctx: TrackerContext, memories: readonly SavedHost[]): void {
   for (const { ip, mac, interface: name } of memories) {
-    if (ctx.table.get(ip) !== undefined || ctx.table.size >= ctx.policy.limits.hosts) continue;
+    if (isGroupMac(mac) || ctx.table.get(ip) !== undefined) continue;
+    if (ctx.table.size >= ctx.policy.limits.hosts) return;
     const link = ctx.topology.linkNamed(name);
     const host = ctx.create(ip);
     ctx.table.place(host, { iface: link?.index ?? 0, mac }, name);
