@@ -29,7 +29,11 @@ export interface Machine {
 const ROOT = resolve(import.meta.dirname, '..');
 const FOLDER = 'src/mobility/host';
 /** Machines in other folders. */
-const OTHER_FILES = ['src/mobility/neighbour/answer-hold.ts', 'src/mobility/other-routers.ts'];
+const OTHER_FILES = [
+  'src/mobility/neighbour/answer-hold.ts',
+  'src/mobility/neighbour/lan-queries.ts',
+  'src/mobility/other-routers.ts',
+];
 export const PAGE = join(ROOT, 'docs/state-machine.md');
 const BEGIN = '<!-- tables: begin -->';
 const END = '<!-- tables: end -->';

@@ -18,6 +18,7 @@ import { Limits } from './admission/limits.js';
 import { LateAnswers } from './late-answers.js';
 import type { Policy } from './policy.js';
 import { OtherRouters } from './other-routers.js';
+import { LanQueries } from './neighbour/lan-queries.js';
 import type { FamilyDrivers } from './neighbour/driver.js';
 import { HostTable } from './table.js';
 import { Topology } from './topology.js';
@@ -30,6 +31,7 @@ export class TrackerContext {
   readonly table = new HostTable();
   readonly deadlines = new Deadlines<Host>();
   readonly otherRouters = new OtherRouters();
+  readonly lanQueries = new LanQueries();
   /** Behind which port of a bridge a MAC was last seen; kept when the entry ages out. */
   readonly ports = new Map<IfIndex, Map<Mac, IfIndex>>();
   /** What the kernel's neighbour table says of hosts that never spoke to us. */

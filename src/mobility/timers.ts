@@ -22,6 +22,7 @@ import { reprobe } from './input/links.js';
 import { runRarpLookups } from './input/rarp-lookup.js';
 import { learnLate } from './input/sightings.js';
 import { awayLost, checkDespiteRemote, proofEnded } from './input/remote-claims.js';
+import { runLanQueries } from './neighbour/responder.js';
 import { runOtherRouters } from './other-routers.js';
 import { type Probe, sendTry } from './probe.js';
 
@@ -39,6 +40,7 @@ export function runDueTimers(ctx: TrackerContext): void {
     if (host.held) startProofUnlessSuppressed(ctx, host, place, 'rarp');
     else bind(ctx, host, place, 'rarp');
   }
+  runLanQueries(ctx);
   for (const { iface, mac, otherAddress } of runOtherRouters(ctx))
     if (otherAddress !== undefined) learnLate(ctx, iface, otherAddress, mac);
   for (let left = HOSTS_PER_TICK; left > 0; left--) {

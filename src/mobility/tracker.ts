@@ -96,6 +96,7 @@ export class HostTracker {
       this.ctx.deadlines.next() ?? Number.POSITIVE_INFINITY,
       nextRarpLookupDeadline(this.ctx),
       this.ctx.otherRouters.nextDeadline(),
+      this.ctx.lanQueries.nextDeadline(),
     );
     return next === Number.POSITIVE_INFINITY ? undefined : next;
   }

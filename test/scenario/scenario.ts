@@ -137,6 +137,8 @@ export const CORE_MS = 10;
 export const OUTAGE_MS = 15;
 /** Kernel and proof on an idle box. */
 export const LEARN_MS = 10;
+/** Before a router answers for an address of which it knows nothing, it asks the LAN so long (design.md 3.2). */
+export const ASK_FIRST_MS = 100;
 /** A move on one box, first echo answered. */
 export const MOVE_MS = 20;
 

@@ -58,6 +58,13 @@ import {
   stepStuckRoute,
 } from '../../src/mobility/host/stuck-route.js';
 import {
+  LAN_QUERY_IDLE,
+  LAN_QUERY_TABLE,
+  type LanQueryInput,
+  type LanQueryState,
+  stepLanQuery,
+} from '../../src/mobility/neighbour/lan-queries.js';
+import {
   OTHER_ROUTER_IDLE,
   OTHER_ROUTER_TABLE,
   type OtherRouterInput,
@@ -165,6 +172,26 @@ describe('the machines of a host do what their tables say', () => {
     ];
     const step = (state: AnswerHold, input: AnswerHoldInput) => stepAnswerHold(state, input, NOW);
     heldToTable(ANSWER_HOLD_TABLE, states, inputs, ({ kind }) => kind, step);
+  });
+
+  it('LAN query', () => {
+    const states: LanQueryState[] = [
+      LAN_QUERY_IDLE,
+      ...[NOW, NOW + 1].flatMap((at): LanQueryState[] => [
+        { kind: 'asking', sent: 1, at },
+        { kind: 'asking', sent: 2, at },
+        { kind: 'taken', at },
+        { kind: 'free', at },
+      ]),
+    ];
+    const inputs: LanQueryInput[] = [
+      { input: 'wanted' },
+      { input: 'heard' },
+      { input: 'due', listening: true },
+      { input: 'due', listening: false },
+    ];
+    const step = (state: LanQueryState, input: LanQueryInput) => stepLanQuery(state, input, NOW);
+    heldToTable(LAN_QUERY_TABLE, states, inputs, ({ kind }) => kind, step);
   });
 
   it('other router', () => {

@@ -80,6 +80,7 @@ function forgetUnknownMacs(ctx: TrackerContext, ports: Map<Mac, IfIndex>): void 
 function loseInterface(ctx: TrackerContext, iface: IfIndex, cause: Cause, routesDeleted: boolean): void {
   ctx.waiting.clear(iface);
   forgetOtherRouters(ctx, (router) => router.iface === iface);
+  ctx.lanQueries.forgetInterface(iface);
   for (const host of [...ctx.table.on(iface)]) {
     if (host.candidate?.attachment.iface === iface) abandonCandidate(ctx, host, cause);
     if (!host.held) continue;

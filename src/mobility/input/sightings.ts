@@ -19,7 +19,7 @@ import {
 } from '../host/proving.js';
 import type { Sighting } from '../admission/queue.js';
 import type { AcdProbeMessage, SightingMessage } from '../neighbour/message.js';
-import { answer } from '../neighbour/responder.js';
+import { answer, noteOnLan } from '../neighbour/responder.js';
 import { hearGatewayAnswer, noteOtherAddress, suspect } from '../other-routers.js';
 
 /** PROBE_WAIT + PROBE_NUM x PROBE_MAX + ANNOUNCE_WAIT, at the most (RFC 5227 section 1.1). */
@@ -45,6 +45,7 @@ export function onFrame(ctx: TrackerContext, iface: IfIndex, bytes: Uint8Array):
     case 'acd-probe':
       return onAcdProbe(ctx, iface, message);
     case 'sighting':
+      if (!ctx.otherRouters.isPresent(iface, mac)) noteOnLan(ctx, iface, message.ip);
       onSighting(ctx, iface, message);
       answer(ctx, iface, message);
   }

@@ -1,6 +1,7 @@
 import { type Ip, MAC_BROADCAST, type Mac, isGroupMac } from '../../wire/addresses.js';
 import { admitNewcomer } from '../admission/admission.js';
-import { mayAnswer } from '../neighbour/responder.js';
+import { answeringRow } from '../neighbour/answering-rule.js';
+import { askLan } from '../neighbour/responder.js';
 import { sendRepair } from '../neighbour/send.js';
 import { probeNow } from '../host/coordinator.js';
 import { startProofUnlessSuppressed } from '../host/proving.js';
@@ -27,10 +28,18 @@ export function onMisdirectedPacket(ctx: TrackerContext, iface: IfIndex, bytes: 
   if (isGroupMac(destination) || ctx.topology.isOwnMac(iface, destination)) return;
   const host = ctx.table.get(sourceIp);
   if (host?.claimed !== true || host.attachment === undefined || !host.isAt(iface, source)) return;
-  if (mayAnswer(ctx, iface, sourceIp, destinationIp)) {
-    if (!ctx.mayRepair(sourceIp, destinationIp)) return;
-    sendRepair(ctx, host.attachment, sourceIp, destinationIp, undefined);
-  } else if (isHomecoming(host)) resolveFor(ctx, host, destinationIp, destination);
+  switch (answeringRow(ctx, iface, sourceIp, destinationIp).answer) {
+    case 'answer':
+      if (ctx.mayRepair(sourceIp, destinationIp))
+        sendRepair(ctx, host.attachment, sourceIp, destinationIp, undefined);
+      return;
+    case 'ask first':
+      if (ctx.mayRepair(sourceIp, destinationIp))
+        askLan(ctx, destinationIp, { at: host.attachment, ip: sourceIp, wants: 'repair' });
+      return;
+    case 'silence':
+      if (isHomecoming(host)) resolveFor(ctx, host, destinationIp, destination);
+  }
 }
 
 function isHomecoming({ claim }: Host): boolean {

@@ -1,17 +1,28 @@
-import type { Ip } from '../../wire/addresses.js';
+import { type Ip, MAC_BROADCAST } from '../../wire/addresses.js';
 import type { TrackerContext } from '../context.js';
 import type { Attachment, IfIndex } from '../events.js';
 import type { AnswerHoldInput } from './answer-hold.js';
 import type { Host } from '../host/host.js';
+import { answeringRow } from './answering-rule.js';
+import type { Asker, LanQuery } from './lan-queries.js';
 import type { SightingMessage } from './message.js';
-import { sendAnswer } from './send.js';
+import { probeSource, sendAnswer, sendProbe, sendRepair } from './send.js';
 
 /** Answers a request in the name of somebody behind us, if the answering rule allows it. */
 export function answer(ctx: TrackerContext, iface: IfIndex, message: SightingMessage): void {
   if (message.form !== 'request') return;
   const { ip: asker, mac, target } = message;
-  if (!mayAnswer(ctx, iface, asker, target)) return;
   const at = { iface, mac };
+  switch (answeringRow(ctx, iface, asker, target).answer) {
+    case 'answer':
+      return answerWhenRouted(ctx, at, asker, target);
+    case 'ask first':
+      return askLan(ctx, target, { at, ip: asker, wants: 'answer' });
+    case 'silence':
+  }
+}
+
+function answerWhenRouted(ctx: TrackerContext, at: Attachment, asker: Ip, target: Ip): void {
   if (ctx.table.get(asker)?.stepAnswerHold({ input: 'asked', at, target }, ctx.now) === 'held') return;
   answerNow(ctx, at, asker, target);
 }
@@ -29,37 +40,51 @@ export function releaseAnswers(ctx: TrackerContext, host: Host, input: AnswerHol
   for (const target of hold.asked) answerNow(ctx, hold.at, host.ip, target);
 }
 
-/**
- * The answering rule (design.md 3.2). The answer says "send it to me", so it is given only where that is true and where
- * nobody else will say it: not for a probe or an announcement (a conflict, RFC 5227 section 2.1.1), not for a target
- * that is on that LAN itself, and not where the kernel answers.
- */
-export function mayAnswer(ctx: TrackerContext, iface: IfIndex, asker: Ip, target: Ip): boolean {
-  const { topology, table } = ctx;
-  if (asker === target || topology.isNeverAnswered(asker) || topology.isLocal(asker)) return false;
-  const visitor = !topology.isHome(iface, asker);
-  if (topology.isLocalOn(target, iface)) return visitor && !passesReversePath(ctx, iface, asker);
-  if (topology.isNeverAnswered(target) && !topology.isGateway(target)) return false;
-  if (topology.isLocal(target)) return true;
-  if (topology.isGateway(target)) return !ctx.otherRouters.isGatewayUsed(iface, target);
-
-  const host = table.get(target);
-  const here = host?.held === true && host.attachment?.iface === iface;
-  if (here) return false;
-  const elsewhere = host !== undefined && (host.claimed || host.state === 'away');
-  if (topology.isHome(iface, target)) return elsewhere;
-  if (!visitor) return false;
-  if (host?.claimed === true) return true;
-  const route = ctx.fib.bestRoute(target);
-  return route !== undefined && route.type === 'unicast' && route.iface !== iface;
+/** Whether somebody on the LAN of the asker has the target is asked there first; `asker` is served when nobody has. */
+export function askLan(ctx: TrackerContext, target: Ip, asker: Asker): void {
+  const { iface } = asker.at;
+  const query = ctx.lanQueries.get(iface, target) ?? ctx.lanQueries.open(iface, target, ctx.now);
+  if (query === undefined) return;
+  query.wait(asker);
+  if (query.step({ input: 'wanted' }, ctx.now) === 'ask') sendQuestion(ctx, query);
+  ctx.lanQueries.touch(query);
 }
 
-/** Whether the kernel itself answers a visitor on this interface: `rp_filter` applies to ARP as well. */
-function passesReversePath(ctx: TrackerContext, iface: IfIndex, asker: Ip): boolean {
-  const mode = ctx.topology.link(iface)?.rpFilter ?? 0;
-  if (mode === 0) return true;
-  const host = ctx.table.get(asker);
-  if (host?.claimed === true) return mode === 2 || host.attachment?.iface === iface;
-  const route = ctx.fib.bestRoute(asker);
-  return route !== undefined && (mode === 2 || route.iface === iface);
+/**
+ * Asked first in our own name: hosts there may be waiting for their gateway, and would send before they have a route
+ * (design.md 3.2, "Prove"). Then in the name that the target knows.
+ */
+function sendQuestion(ctx: TrackerContext, { iface, target, state }: LanQuery): void {
+  const own = state.kind === 'asking' && state.sent === 1 ? ctx.topology.addressOn(iface, target) : undefined;
+  const source = own ?? probeSource(ctx, iface, target);
+  if (source !== undefined) sendProbe(ctx, { iface, mac: MAC_BROADCAST }, source, target);
+}
+
+/** A frame of somebody with this address was heard on a LAN. */
+export function noteOnLan(ctx: TrackerContext, iface: IfIndex, ip: Ip): void {
+  const query = ctx.lanQueries.get(iface, ip);
+  if (query === undefined) return;
+  query.step({ input: 'heard' }, ctx.now);
+  if (query.state.kind === 'taken') query.takeAskers();
+  ctx.lanQueries.touch(query);
+}
+
+/** Questions to LANs that are due: asked once more, or closed. */
+export function runLanQueries(ctx: TrackerContext): void {
+  for (;;) {
+    const query = ctx.lanQueries.takeDue(ctx.now);
+    if (query === undefined) return;
+    const listening = ctx.topology.isListening(query.iface);
+    const outcome = query.step({ input: 'due', listening }, ctx.now);
+    if (outcome === 'ask') sendQuestion(ctx, query);
+    ctx.lanQueries.touch(query);
+    if (outcome === 'nobody') for (const asker of query.takeAskers()) serve(ctx, query.target, asker);
+  }
+}
+
+/** Nobody on its LAN has it. What is known may have changed meanwhile. */
+function serve(ctx: TrackerContext, target: Ip, { at, ip, wants }: Asker): void {
+  if (answeringRow(ctx, at.iface, ip, target).answer !== 'answer') return;
+  if (wants === 'answer') return answerWhenRouted(ctx, at, ip, target);
+  if (ctx.table.get(ip)?.isHeldAt(at.iface, at.mac)) sendRepair(ctx, at, ip, target, undefined);
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import {
+  ASK_FIRST_MS,
   announcedBy,
   claimOf,
   CORE_MS,
@@ -87,7 +88,7 @@ export const ROAMING: readonly Scenario[] = [
       await untilEcho(world, 'neighbourA', 'h', 50);
       await world.advance(2000);
       await world.plug('h', 'b');
-      await untilEcho(world, 'neighbourA', 'h', 100);
+      await untilEcho(world, 'neighbourA', 'h', 100 + ASK_FIRST_MS);
       await world.advance(5000);
       assert.ok(await world.echo('neighbourA', 'h'));
       await world.plug('h', 'a');
@@ -112,7 +113,7 @@ export const ROAMING: readonly Scenario[] = [
         300,
         async () => (await world.transitions('r1', H)).at(-1)?.to === 'away',
       );
-      await untilEcho(world, 'neighbourA', 'h', 100);
+      await untilEcho(world, 'neighbourA', 'h', 100 + ASK_FIRST_MS);
       await untilQuiet(world, 2 * world.settleMs);
     },
   ),
@@ -165,7 +166,7 @@ export const ROAMING: readonly Scenario[] = [
       await untilEcho(world, 'neighbourA', 'h', 50);
       await world.advance(3000);
       await world.plug('h', 'b');
-      await untilEcho(world, 'neighbourA', 'h', 100);
+      await untilEcho(world, 'neighbourA', 'h', 100 + ASK_FIRST_MS);
       await world.advance(longEnough(world));
       await world.plug('h', 'a');
       await untilEcho(world, 'neighbourA', 'h', 30);
@@ -176,7 +177,7 @@ export const ROAMING: readonly Scenario[] = [
         world.settleMs + 700,
         async () => (await world.neighbour('neighbourA', H)) === 'r1',
       );
-      await untilEcho(world, 'neighbourA', 'h', 100);
+      await untilEcho(world, 'neighbourA', 'h', 100 + ASK_FIRST_MS);
       await world.advance(longEnough(world));
       await announcedBy(world, 'h', ['r2']);
       await untilQuiet(world, 100);

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import {
+  ASK_FIRST_MS,
   claimOf,
   fallSilent,
   ipOf,
@@ -217,7 +218,7 @@ export const BOX: readonly Scenario[] = [
     'one: a visitor asks for its neighbours at home, and its gateway, and is answered by us alone',
     async (world) => {
       await settleIn(world, 'h', 'b', 'r1');
-      await untilEcho(world, 'h', 'neighbourA', 50);
+      await untilEcho(world, 'h', 'neighbourA', 50 + ASK_FIRST_MS);
       assert.equal(await world.neighbour('h', FIXTURES.neighbourA.ip), 'r1');
       assert.equal(await world.neighbour('h', LANS.a.gateway), 'r1');
       await untilEcho(world, 'h', 'neighbourB', 50);

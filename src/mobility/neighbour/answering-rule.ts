@@ -1,0 +1,218 @@
+import { type Ip, hostLength, isUnspecified } from '../../wire/addresses.js';
+import type { TrackerContext } from '../context.js';
+import type { IfIndex } from '../events.js';
+import type { Host } from '../host/host.js';
+
+/** `ask first`: whether somebody on that LAN has the target; if nobody has, it is answered. */
+export type Answer = 'answer' | 'ask first' | 'silence';
+
+/** Who asks for what, and where. */
+interface Question {
+  readonly ctx: TrackerContext;
+  readonly iface: IfIndex;
+  readonly asker: Ip;
+  readonly target: Ip;
+  readonly host: Host | undefined;
+}
+
+export interface AnsweringRow {
+  readonly target: string;
+  readonly known: string;
+  readonly asker: string;
+  readonly answer: Answer;
+  applies(question: Question): boolean;
+}
+
+/** A host at home says nothing by itself. What it said so long ago counts as knowledge. */
+const RECENTLY_MS = 60_000;
+
+const always = () => true;
+
+/**
+ * The answering rule: the first row that applies decides. docs/design.md 3.2 shows it, a test compares them.
+ *
+ * An answer says "send it to me", so it is given only where that is true and where nobody else will say it: not for a
+ * probe or an announcement (a conflict, RFC 5227 section 2.1.1), not for a target that is on that LAN itself, and not
+ * where the kernel answers. Knowledge answers at once, ignorance asks first. Who may roam is not asked.
+ */
+export const ANSWERING_RULE: readonly AnsweringRow[] = [
+  {
+    target: 'any',
+    known: '',
+    asker: 'sender 0.0.0.0 (RFC 5227 probe)',
+    answer: 'silence',
+    applies: ({ asker }) => isUnspecified(asker),
+  },
+  {
+    target: 'the sender itself (announcement)',
+    known: '',
+    asker: 'anybody',
+    answer: 'silence',
+    applies: ({ asker, target }) => asker === target,
+  },
+  {
+    target: 'any',
+    known: '',
+    asker: 'an address that no host can have, or one of ours',
+    answer: 'silence',
+    applies: ({ ctx, asker }) => ctx.topology.isNeverAnswered(asker) || ctx.topology.isLocal(asker),
+  },
+  {
+    target: 'a configured gateway',
+    known: 'another router on this LAN answers for it',
+    asker: 'anybody',
+    answer: 'silence',
+    applies: ({ ctx, iface, target }) => ctx.otherRouters.isGatewayUsed(iface, target),
+  },
+  {
+    target: 'our address on this interface',
+    known: 'the kernel will answer',
+    asker: 'a host at home here, or a visitor that passes `rp_filter`',
+    answer: 'silence',
+    applies: (question) => isOursHere(question) && (isAtHome(question) || passesReversePath(question)),
+  },
+  {
+    target: 'our address on this interface',
+    known: 'the kernel will not answer',
+    asker: 'a visitor that `rp_filter` rejects',
+    answer: 'answer',
+    applies: isOursHere,
+  },
+  {
+    target: 'an address that no router may speak for',
+    known: 'no configured gateway',
+    asker: 'anybody',
+    answer: 'silence',
+    applies: ({ ctx, target }) => ctx.topology.isNeverAnswered(target) && !ctx.topology.isGateway(target),
+  },
+  {
+    target: 'our address on another interface',
+    known: '',
+    asker: 'anybody',
+    answer: 'answer',
+    applies: ({ ctx, target }) => ctx.topology.isLocal(target),
+  },
+  {
+    target: 'a configured gateway',
+    known: '',
+    asker: 'anybody',
+    answer: 'answer',
+    applies: ({ ctx, target }) => ctx.topology.isGateway(target),
+  },
+  {
+    target: 'a host',
+    known: 'we hold it on this interface',
+    asker: 'anybody',
+    answer: 'silence',
+    applies: ({ host, iface }) => host?.held === true && host.attachment?.iface === iface,
+  },
+  {
+    target: 'an address of a subnet of this interface',
+    known: 'claimed on another interface, or away',
+    asker: 'anybody',
+    answer: 'answer',
+    applies: (question) => isOfThisLan(question) && isElsewhere(question),
+  },
+  {
+    target: 'an address of a subnet of this interface',
+    known: 'anything else',
+    asker: 'anybody',
+    answer: 'silence',
+    applies: isOfThisLan,
+  },
+  {
+    target: 'any other address',
+    known: '',
+    asker: 'a host at home here',
+    answer: 'silence',
+    applies: isAtHome,
+  },
+  {
+    target: 'any other address',
+    known: 'claimed on another interface, or away',
+    asker: 'a visitor',
+    answer: 'answer',
+    applies: isElsewhere,
+  },
+  {
+    target: 'any other address',
+    known: 'at home on another interface, and heard there within a minute',
+    asker: 'a visitor',
+    answer: 'answer',
+    applies: ({ ctx, host }) => host?.state === 'home' && ctx.now - host.lastHeard < RECENTLY_MS,
+  },
+  {
+    target: 'any other address',
+    known: 'no unicast route leads to it by another interface',
+    asker: 'a visitor',
+    answer: 'silence',
+    applies: (question) => !isRoutedElsewhere(question),
+  },
+  {
+    target: 'any other address',
+    known: 'a host route leads to it: another router claims it, or somebody set it',
+    asker: 'a visitor',
+    answer: 'answer',
+    applies: ({ ctx, target }) => ctx.fib.bestRoute(target)?.prefix.length === hostLength(target),
+  },
+  {
+    target: 'any other address',
+    known: 'this LAN was asked within a minute, and nobody has it',
+    asker: 'a visitor',
+    answer: 'answer',
+    applies: ({ ctx, iface, target }) => ctx.lanQueries.stateOf(iface, target) === 'free',
+  },
+  {
+    target: 'any other address',
+    known: 'this LAN was asked within a minute, and somebody has it',
+    asker: 'a visitor',
+    answer: 'silence',
+    applies: ({ ctx, iface, target }) => ctx.lanQueries.stateOf(iface, target) === 'taken',
+  },
+  {
+    target: 'any other address',
+    known: 'anything else',
+    asker: 'a visitor',
+    answer: 'ask first',
+    applies: always,
+  },
+];
+
+/** The row of the rule that decides about a request of `asker` for `target`, heard on this interface. */
+export function answeringRow(ctx: TrackerContext, iface: IfIndex, asker: Ip, target: Ip): AnsweringRow {
+  const question = { ctx, iface, asker, target, host: ctx.table.get(target) };
+  const row = ANSWERING_RULE.find(({ applies }) => applies(question));
+  if (row === undefined) throw new Error('the last row of the answering rule always applies');
+  return row;
+}
+
+function isOursHere({ ctx, iface, target }: Question): boolean {
+  return ctx.topology.isLocalOn(target, iface);
+}
+
+function isAtHome({ ctx, iface, asker }: Question): boolean {
+  return ctx.topology.isHome(iface, asker);
+}
+
+function isOfThisLan({ ctx, iface, target }: Question): boolean {
+  return ctx.topology.isHome(iface, target);
+}
+
+function isElsewhere({ host }: Question): boolean {
+  return host !== undefined && (host.claimed || host.state === 'away');
+}
+
+function isRoutedElsewhere({ ctx, iface, target }: Question): boolean {
+  const route = ctx.fib.bestRoute(target);
+  return route !== undefined && route.type === 'unicast' && route.iface !== iface;
+}
+
+/** Whether the kernel itself answers a visitor on this interface: `rp_filter` applies to ARP as well. */
+function passesReversePath({ ctx, iface, asker }: Question): boolean {
+  const mode = ctx.topology.link(iface)?.rpFilter ?? 0;
+  if (mode === 0) return true;
+  const host = ctx.table.get(asker);
+  if (host?.claimed === true) return mode === 2 || host.attachment?.iface === iface;
+  const route = ctx.fib.bestRoute(asker);
+  return route !== undefined && (mode === 2 || route.iface === iface);
+}
