@@ -67,10 +67,12 @@ labTest('the first ARP of a visitor for its gateway is answered, once and by us 
   assert.equal(answer.senderMac, routerMac('lan0'));
   assert.equal(answer.destination, MAC);
   assert.equal(answer.targetIp, VISITOR);
-  // RFC 826 gives one answer to one question; its kernel, which knows nothing of the first one, may ask once more.
+  // Its kernel, which knows nothing of the first question, may ask as well. Questions that wait for the route have one
+  // answer together; none has two.
   await site.reachable(VISITOR);
   const questions = capture.arps({ opcode: 'request', senderIp: VISITOR, targetIp: '10.1.1.1' });
-  assert.equal(capture.arps({ opcode: 'reply', senderIp: '10.1.1.1' }).length, questions.length);
+  const answers = capture.arps({ opcode: 'reply', senderIp: '10.1.1.1' });
+  assert.ok(answers.length >= 1 && answers.length <= questions.length, `${answers.length} answers`);
 });
 
 // A strict rp_filter drops an echo that comes before there is a route back: the answer for the gateway waits for it.
