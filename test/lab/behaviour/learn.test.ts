@@ -192,7 +192,7 @@ labTest('ARP that the kernel answers itself is not answered a second time', asyn
   assert.equal(capture.arps({ opcode: 'reply', senderIp: '10.1.1.1' }).length, 1);
 });
 
-labTest('ten thousand newcomers at full speed all get their route, below 250 MB', async (lab) => {
+labTest('ten thousand newcomers at full speed all get their route, below 300 MB', async (lab) => {
   const site = await new Site(lab, {
     config: { subnet: [{ prefix: '10.64.0.0/16', gateway: '10.64.255.254' }] },
   }).start();
@@ -207,7 +207,7 @@ labTest('ten thousand newcomers at full speed all get their route, below 250 MB'
   assert.equal(routed.size, 10_000);
   const processes = residentMegabytes(site);
   const total = Object.values(processes).reduce((sum, megabytes) => sum + megabytes, 0);
-  assert.ok(total < 250, `${total.toFixed(0)} MB resident: ${JSON.stringify(processes)}`);
+  assert.ok(total < 300, `${total.toFixed(0)} MB resident: ${JSON.stringify(processes)}`);
 });
 
 // Of the daemon and its descendants, by process.
