@@ -172,6 +172,24 @@ it('a lost host that speaks while it is asked whether it is back is proven at on
   assert.equal(driver.router.host(VISITOR)?.claimed, true, driver.trace.join('\n'));
 });
 
+for (const kind of ['gratuitous', 'request', 'rarp'] as const) {
+  it(`a host that arrives when the last probe after a link-up was sent is proven at once: ${kind}`, () => {
+    const driver = visitor();
+    driver.advance(5000);
+    driver.setAnswering(VISITOR, ONE, LAN1, false);
+    driver.advance(10_000);
+    assert.equal(driver.router.host(VISITOR)?.state, 'remembered');
+    driver.handle({ kind: 'link', link: link(LAN1, { carrier: false }) });
+    driver.handle({ kind: 'link', link: link(LAN1) });
+    driver.advance(400);
+    assert.equal(driver.router.host(VISITOR)?.candidate?.probe.sent, 3, driver.trace.join('\n'));
+    driver.setAnswering(VISITOR, ONE, LAN1, true);
+    driver.handle({ kind: 'frame', iface: LAN1, bytes: frameOf(kind, ONE, VISITOR) });
+    driver.advance(2);
+    assert.equal(driver.router.host(VISITOR)?.claimed, true, driver.trace.join('\n'));
+  });
+}
+
 it('C5: a forger that shouts its announcement in both forms proves nothing', () => {
   const driver = visitor();
   driver.advance(5000);

@@ -43,6 +43,11 @@ export interface Candidate {
   readonly repeated: boolean;
 }
 
+/** Asked because of a frame of the host itself; otherwise because of an idea of ours where it may be. */
+export function wasHeard({ cause }: Pick<Candidate, 'cause'>): boolean {
+  return cause === 'sighting' || cause === 'rarp';
+}
+
 /** Evidence that waits: an RFC 5227 probe, or another place while a probe to this one is open. */
 export interface DeferredSighting {
   readonly attachment: Attachment;

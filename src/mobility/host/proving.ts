@@ -22,7 +22,7 @@ import {
   withdraw,
 } from './coordinator.js';
 import type { Host } from './host.js';
-import type { Candidate } from './proof.js';
+import { type Candidate, wasHeard } from './proof.js';
 
 /** Where a host is: a sighting starts a proof, its answers and time-outs bind the host to a place or do not. */
 
@@ -46,7 +46,7 @@ export function startProof(ctx: TrackerContext, host: Host, at: Attachment, caus
   const rule = ctx.topology.rule(at.iface);
   if (rule === undefined) return discardUnknown(ctx, host);
   // Only a frame of the host itself is believed before, or without, a proof; our own ideas of where it may be are not.
-  const spoke = cause === 'sighting' || cause === 'rarp';
+  const spoke = wasHeard({ cause });
   const isAlive = spoke || cause === 'probe-hint' || cause === 'sibling';
   const { prepared } = host.recovery;
   if (isAlive && prepared?.iface === at.iface && prepared.mac === at.mac) {

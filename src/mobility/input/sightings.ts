@@ -6,6 +6,7 @@ import type { TrackerContext } from '../context.js';
 import { frameRefusal } from './frame-checks.js';
 import { suppressionReason } from '../host/contention.js';
 import { suppressRefreshes } from '../host/coordinator.js';
+import { wasHeard } from '../host/proof.js';
 import type { DropReason, EvidenceKind, IfIndex, Attachment } from '../events.js';
 import type { Host } from '../host/host.js';
 import { onControlAnswer, onRarpLookupAnswer, openRarpLookup } from './rarp-lookup.js';
@@ -106,7 +107,7 @@ function onPresence(ctx: TrackerContext, iface: IfIndex, mac: Mac): void {
   for (const host of known) {
     if (host.isHeldAt(iface, mac)) onRefresh(ctx, host);
     else if (host.recovery.detached?.iface === iface) ctx.drop('detached', iface, host.ip, mac);
-    else if (host.candidate?.attachment.iface !== iface)
+    else if (host.candidate?.attachment.iface !== iface || !wasHeard(host.candidate))
       startProofUnlessSuppressed(ctx, host, { iface, mac }, 'rarp');
   }
   if (known.length === 0) openRarpLookup(ctx, iface, mac);
@@ -146,7 +147,6 @@ function onGatewayClaim(ctx: TrackerContext, iface: IfIndex, message: SightingMe
 
 /** A known host was heard at a place where we do not hold it. Returns whether that is to be looked into. */
 function isActionable(ctx: TrackerContext, host: Host, { iface, mac }: Attachment): boolean {
-  const { candidate } = host;
   const { detached, prepared } = host.recovery;
   if (detached?.iface === iface && detached.mac === mac) {
     ctx.drop('detached', iface, host.ip, mac);
@@ -155,13 +155,19 @@ function isActionable(ctx: TrackerContext, host: Host, { iface, mac }: Attachmen
   host.stepAnnouncement({ input: 'seen-on', iface }, ctx.now);
   if (ctx.topology.isHome(iface, host.ip))
     host.stepAnnouncement({ input: 'hold-back', until: ctx.now + HEARD_MS }, ctx.now);
-  // A probe that only asks whether a lost host is back has too much time: its own frame is news.
-  const asked = candidate?.attachment.iface === iface && candidate.attachment.mac === mac;
   const isExpected = prepared?.iface === iface && prepared.mac === mac;
-  if (asked && candidate.probe.purpose !== 'ask-again' && !isExpected) return false;
+  if (isAsked(host, { iface, mac }) && !isExpected) return false;
   const reason = suppressionReason(ctx, host, { iface, mac });
   if (reason !== undefined) ctx.drop(reason, iface, host.ip, mac);
   return reason === undefined && (isExpected || !isDeferred(ctx, host, { iface, mac }));
+}
+
+/**
+ * Whether a frame of the host from there is no news, since the open probe was sent because of another one. A probe that
+ * we sent by ourselves may have been sent before the host was there: no try may be left that it could answer.
+ */
+function isAsked({ candidate }: Host, { iface, mac }: Attachment): boolean {
+  return candidate?.attachment.iface === iface && candidate.attachment.mac === mac && wasHeard(candidate);
 }
 
 function startLearning(
