@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { formatIp, formatMac, readIpv4 } from '../../../src/wire/addresses.js';
 import { type ArpFrame, decodeArp } from '../../../src/wire/arp.js';
+import { CaptureFileReader } from '../../../src/wire/capture-file.js';
 import {
   ETHER_TYPE_ARP,
   ETHER_TYPE_IPV4,
@@ -44,32 +45,15 @@ export interface SeenEcho {
   readonly sequence: number;
 }
 
-const MAGIC_NANOSECONDS = 0xa1b2_3c4d;
-const FILE_HEADER_BYTES = 24;
-const RECORD_HEADER_BYTES = 16;
-
 /**
- * Reads a classic pcap file with nanosecond stamps, as `tcpdump --time-stamp-precision=nano -w` writes it. A record
- * that is still being written is left for the next reading.
- * @throws when it is another kind of file
+ * Reads what `tcpdump --time-stamp-precision=nano -w` writes. A record that is still being written is left for the next
+ * reading.
+ * @throws CaptureFileError
  */
 export function readPcap(path: string): Captured[] {
-  const file = readFileSync(path);
-  if (file.length < FILE_HEADER_BYTES) return [];
-  if (file.readUInt32LE(0) !== MAGIC_NANOSECONDS)
-    throw new Error(`${path}: not a little-endian nanosecond pcap`);
   const frames: Captured[] = [];
-  let offset = FILE_HEADER_BYTES;
-  while (offset + RECORD_HEADER_BYTES <= file.length) {
-    const length = file.readUInt32LE(offset + 8);
-    const start = offset + RECORD_HEADER_BYTES;
-    if (start + length > file.length) break;
-    frames.push({
-      at: file.readUInt32LE(offset) * 1000 + file.readUInt32LE(offset + 4) / 1e6,
-      bytes: file.subarray(start, start + length),
-    });
-    offset = start + length;
-  }
+  for (const item of new CaptureFileReader().read(readFileSync(path)))
+    if (item.kind === 'packet') frames.push({ at: Number(item.timeNs) / 1e6, bytes: item.bytes });
   return frames;
 }
 
