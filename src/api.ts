@@ -5,9 +5,16 @@ import { installedRecord, recordOf } from './control/records.js';
 import type { CommandResult, InterfaceView, StatusView } from './control/schemas.js';
 import type { Api } from './control/routes.js';
 import { ControlServer } from './control/server.js';
-import { pageHosts, viewChildren, viewForeignRoute, viewHost, viewInterfaces } from './control/views.js';
+import {
+  countFrozen,
+  pageHosts,
+  viewChildren,
+  viewForeignRoute,
+  viewHost,
+  viewInterfaces,
+} from './control/views.js';
 import type { Kernel } from './kernel/kernel.js';
-import type { Gauges } from './observe/metrics.js';
+import { ALARM_ACTIVE_MS, type Gauges } from './observe/metrics.js';
 import type { Action, Command, Event, IfIndex, Token } from './mobility/events.js';
 import type { HostTracker } from './mobility/tracker.js';
 import { networkNamespaceOf } from './system/network-namespace.js';
@@ -36,6 +43,8 @@ export interface Reload {
 /** What clients of the control socket read from the other parts, and ask of the tracker. It changes nothing itself. */
 export class ControlApi {
   lastReload: Reload | undefined;
+  /** When the configuration in force was read, ms since 1970. */
+  configReadAt = Date.now();
   private control: ControlServer | undefined;
   private readonly startedAt = Date.now();
   /** Why an interface is not captured. */
@@ -87,7 +96,7 @@ export class ControlApi {
   }
 
   gauges(): Gauges {
-    const { router, kernel } = this.options;
+    const { router, kernel, views } = this.options;
     const capture = this.options.capture.stats();
     return {
       hosts: router.counts,
@@ -98,6 +107,17 @@ export class ControlApi {
       capture: { children: capture.children.length, restarts: capture.restarts },
       kernel: kernel.stats(),
       eventSubscribers: this.control?.subscribers ?? 0,
+      hostsOn: this.interfaces().map(({ name, hosts }) => ({ interface: name, hosts })),
+      frozenHosts: countFrozen(router, performance.now()),
+      otherRouters: [...router.otherRouters()].map(({ iface, gateway }) => ({
+        interface: router.link(iface)?.name ?? '',
+        gateway: formatIp(gateway),
+      })),
+      alarms: views.history
+        .alarms(performance.now())
+        .filter(({ agoMs }) => agoMs < ALARM_ACTIVE_MS)
+        .map(({ alarm }) => alarm),
+      configReload: { ok: this.lastReload?.ok ?? true, lastSuccess: this.configReadAt / 1000 },
     };
   }
 

@@ -74,7 +74,7 @@ export class Daemon {
     const { config, logger } = options;
     this.config = config;
     this.tracker = new HostTracker(config.policy);
-    this.observers = new Observers(logger, this.nameOf, () => this.api.gauges());
+    this.observers = new Observers(logger, this.nameOf, () => this.api.gauges(), readVersion());
     const onWarning = (message: string) => logger.warn(message);
     this.capture = new Capture({
       onFrame: (iface, bytes) => this.handle({ kind: 'frame', iface, bytes }),
@@ -159,6 +159,7 @@ export class Daemon {
     const { logger } = this.options;
     const report = (ok: boolean, message: string) => {
       this.api.lastReload = { at, ok, message };
+      if (ok) this.api.configReadAt = Date.now();
       logger[ok ? 'info' : 'error'](message);
     };
     try {

@@ -76,6 +76,12 @@ function viewContest(router: HostTracker, host: Readonly<Host>, now: number): Ho
   };
 }
 
+export function countFrozen(router: HostTracker, now: number): number {
+  let count = 0;
+  for (const [, { contest }] of router.hosts()) if (contest.kind === 'frozen' && contest.until > now) count++;
+  return count;
+}
+
 export function pageHosts(
   router: HostTracker,
   query: HostQuery,

@@ -1,5 +1,6 @@
 import {
   type Action,
+  type AlarmKind,
   type Cause,
   type DropReason,
   type EvidenceKind,
@@ -82,6 +83,41 @@ export const CAUSE_MEANINGS: Readonly<Record<Cause, string>> = {
   clear: 'cleared with marpctl or the API',
   'kernel-refused': 'the kernel refused its route or neighbour entry',
   forgotten: 'silent for so long that it was forgotten',
+};
+
+/** What an alarm says, and what an operator does about it. */
+export const ALARM_MEANINGS: Readonly<
+  Record<AlarmKind, { readonly meaning: string; readonly remedy: string }>
+> = {
+  'other-router': {
+    meaning:
+      'another machine on the LAN answers for a configured gateway address; marpd is silent for that gateway there',
+    remedy:
+      'find the machine by its MAC and take the address from it, or do not serve this LAN with marpd; it ends by itself when the machine no longer answers',
+  },
+  duplicate: {
+    meaning: 'two living hosts use one address; the one that was first keeps it',
+    remedy: 'give one of the two hosts, named by MAC and interface, another address',
+  },
+  frozen: {
+    meaning:
+      'the address was contested five times within 180 s and stays where it was for timers.freeze (9 minutes)',
+    remedy: 'find the two hosts as for duplicate, then marpctl clear IP ends the freeze',
+  },
+  'proxy-arp': {
+    meaning: 'a host answers for addresses that it cannot all have; none of them is believed there',
+    remedy: 'switch proxy ARP off on the machine with this MAC',
+  },
+  'newcomer-storm': {
+    meaning:
+      'more unknown senders than the interface may bring, and few of them answer; only a few are probed',
+    remedy:
+      'look for a scanner or a forger on the LAN (tcpdump -e arp); raise policy.limits.newcomer_burst if so many hosts are real',
+  },
+  'mac-limit': {
+    meaning: 'one MAC uses more addresses than policy.limits.addresses_per_mac',
+    remedy: 'look for a forger or a router at this MAC; raise the limit if one machine has so many addresses',
+  },
 };
 
 const EVIDENCE_WORDS: Readonly<Record<EvidenceKind, string>> = {

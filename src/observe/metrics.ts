@@ -3,7 +3,9 @@ import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom
 import {
   ALARMS,
   type Action,
+  type AlarmKind,
   CAUSES,
+  type Cause,
   DROP_REASONS,
   EVIDENCE_KINDS,
   HOST_STATES,
@@ -35,7 +37,23 @@ export interface Gauges {
     readonly restarts: number;
   };
   readonly eventSubscribers: number;
+  /** Hosts of each mobility interface. */
+  readonly hostsOn: Iterable<{ readonly interface: string; readonly hosts: number }>;
+  /** Addresses that were contested too often. */
+  readonly frozenHosts: number;
+  /** Each interface and gateway of the configuration for which another machine answers now. */
+  readonly otherRouters: Iterable<{ readonly interface: string; readonly gateway: string }>;
+  /** Alarms that were raised a short time ago. */
+  readonly alarms: readonly AlarmKind[];
+  /** Whether the last reload was accepted, and when the configuration in force was read: seconds since 1970. */
+  readonly configReload: { readonly ok: boolean; readonly lastSuccess: number };
 }
+
+/** An alarm is repeated every minute while its reason lasts; a freeze is said once and lasts nine minutes. */
+export const ALARM_ACTIVE_MS = 600_000;
+
+/** Names that end in `_total` and are no counters (prom-client): promtool refuses them, and others say the same. */
+const MISNAMED = ['handles', 'requests', 'resources'].map((what) => `nodejs_active_${what}_total`);
 
 const PURPOSES = ['probe', 'answer', 'announce', 'repair'] as const;
 /** From a proof on a quiet LAN to a storm, in seconds. */
@@ -56,12 +74,12 @@ export class Metrics {
   readonly #alarms = new Map<string, number>();
   readonly #sent = new Map<string, number>();
   readonly #evidence = new Map<string, number>();
-  readonly #installLatency: Histogram;
+  readonly #installLatency: Histogram<'cause'>;
   readonly #probeRtt: Histogram;
   readonly #lag: IntervalHistogram;
   #lagSince = performance.now();
 
-  constructor(read: () => Gauges) {
+  constructor(read: () => Gauges, version = '') {
     this.#read = read;
     this.#lag = monitorEventLoopDelay({ resolution: LAG_RESOLUTION_MS });
     this.#lag.enable();
@@ -69,6 +87,7 @@ export class Metrics {
     this.#installLatency = new Histogram({
       name: 'marpd_install_latency_seconds',
       help: 'Time from the frame or command that caused a claim to its installation in the kernel.',
+      labelNames: ['cause'],
       buckets: LATENCY_BUCKETS,
       registers,
     });
@@ -80,7 +99,16 @@ export class Metrics {
     });
     this.#registerCounts();
     this.#registerGauges();
-    collectDefaultMetrics({ register: this.#registry, prefix: 'marpd_', eventLoopMonitoringPrecision: 100 });
+    this.#gauge(
+      'marpd_build_info',
+      'Always 1; the version of marpd and of Node.',
+      ['version', 'node'],
+      (set) => {
+        set({ version, node: process.version }, 1);
+      },
+    );
+    collectDefaultMetrics({ register: this.#registry, eventLoopMonitoringPrecision: 100 });
+    for (const name of MISNAMED) this.#registry.removeSingleMetric(name);
   }
 
   record(action: Action): void {
@@ -112,9 +140,9 @@ export class Metrics {
     }
   }
 
-  /** The kernel acknowledged a claim this long after its cause. */
-  installed(latencyMs: number): void {
-    this.#installLatency.observe(latencyMs / 1000);
+  /** The kernel acknowledged a claim this long after the frame or command that led to it. */
+  installed(latencyMs: number, cause: Cause): void {
+    this.#installLatency.observe({ cause }, latencyMs / 1000);
   }
 
   /** The event loop's delay, 99th percentile of the last minute or so. */
@@ -223,6 +251,41 @@ export class Metrics {
       const { hosts } = this.#read();
       for (const state of HOST_STATES) set({ state }, hosts[state]);
     });
+    this.#gauge('marpd_interface_hosts', 'Hosts by interface.', ['interface'], (set) => {
+      for (const { interface: name, hosts } of this.#read().hostsOn) set({ interface: name }, hosts);
+    });
+    this.#gauge('marpd_frozen_hosts', 'Addresses that were contested too often.', [], (set) => {
+      set({}, this.#read().frozenHosts);
+    });
+    this.#gauge(
+      'marpd_other_router',
+      '1 while another machine answers for a gateway address: marpd is silent for it on this LAN.',
+      ['interface', 'gateway'],
+      (set) => {
+        for (const { interface: name, gateway } of this.#read().otherRouters)
+          set({ interface: name, gateway }, 1);
+      },
+    );
+    this.#gauge('marpd_alarms_active', 'Alarms of the last ten minutes, by kind.', ['alarm'], (set) => {
+      const { alarms } = this.#read();
+      for (const alarm of ALARMS) set({ alarm }, alarms.filter((each) => each === alarm).length);
+    });
+    this.#gauge(
+      'marpd_config_last_reload_successful',
+      '0 when the configuration file was refused at the last reload; the one before is in force.',
+      [],
+      (set) => {
+        set({}, this.#read().configReload.ok ? 1 : 0);
+      },
+    );
+    this.#gauge(
+      'marpd_config_last_reload_success_timestamp_seconds',
+      'When the configuration in force was read.',
+      [],
+      (set) => {
+        set({}, this.#read().configReload.lastSuccess);
+      },
+    );
     this.#gauge('marpd_interface_capturing', '1 while an interface is captured.', ['interface'], (set) => {
       for (const { name, capturing } of this.#read().interfaces) set({ interface: name }, capturing ? 1 : 0);
     });

@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import { HostHistory } from './history.js';
 import { ActionLog } from './log.js';
 import { type Gauges, Metrics } from './metrics.js';
-import type { Action, ClaimAge, IfIndex } from '../mobility/events.js';
+import type { Action, Cause, ClaimAge, IfIndex } from '../mobility/events.js';
 import type { Ip } from '../wire/addresses.js';
 
 /** Claims whose cause is known and whose installation is not; a bound, not an expectation. */
@@ -23,10 +23,17 @@ export class Observers {
   private readonly subscribers = new Set<Observer>();
   /** When the first evidence came that led to a claim. */
   private readonly claimStartedAt = new Map<Ip, number>();
+  /** Why there is a fresh claim that the kernel has not acknowledged yet. */
+  private readonly claimCause = new Map<Ip, Cause>();
 
-  constructor(logger: Logger, nameOf: (iface: IfIndex) => string | undefined, gauges: () => Gauges) {
+  constructor(
+    logger: Logger,
+    nameOf: (iface: IfIndex) => string | undefined,
+    gauges: () => Gauges,
+    version?: string,
+  ) {
     this.history = new HostHistory({ nameOf });
-    this.metrics = new Metrics(gauges);
+    this.metrics = new Metrics(gauges, version);
     this.log = new ActionLog(logger, nameOf);
   }
 
@@ -44,7 +51,9 @@ export class Observers {
     const latencyMs = since === undefined || age !== 'fresh' ? undefined : now - since;
     if (latencyMs !== undefined) {
       this.claimStartedAt.delete(ip);
-      this.metrics.installed(latencyMs);
+      const cause = this.claimCause.get(ip);
+      if (cause !== undefined) this.metrics.installed(latencyMs, cause);
+      this.claimCause.delete(ip);
     }
     for (const subscriber of this.subscribers) subscriber.sawInstalled(ip, age, dev, latencyMs, now);
   }
@@ -67,11 +76,14 @@ export class Observers {
         return;
       if (this.claimStartedAt.size < MAX_PENDING_CLAIMS) this.claimStartedAt.set(action.ip, action.at);
     } else if (action.kind === 'transition') {
-      const { to } = action;
-      if (to === 'home' || to === 'unknown' || to === 'remembered' || to === 'away')
-        this.claimStartedAt.delete(action.ip);
-      else if (to === 'fresh' && !this.claimStartedAt.has(action.ip))
-        this.claimStartedAt.set(action.ip, action.at);
+      const { ip, to, cause, at } = action;
+      if (to === 'fresh') {
+        this.claimCause.set(ip, cause);
+        if (!this.claimStartedAt.has(ip)) this.claimStartedAt.set(ip, at);
+      } else if (to !== 'proving' && to !== 'settled') {
+        this.claimCause.delete(ip);
+        this.claimStartedAt.delete(ip);
+      }
     }
   }
 }

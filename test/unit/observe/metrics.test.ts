@@ -51,10 +51,15 @@ const gauges: Gauges = {
   capture: { children: 1, restarts: 2 },
   kernel: { pending: 3, commands: 4, refused: 5, restarts: 6 },
   eventSubscribers: 7,
+  hostsOn: [{ interface: 'lan0', hosts: 12 }],
+  frozenHosts: 13,
+  otherRouters: [{ interface: 'lan1', gateway: '10.2.2.1' }],
+  alarms: ['duplicate', 'frozen', 'duplicate'],
+  configReload: { ok: false, lastSuccess: 1_700_000_000.5 },
 };
 
 test('transitions, drops, frames and alarms are metrics with the closed lists as labels', async (t) => {
-  const metrics = new Metrics(() => gauges);
+  const metrics = new Metrics(() => gauges, '1.2.3');
   t.after(() => metrics.stop());
   metrics.record(transition(0, 'proving', 'fresh'));
   metrics.record(transition(0, 'proving', 'fresh'));
@@ -72,7 +77,7 @@ test('transitions, drops, frames and alarms are metrics with the closed lists as
     at: 0,
   });
   metrics.record({ kind: 'release', ip: visitor });
-  metrics.installed(0.9);
+  metrics.installed(0.9, 'moved');
   const expected = [
     'marpd_transitions_total{from="proving",to="fresh",cause="proven"} 2',
     'marpd_drops_total{reason="not-allowed"} 1',
@@ -82,8 +87,8 @@ test('transitions, drops, frames and alarms are metrics with the closed lists as
     'marpd_evidence_total{kind="answer"} 1',
     'marpd_probe_rtt_seconds_bucket{le="0.0005"} 1',
     'marpd_probe_rtt_seconds_bucket{le="0.0002"} 0',
-    'marpd_install_latency_seconds_bucket{le="0.001"} 1',
-    'marpd_install_latency_seconds_count 1',
+    'marpd_install_latency_seconds_bucket{le="0.001",cause="moved"} 1',
+    'marpd_install_latency_seconds_count{cause="moved"} 1',
     'marpd_hosts{state="settled"} 4',
     'marpd_frames_received_total{interface="lan0"} 77',
     'marpd_interface_capturing{interface="lan1"} 0',
@@ -98,6 +103,14 @@ test('transitions, drops, frames and alarms are metrics with the closed lists as
     'marpd_kernel_refusals_total 5',
     'marpd_kernel_restarts_total 6',
     'marpd_event_subscribers 7',
+    'marpd_interface_hosts{interface="lan0"} 12',
+    'marpd_frozen_hosts 13',
+    'marpd_other_router{interface="lan1",gateway="10.2.2.1"} 1',
+    'marpd_alarms_active{alarm="duplicate"} 2',
+    'marpd_alarms_active{alarm="mac-limit"} 0',
+    'marpd_config_last_reload_successful 0',
+    'marpd_config_last_reload_success_timestamp_seconds 1700000000.5',
+    `marpd_build_info{version="1.2.3",node="${process.version}"} 1`,
   ];
   // Twice: what is collected at the scrape must not be added up.
   for (let scrape = 0; scrape < 2; scrape++) {
@@ -105,13 +118,13 @@ test('transitions, drops, frames and alarms are metrics with the closed lists as
     for (const line of expected) assert.ok(lines.has(line), `no line: ${line}`);
   }
   const text = await metrics.text();
-  assert.match(text, /^marpd_process_resident_memory_bytes \d+$/m);
-  assert.match(text, /^marpd_nodejs_eventloop_lag_p99_seconds /m);
-  assert.ok(
-    text
-      .split('\n')
-      .filter((line) => line !== '' && !line.startsWith('#'))
-      .every((line) => line.startsWith('marpd_')),
+  // Those of every Node program have its usual names, which the boards of others look for.
+  assert.match(text, /^process_resident_memory_bytes \d+$/m);
+  assert.match(text, /^nodejs_eventloop_lag_p99_seconds /m);
+  const samples = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+  assert.deepEqual(
+    samples.filter((line) => !/^(marpd|process|nodejs)_/.test(line)),
+    [],
   );
   assert.equal(text.match(/^marpd_transitions_total\{/gm)?.length, 1, 'only transitions that occurred');
   assert.ok(metrics.eventLoopLagMs() >= 0);
