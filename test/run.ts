@@ -24,6 +24,8 @@ interface Group {
   readonly long?: readonly string[];
   /** For one file as a whole; then it is killed and counts as failed. */
   readonly timeoutMs: number;
+  /** Needs the processors only: runs beside the labs that mostly wait, and gives way to them. */
+  readonly background?: true;
 }
 
 const soak = process.env.MARPD_SOAK === '1';
@@ -36,19 +38,27 @@ const checks: readonly Check[] = [
 ];
 
 const groups: readonly Group[] = [
-  { name: 'unit', about: 'one piece at a time', concurrency: availableParallelism(), timeoutMs: 120_000 },
+  {
+    name: 'unit',
+    about: 'one piece at a time',
+    concurrency: availableParallelism(),
+    timeoutMs: 300_000,
+    background: true,
+  },
   {
     name: 'property',
     about: 'what holds for every input',
     concurrency: availableParallelism(),
     long: ['tracker.property', 'world.property', 'memory.property'],
-    timeoutMs: soak ? 1_800_000 : 300_000,
+    timeoutMs: soak ? 1_800_000 : 600_000,
+    background: true,
   },
   {
     name: 'scenario',
     about: 'scenarios in virtual time',
     concurrency: availableParallelism(),
     timeoutMs: soak ? 1_800_000 : 300_000,
+    background: true,
   },
   // These mostly wait, and assert nothing shorter than a second.
   {
@@ -58,11 +68,11 @@ const groups: readonly Group[] = [
     long: ['survive', 'acd', 'loss', 'capture', 'learn'],
     timeoutMs: soak ? 3_600_000 : 600_000,
   },
-  // Several daemons and routing daemons each; deadlines are hundreds of milliseconds, so they run one at a time.
+  // Several daemons and routing daemons each; deadlines are hundreds of milliseconds, so they run two at a time.
   {
     name: 'lab/routing',
     about: 'several routers with FRR and BIRD in namespaces',
-    concurrency: 1,
+    concurrency: 2,
     long: ['mobility-frr-ospf', 'scenarios-two', 'mobility-frr-bgp'],
     timeoutMs: soak ? 7_200_000 : 600_000,
   },
@@ -195,6 +205,36 @@ async function runGroup(group: Group, files: readonly string[]): Promise<void> {
   console.log(`${group.name}: ${((performance.now() - started) / 1000).toFixed(0)} s`);
 }
 
+/** What a run in the background tells the one that started it. */
+interface Counts {
+  readonly passed: readonly string[];
+  readonly failed: readonly string[];
+  readonly skipped: readonly string[];
+}
+
+/** Runs files in a process that gets the processors only when nobody else needs them, and counts what it counted. */
+async function runBackground(files: readonly string[]): Promise<void> {
+  if (files.length === 0) return;
+  const command = ['--idle', '0', process.execPath, '--import', 'tsx', 'test/run.ts', ...files];
+  const child = spawn('chrt', command, { cwd: root, stdio: ['ignore', 'pipe', 'inherit', 'ipc'] });
+  let output = '';
+  child.stdout?.on('data', (text) => {
+    output += text;
+  });
+  let counts: Counts | undefined;
+  child.on('message', (message) => {
+    counts = message as Counts;
+  });
+  const end = await new Promise<string>((done) => {
+    child.on('error', (error) => done(error.message));
+    child.on('close', (code, signal) => done(`ended with ${signal ?? code}`));
+  });
+  process.stdout.write(output);
+  passed.push(...(counts?.passed ?? []));
+  failed.push(...(counts?.failed ?? [`the tests in the background: ${end}`]));
+  skipped.push(...(counts?.skipped ?? []));
+}
+
 /**
  * The files an argument names: a group or a folder, `group/name`, or a path. Folders in between may be left out:
  * `lab/learn` is test/lab/behaviour/learn.test.ts.
@@ -237,11 +277,22 @@ for (const argument of wanted.length === 0 ? groups.map(({ name }) => name) : wa
   if (argument === 'checks') continue;
   for (const [group, files] of select(argument)) for (const file of files) chosen.get(group)?.add(file);
 }
+const filesOf = (group: Group): string[] => [...(chosen.get(group) ?? [])];
+const isChosen = (group: Group): boolean => filesOf(group).length > 0;
+// The labs of routers mostly wait: what needs only the processors runs beside them.
+const waiting = groups.find(({ name }) => name === 'lab/routing');
+const beside =
+  waiting !== undefined && isChosen(waiting) ? groups.filter(({ background }) => background) : [];
+const inTurn = [...(waiting === undefined ? [] : [waiting]), ...groups.filter((group) => group !== waiting)];
+
 // The checks run beside the tests of sources. A lab needs what they build, and the machine.
 const checking = wanted.length === 0 || wanted.includes('checks') ? runChecks() : Promise.resolve();
-for (const [group, files] of chosen) {
+for (const group of inTurn.filter((one) => isChosen(one) && !beside.includes(one))) {
   if (group.name.startsWith('lab/')) await checking;
-  if (files.size > 0 && !interrupted) await runGroup(group, [...files]);
+  if (interrupted) break;
+  const background = group === waiting ? runBackground(beside.flatMap(filesOf)) : undefined;
+  await runGroup(group, filesOf(group));
+  await background;
 }
 await checking;
 
@@ -252,6 +303,10 @@ if (wanted.length === 0) {
     if (!grouped.has(file)) failed.push(`${file}: belongs to no group of test/run.ts`);
 }
 if (interrupted) failed.push('interrupted');
+if (process.send !== undefined) {
+  await new Promise((sent) => process.send?.({ passed, failed, skipped } satisfies Counts, sent));
+  process.exit(failed.length > 0 ? 1 : 0);
+}
 if (passed.length + failed.length === 0) failed.push('no test ran');
 if (failed.length > 0) console.log(`\nfailed:\n${failed.map((line) => `  ✖ ${line}`).join('\n')}`);
 console.log(
