@@ -35,8 +35,8 @@ export function parseLinkOrAddress(
   deleted: boolean,
 ): LinkLine | AddressLine | 'ignored' | undefined {
   const colon = text.indexOf(': ');
-  const index = Number(text.slice(0, colon));
-  if (colon < 1 || !Number.isInteger(index)) return undefined;
+  const index = numeral(text.slice(0, colon), 0x7fff_ffff);
+  if (colon < 1 || !(index > 0)) return undefined;
   const nameStart = colon + 2;
   const nameEnd = endOfWord(text, nameStart);
   const word = text.slice(nameStart, nameEnd);
@@ -62,12 +62,14 @@ function parseLink(
   const words = head.slice(head.indexOf('>') + 2).split(' ');
   if (!words.includes('qdisc')) return words.includes('mtu') ? 'ignored' : undefined;
   const at = word.indexOf('@');
+  const name = at < 0 ? word : word.slice(0, at);
+  if (name === '') return undefined;
   const link = (segments[1] ?? '').split(' ');
   return {
     kind: 'link',
     deleted,
     index,
-    name: at < 0 ? word : word.slice(0, at),
+    name,
     up: flags.includes('UP'),
     carrier: flags.includes('LOWER_UP'),
     master: wordBehind(words, 'master'),
@@ -96,8 +98,14 @@ function parseAddress(text: string, deleted: boolean, index: number): AddressLin
   return prefix === undefined ? undefined : { kind: 'address', deleted, index, prefix };
 }
 
-/** The word that follows `key`. */
+/** The word that follows `key`; undefined when there is none. */
 export function wordBehind(words: readonly string[], key: string): string | undefined {
   const at = words.indexOf(key);
-  return at < 0 ? undefined : words[at + 1];
+  return at < 0 ? undefined : words[at + 1] || undefined;
+}
+
+/** A decimal number up to `most`; NaN for anything else, such as a number that is cut off or has a sign. */
+export function numeral(word: string | undefined, most = 0xffff_ffff): number {
+  const value = word !== undefined && /^\d{1,10}$/.test(word) ? Number(word) : Number.NaN;
+  return value <= most ? value : Number.NaN;
 }

@@ -1,5 +1,5 @@
 import { type Ip, type Mac, parseIp, parseMac } from '../../wire/addresses.js';
-import { wordBehind } from './parse-link.js';
+import { numeral, wordBehind } from './parse-link.js';
 
 /** An entry of the neighbour table, as `ip -N neigh` prints it. */
 export interface NeighbourLine {
@@ -36,7 +36,8 @@ export function parseNeighbour(text: string, deleted: boolean): NeighbourLine | 
   const words = text.trimEnd().split(' ').filter(Boolean);
   const ip = parseIp(words[0] ?? '');
   const dev = wordBehind(words, 'dev');
-  if (ip === undefined || dev === undefined) return undefined;
+  const protocol = numeral(wordBehind(words, 'proto') ?? '0', 255);
+  if (ip === undefined || dev === undefined || Number.isNaN(protocol)) return undefined;
   return {
     kind: 'neighbour',
     deleted,
@@ -45,7 +46,7 @@ export function parseNeighbour(text: string, deleted: boolean): NeighbourLine | 
     mac: parseMac(wordBehind(words, 'lladdr') ?? ''),
     state: words.find((word, at) => at > 2 && /^[A-Z]+$/.test(word)) ?? 'NONE',
     externLearn: words.includes('extern_learn'),
-    protocol: Number(wordBehind(words, 'proto') ?? 0),
+    protocol,
   };
 }
 
@@ -54,7 +55,7 @@ export function parseMonitorFdb(text: string, deleted: boolean): FdbLine | undef
   const words = text.split(' ');
   const mac = parseMac(wordBehind(words, 'lladdr') ?? '');
   const dev = words[1];
-  if (mac === undefined || dev === undefined) return undefined;
+  if (mac === undefined || dev === undefined || dev === '') return undefined;
   return { kind: 'fdb', deleted, dev, bridge: undefined, mac, permanent: words.includes('PERMANENT') };
 }
 

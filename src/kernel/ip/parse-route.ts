@@ -1,5 +1,6 @@
 import type { IfIndex, Route } from '../../mobility/events.js';
 import { type Ip, type Ipv4, type Prefix, hostLength, parseIp, parsePrefix } from '../../wire/addresses.js';
+import { numeral } from './parse-link.js';
 
 /** A route as `ip -d -N` prints it; `dev` is the name of its one outgoing interface. */
 export interface RouteLine {
@@ -43,8 +44,8 @@ export function parseRoute(
   implied: { readonly table?: number; readonly protocol?: number } = {},
 ): RouteLine | undefined {
   const words = text.split(' ');
-  const type = Number(words[0]);
-  if (!Number.isInteger(type)) return undefined;
+  const type = numeral(words[0]);
+  if (Number.isNaN(type)) return undefined;
   let table = implied.table ?? MAIN_TABLE;
   let protocol = implied.protocol ?? 0;
   let metric = 0;
@@ -58,13 +59,13 @@ export function parseRoute(
         table = numeral(words[++i]);
         break;
       case 'proto':
-        protocol = numeral(words[++i]);
+        protocol = numeral(words[++i], 255);
         break;
       case 'metric':
         metric = numeral(words[++i]);
         break;
       case 'dev':
-        dev = words[++i];
+        dev = words[++i] || undefined;
         nextHops++;
         break;
       case 'via': {
@@ -82,7 +83,7 @@ export function parseRoute(
   }
   const destination = words[1] ?? '';
   const prefix = destination === 'default' ? (isIpv6 ? ANY_IPV6 : ANY_IPV4) : parseDestination(destination);
-  if (prefix === undefined || !Number.isInteger(table + protocol + metric)) return undefined;
+  if (prefix === undefined || Number.isNaN(table + protocol + metric)) return undefined;
   return {
     kind: 'route',
     deleted,
@@ -94,11 +95,6 @@ export function parseRoute(
     dev: nextHops === 1 ? dev : undefined,
     via,
   };
-}
-
-/** NaN for what is cut off, which Number() would take for 0. */
-function numeral(word: string | undefined): number {
-  return word === undefined || word === '' ? Number.NaN : Number(word);
 }
 
 function parseDestination(text: string): Prefix | undefined {

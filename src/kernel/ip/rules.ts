@@ -1,4 +1,5 @@
 import { runTool } from './exec.js';
+import { numeral } from './parse-link.js';
 import { MAIN_TABLE } from './parse-route.js';
 
 export interface RuleTables {
@@ -97,12 +98,14 @@ function sameRule(a: LookupRule, b: LookupRule): boolean {
 
 /** The rules with our protocol number in the output of `ip -j -N rule show`. */
 export function parseRules(json: string, protocol: number): LookupRule[] {
-  const rows = JSON.parse(json === '' ? '[]' : json) as readonly Record<string, unknown>[];
-  return rows
-    .filter((row) => Number(row.protocol) === protocol)
+  const rows: unknown = JSON.parse(json === '' ? '[]' : json);
+  if (!Array.isArray(rows)) return [];
+  return (rows as readonly (Readonly<Record<string, unknown>> | null)[])
+    .filter((row) => Number(row?.protocol) === protocol)
     .map((row) => ({
-      priority: Number(row.priority),
-      table: Number(row.table),
-      hostOnly: row.suppress_prefixlen === 31,
-    }));
+      priority: numeral(String(row?.priority)),
+      table: numeral(String(row?.table)),
+      hostOnly: row?.suppress_prefixlen === 31,
+    }))
+    .filter(({ priority, table }) => priority >= 0 && table >= 0);
 }
