@@ -352,13 +352,23 @@ function parseLine(text: string): Line | undefined {
   try {
     const line: unknown = JSON.parse(text);
     const { path, forgotten, original, ours, index } = (line ?? {}) as Record<string, unknown>;
-    if (typeof path !== 'string' || !/^net\/ipv4\/(ip_forward|conf\/[^/]+\/[a-z_]+)$/.test(path))
-      return undefined;
-    const complete = forgotten === true || [original, ours, index].every(Number.isInteger);
-    return complete ? (line as Line) : undefined;
+    if (typeof path !== 'string' || !isOurs(path)) return undefined;
+    if (forgotten === true) return { path, forgotten };
+    return isInt32(original) && isInt32(ours) && isInt32(index) ? { path, original, ours, index } : undefined;
   } catch {
     return undefined;
   }
+}
+
+/** A setting that we change. An interface has no name that leads to another directory. */
+function isOurs(path: string): boolean {
+  if (path === FORWARD) return true;
+  const [, name, key] = /^net\/ipv4\/conf\/([^/]+)\/([a-z_]+)$/.exec(path) ?? [];
+  return name !== '.' && name !== '..' && INTERFACE_SYSCTLS.some((sysctl) => sysctl.key === key);
+}
+
+function isInt32(value: unknown): value is number {
+  return typeof value === 'number' && (value | 0) === value;
 }
 
 function bootId(): string {
