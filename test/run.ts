@@ -24,8 +24,8 @@ interface Group {
   readonly long?: readonly string[];
   /** For one file as a whole; then it is killed and counts as failed. */
   readonly timeoutMs: number;
-  /** Needs the processors only: runs beside the labs that mostly wait, and gives way to them. */
-  readonly background?: true;
+  /** Needs the processors only: runs beside this group of labs that mostly wait, and gives way to them. */
+  readonly background?: string;
 }
 
 const soak = process.env.MARPD_SOAK === '1';
@@ -43,7 +43,7 @@ const groups: readonly Group[] = [
     about: 'one piece at a time',
     concurrency: availableParallelism(),
     timeoutMs: 300_000,
-    background: true,
+    background: 'lab/routing',
   },
   {
     name: 'property',
@@ -51,14 +51,21 @@ const groups: readonly Group[] = [
     concurrency: availableParallelism(),
     long: ['tracker.property', 'world.property', 'memory.property'],
     timeoutMs: soak ? 1_800_000 : 600_000,
-    background: true,
+    background: 'lab/routing',
   },
   {
     name: 'scenario',
     about: 'scenarios in virtual time',
     concurrency: availableParallelism(),
     timeoutMs: soak ? 1_800_000 : 300_000,
-    background: true,
+    background: 'lab/routing',
+  },
+  {
+    name: 'fuzz',
+    about: 'inputs that coverage guides, for a minute',
+    concurrency: 1,
+    timeoutMs: soak ? 7_200_000 : 300_000,
+    background: 'lab/behaviour',
   },
   // These mostly wait, and assert nothing shorter than a second.
   {
@@ -279,18 +286,21 @@ for (const argument of wanted.length === 0 ? groups.map(({ name }) => name) : wa
 }
 const filesOf = (group: Group): string[] => [...(chosen.get(group) ?? [])];
 const isChosen = (group: Group): boolean => filesOf(group).length > 0;
-// The labs of routers mostly wait: what needs only the processors runs beside them.
-const waiting = groups.find(({ name }) => name === 'lab/routing');
-const beside =
-  waiting !== undefined && isChosen(waiting) ? groups.filter(({ background }) => background) : [];
-const inTurn = [...(waiting === undefined ? [] : [waiting]), ...groups.filter((group) => group !== waiting)];
+// The labs of routers take longest and mostly wait.
+const inTurn = [...groups].sort(
+  (a, b) => Number(b.name === 'lab/routing') - Number(a.name === 'lab/routing'),
+);
+/** What runs beside a group, if that one runs. */
+const besideOf = (lab: Group): Group[] =>
+  isChosen(lab) ? groups.filter((group) => group.background === lab.name && isChosen(group)) : [];
+const beside = new Set(groups.flatMap(besideOf));
 
 // The checks run beside the tests of sources. A lab needs what they build, and the machine.
 const checking = wanted.length === 0 || wanted.includes('checks') ? runChecks() : Promise.resolve();
-for (const group of inTurn.filter((one) => isChosen(one) && !beside.includes(one))) {
+for (const group of inTurn.filter((one) => isChosen(one) && !beside.has(one))) {
   if (group.name.startsWith('lab/')) await checking;
   if (interrupted) break;
-  const background = group === waiting ? runBackground(beside.flatMap(filesOf)) : undefined;
+  const background = runBackground(besideOf(group).flatMap(filesOf));
   await runGroup(group, filesOf(group));
   await background;
 }
