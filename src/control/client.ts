@@ -94,6 +94,11 @@ export class ControlClient {
     return (await this.#get('/v1/drops', (schemas) => schemas.dropsAnswer)).drops;
   }
 
+  /** The answer to a GET as it comes, unchecked. */
+  open(path: string): Promise<IncomingMessage> {
+    return this.#request('GET', path);
+  }
+
   async metrics(): Promise<string> {
     return readAll(await this.#request('GET', '/metrics'));
   }
@@ -114,12 +119,19 @@ export class ControlClient {
   /** Calls `onRecord` for each record until the daemon ends the stream or `signal` aborts. */
   async events(
     onRecord: (record: EventRecord, line: string) => void,
-    options: { kinds?: readonly EventKind[]; ip?: Ip | undefined; signal?: AbortSignal } = {},
+    options: {
+      kinds?: readonly EventKind[];
+      ip?: Ip | undefined;
+      signal?: AbortSignal;
+      /** What happens from now on is in the stream. */
+      onOpen?: () => void;
+    } = {},
   ): Promise<void> {
     const query = new URLSearchParams();
     if (options.kinds !== undefined) query.set('kinds', options.kinds.join(','));
     if (options.ip !== undefined) query.set('ip', formatIp(options.ip));
     const response = await this.#request('GET', `/v1/events?${query}`, undefined, options.signal);
+    options.onOpen?.();
     response.setEncoding('utf8');
     let rest = '';
     try {

@@ -14,6 +14,9 @@ const usesType = (from: string) => `import type { T } from '${from}';\nexport ty
 
 const plants: readonly Plant[] = [
   // Pure folders: no module of Node's, no package, no clock, no timer, no chance.
+  ['src/page/clean.ts', usesType('../control/schemas.js') + uses('h', './dom.js'), null],
+  ['src/page/outwards.ts', uses('x', '../wire/addresses.js'), /page\/ imports itself/],
+  ['src/ui/outwards.ts', uses('x', '../kernel/kernel.js'), /Only daemon.ts/],
   ['src/wire/clean.ts', uses('b', './addresses.js'), null],
   ['src/wire/node-module.ts', uses('readFileSync', 'node:fs'), /wire\/ imports nothing but itself/],
   ['src/wire/node-type.ts', usesType('node:net'), /wire\/ imports nothing but itself/],
