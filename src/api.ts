@@ -1,9 +1,10 @@
+import { hostname } from 'node:os';
 import { readVersion } from './cli/arguments.js';
 import type { Capture } from './capture/capture.js';
 import type { Config } from './config/config.js';
-import { installedRecord, recordOf } from './control/records.js';
+import { formatTime, installedRecord, recordOf } from './control/records.js';
 import type { CommandResult, InterfaceView, StatusView } from './control/schemas.js';
-import type { Api } from './control/routes.js';
+import type { Api, LogLevel } from './control/routes.js';
 import { ControlServer } from './control/server.js';
 import {
   countFrozen,
@@ -14,8 +15,16 @@ import {
   viewInterfaces,
 } from './control/views.js';
 import type { Kernel } from './kernel/kernel.js';
+import { ALARM_MEANINGS } from './observe/descriptions.js';
 import { ALARM_ACTIVE_MS, type Gauges } from './observe/metrics.js';
-import type { Action, Command, Event, IfIndex, Token } from './mobility/events.js';
+import {
+  ALARMS,
+  type Action,
+  type Command,
+  type Event,
+  type IfIndex,
+  type Token,
+} from './mobility/events.js';
 import type { HostTracker } from './mobility/tracker.js';
 import { networkNamespaceOf } from './system/network-namespace.js';
 import { formatIp, formatMac } from './wire/addresses.js';
@@ -31,6 +40,9 @@ export interface ControlApiOptions {
   /** For people; undefined when there is no file. */
   readonly configPath: string | undefined;
   readonly onEvent: (event: Event) => void;
+  /** Reads the configuration again. */
+  readonly reload: () => void;
+  readonly setLogLevel: (level: LogLevel) => void;
 }
 
 export interface Reload {
@@ -38,6 +50,8 @@ export interface Reload {
   readonly at: number;
   readonly ok: boolean;
   readonly message: string;
+  /** Keys that take effect only after a restart. */
+  readonly needsRestart: readonly string[];
 }
 
 /** What clients of the control socket read from the other parts, and ask of the tracker. It changes nothing itself. */
@@ -52,6 +66,7 @@ export class ControlApi {
   /** Commands that the tracker has not answered yet. */
   private readonly commands = new Map<Token, (result: CommandResult) => void>();
   private nextToken: Token = 1;
+  private clockOrigin = Number.NEGATIVE_INFINITY;
 
   constructor(private readonly options: ControlApiOptions) {}
 
@@ -134,13 +149,36 @@ export class ControlApi {
       why: (ip) => {
         const host = router.host(ip);
         const now = performance.now();
+        const story = views.history.why(ip, now);
         return {
-          ...views.history.why(ip, now),
+          ...story,
+          records: story.records.map((record) => this.dated(record, now)),
           host: host === undefined ? null : viewHost(router, host, now),
           foreignRoute: viewForeignRoute(router, ip),
         };
       },
-      drops: () => views.history.drops(performance.now()),
+      drops: (place) => {
+        const now = performance.now();
+        return views.history.drops(now, place).map((drop) => this.dated(drop, now));
+      },
+      alarms: () => ({
+        alarms: this.alarms(performance.now()),
+        kinds: ALARMS.map((alarm) => ({ alarm, ...ALARM_MEANINGS[alarm] })),
+      }),
+      config: () => ({
+        path: this.options.configPath ?? null,
+        values: { ...this.options.config().source },
+        needsRestart: [...(this.lastReload?.needsRestart ?? [])],
+      }),
+      reload: () => {
+        this.options.reload();
+        const { ok, message } = this.lastReload as Reload;
+        return { ok, message };
+      },
+      setLogLevel: (level) => {
+        this.options.setLogLevel(level);
+        return { ok: true, message: `log level ${level}, until the next reload or restart` };
+      },
       command: (command) => this.command(command),
       subscribe: (listener) => this.subscribe(listener),
       metrics: () => views.metrics.text(),
@@ -148,7 +186,7 @@ export class ControlApi {
   }
 
   private subscribe(listener: (record: object) => void): () => void {
-    const origin = Date.now() - performance.now();
+    const origin = this.origin();
     const nameOf = (iface: IfIndex) => this.options.router.link(iface)?.name;
     return this.options.views.subscribe({
       saw: (action) => {
@@ -158,6 +196,23 @@ export class ControlApi {
       sawInstalled: (ip, age, dev, latencyMs, now) =>
         listener(installedRecord(ip, age, dev, latencyMs, origin, now)),
     });
+  }
+
+  /** `Date.now()` is cut to whole milliseconds, so the latest origin of many is the best. After a step of the clock a new one is taken. */
+  private origin(): number {
+    const origin = Date.now() - performance.now();
+    const stepped = Math.abs(origin - this.clockOrigin) > 2;
+    this.clockOrigin = stepped ? origin : Math.max(origin, this.clockOrigin);
+    return this.clockOrigin;
+  }
+
+  private dated<T extends { readonly agoMs: number | null }>(record: T, now: number) {
+    const { agoMs } = record;
+    return { ...record, time: formatTime(this.origin(), now - (agoMs ?? 0)) };
+  }
+
+  private alarms(now: number) {
+    return this.options.views.history.alarms(now).map((alarm) => this.dated(alarm, now));
   }
 
   private command(command: Command): Promise<CommandResult> {
@@ -174,6 +229,7 @@ export class ControlApi {
     const capture = this.options.capture.stats();
     const { protocol, freshTable, settledTable, watchTables, freshMetric, settledMetric } = config().router;
     return {
+      hostname: hostname(),
       version: readVersion(),
       pid: process.pid,
       startedAt: new Date(this.startedAt).toISOString(),
@@ -203,7 +259,7 @@ export class ControlApi {
       kernel: kernel.stats(),
       eventLoopLagMs: views.metrics.eventLoopLagMs(),
       rssBytes: process.memoryUsage.rss(),
-      alarms: views.history.alarms(now),
+      alarms: this.alarms(now),
       otherRouters: [...router.otherRouters()].map(({ iface, gateway, mac, since }) => ({
         interface: router.link(iface)?.name ?? null,
         ip: formatIp(gateway),

@@ -1,70 +1,67 @@
 #!/usr/bin/env node
 import { realpathSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
-import { parseArgs } from 'node:util';
-import { parseProblem, readVersion } from './cli/arguments.js';
-import { COMMANDS, EXIT, type Options, type Terminal, Usage } from './cli/commands.js';
-import { COMMAND_NAMES, helpText, usageOf } from './cli/help.js';
+import { readVersion } from './cli/arguments.js';
+import { type Command, EXIT, type Terminal, Usage } from './cli/command.js';
+import { ALIASES, COMMANDS } from './cli/commands.js';
+import { COMMAND_NAMES, commandHelp, helpText, usageOf } from './cli/help.js';
+import { COMMON, OPTIONS, type Option, type OptionName, type Options, spell } from './cli/options.js';
+import { complete, parse } from './cli/parser.js';
+import { closest } from './config/closest.js';
 import { ControlClient, Refused, Unreachable } from './control/client.js';
 
 /** marpctl: argv -> one request -> print. */
 
 const DEFAULT_SOCKET = '/run/marpd/marpd.sock';
 
-const OPTIONS = {
-  json: { type: 'boolean' },
-  socket: { type: 'string' },
-  version: { type: 'boolean' },
-  help: { type: 'boolean', short: 'h' },
-  state: { type: 'string' },
-  interface: { type: 'string', short: 'i' },
-  mac: { type: 'string' },
-  prefix: { type: 'string' },
-  limit: { type: 'string' },
-  after: { type: 'string' },
-  ip: { type: 'string', multiple: true },
-  all: { type: 'boolean' },
-  config: { type: 'string', short: 'c' },
-} as const;
-
-function parse(argv: readonly string[]) {
-  try {
-    return parseArgs({ args: [...argv], options: OPTIONS, allowPositionals: true });
-  } catch (error) {
-    throw new Usage(parseProblem(error));
-  }
-}
-
 /** Does what `argv` says. Resolves with the exit status. */
 export async function run(argv: readonly string[], terminal: Terminal): Promise<number> {
   let known = '';
   try {
-    const { values, positionals } = parse(argv);
-    const { version, help, socket, ...options } = values;
-    const [name, ...args] = positionals;
-    if (version) {
-      terminal.out(`marpctl ${readVersion()}\n`);
+    const { name: word, rest } = splitCommand(argv);
+    if (word === undefined) {
+      if (rest.includes('--version')) {
+        terminal.out(`marpctl ${readVersion()}\n`);
+        return EXIT.ok;
+      }
+      if (asksForHelp(rest)) {
+        terminal.out(helpText());
+        return EXIT.ok;
+      }
+      // Options that no command takes are named before the command is missed.
+      await parse({ summary: '', run: async () => EXIT.ok }, rest);
+      terminal.err(helpText());
+      return EXIT.usage;
+    }
+    if (word === '__complete') {
+      for (const each of await completions(rest)) terminal.out(`${each}\n`);
       return EXIT.ok;
     }
-    if (help || name === 'help') {
-      terminal.out(helpText(name === 'help' ? args[0] : name));
+    if (word === 'help') {
+      const about = splitCommand(rest).name;
+      terminal.out(about === undefined ? helpText() : commandHelp(commandNamed(about)));
       return EXIT.ok;
     }
-    if (name === undefined) throw new Usage('no command');
-    const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
-    if (command === undefined) {
-      throw new Usage(`unknown command "${name}" (available: ${COMMAND_NAMES.join(', ')})`);
-    }
+    const name = commandNamed(word);
     known = `${name} `;
-    for (const option of Object.keys(options) as (keyof Options)[]) {
-      if (option !== 'json' && command.options?.includes(option) !== true)
-        throw new Usage(`--${option} does not apply to ${name}`);
+    if (asksForHelp(rest)) {
+      terminal.out(commandHelp(name));
+      return EXIT.ok;
     }
-    const [least, most] = command.args;
-    if (args.length > most) throw new Usage(`unexpected "${args[most]}" (usage: ${usageOf(name)})`);
-    if (args.length < least) throw new Usage(`address missing (usage: ${usageOf(name)})`);
-    const client = new ControlClient(socket ?? process.env.MARPD_SOCKET ?? DEFAULT_SOCKET);
-    return await command.run({ name, args, options, client, terminal });
+    const command = COMMANDS[name] as Command;
+    const { options, args } = await parse(command, rest).catch((error: unknown) => {
+      throw error instanceof Usage && error.message.endsWith('does not apply to')
+        ? new Usage(`${error.message} ${name}`)
+        : error;
+    });
+    checkArguments(name, command, args);
+    const view = {
+      time: options.time ?? 'clock',
+      color: wantsColor(options, terminal),
+      header: options.noHeader !== true,
+      wide: options.output === 'wide',
+    } as const;
+    return await command.run({ name, args, options, client: clientOf(options), terminal, view });
   } catch (error) {
     if (error instanceof Usage) {
       terminal.err(`marpctl: ${error.message}\nTry: marpctl ${known}--help\n`);
@@ -75,6 +72,122 @@ export async function run(argv: readonly string[], terminal: Terminal): Promise<
     if (error instanceof Unreachable) return EXIT.unreachable;
     return error.status === 400 ? EXIT.usage : EXIT.negative;
   }
+}
+
+/** The command and everything else; options may stand before it. */
+function splitCommand(argv: readonly string[]): { name: string | undefined; rest: string[] } {
+  const words = argv.map(withEmptyValue);
+  let at = 0;
+  while (at < words.length && (words[at] as string).startsWith('-'))
+    at += takesValue(words[at] as string) ? 2 : 1;
+  // `show hosts`, as routers have it
+  const skip = words[at] === 'show' && words[at + 1]?.startsWith('-') === false ? 1 : 0;
+  return { name: words[at + skip], rest: [...words.slice(0, at), ...words.slice(at + skip + 1)] };
+}
+
+/** An option whose value may be left out gets it here: the parser would take the next word. */
+function withEmptyValue(word: string): string {
+  const option: Option | undefined = Object.entries(OPTIONS).find(([name]) => spell(name) === word)?.[1];
+  return option?.kind === 'value' && option.empty !== undefined ? `${word}=${option.empty}` : word;
+}
+
+function takesValue(word: string): boolean {
+  const found = Object.entries(OPTIONS).find(
+    ([name, option]: [string, Option]) => word === spell(name) || word === `-${option.short}`,
+  );
+  return found !== undefined && found[1].kind !== 'flag';
+}
+
+function asksForHelp(words: readonly string[]): boolean {
+  const end = words.indexOf('--');
+  return words.slice(0, end < 0 ? undefined : end).some((word) => word === '-h' || word === '--help');
+}
+
+/** The command that a word means: its name, an alias, or the beginning of one name only. @throws Usage */
+function commandNamed(word: string): string {
+  if (Object.hasOwn(COMMANDS, word)) return word;
+  const alias = Object.hasOwn(ALIASES, word) ? ALIASES[word] : undefined;
+  if (alias !== undefined) return alias;
+  const begun = COMMAND_NAMES.filter((name) => name.startsWith(word));
+  if (begun.length === 1) return begun[0] as string;
+  if (begun.length > 1) throw new Usage(`"${word}" may mean ${begun.join(' or ')}`);
+  const meant = closest(word, COMMAND_NAMES);
+  throw new Usage(
+    `unknown command "${word}" (${meant === undefined ? `available: ${COMMAND_NAMES.join(', ')}` : `did you mean ${meant}?`})`,
+  );
+}
+
+/** @throws Usage, before anything is sent */
+function checkArguments(name: string, command: Command, args: readonly string[]): void {
+  const known = command.args ?? [];
+  const missing = known[args.length];
+  if (missing !== undefined && missing.optional !== true)
+    throw new Usage(`${missing.name} missing (usage: ${usageOf(name)})`);
+  args.forEach((text, i) => {
+    const argument = known[i] ?? (known.at(-1)?.many ? known.at(-1) : undefined);
+    if (argument === undefined) throw new Usage(`unexpected "${text}" (usage: ${usageOf(name)})`);
+    argument.check?.(text);
+  });
+}
+
+function wantsColor({ color = 'auto' }: Options, { isTTY }: Terminal): boolean {
+  if (color !== 'auto') return color === 'always';
+  return isTTY === true && (process.env.NO_COLOR ?? '') === '' && process.env.TERM !== 'dumb';
+}
+
+/** @throws Usage */
+function clientOf(options: Options, timeoutMs?: number): ControlClient {
+  const { MARPD_HOST, MARPD_CERT, MARPD_KEY, MARPD_CA, MARPD_SOCKET } = process.env;
+  // A socket that is named on the command line goes before a host of the environment.
+  const host = options.host ?? (options.socket === undefined ? MARPD_HOST : undefined);
+  if (host === undefined)
+    return new ControlClient(options.socket ?? MARPD_SOCKET ?? DEFAULT_SOCKET, timeoutMs);
+  if (options.socket !== undefined) throw new Usage('--host and --socket exclude each other');
+  const url = URL.canParse(host) ? new URL(host) : undefined;
+  if (url?.protocol !== 'https:') throw new Usage(`--host: "${host}" is not an https:// URL`);
+  const files = {
+    cert: options.cert ?? MARPD_CERT,
+    key: options.key ?? MARPD_KEY,
+    ca: options.ca ?? MARPD_CA,
+  };
+  for (const [name, file] of Object.entries(files))
+    if (file === undefined) throw new Usage(`--host needs --${name}`);
+  return new ControlClient({ url, ...(files as { cert: string; key: string; ca: string }) }, timeoutMs);
+}
+
+const COMPLETION_TIMEOUT_MS = 1000;
+
+/** `words` as typed so far; the last one is to be completed. */
+async function completions(words: readonly string[]): Promise<readonly string[]> {
+  const partial = words.at(-1) ?? '';
+  const { name, rest } = splitCommand(words.slice(0, -1));
+  if (name === undefined) {
+    const names = partial.startsWith('-') ? [...COMMON.map(spell), '--help', '--version'] : COMMAND_NAMES;
+    return names.filter((each) => each.startsWith(partial));
+  }
+  try {
+    const command = name === 'help' ? undefined : COMMANDS[commandNamed(name)];
+    if (command === undefined) return COMMAND_NAMES.filter((each) => each.startsWith(partial));
+    const client = clientOf(placeIn(rest), COMPLETION_TIMEOUT_MS);
+    return await complete(command, [...rest, partial], client);
+  } catch (error) {
+    if (error instanceof Usage) return [];
+    throw error;
+  }
+}
+
+/** The options of where the daemon is, of a line that is not complete. */
+function placeIn(words: readonly string[]): Options {
+  const valueIn = (name: OptionName) => {
+    const at = words.findIndex((word) => word === spell(name) || word.startsWith(`${spell(name)}=`));
+    return words[at]?.includes('=')
+      ? words[at].slice(spell(name).length + 1)
+      : at < 0
+        ? undefined
+        : words[at + 1];
+  };
+  const [socket, host, cert, key, ca] = (['socket', 'host', 'cert', 'key', 'ca'] as const).map(valueIn);
+  return { socket, host, cert, key, ca };
 }
 
 async function main(): Promise<void> {
@@ -89,6 +202,7 @@ async function main(): Promise<void> {
     out: (text) => process.stdout.write(text),
     err: (text) => process.stderr.write(text),
     signal: interrupt.signal,
+    isTTY: process.stdout.isTTY === true,
   });
 }
 

@@ -28,6 +28,8 @@ export interface DaemonOptions {
   /** For people; undefined when there is no file. */
   readonly configPath: string | undefined;
   readonly logger: Logger;
+  /** Reads the configuration again. @throws ConfigError */
+  readonly read: () => Config;
   /** Called when the daemon cannot go on. */
   readonly onFatal: (message: string) => void;
 }
@@ -112,6 +114,10 @@ export class Daemon {
       config: () => this.config,
       configPath: options.configPath,
       onEvent: (event) => this.onEvent(event),
+      reload: () => this.reload(),
+      setLogLevel: (level) => {
+        logger.level = level;
+      },
     });
   }
 
@@ -154,22 +160,23 @@ export class Daemon {
   }
 
   /** Reads the configuration again. A bad one is refused whole and the old one stays. */
-  reload(read: () => Config): void {
+  reload(): void {
     const at = performance.now();
     const { logger } = this.options;
-    const report = (ok: boolean, message: string) => {
-      this.api.lastReload = { at, ok, message };
+    const report = (ok: boolean, message: string, needsRestart: readonly string[]) => {
+      this.api.lastReload = { at, ok, message, needsRestart };
       if (ok) this.api.configReadAt = Date.now();
       logger[ok ? 'info' : 'error'](message);
     };
     try {
-      const config = read();
+      const config = this.options.read();
       const fixed = needsRestart(this.config, config);
       const { onExit } = config.router;
       this.config = {
         ...this.config,
         policy: config.policy,
         log: config.log,
+        source: config.source,
         router: { ...this.config.router, onExit },
       };
       logger.level = config.log.level;
@@ -179,10 +186,14 @@ export class Daemon {
         this.kernel.applySettings(link);
       }
       const rest = fixed.length === 0 ? '' : `; restart required for: ${fixed.join(', ')}`;
-      report(true, `configuration reloaded${rest}`);
+      report(true, `configuration reloaded${rest}`, fixed);
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
-      report(false, `configuration refused, the previous one stays in force: ${error.message}`);
+      report(
+        false,
+        `configuration refused, the previous one stays in force: ${error.message}`,
+        this.api.lastReload?.needsRestart ?? [],
+      );
     }
     this.flush();
   }

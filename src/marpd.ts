@@ -23,7 +23,7 @@ async function main(): Promise<void> {
   if (!capBuild.ok) throw new StartError(capBuild.reason);
 
   const logger = createLogger(config.log);
-  const starting = Daemon.start({ config, configPath, logger, onFatal: (message) => fail(message) });
+  const starting = Daemon.start({ config, configPath, logger, read, onFatal: (message) => fail(message) });
   // Before it has started, so that a signal during the start stops it in order and leaves nothing behind.
   const stop = () => {
     sdNotify('STOPPING=1');
@@ -34,7 +34,7 @@ async function main(): Promise<void> {
   process.on('SIGHUP', () => {
     starting.then((daemon) => {
       sdNotify('RELOADING=1');
-      daemon.reload(read);
+      daemon.reload();
       sdNotify('READY=1');
     }, fail);
   });

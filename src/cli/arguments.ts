@@ -44,13 +44,15 @@ export function readArguments(argv: readonly string[]): Arguments {
   if (values.help) return end(HELP, 0);
   if (values.version) return end(`marpd ${readVersion()}\n`, 0);
   const interfaces = values.interface ?? [];
-  if (values.config === undefined && interfaces.length === 0) {
+  const [config, another] = values.config ?? [];
+  if (another !== undefined) return end('marpd: --config is given twice (see --help)\n', 2);
+  if (config === undefined && interfaces.length === 0) {
     return end('marpd: give --config FILE or --interface NAME (see --help)\n', 2);
   }
-  if (values.config !== undefined && interfaces.length > 0) {
+  if (config !== undefined && interfaces.length > 0) {
     return end('marpd: --interface and --config exclude each other: add an [[interface]] to the file\n', 2);
   }
-  return { configPath: values.config, interfaces, checkOnly: values.check === true };
+  return { configPath: config, interfaces, checkOnly: values.check === true };
 }
 
 function parse(argv: readonly string[]) {
@@ -58,7 +60,7 @@ function parse(argv: readonly string[]) {
     return parseArgs({
       args: [...argv],
       options: {
-        config: { type: 'string', short: 'c' },
+        config: { type: 'string', short: 'c', multiple: true },
         interface: { type: 'string', short: 'i', multiple: true },
         check: { type: 'boolean' },
         version: { type: 'boolean' },

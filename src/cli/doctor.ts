@@ -20,11 +20,7 @@ export async function examine(client: ControlClient, configPath: string | undefi
   }
   if (daemon !== undefined && isElsewhere(daemon)) {
     const { pid, networkNamespace } = daemon;
-    const args = [
-      '--socket',
-      client.socketPath,
-      ...(configPath === undefined ? [] : ['--config', configPath]),
-    ];
+    const args = ['--socket', client.place, ...(configPath === undefined ? [] : ['--config', configPath])];
     // Seen from another PID namespace the number may be somebody else's.
     const found =
       networkNamespaceOf(pid) === networkNamespace

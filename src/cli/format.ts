@@ -1,5 +1,6 @@
 import { formatProtocol } from '../config/route-protocols.js';
 import type {
+  AlarmsAnswer,
   AlarmView,
   DropView,
   ForeignRouteView,
@@ -10,45 +11,20 @@ import type {
 } from '../control/schemas.js';
 import type { EventRecord } from '../control/records.js';
 import type { Finding } from '../doctor/checks.js';
+import type { HostState } from '../mobility/events.js';
+import {
+  type Color,
+  PLAIN,
+  type View,
+  formatAge,
+  formatFields,
+  formatTable,
+  formatWhen,
+  localTime,
+  paint,
+} from './table.js';
 
 /** The answers of the API as text for people: aligned tables, short times. */
-
-/** Columns as wide as their widest cell; the last one is not padded. */
-export function formatTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
-  const lines = [header, ...rows];
-  const widths = header.map((_, column) => Math.max(...lines.map((line) => line[column]?.length ?? 0)));
-  return lines
-    .map((line) =>
-      line
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n')
-    .concat('\n');
-}
-
-function formatFields(fields: readonly (readonly [string, string | undefined])[]): string {
-  const said = fields.filter((field): field is readonly [string, string] => field[1] !== undefined);
-  const width = Math.max(...said.map(([name]) => name.length)) + 1;
-  return said.map(([name, value]) => `${`${name}:`.padEnd(width)} ${value}\n`).join('');
-}
-
-/** `250ms`, `1.2s`, `1m01s`, `2h03m`, `3d04h` */
-export function formatAge(ms: number): string {
-  if (ms < 999.5) return `${Math.round(ms)}ms`;
-  if (ms < 59_950) return `${(ms / 1000).toFixed(1)}s`;
-  const two = (value: number) => String(value).padStart(2, '0');
-  const seconds = Math.round(ms / 1000);
-  const [minutes, hours, days] = [60, 3600, 86_400].map((unit) => Math.floor(seconds / unit)) as [
-    number,
-    number,
-    number,
-  ];
-  if (hours === 0) return `${minutes}m${two(seconds % 60)}s`;
-  if (days === 0) return `${hours}h${two(minutes % 60)}m`;
-  return `${days}d${two(hours % 24)}h`;
-}
 
 const dash = (text: string | null) => text ?? '-';
 const age = (ms: number | null) => (ms === null ? '-' : formatAge(ms));
@@ -56,7 +32,17 @@ const ago = (ms: number | null) => (ms === null ? undefined : `${formatAge(ms)} 
 const rtt = (ms: number | null) => (ms === null ? '-' : `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`);
 const mib = (bytes: number | null) => (bytes === null ? '?' : `${(bytes / (1 << 20)).toFixed(0)} MiB`);
 
-export function formatStatus(status: StatusView): string {
+const STATE_COLORS: Readonly<Partial<Record<HostState, Color>>> = {
+  proving: 'yellow',
+  home: 'green',
+  fresh: 'green',
+  settled: 'green',
+  away: 'cyan',
+  remembered: 'dim',
+};
+const formatState = (view: View, state: HostState) => paint(view, STATE_COLORS[state], state);
+
+export function formatStatus(status: StatusView, view: View): string {
   const { capture, kernel, interfaces, lastReload } = status;
   const hosts = Object.entries(status.hosts).filter(([, count]) => count > 0);
   const tables =
@@ -64,13 +50,14 @@ export function formatStatus(status: StatusView): string {
       ? `table ${status.freshTable}`
       : `tables ${status.freshTable} (fresh), ${status.settledTable} (settled)`;
   const fields = formatFields([
+    ['router', status.hostname],
     ['marpd', `${status.version}, pid ${status.pid}, up ${formatAge(status.uptimeMs)}`],
     ['config', status.configPath ?? 'arguments (--interface)'],
     [
       'last reload',
       lastReload === null
         ? undefined
-        : `${formatAge(lastReload.agoMs)} ago, ${lastReload.ok ? 'ok' : 'REFUSED'}: ${lastReload.message}`,
+        : `${formatAge(lastReload.agoMs)} ago, ${lastReload.ok ? 'ok' : paint(view, 'red', 'REFUSED')}: ${lastReload.message}`,
     ],
     ['hosts', hosts.length === 0 ? 'none' : hosts.map(([state, count]) => `${count} ${state}`).join(', ')],
     ['interfaces', `${interfaces.present} present, ${interfaces.capturing} captured`],
@@ -87,28 +74,44 @@ export function formatStatus(status: StatusView): string {
       `protocol ${status.protocol}, ${tables}, metric ${status.freshMetric} fresh, ${status.settledMetric} settled, watching ${status.watchTables.join(', ')}`,
     ],
     ['process', `${mib(status.rssBytes)} resident, event loop ${status.eventLoopLagMs.toFixed(1)} ms late`],
-    ['alarms', status.alarms.length === 0 ? 'none' : String(status.alarms.length)],
+    [
+      'alarms',
+      status.alarms.length === 0
+        ? 'none'
+        : `${paint(view, 'yellow', String(status.alarms.length))} (marpctl alarms says what to do)`,
+    ],
   ]);
-  return fields + (status.alarms.length === 0 ? '' : `\n${formatAlarms(status.alarms)}`);
+  return fields + (status.alarms.length === 0 ? '' : `\n${formatAlarmTable(status.alarms, view)}`);
 }
 
 function describeChild(child: StatusView['capture']['children'][number]): string {
   return `${child.pid} (${child.interfaces} interfaces, ${mib(child.rssBytes)})`;
 }
 
-function formatAlarms(alarms: readonly AlarmView[]): string {
+function formatAlarmTable(alarms: readonly AlarmView[], view: View): string {
   return formatTable(
-    ['AGO', 'TIMES', 'ALARM', 'IP', 'WHO', 'AGAINST', 'MESSAGE'],
+    ['LAST', 'TIMES', 'ALARM', 'IP', 'WHO', 'AGAINST', 'MESSAGE'],
     alarms.map((alarm) => [
-      formatAge(alarm.agoMs),
+      formatWhen(view, alarm.time, alarm.agoMs),
       String(alarm.count),
-      alarm.alarm,
+      paint(view, 'yellow', alarm.alarm),
       dash(alarm.ip),
       party(alarm.mac, alarm.interface),
       party(alarm.otherMac, alarm.otherInterface),
       alarm.message,
     ]),
+    view,
   );
+}
+
+/** Each alarm, and once for each kind what it means and what to do. */
+export function formatAlarms({ alarms, kinds }: AlarmsAnswer, view: View): string {
+  if (alarms.length === 0) return 'no alarms\n';
+  const raised = kinds.filter(({ alarm }) => alarms.some((each) => each.alarm === alarm));
+  const notes = raised.map(
+    ({ alarm, meaning, remedy }) => `\n${paint(view, 'bold', alarm)}: ${meaning}\n  What to do: ${remedy}\n`,
+  );
+  return formatAlarmTable(alarms, view) + notes.join('');
 }
 
 function party(mac: string | null, place: string | null): string {
@@ -128,32 +131,39 @@ function noteOf(host: HostView): string {
   return notes.join('; ');
 }
 
-export function formatHosts(hosts: readonly HostView[], total: number): string {
+export function formatHosts(hosts: readonly HostView[], total: number, view: View): string {
   if (hosts.length === 0) return 'no hosts\n';
+  const inMs = (ms: number | null) => (ms === null ? '-' : `in ${formatAge(ms)}`);
   const table = formatTable(
-    ['IP', 'STATE', 'INTERFACE', 'MAC', 'SINCE', 'HEARD', 'RTT', 'CAUSE', 'NOTE'],
+    [
+      ...['IP', 'STATE', 'INTERFACE', 'MAC', 'SINCE', 'HEARD', 'RTT', 'CAUSE'],
+      ...(view.wide ? ['STATE ENDS', 'ASKED AGAIN'] : []),
+      'NOTE',
+    ],
     hosts.map((host) => [
       host.ip,
-      host.state,
+      formatState(view, host.state),
       dash(host.interface),
       dash(host.mac),
       formatAge(host.sinceMs),
       age(host.lastHeardMs),
       rtt(host.rttMs),
       dash(host.cause),
-      noteOf(host),
+      ...(view.wide ? [inMs(host.deadlineMs), inMs(host.nextProbeMs)] : []),
+      paint(view, host.contest === null ? undefined : 'yellow', noteOf(host)),
     ]),
+    view,
   );
   return hosts.length < total ? `${table}${hosts.length} of ${total} hosts\n` : table;
 }
 
-export function formatHost(host: HostView): string {
+export function formatHost(host: HostView, view: View): string {
   const { remote, contest } = host;
   return formatFields([
     ['ip', host.ip],
     [
       'state',
-      `${host.state} for ${formatAge(host.sinceMs)}${host.cause === null ? '' : `, cause: ${host.cause}`}`,
+      `${formatState(view, host.state)} for ${formatAge(host.sinceMs)}${host.cause === null ? '' : `, cause: ${host.cause}`}`,
     ],
     ['interface', dash(host.interface)],
     ['mac', dash(host.mac)],
@@ -184,27 +194,29 @@ function formatForeignRoute(route: ForeignRouteView): string {
   return `${hop}dev ${dash(name)} ${formatProtocol(protocol)} metric ${metric} table ${table}: no other router's claim`;
 }
 
-export function formatInterfaces(views: readonly InterfaceView[]): string {
+export function formatInterfaces(views: readonly InterfaceView[], view: View): string {
   if (views.length === 0) return 'no interfaces\n';
   return formatTable(
     ['NAME', 'STATE', 'MAC', 'ADDRESSES', 'LEARN', 'PROVE', 'KEEPALIVE', 'HOLD', 'HOSTS', 'FRAMES', 'RULE'],
-    views.map((view) => [
-      view.name,
-      stateOf(view),
-      dash(view.mac),
-      view.addresses.join(',') || '-',
-      view.learn,
-      view.prove,
-      formatAge(view.keepaliveMs),
-      formatAge(view.holdMs),
-      String(view.hosts),
-      String(view.frames),
-      view.pattern,
+    views.map((each) => [
+      each.name,
+      paint(view, each.capturing ? 'green' : each.present && each.up ? 'red' : 'dim', stateOf(each)),
+      dash(each.mac),
+      each.addresses.join(',') || '-',
+      each.learn,
+      each.prove,
+      formatAge(each.keepaliveMs),
+      formatAge(each.holdMs),
+      String(each.hosts),
+      String(each.frames),
+      each.pattern,
     ]),
+    view,
   );
 }
 
-function stateOf(view: InterfaceView): string {
+/** Why nothing is captured there, or that it is. */
+export function stateOf(view: InterfaceView): string {
   if (!view.present) return 'absent';
   if (view.master !== null) return `port of ${view.master}`;
   if (!view.up) return 'down';
@@ -212,60 +224,70 @@ function stateOf(view: InterfaceView): string {
   return view.capturing ? 'captured' : `NOT CAPTURED: ${view.reason ?? '?'}`;
 }
 
-export function formatWhy(why: WhyView): string {
+const KIND_COLORS: Readonly<Partial<Record<WhyView['records'][number]['kind'], Color>>> = {
+  transition: 'bold',
+  alarm: 'yellow',
+  drop: 'dim',
+};
+
+export function formatWhy(why: WhyView, view: View): string {
   const lines = [`${why.ip}: ${why.conclusion}\n`];
   if (why.records.length > 0) {
-    const rows = why.records.map(({ agoMs, times, text }) => [
-      `${formatAge(agoMs)} ago`,
+    const rows = why.records.map(({ time, agoMs, kind, times, text }) => [
+      formatWhen(view, time, agoMs),
       times > 1 ? `${times}x` : '',
-      text,
+      paint(view, KIND_COLORS[kind], text),
     ]);
-    lines.push('\n', formatTable(['WHEN', '', 'WHAT'], rows));
+    lines.push('\n', formatTable(['WHEN', '', 'WHAT'], rows, view));
   }
-  if (why.host !== null) lines.push('\n', formatHost(why.host));
+  if (why.host !== null) lines.push('\n', formatHost(why.host, view));
   else if (why.foreignRoute !== null)
     lines.push('\n', formatFields([['foreign route', formatForeignRoute(why.foreignRoute)]]));
   return lines.join('');
 }
 
-export function formatDrops(drops: readonly DropView[]): string {
+export function formatDrops(drops: readonly DropView[], view: View): string {
   if (drops.length === 0) return 'no frames ignored\n';
   return formatTable(
     ['COUNT', 'REASON', 'LAST', 'IP', 'MAC', 'INTERFACE', 'MEANING'],
     drops.map((drop) => [
       String(drop.count),
       drop.reason,
-      ago(drop.agoMs) ?? '-',
+      drop.time === null || drop.agoMs === null ? '-' : formatWhen(view, drop.time, drop.agoMs),
       dash(drop.ip),
       dash(drop.mac),
       dash(drop.interface),
       drop.meaning,
     ]),
+    view,
   );
 }
 
-export function formatFindings({ findings }: { readonly findings: readonly Finding[] }): string {
+export function formatFindings({ findings }: { readonly findings: readonly Finding[] }, view: View): string {
   const marks = { ok: 'ok', warning: 'WARN', error: 'ERROR' } as const;
+  const colors = { ok: 'green', warning: 'yellow', error: 'red' } as const;
   const rows = findings.flatMap(({ level, check, message, fix }) => [
-    [marks[level], check, message],
+    [paint(view, colors[level], marks[level]), check, message],
     ...(fix === undefined ? [] : [['', '', `fix: ${fix}`]]),
   ]);
-  return formatTable(['', 'CHECK', 'FINDING'], rows);
+  return formatTable(['', 'CHECK', 'FINDING'], rows, view);
 }
 
 /** One line per record of /v1/events; the time is local, to be laid beside tcpdump's. */
-export function formatRecord(record: EventRecord): string {
+export function formatRecord(record: EventRecord, view: View = PLAIN): string {
   const text = (key: string) => (typeof record[key] === 'string' ? (record[key] as string) : '');
   const where = text('interface') === '' ? '' : ` on ${text('interface')}`;
   const mac = text('mac') === '' ? '' : ` ${text('mac')}`;
-  const time = record.time === undefined ? '' : `${localTime(record.time)} `;
+  const time =
+    record.time === undefined ? '' : `${view.time === 'utc' ? record.time : localTime(record.time)} `;
+  const state = (key: string) => formatState(view, text(key) as HostState);
   const ip = (record.ip ?? '-').padEnd(15);
   switch (record.event) {
     case 'transition':
-      return `${time}${ip} ${text('from')} -> ${text('to')}${where}${mac} (${text('cause')})`;
+      return `${time}${ip} ${state('from')} -> ${state('to')}${where}${mac} (${text('cause')})`;
     case 'alarm': {
       const other = party(text('otherMac') || null, text('otherInterface') || null);
-      return `${time}${ip} ALARM ${text('alarm')}: ${text('message')}${where}${mac}${other === '-' ? '' : ` against ${other}`}`;
+      return `${time}${ip} ${paint(view, 'yellow', `ALARM ${text('alarm')}`)}: ${text('message')}${where}${mac}${other === '-' ? '' : ` against ${other}`}`;
     }
     case 'answered':
       return `${time}${ip} asked for ${text('target')}${where}: answered`;
@@ -274,7 +296,7 @@ export function formatRecord(record: EventRecord): string {
       return `${time}${ip} ${text('evidence')}${where}${mac}${took}`;
     }
     case 'drop':
-      return `${time}${ip} ignored${where}${mac}: ${text('reason')}`;
+      return paint(view, 'dim', `${time}${ip} ignored${where}${mac}: ${text('reason')}`);
     case 'installed': {
       const took =
         typeof record.latencyMs === 'number'
@@ -285,12 +307,4 @@ export function formatRecord(record: EventRecord): string {
     case 'lost':
       return `... ${String(record.lost)} records lost: output too slow`;
   }
-}
-
-function localTime(iso: string): string {
-  const date = new Date(iso);
-  if (Number.isNaN(date.getTime())) return iso;
-  const two = (value: number) => String(value).padStart(2, '0');
-  const fraction = /\.(\d+)Z$/.exec(iso)?.[1] ?? '';
-  return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}.${fraction}`;
 }

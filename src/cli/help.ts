@@ -1,44 +1,80 @@
+import type { Command } from './command.js';
 import { COMMANDS } from './commands.js';
+import { COMMON, OPTIONS, type OptionName, signatureOf } from './options.js';
 
-/** What `marpctl --help` and `marpctl COMMAND --help` print. */
+/** What `marpctl --help` and `marpctl COMMAND --help` print. The man page is made of the same tables. */
 
-const OPTIONS = `Options:
-      --json           print JSON, for programs
-      --socket PATH    control socket (default: $MARPD_SOCKET or /run/marpd/marpd.sock)
-      --version        print the version
-  -h, --help           print this text, or that of a command
+export const EXIT_STATUS =
+  '0 success, 1 no such host or command refused, 2 usage error, 3 marpd not reachable.';
 
-Exit status: 0 success, 1 no such host or command refused, 2 usage error, 3 marpd not reachable.
-`;
+export const COMMAND_NAMES: readonly string[] = Object.keys(COMMANDS).filter(
+  (name) => COMMANDS[name]?.hidden !== true,
+);
 
-export const COMMAND_NAMES: readonly string[] = Object.keys(COMMANDS);
+/** `[IP]`, `IP [IP ...]` */
+export function argumentsOf(command: Command): string {
+  return (command.args ?? [])
+    .map(({ name, optional, many }) => {
+      const text = many ? `${name} ...` : name;
+      return optional ? `[${text}]` : text;
+    })
+    .join(' ');
+}
 
 /** `marpctl host IP` */
 export function usageOf(name: string): string {
-  return `marpctl ${name} ${COMMANDS[name]?.usage ?? ''}`.trimEnd();
+  const command = COMMANDS[name];
+  if (command === undefined) return 'marpctl';
+  const options = (command.options ?? []).length === 0 ? '' : ' [OPTIONS]';
+  return `marpctl ${name} ${argumentsOf(command)}`.trimEnd() + options;
 }
 
-/** The whole text, or that of one command. */
-export function helpText(name?: string): string {
-  const command = name === undefined ? undefined : COMMANDS[name];
-  if (name !== undefined && command !== undefined) {
-    const more = command.more === undefined ? '' : `${command.more}\n`;
-    return `${usageOf(name)}\n\n  ${command.summary}\n\n${more}${OPTIONS}`;
-  }
+function list(names: readonly OptionName[]): string {
+  const signatures = names.map(signatureOf);
+  const width = Math.max(...signatures.map((each) => (each.length > 32 ? 0 : each.length)));
+  return names
+    .map((name, i) => {
+      const signature = signatures[i] as string;
+      const { brief } = OPTIONS[name];
+      return signature.length > width
+        ? `  ${signature}\n  ${' '.repeat(width)}  ${brief}\n`
+        : `  ${signature.padEnd(width)}  ${brief}\n`;
+    })
+    .join('');
+}
+
+/** That of one command. */
+export function commandHelp(name: string): string {
+  const command = COMMANDS[name] as Command;
+  const own = command.options ?? [];
+  return `${usageOf(name)}
+
+  ${command.summary}
+
+${command.more === undefined ? '' : `${command.more}\n`}${own.length === 0 ? '' : `Options:\n${list(own)}\n`}Options of every command:
+${list(COMMON)}
+Exit status: ${EXIT_STATUS}
+`;
+}
+
+export function helpText(): string {
   const width = Math.max(...COMMAND_NAMES.map((each) => each.length));
-  const lines = Object.entries(COMMANDS).map(
-    ([each, { summary }]) => `  ${each.padEnd(width)}  ${summary}\n`,
-  );
+  const lines = COMMAND_NAMES.map((each) => `  ${each.padEnd(width)}  ${COMMANDS[each]?.summary}\n`);
   return `marpctl: query and control marpd, the Mobile ARP router
 
 Usage: marpctl COMMAND [ARGUMENTS] [OPTIONS]
 
-Commands:
+Commands (the beginning of a name is enough where it is unique: marpctl int):
 ${lines.join('')}
-${OPTIONS}
+Options:
+${list(COMMON)}      --version  print the version
+  -h, --help     print this text, or that of a command
+
+Exit status: ${EXIT_STATUS}
+
 Examples:
   marpctl status
-  marpctl hosts --state settled
+  marpctl hosts --state fresh,settled
   marpctl why 10.1.1.5
   marpctl monitor
   marpctl attach --mac 52:54:00:00:00:05 --ip 10.1.1.5 --interface tap0

@@ -3,7 +3,8 @@ import { dirname } from 'node:path';
 import { TomlError, parse as parseToml } from 'smol-toml';
 import type * as z from 'zod';
 import { type ConfigFile, fileSchema, keysAt } from './schema.js';
-import { closest, formatDurationMs } from './scalars.js';
+import { closest } from './closest.js';
+import { formatDurationMs } from './durations.js';
 import type { InterfaceRule, Policy } from '../mobility/policy.js';
 
 /** TOML text in, typed values out: the only reader of the file. Durations in ms, sizes in bytes. */
@@ -42,6 +43,8 @@ export interface Config {
     readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error';
     readonly format: 'auto' | 'json' | 'pretty';
   };
+  /** The file as it was read: what `marpctl config` shows. */
+  readonly source: Readonly<Record<string, unknown>>;
   readonly capture: {
     /** libpcap's ring of one interface; absent: as the number of interfaces allows. */
     readonly bufferBytes?: number;
@@ -63,7 +66,7 @@ export class ConfigError extends Error {
 
 /** `path` is only for messages. @throws ConfigError with every problem found. */
 export function parseConfig(text: string, path?: string): Config {
-  let raw: unknown;
+  let raw: Readonly<Record<string, unknown>>;
   try {
     raw = parseToml(text);
   } catch (error) {
@@ -75,7 +78,7 @@ export function parseConfig(text: string, path?: string): Config {
   }
   const parsed = fileSchema.safeParse(raw, { reportInput: true });
   if (!parsed.success) throw new ConfigError(parsed.error.issues.flatMap((issue) => describe(issue)));
-  return build(parsed.data);
+  return { ...build(parsed.data), source: raw };
 }
 
 /** @throws ConfigError, also when the file cannot be read. */
@@ -120,7 +123,7 @@ export function needsRestart(before: Config, after: Config): string[] {
 /** `settleMs` reaches the tracker with its policy; `onExit` is read at the end. */
 const REPLACEABLE: ReadonlySet<string> = new Set(['router.settleMs', 'router.onExit']);
 
-function build(file: ConfigFile): Config {
+function build(file: ConfigFile): Omit<Config, 'source'> {
   const { router, policy, timers, control } = file;
   const problems: string[] = [];
   const limits = policy.limits;

@@ -1,35 +1,11 @@
 import * as z from 'zod';
+import { closest } from './closest.js';
+import { parseDurationMs, formatDurationMs } from './durations.js';
 import { ROUTE_PROTOCOLS } from './route-protocols.js';
 import { type Prefix, formatIp, formatPrefix, networkOf, parseIp } from '../wire/addresses.js';
 import { type Reading, readHostIp, readHostMac, readHostPrefix } from '../wire/host-address.js';
 
 /** The scalars of the configuration file: text on the left, a value with its unit in the type or name on the right. */
-
-const DURATION_UNITS_MS: Readonly<Record<string, number>> = {
-  ms: 1,
-  s: 1000,
-  m: 60_000,
-  h: 3_600_000,
-};
-
-/** Milliseconds of `"250ms"`, `"5s"`, `"10m"`, `"1h"` or `"0"`; a fraction such as `"1.5s"` is fine. */
-export function parseDurationMs(text: string): number | undefined {
-  if (text === '0') return 0;
-  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(text);
-  if (match === null) return undefined;
-  const ms = Number(match[1]) * (DURATION_UNITS_MS[match[2] as string] as number);
-  return Number.isSafeInteger(ms) ? ms : undefined;
-}
-
-/** The shortest text that `parseDurationMs` reads back. */
-export function formatDurationMs(ms: number): string {
-  if (ms === 0) return '0';
-  for (const unit of ['h', 'm', 's']) {
-    const unitMs = DURATION_UNITS_MS[unit] as number;
-    if (ms % unitMs === 0) return `${ms / unitMs}${unit}`;
-  }
-  return `${ms}ms`;
-}
 
 const SIZE_UNITS_BYTES: Readonly<Record<string, number>> = {
   B: 1,
@@ -162,40 +138,3 @@ export const routeProtocol = z.union([z.string(), z.int()]).transform((input, co
   context.issues.push({ code: 'custom', message, input });
   return z.NEVER;
 });
-
-/** The candidate that differs from `word` by so little that it must have been meant. */
-export function closest(word: string, candidates: readonly string[]): string | undefined {
-  let best: string | undefined;
-  let bestDistance = Math.max(1, Math.floor(word.length / 3)) + 1;
-  for (const candidate of candidates) {
-    const distance = editDistance(word, candidate);
-    if (distance < bestDistance) {
-      best = candidate;
-      bestDistance = distance;
-    }
-  }
-  return best;
-}
-
-/** Insertions, deletions, substitutions and swaps of neighbours (optimal string alignment). */
-function editDistance(a: string, b: string): number {
-  let before: number[] = [];
-  let previous = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (let i = 1; i <= a.length; i++) {
-    const row = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const same = a[i - 1] === b[j - 1];
-      let cost = Math.min(
-        (previous[j] ?? 0) + 1,
-        (row[j - 1] ?? 0) + 1,
-        (previous[j - 1] ?? 0) + (same ? 0 : 1),
-      );
-      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
-        cost = Math.min(cost, (before[j - 2] ?? 0) + 1);
-      row.push(cost);
-    }
-    before = previous;
-    previous = row;
-  }
-  return previous[b.length] ?? 0;
-}

@@ -1,10 +1,14 @@
+import { readFileSync } from 'node:fs';
 import { type ClientRequest, type IncomingMessage, request as httpRequest } from 'node:http';
+import { type RequestOptions, request as httpsRequest } from 'node:https';
 import type * as z from 'zod';
 import { type Ip, formatIp } from '../wire/addresses.js';
 import type { Command } from '../mobility/events.js';
 import type { EventKind, EventRecord } from './records.js';
 import type {
+  AlarmsAnswer,
   CommandResult,
+  ConfigView,
   DropView,
   ErrorBody,
   HostView,
@@ -44,20 +48,32 @@ export interface HostFilter {
   readonly after?: string | undefined;
 }
 
-/** Body of prepare, attach, detach, probe, clear; addresses are text. */
+/** Body of prepare, attach, detach, probe, clear, log-level; addresses are text. */
 export interface CommandBody {
   readonly mac?: string | undefined;
   readonly ip?: string | readonly string[] | undefined;
   readonly interface?: string | undefined;
+  readonly level?: string | undefined;
 }
 
-/** One connection per request to the daemon's Unix socket. All methods throw Unreachable or Refused. */
+/** The daemon of another machine: its `control.tcp`, with a certificate of its CA. File names. */
+export interface RemoteDaemon {
+  readonly url: URL;
+  readonly ca: string;
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** One connection per request, to the daemon's Unix socket or to its TLS port. All methods throw Unreachable or Refused. */
 export class ControlClient {
-  readonly socketPath: string;
+  /** For people: the path of the socket, or the URL. */
+  readonly place: string;
+  readonly #endpoint: () => RequestOptions;
   readonly #timeoutMs: number;
 
-  constructor(socketPath: string, timeoutMs = 15_000) {
-    this.socketPath = socketPath;
+  constructor(where: string | RemoteDaemon, timeoutMs = 15_000) {
+    this.place = typeof where === 'string' ? where : where.url.origin;
+    this.#endpoint = () => (typeof where === 'string' ? { socketPath: where } : tlsOptions(where));
     this.#timeoutMs = timeoutMs;
   }
 
@@ -90,8 +106,18 @@ export class ControlClient {
     return this.#get(`/v1/why/${formatIp(ip)}`, (schemas) => schemas.whyView);
   }
 
-  async drops(): Promise<DropView[]> {
-    return (await this.#get('/v1/drops', (schemas) => schemas.dropsAnswer)).drops;
+  alarms(): Promise<AlarmsAnswer> {
+    return this.#get('/v1/alarms', (schemas) => schemas.alarmsAnswer);
+  }
+
+  config(): Promise<ConfigView> {
+    return this.#get('/v1/config', (schemas) => schemas.configView);
+  }
+
+  /** On one interface only, if it is named. */
+  async drops(place?: string): Promise<DropView[]> {
+    const query = place === undefined ? '' : `?${new URLSearchParams({ interface: place })}`;
+    return (await this.#get(`/v1/drops${query}`, (schemas) => schemas.dropsAnswer)).drops;
   }
 
   /** The answer to a GET as it comes, unchecked. */
@@ -104,7 +130,7 @@ export class ControlClient {
   }
 
   /** A command that the daemon refuses is `ok: false` with its reason; a malformed one throws Refused. */
-  async command(name: Command['name'], body: CommandBody): Promise<CommandResult> {
+  async command(name: Command['name'] | 'reload' | 'log-level', body: CommandBody): Promise<CommandResult> {
     try {
       const text = await readAll(await this.#request('POST', `/v1/${name}`, JSON.stringify(body)));
       const { ok, message } = parseJson(text) as Partial<CommandResult>;
@@ -142,7 +168,7 @@ export class ControlClient {
       }
     } catch (error) {
       if (options.signal?.aborted === true) return;
-      throw unreachable(this.socketPath, error);
+      throw unreachable(this.place, error);
     }
   }
 
@@ -165,8 +191,9 @@ export class ControlClient {
     signal?: AbortSignal,
   ): Promise<IncomingMessage> {
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
-      const request: ClientRequest = httpRequest({
-        socketPath: this.socketPath,
+      const endpoint = this.#endpoint();
+      const request: ClientRequest = (endpoint.protocol === 'https:' ? httpsRequest : httpRequest)({
+        ...endpoint,
         method,
         path,
         agent: false,
@@ -184,7 +211,7 @@ export class ControlClient {
         request.setTimeout(0);
         resolve(message);
       });
-      request.once('error', (error) => reject(unreachable(this.socketPath, error)));
+      request.once('error', (error) => reject(unreachable(this.place, error)));
       request.end(body);
     });
     if (response.statusCode === 200) return response;
@@ -223,8 +250,30 @@ async function readAll(response: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString('utf8');
 }
 
-function unreachable(socketPath: string, error: unknown): Unreachable {
+function tlsOptions({ url, ca, cert, key }: RemoteDaemon): RequestOptions {
+  const read = (option: string, path: string) => {
+    try {
+      return readFileSync(path);
+    } catch (error) {
+      throw new Unreachable(`--${option} ${path}: ${(error as Error).message}`);
+    }
+  };
+  return {
+    protocol: 'https:',
+    // An IPv6 address of a URL has brackets.
+    hostname: url.hostname.replace(/^\[|\]$/g, ''),
+    port: url.port,
+    ca: read('ca', ca),
+    cert: read('cert', cert),
+    key: read('key', key),
+  };
+}
+
+function unreachable(place: string, error: unknown): Unreachable {
+  if (error instanceof Unreachable) return error;
   const { code, message } = error as NodeJS.ErrnoException;
+  if (place.startsWith('https:')) return new Unreachable(`no answer from marpd at ${place}: ${message}`);
+  const socketPath = place;
   if (code === 'ENOENT')
     return new Unreachable(`marpd is not running: ${socketPath} does not exist (see --socket)`);
   if (code === 'ECONNREFUSED')

@@ -3,7 +3,7 @@ import { type Ip, type Mac, type Prefix, isIpv4 } from '../wire/addresses.js';
 
 /** Which hosts, and which page of them. */
 export interface HostQuery {
-  readonly state?: HostState | undefined;
+  readonly state?: ReadonlySet<HostState> | undefined;
   readonly interface?: string | undefined;
   readonly mac?: Mac | undefined;
   readonly prefix?: Prefix | undefined;

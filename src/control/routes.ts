@@ -2,13 +2,22 @@ import type { ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
 import { setImmediate } from 'node:timers/promises';
 import * as z from 'zod';
-import { type Command, HOST_STATES } from '../mobility/events.js';
+import { type Command, HOST_STATES, type HostState } from '../mobility/events.js';
 import { type Ip, formatIp } from '../wire/addresses.js';
 import { type Reading, readHostIp, readHostMac, readHostPrefix, readIp } from '../wire/host-address.js';
 import { Refusal, badRequest } from './http.js';
 import type { HostQuery } from './paging.js';
 import { EVENT_KINDS, type EventKind } from './records.js';
-import type { CommandResult, DropView, HostView, InterfaceView, StatusView, WhyView } from './schemas.js';
+import type {
+  AlarmsAnswer,
+  CommandResult,
+  ConfigView,
+  DropView,
+  HostView,
+  InterfaceView,
+  StatusView,
+  WhyView,
+} from './schemas.js';
 import type { EventSubscribers } from './stream.js';
 
 /** What the daemon shows and does. Nothing here may block, or throw because of a bad request. */
@@ -18,7 +27,12 @@ export interface Api {
   host(ip: Ip): HostView | undefined;
   interfaces(): InterfaceView[];
   why(ip: Ip): WhyView;
-  drops(): DropView[];
+  /** With the name of an interface, only what was ignored on it. */
+  drops(place?: string): DropView[];
+  alarms(): AlarmsAnswer;
+  config(): ConfigView;
+  reload(): CommandResult;
+  setLogLevel(level: LogLevel): CommandResult;
   command(command: Command): Promise<CommandResult>;
   /** Calls `listener` with an EventRecord for everything that happens, until the returned function is called. */
   subscribe(listener: (record: object) => void): () => void;
@@ -42,6 +56,9 @@ export interface Route {
    */
   handle(input: unknown, call: Call): Promise<object | undefined>;
 }
+
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
 
 export const MAX_ADDRESSES = 256;
 const MAX_PAGE = 10_000;
@@ -82,9 +99,16 @@ const interfaceName = text('an interface name', (input) =>
     : { problem: `${JSON.stringify(input)} is not an interface name` },
 );
 
-const hostState = z.enum(HOST_STATES, {
-  error: ({ input }) => `${JSON.stringify(input)} is not one of ${HOST_STATES.join(', ')}`,
-});
+/** Names with commas between them, each one of `known`. */
+function listOf<T extends string>(known: readonly T[]) {
+  return text('a list of names', (input): Reading<ReadonlySet<T>> => {
+    const names = input.split(',');
+    const unknown = names.find((name) => !(known as readonly string[]).includes(name));
+    return unknown === undefined
+      ? { value: new Set(names as T[]) }
+      : { problem: `${JSON.stringify(unknown)} is not one of ${known.join(', ')}` };
+  });
+}
 
 const pageLimit = text('a number', (input) =>
   /^[1-9]\d{0,4}$/.test(input) && Number(input) <= MAX_PAGE
@@ -92,16 +116,8 @@ const pageLimit = text('a number', (input) =>
     : { problem: `${JSON.stringify(input)} is not a number from 1 to ${MAX_PAGE}` },
 );
 
-const eventKinds = text('a list of kinds', (input): Reading<ReadonlySet<EventKind>> => {
-  const kinds = input.split(',');
-  const unknown = kinds.find((kind) => !(EVENT_KINDS as readonly string[]).includes(kind));
-  return unknown === undefined
-    ? { value: new Set(kinds as EventKind[]) }
-    : { problem: `${JSON.stringify(unknown)} is not one of ${EVENT_KINDS.join(', ')}` };
-});
-
 const hostFilter = {
-  state: hostState.optional(),
+  state: listOf<HostState>(HOST_STATES).optional(),
   interface: interfaceName.optional(),
   mac: hostMac.optional(),
   prefix: text('a prefix', readHostPrefix).optional(),
@@ -109,6 +125,11 @@ const hostFilter = {
   /** `next` of the page before. */
   after: text('an IP address', readIp).optional(),
 };
+
+const logLevel = z.enum(LOG_LEVELS, {
+  error: ({ input }) =>
+    input === undefined ? 'is missing' : `${JSON.stringify(input)} is not one of ${LOG_LEVELS.join(', ')}`,
+});
 
 const guest = { mac: hostMac.nullish(), ip: hostIps, interface: interfaceName };
 
@@ -163,8 +184,17 @@ export const ROUTES: readonly Route[] = [
   }),
   route('GET', '/v1/interfaces', {}, (_, { api }) => ({ interfaces: api.interfaces() })),
   route('GET', '/v1/why/{ip}', { ip: hostIp }, ({ ip }, { api }) => api.why(ip)),
-  route('GET', '/v1/drops', {}, (_, { api }) => ({ drops: api.drops() })),
-  route('GET', '/v1/events', { kinds: eventKinds.optional(), ip: hostIp.optional() }, streamEvents),
+  route('GET', '/v1/drops', { interface: interfaceName.optional() }, ({ interface: place }, { api }) => ({
+    drops: api.drops(place),
+  })),
+  route('GET', '/v1/alarms', {}, (_, { api }) => api.alarms()),
+  route('GET', '/v1/config', {}, (_, { api }) => api.config()),
+  route(
+    'GET',
+    '/v1/events',
+    { kinds: listOf<EventKind>(EVENT_KINDS).optional(), ip: hostIp.optional() },
+    streamEvents,
+  ),
   route('POST', '/v1/prepare', guest, ({ mac, ip: ips, interface: name }, call) => {
     if (mac === undefined || mac === null)
       throw badRequest('mac: prepare needs the MAC address of the guest');
@@ -175,6 +205,10 @@ export const ROUTES: readonly Route[] = [
   route('POST', '/v1/detach', guest, (input, call) => signal('detach', input, call)),
   route('POST', '/v1/probe', { ip: hostIp }, ({ ip }, call) => command(call, { name: 'probe', ip })),
   route('POST', '/v1/clear', { ip: hostIp }, ({ ip }, call) => command(call, { name: 'clear', ip })),
+  route('POST', '/v1/reload', {}, (_, { api }) => accepted(api.reload())),
+  route('POST', '/v1/log-level', { level: logLevel }, ({ level }, { api }) =>
+    accepted(api.setLogLevel(level)),
+  ),
 ];
 
 /** The route of a request and the field that its path names. @throws Refusal 404, 405 */
@@ -215,6 +249,12 @@ function signal(
   return command(call, { name, mac: mac ?? undefined, ips, interface: target });
 }
 
+/** @throws Refusal 409 */
+function accepted(result: CommandResult): CommandResult {
+  if (!result.ok) throw new Refusal(409, 'refused', result.message);
+  return result;
+}
+
 async function command({ api }: Call, wanted: Command): Promise<CommandResult> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
@@ -222,9 +262,7 @@ async function command({ api }: Call, wanted: Command): Promise<CommandResult> {
     timer = setTimeout(() => reject(new Refusal(504, 'timeout', message)), COMMAND_TIMEOUT_MS);
   });
   try {
-    const result = await Promise.race([api.command(wanted), late]);
-    if (!result.ok) throw new Refusal(409, 'refused', result.message);
-    return result;
+    return accepted(await Promise.race([api.command(wanted), late]));
   } finally {
     clearTimeout(timer);
   }

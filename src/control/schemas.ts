@@ -106,8 +106,13 @@ export const interfaceView = z.object({
 });
 export type InterfaceView = z.infer<typeof interfaceView>;
 
+/** ISO 8601 with microseconds: the router's clock, to be laid beside tcpdump's. */
+const time = z.string();
+
 export const alarmView = z.object({
   alarm: z.enum(ALARMS),
+  /** When it was raised last. */
+  time,
   agoMs: ms,
   count,
   ip: ipAddress.nullable(),
@@ -120,6 +125,8 @@ export const alarmView = z.object({
 export type AlarmView = z.infer<typeof alarmView>;
 
 export const statusView = z.object({
+  /** The router's host name. */
+  hostname: z.string(),
   version: z.string(),
   pid: z.int(),
   /** ISO 8601. */
@@ -164,6 +171,7 @@ export const whyView = z.object({
   /** Oldest first. */
   records: z.array(
     z.object({
+      time,
       agoMs: ms,
       kind: z.enum(['evidence', 'transition', 'drop', 'alarm', 'answered']),
       /** How often in a row. */
@@ -177,7 +185,8 @@ export type WhyView = z.infer<typeof whyView>;
 export const dropView = z.object({
   reason: dropReason,
   count,
-  /** Time since the last one. */
+  /** When the last one came. */
+  time: time.nullable(),
   agoMs: ms.nullable(),
   /** Of the last one. */
   ip: ipAddress.nullable(),
@@ -186,6 +195,23 @@ export const dropView = z.object({
   meaning: z.string(),
 });
 export type DropView = z.infer<typeof dropView>;
+
+/** Alarms, and what each kind means. */
+export const alarmsAnswer = z.object({
+  alarms: z.array(alarmView),
+  kinds: z.array(z.object({ alarm: z.enum(ALARMS), meaning: z.string(), remedy: z.string() })),
+});
+export type AlarmsAnswer = z.infer<typeof alarmsAnswer>;
+
+export const configView = z.object({
+  /** Absolute path of the file, null with `--interface`. */
+  path: z.string().nullable(),
+  /** The keys that are set, in the shape and spelling of the file. */
+  values: z.record(z.string(), z.unknown()),
+  /** Keys of a reloaded file that take effect only after a restart. */
+  needsRestart: z.array(z.string()),
+});
+export type ConfigView = z.infer<typeof configView>;
 
 export const interfacesAnswer = z.object({ interfaces: z.array(interfaceView) });
 export const dropsAnswer = z.object({ drops: z.array(dropView) });

@@ -89,7 +89,7 @@ export function pageHosts(
 ): { hosts: HostView[]; next: Ip | undefined; total: number } {
   const { state, prefix, mac } = query;
   const accepts = (host: Readonly<Host>) =>
-    (state === undefined || host.state === state) &&
+    (state === undefined || state.has(host.state)) &&
     (prefix === undefined || contains(prefix, host.ip)) &&
     (query.interface === undefined || host.interface === query.interface) &&
     (mac === undefined || host.attachment?.mac === mac);

@@ -34,12 +34,25 @@ type Transition = Extract<HistoryEvent, { kind: 'transition' }>;
 const PROVEN: ReadonlySet<HostState> = new Set(['home', 'fresh', 'settled', 'away']);
 const NEW_UNPROVEN_PER_SECOND = 5000;
 const MAX_ALARMS = 64;
+const MAX_DROP_PLACES = 4096;
+const OTHER_PLACES: IfIndex = 0;
+
+interface DropCount {
+  count: number;
+  last: Drop;
+}
+
+/** What is known of one address; times are ages. */
+type HostStory = Pick<WhyView, 'ip' | 'conclusion'> & {
+  readonly records: readonly Omit<WhyView['records'][number], 'time'>[];
+};
 
 export class HostHistory {
   readonly #nameOf: (iface: IfIndex) => string | undefined;
   readonly #hosts: Rings;
   readonly #unproven: Rings;
-  readonly #drops = new Map<DropReason, { count: number; last: Drop }>();
+  /** By reason and interface. */
+  readonly #drops = new Map<DropReason, Map<IfIndex, DropCount>>();
   /** Oldest first. */
   readonly #alarms = new Map<string, { count: number; last: Alarm }>();
   #secondStart = 0;
@@ -56,12 +69,7 @@ export class HostHistory {
   record(action: Action): void {
     switch (action.kind) {
       case 'drop': {
-        const drops = this.#drops.get(action.reason);
-        if (drops === undefined) this.#drops.set(action.reason, { count: 1, last: action });
-        else {
-          drops.count++;
-          drops.last = action;
-        }
+        this.#countDrop(action);
         if (action.ip !== undefined) this.#note(action.ip, action);
         return;
       }
@@ -84,7 +92,7 @@ export class HostHistory {
     }
   }
 
-  why(ip: Ip, now: number): Omit<WhyView, 'host' | 'foreignRoute'> {
+  why(ip: Ip, now: number): HostStory {
     const entries = this.#hosts.get(ip) ?? this.#unproven.get(ip) ?? [];
     const records = entries.map(({ last, times }) => ({
       agoMs: now - last.at,
@@ -95,13 +103,17 @@ export class HostHistory {
     return { ip: formatIp(ip), conclusion: conclude(ip, entries), records };
   }
 
-  /** Reasons that occurred, the most frequent first. */
-  drops(now: number): DropView[] {
-    const summaries: DropView[] = [];
+  /** Reasons that occurred, the most frequent first; with the name of an interface, only what was ignored on it. */
+  drops(now: number, place?: string): Omit<DropView, 'time'>[] {
+    const summaries: Omit<DropView, 'time'>[] = [];
     for (const reason of DROP_REASONS) {
-      const drops = this.#drops.get(reason);
-      if (drops === undefined) continue;
-      const { count, last } = drops;
+      const drops = [...(this.#drops.get(reason)?.values() ?? [])].filter(
+        ({ last }) => place === undefined || this.#nameOf(last.iface) === place,
+      );
+      const [first] = drops;
+      if (first === undefined) continue;
+      const count = drops.reduce((sum, each) => sum + each.count, 0);
+      const { last } = drops.reduce((latest, each) => (each.last.at > latest.last.at ? each : latest), first);
       summaries.push({
         reason,
         count,
@@ -116,7 +128,7 @@ export class HostHistory {
   }
 
   /** Most recent first; the same alarm about the same parties is counted, not repeated. */
-  alarms(now: number): AlarmView[] {
+  alarms(now: number): Omit<AlarmView, 'time'>[] {
     return [...this.#alarms.values()].reverse().map(({ count, last }) => ({
       alarm: last.alarm,
       agoMs: now - last.at,
@@ -128,6 +140,22 @@ export class HostHistory {
       otherInterface: last.otherInterface ?? null,
       message: last.message,
     }));
+  }
+
+  #countDrop(drop: Drop): void {
+    let places = this.#drops.get(drop.reason);
+    if (places === undefined) {
+      places = new Map<IfIndex, DropCount>();
+      this.#drops.set(drop.reason, places);
+    }
+    // Taps come and go under ever new numbers: what is beyond the bound is counted together.
+    const place = places.size < MAX_DROP_PLACES || places.has(drop.iface) ? drop.iface : OTHER_PLACES;
+    const known = places.get(place);
+    if (known === undefined) places.set(place, { count: 1, last: drop });
+    else {
+      known.count++;
+      known.last = drop;
+    }
   }
 
   #note(ip: Ip, action: HistoryEvent): void {

@@ -2,58 +2,15 @@ import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { symlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { COMMAND_NAMES, helpText } from '../../../src/cli/help.js';
 import { run } from '../../../src/ctl.js';
 import { type Ip, parseIp, parseMac } from '../../../src/wire/addresses.js';
-import { type Running, host, start, temporaryDirectory, until } from '../control/fixture.js';
+import { temporaryDirectory, until } from '../control/fixture.js';
+import { ctl, startWith } from './kit.js';
 
 const CTL = new URL('../../../src/ctl.ts', import.meta.url).pathname;
 const ip = (text: string) => parseIp(text) as Ip;
-
-interface Result {
-  readonly status: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-async function ctl(...argv: string[]): Promise<Result> {
-  let out = '';
-  let err = '';
-  const status = await run(argv, {
-    out: (text) => {
-      out += text;
-    },
-    err: (text) => {
-      err += text;
-    },
-  });
-  return { status, out, err };
-}
-
-async function startWith(t: TestContext): Promise<Running & { ask(...argv: string[]): Promise<Result> }> {
-  const running = await start(t);
-  running.daemon.table.set(ip('10.1.1.5'), host('10.1.1.5'));
-  running.daemon.table.set(
-    ip('10.1.1.20'),
-    host('10.1.1.20', {
-      state: 'remembered',
-      interface: null,
-      mac: null,
-      rttMs: null,
-      lastHeardMs: null,
-      contest: {
-        count: 5,
-        frozenForMs: 500_000,
-        mac: '02:00:0a:01:01:05',
-        interface: 'lan0',
-        otherMac: '02:00:00:00:00:66',
-        otherInterface: 'lan1',
-      },
-    }),
-  );
-  return { ...running, ask: (...argv) => ctl('--socket', running.socket, ...argv) };
-}
 
 test('design.md 4: marpctl shows tables to people', async (t) => {
   const { ask } = await startWith(t);
@@ -78,11 +35,11 @@ test('design.md 4: marpctl shows tables to people', async (t) => {
   const why = await ask('why', '10.1.1.9');
   assert.match(
     why.out,
-    /^10\.1\.1\.9: not learned: MAC is not the bound one\n\nWHEN +WHAT\n1\.2s ago +3x +frame on lan0 ignored/,
+    /^10\.1\.1\.9: not learned: MAC is not the bound one\n\nWHEN +WHAT\n\d\d:\d\d:01\.500250 +3x +frame on lan0 ignored/,
   );
   assert.match(
     (await ask('drops')).out,
-    /^7 +not-allowed +10ms ago +192\.0\.2\.1 +- +lan0 +not allowed by policy$/m,
+    /^7 +not-allowed +\d\d:\d\d:01\.500250 +192\.0\.2\.1 +- +lan0 +not allowed by policy$/m,
   );
   assert.match((await ask('hosts', '--limit', '1')).out, /1 of 2 hosts\nnext page: --after 10\.1\.1\.5\n$/);
 });
@@ -96,7 +53,7 @@ test('design.md 4: marpctl --json prints what the API says', async (t) => {
       '{"total":1,"hosts":[',
     ],
     [['host', '10.1.1.5'], '{"ip":"10.1.1.5"'],
-    [['status'], '{"version":"0.1.0"'],
+    [['status'], '{"hostname":"r1","version":"0.1.0"'],
     [['interfaces'], '[{"name":"lan0"'],
     [['drops'], '[{"reason":"not-allowed"'],
     [['why', '10.1.1.5'], '{"ip":"10.1.1.5","conclusion":"not learned'],
@@ -158,16 +115,41 @@ test('exit codes (design.md 4): 1 for no such host and for a negative answer', a
 test('exit codes (design.md 4): 2 for wrong usage, with what was wrong and nothing sent', async (t) => {
   const { ask, daemon } = await startWith(t);
   for (const [argv, reason] of [
-    [[], /no command/],
-    [['hots'], /unknown command "hots" \(available: status, hosts/],
-    [['host'], /address missing \(usage: marpctl host IP\)/],
+    [[], /^Usage: marpctl COMMAND/m],
+    [['hots'], /unknown command "hots" \(did you mean hosts\?\)/],
+    [['xyzzy'], /unknown command "xyzzy" \(available: status, hosts/],
+    [['help', 'nope'], /unknown command "nope"/],
+    [['nope', '--help'], /unknown command "nope"/],
+    [['pr'], /"pr" may mean probe or prepare/],
+    [['host'], /IP missing \(usage: marpctl host IP\)/],
     [['host', 'banana'], /"banana" is not an IP address/],
     [['host', '10.1.1.5', '10.1.1.6'], /unexpected "10\.1\.1\.6"/],
     [['status', 'now'], /unexpected "now"/],
     [['status', '--mac', 'x'], /--mac does not apply to status\nTry: marpctl status --help\n$/],
-    [['hosts', '--color'], /Unknown option '--color'\nTry: marpctl --help\n$/],
-    [['hosts', '--state', 'alive'], /state: "alive" is not one of/],
-    [['hosts', '--limit', '0'], /limit: /],
+    [
+      ['hosts', '--colour'],
+      /unknown option --colour \(did you mean --color\?\)\nTry: marpctl hosts --help\n$/,
+    ],
+    [['hosts', '-q'], /unknown option -q/],
+    [['hosts', '--color'], /--color needs a value/],
+    [
+      ['hosts', '--color', 'alway'],
+      /--color: "alway" is not one of auto, always, never \(did you mean always\?\)/,
+    ],
+    [['hosts', '--state', 'alive'], /--state: "alive" is not one of unknown, proving/],
+    [['hosts', '--state'], /--state needs a value/],
+    [['hosts', '--limit', '0'], /--limit: "0" is not a number from 1 to 10000/],
+    [['hosts', '--limit', '1', '--limit', '2'], /--limit is given twice/],
+    [['hosts', '10.1.1.0/33'], /"10\.1\.1\.0\/33" is not a prefix/],
+    [['hosts', '10.1.1'], /"10\.1\.1" is not an IP address/],
+    [['hosts', '--watch=soon'], /--watch: "soon" is not a time/],
+    [['why', 'a/b'], /"a\/b" is no IP address, no MAC and no interface name/],
+    [['wait', '10.1.1.5', '--timeout', '0'], /--timeout: "0" is not a time/],
+    [['log-level', 'loud'], /"loud" is not one of trace, debug/],
+    [
+      ['doctor', '--host', 'https://192.0.2.1:4411', '--cert', 'a', '--key', 'b', '--ca', 'c'],
+      /--host and --socket exclude each other/,
+    ],
     [['attach', '10.1.1.5'], /--interface is missing/],
     [['attach', 'tap0'], /attach needs at least one/],
     [['attach', '10.1.1.5', 'tap0', 'tap1'], /unexpected "tap1"/],
@@ -187,6 +169,17 @@ test('exit codes (design.md 4): 2 for wrong usage, with what was wrong and nothi
     assert.equal(result.out, '');
   }
   assert.deepEqual(daemon.commands, []);
+});
+
+test('what is typed is checked before the daemon is asked', async (t) => {
+  const socket = join(temporaryDirectory(t), 'absent.sock');
+  for (const argv of [
+    ['hosts', '--state', 'foo'],
+    ['why', '10.1.1'],
+    ['wait', 'banana'],
+    ['attach', '10.1.1.5'],
+  ])
+    assert.equal((await ctl('--socket', socket, ...argv)).status, 2, argv.join(' '));
 });
 
 test('exit codes (design.md 4): 3 when the daemon is not reachable', async (t) => {

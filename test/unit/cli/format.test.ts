@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { formatAge, formatRecord, formatTable } from '../../../src/cli/format.js';
+import { formatRecord } from '../../../src/cli/format.js';
+import { formatAge, formatTable } from '../../../src/cli/table.js';
 
 test('ages are short and round the way people expect', () => {
   for (const [ms, text] of [

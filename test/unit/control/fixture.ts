@@ -1,11 +1,13 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { type RequestOptions, request } from 'node:http';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { pageOf } from '../../../src/control/paging.js';
-import type { HostView, InterfaceView, StatusView } from '../../../src/control/schemas.js';
-import type { Api } from '../../../src/control/routes.js';
+import type { AlarmView, HostView, InterfaceView, StatusView } from '../../../src/control/schemas.js';
+import type { Api, LogLevel } from '../../../src/control/routes.js';
 import { type ControlOptions, ControlServer } from '../../../src/control/server.js';
 import type { Command } from '../../../src/mobility/events.js';
 import { type Ip, type Ipv4, contains, formatIp, formatMac, parseIp } from '../../../src/wire/addresses.js';
@@ -53,6 +55,7 @@ export const lan0: InterfaceView = {
 };
 
 export const status: StatusView = {
+  hostname: 'r1',
   version: '0.1.0',
   pid: 4242,
   startedAt: '2024-05-01T12:00:00.000Z',
@@ -86,6 +89,9 @@ export class FakeDaemon implements Api {
   readonly listeners = new Set<(record: object) => void>();
   verdict = { ok: true, message: 'done' };
   broken = false;
+  raised: AlarmView[] = [];
+  reloads = 0;
+  logLevel: LogLevel = 'info';
 
   addHosts(count: number): void {
     for (let i = 0; i < count; i++) {
@@ -101,7 +107,7 @@ export class FakeDaemon implements Api {
 
   hosts(query: Parameters<Api['hosts']>[0]): ReturnType<Api['hosts']> {
     const accepts = (entry: HostView) =>
-      (query.state === undefined || entry.state === query.state) &&
+      (query.state === undefined || query.state.has(entry.state)) &&
       (query.interface === undefined || entry.interface === query.interface) &&
       (query.mac === undefined || entry.mac === formatMac(query.mac)) &&
       (query.prefix === undefined || contains(query.prefix, parseIp(entry.ip) as Ip));
@@ -120,6 +126,7 @@ export class FakeDaemon implements Api {
   why(ip: Ip): ReturnType<Api['why']> {
     const records = [
       {
+        time: '2024-05-01T12:00:01.500250Z',
         agoMs: 1234,
         kind: 'drop' as const,
         times: 3,
@@ -135,11 +142,13 @@ export class FakeDaemon implements Api {
     };
   }
 
-  drops(): ReturnType<Api['drops']> {
+  drops(place?: string): ReturnType<Api['drops']> {
+    if (place !== undefined && place !== 'lan0') return [];
     return [
       {
         reason: 'not-allowed',
         count: 7,
+        time: '2024-05-01T12:00:01.500250Z',
         agoMs: 10,
         ip: '192.0.2.1',
         mac: null,
@@ -147,6 +156,29 @@ export class FakeDaemon implements Api {
         meaning: 'not allowed by policy',
       },
     ];
+  }
+
+  alarms(): ReturnType<Api['alarms']> {
+    const kinds = [{ alarm: 'duplicate' as const, meaning: 'two hosts', remedy: 'rename one' }];
+    return { alarms: this.raised, kinds };
+  }
+
+  config(): ReturnType<Api['config']> {
+    return {
+      path: '/etc/marpd/marpd.toml',
+      values: { interface: [{ name: 'lan0' }], router: { settle: '2s' }, timers: { keepalive: '1s' } },
+      needsRestart: ['kernel.settings'],
+    };
+  }
+
+  reload(): ReturnType<Api['reload']> {
+    this.reloads++;
+    return this.verdict;
+  }
+
+  setLogLevel(level: LogLevel): ReturnType<Api['setLogLevel']> {
+    this.logLevel = level;
+    return { ok: true, message: `log level ${level}` };
   }
 
   async command(command: Command): Promise<{ ok: boolean; message: string }> {
@@ -237,4 +269,58 @@ export async function until(what: string, holds: () => boolean, deadlineMs = 500
     if (performance.now() > end) throw new Error(`not within ${deadlineMs} ms: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
+}
+
+/** A CA with a server `router` on 127.0.0.1, a client, and a certificate of nobody. */
+export function makeCertificates(t: TestContext): (name: string) => string {
+  const directory = temporaryDirectory(t);
+  const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd: directory, stdio: 'pipe' });
+  const ec = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
+  openssl('req', '-x509', ...ec, '-keyout', 'ca.key', '-out', 'ca.pem', '-subj', '/CN=ca', '-days', '2');
+  openssl(
+    'req',
+    '-x509',
+    ...ec,
+    '-keyout',
+    'stranger.key',
+    '-out',
+    'stranger.pem',
+    '-subj',
+    '/CN=stranger',
+    '-days',
+    '2',
+  );
+  for (const [name, subject] of [
+    ['server', '/CN=router'],
+    ['client', '/CN=hypervisor'],
+  ] as const) {
+    openssl('req', ...ec, '-keyout', `${name}.key`, '-out', `${name}.csr`, '-subj', subject);
+    writeFileSync(join(directory, `${name}.ext`), 'subjectAltName=DNS:router,IP:127.0.0.1');
+    openssl(
+      'x509',
+      '-req',
+      '-in',
+      `${name}.csr`,
+      '-CA',
+      'ca.pem',
+      '-CAkey',
+      'ca.key',
+      '-CAcreateserial',
+      '-days',
+      '2',
+      '-extfile',
+      `${name}.ext`,
+      '-out',
+      `${name}.pem`,
+    );
+  }
+  return (name) => join(directory, name);
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as { port: number };
+  await new Promise((resolve) => server.close(resolve));
+  return port;
 }

@@ -4,22 +4,14 @@ import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { request as httpsRequest } from 'node:https';
 import { createConnection, createServer } from 'node:net';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { ControlClient, Refused, Unreachable } from '../../../src/control/client.js';
 import type { EventRecord } from '../../../src/control/records.js';
 import { ControlServer } from '../../../src/control/server.js';
 import { type Ip, parseIp } from '../../../src/wire/addresses.js';
-import { FakeDaemon, ask, start, temporaryDirectory, until } from './fixture.js';
+import { FakeDaemon, ask, freePort, makeCertificates, start, temporaryDirectory, until } from './fixture.js';
 
 const ip = (text: string) => parseIp(text) as Ip;
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 test('/v1/events streams records by kind and address, and only subscribes while somebody listens', async (t) => {
   const { daemon, server, socket } = await start(t);
@@ -266,48 +258,3 @@ test('control.tcp takes only clients with a certificate of its CA', async (t) =>
     /certificate or key cannot be used/,
   );
 });
-
-function makeCertificates(t: TestContext): (name: string) => string {
-  const directory = temporaryDirectory(t);
-  const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd: directory, stdio: 'pipe' });
-  const ec = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
-  openssl('req', '-x509', ...ec, '-keyout', 'ca.key', '-out', 'ca.pem', '-subj', '/CN=ca', '-days', '2');
-  openssl(
-    'req',
-    '-x509',
-    ...ec,
-    '-keyout',
-    'stranger.key',
-    '-out',
-    'stranger.pem',
-    '-subj',
-    '/CN=stranger',
-    '-days',
-    '2',
-  );
-  for (const [name, subject] of [
-    ['server', '/CN=router'],
-    ['client', '/CN=hypervisor'],
-  ] as const) {
-    openssl('req', ...ec, '-keyout', `${name}.key`, '-out', `${name}.csr`, '-subj', subject);
-    writeFileSync(join(directory, `${name}.ext`), 'subjectAltName=DNS:router');
-    openssl(
-      'x509',
-      '-req',
-      '-in',
-      `${name}.csr`,
-      '-CA',
-      'ca.pem',
-      '-CAkey',
-      'ca.key',
-      '-CAcreateserial',
-      '-days',
-      '2',
-      '-extfile',
-      `${name}.ext`,
-      '-out',
-      `${name}.pem`,
-    );
-  }
-  return (name) => join(directory, name);
-}

@@ -199,6 +199,21 @@ test('hosts are bounded too: the one that was silent longest is forgotten first'
   assert.equal(journal.why(ipOf(0), 20).records.length, 2);
 });
 
+test('drops are counted by interface too, and those of a place that is gone stay counted', () => {
+  const journal = new HostHistory({ nameOf: (iface) => ({ 3: 'lan0', 4: 'lan1' })[iface] });
+  const dropOn = (iface: number, at: number) =>
+    journal.record({ kind: 'drop', reason: 'truncated', ip: undefined, mac: undefined, iface, at });
+  for (let i = 0; i < 3; i++) dropOn(3, i);
+  dropOn(4, 9);
+  const counts = (place?: string) =>
+    journal.drops(10, place).map(({ count, interface: last }) => [count, last]);
+  assert.deepEqual(counts(), [[4, 'lan1']]);
+  assert.deepEqual(counts('lan0'), [[3, 'lan0']]);
+  assert.deepEqual(counts('lan9'), []);
+  for (let tap = 100; tap < 10_000; tap++) dropOn(tap, tap);
+  assert.deepEqual(counts(), [[9904, null]]);
+});
+
 test('drops are counted by reason with the last one as an example', () => {
   const journal = new HostHistory({ nameOf });
   journal.record({ kind: 'drop', reason: 'truncated', ip: undefined, mac: undefined, iface: 3, at: 1 });

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { formatDurationMs, parseDurationMs, parseSizeBytes } from '../../../../src/config/scalars.js';
+import { formatDurationMs, parseDurationMs } from '../../../../src/config/durations.js';
+import { parseSizeBytes } from '../../../../src/config/scalars.js';
 import {
   contains,
   formatIp,
