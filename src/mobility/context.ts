@@ -13,7 +13,7 @@ import type {
 } from './events.js';
 import { Fib } from './fib.js';
 import type { Host } from './host/host.js';
-import type { RarpLookup } from './input/rarp-lookup.js';
+import { RarpLookups } from './input/rarp-lookup.js';
 import { Limits } from './admission/limits.js';
 import { LateAnswers } from './late-answers.js';
 import type { Policy } from './policy.js';
@@ -36,7 +36,7 @@ export class TrackerContext {
   readonly ports = new Map<IfIndex, Map<Mac, IfIndex>>();
   /** What the kernel's neighbour table says of hosts that never spoke to us. */
   readonly neighbours = new Map<IfIndex, Map<Ip, Mac>>();
-  rarpLookups: RarpLookup[] = [];
+  readonly rarpLookups = new RarpLookups();
   readonly counts: Record<HostState, number> = {
     unknown: 0,
     proving: 0,

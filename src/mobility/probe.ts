@@ -1,5 +1,6 @@
 import type { AnsweredTo } from './neighbour/message.js';
 import { type Ip, MAC_BROADCAST, type Mac } from '../wire/addresses.js';
+import { MOST_WAIT_MS } from './admission/constants.js';
 import type { TrackerContext } from './context.js';
 import type { Attachment, IfIndex } from './events.js';
 import type { Host } from './host/host.js';
@@ -53,6 +54,9 @@ interface ProbeSchedule {
   readonly timeoutMs: number;
 }
 
+/** QEMU announces a guest five times in 800 ms. The MAC is asked once a second for what RARP says, so for as long. */
+export const PRESENCE_SCHEDULE: ProbeSchedule = { tries: [0, 50, 150, 450, 800], timeoutMs: 1000 };
+
 const PROBE_SCHEDULES: Readonly<Partial<Record<ProbePurpose, ProbeSchedule>>> = {
   prove: { tries: [0, 50, 150], timeoutMs: 500 },
   'ask-again': { tries: [0, 250], timeoutMs: 750 },
@@ -66,8 +70,13 @@ const PATIENCE = 2;
 const MOST_PATIENCE_MS = 30_000;
 
 /** When the tries are sent and when the probe times out. */
-function scheduleOf(ctx: TrackerContext, host: Host, purpose: ProbePurpose, iface: IfIndex): ProbeSchedule {
-  const schedule = PROBE_SCHEDULES[purpose];
+function scheduleOf(
+  ctx: TrackerContext,
+  host: Host,
+  purpose: ProbePurpose,
+  iface: IfIndex,
+  schedule = PROBE_SCHEDULES[purpose],
+): ProbeSchedule {
   if (schedule === undefined) {
     // Whether a host is still at its old place is decided within this time (design.md 3.3).
     const timeoutMs = oldPlaceTimeoutMs(host);
@@ -87,8 +96,8 @@ export function oldPlaceTimeoutMs(host: Host): number {
 }
 
 /**
- * Probes whether the host is at `attachment`. Undefined when it cannot be asked (see probeSource). The first try goes
- * out after `delayMs`, or as soon as the probe budget allows; the time-out counts from then.
+ * Probes whether the host is at `attachment`. Undefined when it cannot be asked (see probeSource), or not now because
+ * so many others are. The first try goes out after `delayMs`, or when the budget allows; the time-out counts from then.
  */
 export function startProbe(
   ctx: TrackerContext,
@@ -99,15 +108,19 @@ export function startProbe(
     delayMs = 0,
     isConfirmation = false,
     firstSourceIp,
+    schedule,
   }: {
     readonly delayMs?: number;
     readonly isConfirmation?: boolean;
     readonly firstSourceIp?: Ip | undefined;
+    readonly schedule?: ProbeSchedule | undefined;
   } = {},
 ): Probe | undefined {
   const sourceIp = probeSource(ctx, attachment.iface, host.ip);
   if (sourceIp === undefined) return undefined;
-  const { tries, timeoutMs } = scheduleOf(ctx, host, purpose, attachment.iface);
+  const firstAt = firstTryAt(ctx, purpose, attachment.iface);
+  if (firstAt === undefined) return undefined;
+  const { tries, timeoutMs } = scheduleOf(ctx, host, purpose, attachment.iface, schedule);
   const probe: OpenProbe = {
     purpose,
     attachment,
@@ -118,15 +131,24 @@ export function startProbe(
     isConfirmation,
     sent: 0,
     firstSentAt: 0,
-    nextAt: ctx.limits.reserveProbe(!isRoutine(purpose), ctx.now) + delayMs,
+    nextAt: firstAt + delayMs,
   };
   if (probe.nextAt <= ctx.now) sendTry(ctx, host.ip, probe);
   return probe;
 }
 
-/** Routine probes have a budget of their own, so that they never delay a proof. */
-function isRoutine(purpose: ProbePurpose): boolean {
-  return purpose === 'keepalive' || purpose === 'ask-again';
+/**
+ * What is asked of our own accord has a budget: keepalives one, and lost hosts one per interface, so that neither delays
+ * the other. A proof waits for nothing; how many there may be is decided at admission. undefined: not in a second.
+ */
+function firstTryAt(
+  { limits, topology, now }: TrackerContext,
+  purpose: ProbePurpose,
+  iface: IfIndex,
+): number | undefined {
+  if (purpose === 'keepalive') return limits.keepalives.reserve(now, MOST_WAIT_MS);
+  if (purpose !== 'ask-again') return now;
+  return limits.newcomersOf(topology.nameOf(iface) ?? '', now).lostHosts.reserve(now, MOST_WAIT_MS);
 }
 
 /** Sends the next try and sets the time of the one after it, or of the time-out. */

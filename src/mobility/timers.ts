@@ -1,6 +1,7 @@
 import { releaseAnswers } from './neighbour/responder.js';
 import { sendAnnouncement } from './neighbour/send.js';
 import { mayStillAsk } from './admission/admission.js';
+import { MOST_WAIT_MS } from './admission/constants.js';
 import { learningRefusal } from './admission/learning.js';
 import type { TrackerContext } from './context.js';
 import { contestedUntil } from './host/contest.js';
@@ -135,7 +136,7 @@ function keepAlive(ctx: TrackerContext, host: Host): void {
   if (outcome === 'hold-expired') return withdraw(ctx, host, 'hold-expired');
   if (outcome !== 'ask' || attachment === undefined || rule === undefined) return;
   if (probeHeld(ctx, host, overlaps(host) ? 'overlap' : 'keepalive', attachment)) return;
-  host.stepKeepalive({ input: 'schedule', afterMs: rule.keepaliveMs }, ctx.now);
+  host.stepKeepalive({ input: 'schedule', afterMs: MOST_WAIT_MS }, ctx.now);
 }
 
 /** Broadcast gratuitous ARP request with our MAC on the LAN that the host left (RFC 5944 section 4.6). */

@@ -43,7 +43,7 @@ export const DROP_MEANINGS: Readonly<Record<DropReason, string>> = {
   'newcomer-budget': 'too many newcomers on the interface at once (policy.limits.newcomer_burst)',
   'mac-limit': 'its MAC has reached the address limit (policy.limits.addresses_per_mac)',
   'host-limit': 'host limit reached (policy.limits.max_hosts, or max_hosts of the interface)',
-  'inquiry-limit': 'too many unknown MACs were announced by RARP at once',
+  'inquiry-limit': 'RARP named this MAC less than a second ago, or too many MACs of the interface at once',
   detached: 'it was detached a moment ago; last frames of the guest are ignored',
   contested: 'another live host holds the address; this one is retried later',
   frozen: 'the address was contested too often and is frozen; marpctl clear ends the freeze',

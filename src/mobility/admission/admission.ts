@@ -109,6 +109,11 @@ export function admit(
   return 'later';
 }
 
+/** Whether the interface may have something looked up that did not speak itself: a share of its own, without debt. */
+export function admitLookup(ctx: TrackerContext, iface: IfIndex): boolean {
+  return windowOf(ctx, iface).lookups.take(ctx.now);
+}
+
 function windowOf({ limits, topology, now }: TrackerContext, iface: IfIndex): AdmissionWindow {
   return limits.newcomersOf(topology.nameOf(iface) ?? '', now);
 }
@@ -146,11 +151,6 @@ function hasCredit(ctx: TrackerContext, iface: IfIndex): boolean {
 /** Whether one that can wait should be probed now. */
 function hasProbeWindow(ctx: TrackerContext, iface: IfIndex): boolean {
   return hasCredit(ctx, iface) && ctx.unanswered.probedOnceOn(iface) < PROBE_WINDOW;
-}
-
-/** Whether the interface may bring one more newcomer, which cannot wait. */
-export function admitNewcomer(ctx: TrackerContext, iface: IfIndex): boolean {
-  return mayStillAsk(ctx, iface) && windowOf(ctx, iface).take(ctx.now);
 }
 
 /** Whether a newcomer that was admitted before may be probed only now. */

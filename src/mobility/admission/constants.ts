@@ -32,6 +32,21 @@ export const STORM_MS = 1000;
 /** Newcomers taken from a queue per event. Bar: API answers in a storm, 200 ms (measured 96 ms). */
 export const TAKEN_PER_EVENT = 32;
 
+/** Milliseconds that a probe of our own accord waits for its budget, at most; it is put off otherwise. */
+export const MOST_WAIT_MS = 1000;
+
+/**
+ * MACs that RARP named and nobody knows, of an interface, that are asked at a time. Each is asked for up to 64 addresses,
+ * five times in a second. Bar: a newcomer elsewhere while 1,000 MACs a second are named, 1 s (0.3 to 0.9 s at a load of 16).
+ */
+export const OPEN_LOOKUPS = 32;
+/** Milliseconds for which the list of those addresses is used again. */
+export const CANDIDATES_MS = 100;
+/** Milliseconds between two times that a MAC is asked on an interface because of RARP. */
+export const LOOKUP_INTERVAL_MS = 1000;
+/** Look-ups of an interface per second that are no such MAC: a known MAC that RARP named, a neighbour that is looked for. */
+export const LOOKUPS_PER_SECOND = 1000;
+
 /** Milliseconds between two alarms of one kind and place. */
 export const ALARM_INTERVAL_MS = 60_000;
 /** Milliseconds between two repairs of one stale neighbour. */

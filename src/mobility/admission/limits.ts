@@ -1,9 +1,12 @@
-import { TokenBucket } from './token-bucket.js';
-import { AdmissionWindow } from './window.js';
+import type { Mac } from '../../wire/addresses.js';
+import type { IfIndex } from '../events.js';
+import type { TokenBucket } from './token-bucket.js';
+import { AdmissionWindow, probeBudget } from './window.js';
 import type { Policy } from '../policy.js';
 import {
   ALARM_INTERVAL_MS,
   FORGET_MS,
+  LOOKUP_INTERVAL_MS,
   MANY_INTERFACES,
   REMEMBERED_KEYS,
   REPAIR_INTERVAL_MS,
@@ -14,15 +17,12 @@ export class Limits {
   private readonly newcomers = new Map<string, AdmissionWindow>();
   private readonly alarmed = new Dampener(ALARM_INTERVAL_MS);
   private readonly repaired = new Dampener(REPAIR_INTERVAL_MS);
-  private readonly urgent: TokenBucket;
-  private readonly routine: TokenBucket;
+  private readonly lookedUp = new Dampener(LOOKUP_INTERVAL_MS);
+  /** Shallow, so that they spread. */
+  readonly keepalives: TokenBucket;
 
   constructor(private readonly limits: Policy['limits']) {
-    const { probesPerSecond, newcomerBurst } = limits;
-    // Proofs of newcomers and checks: as deep as the burst of newcomers that an interface admits.
-    this.urgent = new TokenBucket(Math.max(newcomerBurst, probesPerSecond), probesPerSecond);
-    // Keepalives: a bucket of their own, so that they can never delay a proof, and shallow, so that they spread.
-    this.routine = new TokenBucket(Math.max(1, probesPerSecond / 20), probesPerSecond);
+    this.keepalives = probeBudget(limits);
   }
 
   /** The window of an interface. It goes by name: a re-created tap gets no new budget. */
@@ -44,9 +44,9 @@ export class Limits {
       if (now - windowStart > FORGET_MS) this.newcomers.delete(name);
   }
 
-  /** When the first try of a question may go out. */
-  reserveProbe(urgent: boolean, now: number): number {
-    return (urgent ? this.urgent : this.routine).reserve(now);
+  /** Whether a MAC may be asked (again) at a place because RARP named it. */
+  mayLookUp(iface: IfIndex, mac: Mac, now: number): boolean {
+    return this.lookedUp.passes(`${iface} ${mac}`, now);
   }
 
   /** Whether an alarm of this kind may be reported (again). */
@@ -60,7 +60,7 @@ export class Limits {
   }
 }
 
-/** Lets each key pass once per interval; forgets all when there are too many, which errs on the side of passing. */
+/** Lets each key pass once per interval. Of too many the oldest are forgotten, which errs on the side of passing. */
 class Dampener {
   private readonly last = new Map<string, number>();
 
@@ -69,8 +69,9 @@ class Dampener {
   passes(key: string, now: number): boolean {
     const last = this.last.get(key);
     if (last !== undefined && now - last < this.intervalMs) return false;
-    if (this.last.size >= REMEMBERED_KEYS) this.last.clear();
+    this.last.delete(key);
     this.last.set(key, now);
+    if (this.last.size > REMEMBERED_KEYS) this.last.delete(this.last.keys().next().value as string);
     return true;
   }
 }

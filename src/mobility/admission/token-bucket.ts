@@ -21,9 +21,15 @@ export class TokenBucket {
     return true;
   }
 
-  /** Takes one token in advance: the time from which it may be used, `now` when the bucket is not empty. */
-  reserve(now: number): number {
-    this.fullAt = Math.max(this.fullAt, now) + this.intervalMs;
-    return Math.max(now, this.fullAt - this.depthMs);
+  /**
+   * Takes one token, in advance if need be: the time from which it may be used, `now` when the bucket is not empty.
+   * undefined: that would be in more than `mostMs`.
+   */
+  reserve(now: number, mostMs: number): number | undefined {
+    const fullAt = Math.max(this.fullAt, now) + this.intervalMs;
+    const usableAt = Math.max(now, fullAt - this.depthMs);
+    if (usableAt - now > mostMs) return undefined;
+    this.fullAt = fullAt;
+    return usableAt;
   }
 }

@@ -3,6 +3,7 @@ import {
   COUNTING_MS,
   CREDIT,
   MOST_CREDIT,
+  LOOKUPS_PER_SECOND,
   STORM_CREDIT,
   STORM_MS,
   STORM_SILENT,
@@ -14,6 +15,11 @@ import { TokenBucket } from './token-bucket.js';
 interface Outcomes {
   answered: number;
   silent: number;
+}
+
+/** Of probes that we send of our own accord: shallow, so that they spread. */
+export function probeBudget({ probesPerSecond }: Policy['limits']): TokenBucket {
+  return new TokenBucket(Math.max(1, probesPerSecond / 20), probesPerSecond);
 }
 
 const NONE: Readonly<Outcomes> = { answered: 0, silent: 0 };
@@ -28,13 +34,18 @@ const NONE: Readonly<Outcomes> = { answered: 0, silent: 0 };
  */
 export class AdmissionWindow {
   readonly #budget: TokenBucket;
+  /** Lost hosts that are asked again. */
+  readonly lostHosts: TokenBucket;
+  /** Hosts that are asked although they did not speak themselves: RARP named their MAC, or somebody looks for them. */
+  readonly lookups = new TokenBucket(LOOKUPS_PER_SECOND, LOOKUPS_PER_SECOND);
   #windowStart = Number.NEGATIVE_INFINITY;
   #current: Outcomes = { ...NONE };
   #last: Outcomes = { ...NONE };
   #stormUntil = Number.NEGATIVE_INFINITY;
 
-  constructor({ newcomerBurst, newcomersPerSecond }: Policy['limits']) {
-    this.#budget = new TokenBucket(newcomerBurst, newcomersPerSecond);
+  constructor(limits: Policy['limits']) {
+    this.#budget = new TokenBucket(limits.newcomerBurst, limits.newcomersPerSecond);
+    this.lostHosts = probeBudget(limits);
   }
 
   /** Time has passed: what was long ago no longer counts. */

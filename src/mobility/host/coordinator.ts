@@ -1,4 +1,5 @@
 import { MAC_BROADCAST } from '../../wire/addresses.js';
+import { MOST_WAIT_MS } from '../admission/constants.js';
 import type { TrackerContext } from '../context.js';
 import type { Attachment, Cause } from '../events.js';
 import { type ProbePurpose, startProbe } from '../probe.js';
@@ -288,7 +289,8 @@ export function probeHeld(
 /** Asks a held host at once, out of turn, whether it is still there. */
 export function probeNow(ctx: TrackerContext, host: Host): void {
   if (host.currentProbe === undefined && host.attachment !== undefined)
-    probeHeld(ctx, host, 'keepalive', host.attachment);
+    if (!probeHeld(ctx, host, 'keepalive', host.attachment))
+      host.stepKeepalive({ input: 'schedule', afterMs: MOST_WAIT_MS }, ctx.now);
   ctx.touch(host);
 }
 

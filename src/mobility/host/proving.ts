@@ -6,7 +6,7 @@ import type { Attachment, Cause, IfIndex } from '../events.js';
 import { releaseAnswers } from '../neighbour/responder.js';
 import { probeSource, sendRepair } from '../neighbour/send.js';
 import type { AnsweredTo } from '../neighbour/message.js';
-import { type Probe, answers, oldPlaceTimeoutMs, startProbe } from '../probe.js';
+import { PRESENCE_SCHEDULE, type Probe, answers, oldPlaceTimeoutMs, startProbe } from '../probe.js';
 import { contestHere, heldDespiteRemote, reclaim, suppressionReason } from './contention.js';
 import {
   abandonCandidate,
@@ -57,7 +57,8 @@ export function startProof(ctx: TrackerContext, host: Host, at: Attachment, caus
   const firstSourceIp = holdAnswers(ctx, host, at, asked);
   if (rule.prove === 'never' && spoke) return bind(ctx, host, at, cause);
 
-  const probe = startProbe(ctx, host, 'prove', at, { firstSourceIp });
+  const schedule = cause === 'rarp' ? PRESENCE_SCHEDULE : undefined;
+  const probe = startProbe(ctx, host, 'prove', at, { firstSourceIp, schedule });
   if (probe === undefined) {
     ctx.drop('no-probe-source', at.iface, host.ip, at.mac);
     return discardUnknown(ctx, host);

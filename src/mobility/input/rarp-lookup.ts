@@ -1,9 +1,10 @@
 import { probeSource, sendProbe } from '../neighbour/send.js';
 import type { Ip, Mac } from '../../wire/addresses.js';
-import { admitNewcomer } from '../admission/admission.js';
+import { CANDIDATES_MS, OPEN_LOOKUPS } from '../admission/constants.js';
 import type { TrackerContext } from '../context.js';
 import type { IfIndex, Attachment } from '../events.js';
 import { policyRefusal } from '../policy.js';
+import { PRESENCE_SCHEDULE } from '../probe.js';
 
 /**
  * A presence message (RARP) of a MAC that nobody knows: the newcomer itself is asked which address it has.
@@ -26,24 +27,62 @@ export interface RarpLookup {
   nextAt: number;
 }
 
-const TRIES_MS = [0, 50, 150];
-const TIMEOUT_MS = 400;
 /**
  * After the first answer, so long for further addresses of the same host. The control address is asked first, so who
  * answers for it has answered by then: kernels that run proxy ARP answer unicast requests at once and in order.
  */
 const SETTLE_MS = 3;
-const MAX_OPEN = 16;
+
+/** The look-ups that are open: a share of each interface, so that RARP on one LAN leaves those of the others alone. */
+export class RarpLookups {
+  readonly #on = new Map<IfIndex, Map<Mac, RarpLookup>>();
+  #candidates: readonly Ip[] = [];
+  #candidatesAt = Number.NEGATIVE_INFINITY;
+
+  at(iface: IfIndex, mac: Mac): RarpLookup | undefined {
+    return this.#on.get(iface)?.get(mac);
+  }
+
+  isFull(iface: IfIndex): boolean {
+    return (this.#on.get(iface)?.size ?? 0) >= OPEN_LOOKUPS;
+  }
+
+  open(lookup: RarpLookup): void {
+    const { iface, mac } = lookup.place;
+    const there = this.#on.get(iface) ?? new Map<Mac, RarpLookup>();
+    this.#on.set(iface, there.set(mac, lookup));
+  }
+
+  close({ place: { iface, mac } }: RarpLookup): void {
+    const there = this.#on.get(iface);
+    if (there?.delete(mac) === true && there.size === 0) this.#on.delete(iface);
+  }
+
+  *all(): IterableIterator<RarpLookup> {
+    for (const there of this.#on.values()) yield* there.values();
+  }
+
+  /** Addresses that other routers claim and that may move here, most recently changed first. */
+  candidates(ctx: TrackerContext): readonly Ip[] {
+    if (ctx.now - this.#candidatesAt < CANDIDATES_MS) return this.#candidates;
+    this.#candidatesAt = ctx.now;
+    const { policy, topology } = ctx;
+    const remotes = [...ctx.fib.allRemotes()].map(({ ip }) => ip).reverse();
+    this.#candidates = remotes.filter(
+      (ip) => policyRefusal(policy, topology.defaultAllow, ip, undefined) === undefined,
+    );
+    return this.#candidates;
+  }
+}
 
 /** Asks `mac` for the addresses that are missing elsewhere. */
 export function openRarpLookup(ctx: TrackerContext, iface: IfIndex, mac: Mac): void {
-  if (lookupAt(ctx, iface, mac) !== undefined) return;
-  if (ctx.rarpLookups.length >= MAX_OPEN || !admitNewcomer(ctx, iface)) {
-    return ctx.drop('inquiry-limit', iface, undefined, mac);
-  }
+  const { rarpLookups } = ctx;
+  if (rarpLookups.at(iface, mac) !== undefined) return;
+  if (rarpLookups.isFull(iface)) return ctx.drop('inquiry-limit', iface, undefined, mac);
   const candidates = new Map<Ip, Ip>();
   const controls = new Map<Ip, Ip>();
-  for (const { ip } of [...ctx.fib.allRemotes()].reverse()) {
+  for (const ip of rarpLookups.candidates(ctx)) {
     if (candidates.size >= ctx.policy.limits.rarpLookupCandidates) break;
     const known = ctx.table.get(ip);
     if (known?.held || (known?.attachment !== undefined && known.attachment.mac !== mac)) continue;
@@ -55,6 +94,7 @@ export function openRarpLookup(ctx: TrackerContext, iface: IfIndex, mac: Mac): v
     if (!controls.has(control)) controls.set(control, source);
   }
   if (candidates.size === 0) return;
+  if (!ctx.limits.mayLookUp(iface, mac, ctx.now)) return ctx.drop('inquiry-limit', iface, undefined, mac);
   const lookup: RarpLookup = {
     place: { iface, mac },
     candidates,
@@ -65,24 +105,20 @@ export function openRarpLookup(ctx: TrackerContext, iface: IfIndex, mac: Mac): v
     startedAt: ctx.now,
     nextAt: ctx.now,
   };
-  ctx.rarpLookups.push(lookup);
+  rarpLookups.open(lookup);
   askAll(ctx, lookup);
-}
-
-function lookupAt(ctx: TrackerContext, iface: IfIndex, mac: Mac): RarpLookup | undefined {
-  return ctx.rarpLookups.find(({ place }) => place.mac === mac && place.iface === iface);
 }
 
 function askAll(ctx: TrackerContext, lookup: RarpLookup): void {
   for (const [ip, source] of lookup.controls) sendProbe(ctx, lookup.place, source, ip);
   for (const [ip, source] of lookup.candidates) sendProbe(ctx, lookup.place, source, ip);
   lookup.tries++;
-  lookup.nextAt = lookup.startedAt + (TRIES_MS[lookup.tries] ?? TIMEOUT_MS);
+  lookup.nextAt = lookup.startedAt + (PRESENCE_SCHEDULE.tries[lookup.tries] ?? PRESENCE_SCHEDULE.timeoutMs);
 }
 
 /** Whether this reply answers an open look-up. */
 export function onRarpLookupAnswer(ctx: TrackerContext, iface: IfIndex, ip: Ip, mac: Mac): boolean {
-  const lookup = lookupAt(ctx, iface, mac);
+  const lookup = ctx.rarpLookups.at(iface, mac);
   if (lookup === undefined || !lookup.candidates.has(ip)) return false;
   if (lookup.answered.size === 0) lookup.nextAt = ctx.now + SETTLE_MS;
   lookup.answered.add(ip);
@@ -91,27 +127,27 @@ export function onRarpLookupAnswer(ctx: TrackerContext, iface: IfIndex, ip: Ip, 
 
 /** The control address answered, which policy does not allow to be learned. */
 export function onControlAnswer(ctx: TrackerContext, iface: IfIndex, ip: Ip, mac: Mac): void {
-  const lookup = lookupAt(ctx, iface, mac);
+  const lookup = ctx.rarpLookups.at(iface, mac);
   if (lookup?.controls.has(ip)) lookup.controlAnswered = true;
 }
 
 export function nextRarpLookupDeadline(ctx: TrackerContext): number {
   let next = Number.POSITIVE_INFINITY;
-  for (const lookup of ctx.rarpLookups) next = Math.min(next, lookup.nextAt);
+  for (const lookup of ctx.rarpLookups.all()) next = Math.min(next, lookup.nextAt);
   return next;
 }
 
 /** Sends due tries and closes what is due. Returns the addresses that proved to be at a place. */
 export function runRarpLookups(ctx: TrackerContext): { ip: Ip; place: Attachment }[] {
   const proven: { ip: Ip; place: Attachment }[] = [];
-  const open: RarpLookup[] = [];
-  for (const lookup of ctx.rarpLookups) {
-    if (lookup.nextAt > ctx.now) {
-      open.push(lookup);
-    } else if (lookup.answered.size === 0 && lookup.tries < TRIES_MS.length) {
+  for (const lookup of ctx.rarpLookups.all()) {
+    if (lookup.nextAt > ctx.now) continue;
+    if (lookup.answered.size === 0 && lookup.tries < PRESENCE_SCHEDULE.tries.length) {
       askAll(ctx, lookup);
-      open.push(lookup);
-    } else if (lookup.controlAnswered || lookup.answered.size > ctx.policy.limits.addressesPerMac) {
+      continue;
+    }
+    ctx.rarpLookups.close(lookup);
+    if (lookup.controlAnswered || lookup.answered.size > ctx.policy.limits.addressesPerMac) {
       ctx.alarm('proxy-arp', 'answers for addresses that it cannot all have: believed for none', {
         place: lookup.place,
       });
@@ -119,6 +155,5 @@ export function runRarpLookups(ctx: TrackerContext): { ip: Ip; place: Attachment
       for (const ip of lookup.answered) proven.push({ ip, place: lookup.place });
     }
   }
-  ctx.rarpLookups = open;
   return proven;
 }

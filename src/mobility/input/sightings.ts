@@ -1,6 +1,6 @@
 import { oldPlaceTimeoutMs } from '../probe.js';
 import type { Ip, Mac } from '../../wire/addresses.js';
-import { admit, admitWaiting } from '../admission/admission.js';
+import { admit, admitLookup, admitWaiting } from '../admission/admission.js';
 import { learningRefusal } from '../admission/learning.js';
 import type { TrackerContext } from '../context.js';
 import { frameRefusal } from './frame-checks.js';
@@ -104,13 +104,21 @@ function onPresence(ctx: TrackerContext, iface: IfIndex, mac: Mac): void {
   if (ctx.otherRouters.isPresent(iface, mac)) return ctx.drop('other-router', iface, undefined, mac);
   ctx.note('rarp', iface, mac, undefined);
   const known = [...ctx.table.withMac(mac)];
+  if (known.length === 0) return openRarpLookup(ctx, iface, mac);
+  const elsewhere: Host[] = [];
   for (const host of known) {
+    const { detached, prepared } = host.recovery;
     if (host.isHeldAt(iface, mac)) onRefresh(ctx, host);
-    else if (host.recovery.detached?.iface === iface) ctx.drop('detached', iface, host.ip, mac);
-    else if (host.candidate?.attachment.iface !== iface || !wasHeard(host.candidate))
+    else if (detached?.iface === iface) ctx.drop('detached', iface, host.ip, mac);
+    else if (prepared?.iface === iface && prepared.mac === mac)
       startProofUnlessSuppressed(ctx, host, { iface, mac }, 'rarp');
+    else if (!isAsked(host, { iface, mac })) elsewhere.push(host);
   }
-  if (known.length === 0) openRarpLookup(ctx, iface, mac);
+  if (elsewhere.length === 0) return;
+  if (!ctx.limits.mayLookUp(iface, mac, ctx.now) || !admitLookup(ctx, iface))
+    return ctx.drop('inquiry-limit', iface, undefined, mac);
+  for (const host of elsewhere)
+    if (!isDeferred(ctx, host, { iface, mac })) startProofUnlessSuppressed(ctx, host, { iface, mac }, 'rarp');
 }
 
 function onSighting(ctx: TrackerContext, iface: IfIndex, message: SightingMessage): void {

@@ -1,5 +1,5 @@
 import { type Ip, MAC_BROADCAST, type Mac, isGroupMac } from '../../wire/addresses.js';
-import { admitNewcomer } from '../admission/admission.js';
+import { admitLookup } from '../admission/admission.js';
 import { answeringRow } from '../neighbour/answering-rule.js';
 import { askLan } from '../neighbour/responder.js';
 import { sendRepair } from '../neighbour/send.js';
@@ -55,7 +55,7 @@ function resolveFor(ctx: TrackerContext, sender: Host, ip: Ip, wrong: Mac): void
   if (here && known.attachment?.mac === wrong) return;
   const refusal = learningRefusal(ctx, attachment.iface, ip, undefined);
   if (refusal !== undefined || !ctx.mayRepair(sender.ip, ip)) return;
-  if (known === undefined && !admitNewcomer(ctx, attachment.iface)) return;
+  if (known === undefined && !admitLookup(ctx, attachment.iface)) return;
   const neighbour = known ?? ctx.create(ip);
   const waiting = ctx.lookups.get(ip) ?? new Set();
   ctx.lookups.set(ip, waiting.add(sender.ip));

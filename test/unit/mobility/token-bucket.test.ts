@@ -53,12 +53,13 @@ describe('budget (generic cell rate algorithm, ITU-T I.371)', () => {
     );
   });
 
-  it('reserve gives every asker its own time, spaced by the rate once the burst is used', () => {
+  it('reserve gives every asker its own time, spaced by the rate once the burst is used, and makes no debt', () => {
     const budget = new TokenBucket(2, 100);
     assert.deepEqual(
-      [1, 2, 3, 4].map(() => budget.reserve(500)),
-      [500, 500, 510, 520],
+      [1, 2, 3, 4, 5, 6].map(() => budget.reserve(500, 20)),
+      [500, 500, 510, 520, undefined, undefined],
     );
-    assert.equal(budget.reserve(100_000), 100_000);
+    assert.equal(budget.reserve(510, 20), 530, 'who was refused has used nothing up');
+    assert.equal(budget.reserve(100_000, 20), 100_000);
   });
 });
