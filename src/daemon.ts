@@ -13,6 +13,7 @@ import { diagnose } from './doctor/checks.js';
 import { gatherFacts } from './doctor/facts.js';
 import { describeServed } from './observe/descriptions.js';
 import type { Mac } from './wire/addresses.js';
+import { SleepWatch } from './system/sleep-watch.js';
 import { Observers } from './observe/observers.js';
 
 /** By then links have settled and interfaces are captured. */
@@ -51,6 +52,7 @@ export class Daemon {
   private unseen: Action[] = [];
   private timer: NodeJS.Timeout | undefined;
   private doctor: NodeJS.Timeout | undefined;
+  private readonly sleep = new SleepWatch();
   private timerAt = Number.POSITIVE_INFINITY;
   private flushing = false;
   private stopping: Promise<void> | undefined;
@@ -82,6 +84,7 @@ export class Daemon {
       onFrame: (iface, bytes) => this.handle({ kind: 'frame', iface, bytes }),
       onBatchEnd: () => this.flush(),
       onState: (iface, open, reason) => this.captureChanged(iface, open, reason),
+      onMissed: (iface) => this.handle({ kind: 'missed', iface }),
       onFatal: options.onFatal,
       onWarning,
       ...config.capture,
@@ -308,6 +311,7 @@ export class Daemon {
     setImmediate(() => {
       if (this.stopping !== undefined) return;
       this.timerAt = Number.POSITIVE_INFINITY;
+      if (this.capture.isStalled || this.sleep.hasSlept()) this.handle({ kind: 'missed', iface: undefined });
       this.handle({ kind: 'tick' });
       this.flush();
     });

@@ -1,9 +1,10 @@
 import type { IfIndex } from '../mobility/events.js';
 import { type Ip, type Mac, isIpv4 } from '../wire/addresses.js';
-import { BURST_FRAMES } from './overload/constants.js';
+import { BURST_FRAMES, STALLED_MS } from './overload/constants.js';
 import type { ReadPace } from './overload/throttle.js';
 import { ReaderSupervisor } from './supervisor.js';
 import {
+  ALIVE,
   SUPPRESS,
   SUPPRESS_BYTES,
   CLOSE,
@@ -11,6 +12,7 @@ import {
   FAILED,
   FRAME,
   INJECT,
+  MISSED,
   OPENED,
   SEND_FAILED,
   decodeCounters,
@@ -40,6 +42,8 @@ export interface CaptureOptions {
   onBatchEnd(): void;
   /** `open`: frames are captured from now on. Otherwise `reason` says why not; it is retried until close(). */
   onState(iface: IfIndex, open: boolean, reason: string): void;
+  /** Frames of the interface were lost or refused a moment ago, or wait to be read. */
+  onMissed?(iface: IfIndex): void;
   /** Capture cannot work on this machine as it is; `message` says what to do. Called once. */
   onFatal(message: string): void;
   onWarning(message: string): void;
@@ -66,6 +70,7 @@ export class Capture {
   readonly #interfaces = new Map<IfIndex, CapturedInterface>();
   readonly #supervisor: ReaderSupervisor;
   #serial = 0;
+  #aliveAt = Number.NEGATIVE_INFINITY;
   readonly #suppress = new Uint8Array(SUPPRESS_BYTES);
   readonly #totals = { frames: 0, batches: 0, sent: 0, sendRefused: 0, restarts: 0 };
 
@@ -138,6 +143,11 @@ export class Capture {
     this.#supervisor.reader?.channel.inject(SUPPRESS, iface, this.#suppress);
   }
 
+  /** The reader stands still: what the interfaces bring is not heard now. */
+  get isStalled(): boolean {
+    return this.#supervisor.reader?.ready === true && performance.now() - this.#aliveAt > STALLED_MS;
+  }
+
   flush(): void {
     this.#supervisor.reader?.channel.flush();
   }
@@ -196,6 +206,7 @@ export class Capture {
   }
 
   #onRecord(kind: number, iface: IfIndex, payload: Uint8Array): void {
+    if (kind === ALIVE || kind === OPENED) this.#aliveAt = performance.now();
     if (kind === OPENED || kind === FAILED) this.#supervisor.reader?.commands.onAnswer(iface);
     const known = this.#interfaces.get(iface);
     if (known === undefined) return;
@@ -211,6 +222,8 @@ export class Capture {
       if (serial === known.serial) this.#onFailed(known, text);
     } else if (kind === COUNTERS) {
       known.counters = decodeCounters(payload);
+    } else if (kind === MISSED) {
+      this.#options.onMissed?.(iface);
     } else if (kind === SEND_FAILED) {
       this.#options.onWarning(`${known.link.name}: ${decodeText(payload)}`);
     }

@@ -26,6 +26,10 @@ export const OPENED = 3;
 export const FAILED = 4;
 /** Counters of one open interface. */
 export const COUNTERS = 6;
+/** The reader runs: sent every ALIVE_MS, so that its silence shows that it stands still. */
+export const ALIVE = 9;
+/** Frames of the interface were lost or refused since the last ALIVE, or many wait to be read. */
+export const MISSED = 10;
 /** Text: a frame could not be injected. */
 export const SEND_FAILED = 7;
 /** Text: no reader can work on this machine. */

@@ -2,15 +2,18 @@ import { type ConnectOpts, Socket, type SocketConstructorOpts } from 'node:net';
 import cap from 'cap';
 import { ETHERNET_HEADER_BYTES } from '../wire/ethernet.js';
 import { isAnswer, isCaptured } from './family/families.js';
+import { ALIVE_MS, WAITING_FRAMES } from './overload/constants.js';
 import { RefreshFilter } from './overload/refresh-filter.js';
 import { Queue, SendQueue } from './overload/send-queue.js';
 import { Throttle } from './overload/throttle.js';
 import {
+  ALIVE,
   SUPPRESS,
   CLOSE,
   FAILED,
   FRAME,
   INJECT,
+  MISSED,
   OPEN,
   OPENED,
   type OpenRequest,
@@ -38,7 +41,6 @@ import {
  */
 
 const DAEMON_FD = 3;
-const COUNTERS_INTERVAL_MS = 400;
 /** After close() libuv still needs the handle's memory, which belongs to the Cap, until the next turn. */
 const KEEP_CLOSED_MS = 1000;
 /** Frames are read between two commands for as long as the command took, and at most for this; some 600 of them. */
@@ -56,6 +58,7 @@ interface OpenInterface {
   suppressed: number;
   sendFailed: number;
   reportedSendFailed: number;
+  reportedLost: number;
 }
 
 // EAGAIN is an everyday answer, and V8 would collect a stack for each.
@@ -90,7 +93,7 @@ const clock = () => performance.now();
 /** For records that belong to no open interface. */
 const ownQueue = new Queue();
 sendQueue.record(ownQueue, encodeRecord(READY, 0));
-setInterval(reportCounters, COUNTERS_INTERVAL_MS);
+setInterval(report, ALIVE_MS);
 
 function onCommand(kind: number, iface: number, payload: Uint8Array): void {
   if (kind === INJECT) return inject(iface, payload);
@@ -127,6 +130,7 @@ function open(request: OpenRequest): void {
     suppressed: 0,
     sendFailed: 0,
     reportedSendFailed: 0,
+    reportedLost: 0,
   };
   handle.on('packet', (length) => {
     opened.frames++;
@@ -213,19 +217,22 @@ function kernelCounts({ handle }: OpenInterface): { received: number; dropped: n
   return { received: received as number, dropped: dropped as number };
 }
 
-function reportCounters(): void {
+/** Signs of life overtake frames that wait; counters are in order with them. */
+function report(): void {
   for (const [iface, known] of interfaces) {
     if (known.frames === known.reportedFrames && known.sendFailed === known.reportedSendFailed) continue;
     known.reportedFrames = known.frames;
     known.reportedSendFailed = known.sendFailed;
-    const counts = kernelCounts(known);
-    const counters = encodeCounters(iface, {
-      kernelReceived: counts?.received ?? 0,
-      kernelDropped: counts?.dropped ?? 0,
-      dropped: known.queue.dropped,
-      sendFailed: known.sendFailed,
-      suppressed: known.suppressed,
-    });
-    sendQueue.record(known.queue, counters);
+    const { received, dropped: kernelDropped } = kernelCounts(known) ?? { received: 0, dropped: 0 };
+    const { dropped } = known.queue;
+    const { sendFailed, suppressed } = known;
+    const lost = kernelDropped + dropped + sendFailed;
+    const waiting = (received - kernelDropped - known.frames) | 0;
+    if (lost !== known.reportedLost || waiting > WAITING_FRAMES)
+      sendQueue.record(ownQueue, encodeRecord(MISSED, iface));
+    known.reportedLost = lost;
+    const counters = { kernelReceived: received, kernelDropped, dropped, sendFailed, suppressed };
+    sendQueue.record(known.queue, encodeCounters(iface, counters));
   }
+  sendQueue.record(ownQueue, encodeRecord(ALIVE, 0));
 }

@@ -16,6 +16,7 @@ import type { Host } from './host/host.js';
 import { RarpLookups } from './input/rarp-lookup.js';
 import { Limits } from './admission/limits.js';
 import { LateAnswers } from './late-answers.js';
+import { MissedFrames } from './missed-frames.js';
 import type { Policy } from './policy.js';
 import { OtherRouters } from './other-routers.js';
 import { LanQueries } from './neighbour/lan-queries.js';
@@ -54,6 +55,7 @@ export class TrackerContext {
   readonly unanswered = new OutstandingProofs();
   readonly waiting = new AdmissionQueue();
   readonly lateAnswers = new LateAnswers();
+  readonly missed = new MissedFrames();
   /** Hosts in the state `remembered`, oldest first: their number is bounded. */
   readonly remembered = new Set<Host>();
   /** Hosts that wait to be told of the MAC of a neighbour, by the neighbour's address. */

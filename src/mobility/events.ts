@@ -94,6 +94,8 @@ export type Event =
   /** All routes known before and not repeated since `routes-begin` are gone. */
   | { readonly kind: 'routes-begin' }
   | { readonly kind: 'routes-end' }
+  /** Frames may have been missed until now, on this interface or (undefined) on all: silence so far proves nothing. */
+  | { readonly kind: 'missed'; readonly iface: IfIndex | undefined }
   /** The kernel's neighbour table, only used to know the MAC of home hosts that were never heard. */
   | { readonly kind: 'neighbour'; readonly iface: IfIndex; readonly ip: Ip; readonly mac: Mac | undefined }
   /** A bridge learned a MAC behind a port, forgot it (`aged`), or lost it with its port. */

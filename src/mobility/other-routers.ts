@@ -41,9 +41,10 @@ export const OTHER_ROUTER_TABLE: readonly Row<Kind, InputName, OtherRouterOutcom
 /** The question is asked at 0, 250, 500 and 1000 ms; 2000 ms without an answer end it. Silence costs nobody anything. */
 const TRIES = 4;
 const GAPS_MS = [250, 250, 500, 1000] as const;
+const ASKING_MS = 2000;
 const AGAIN_MS = 10_000;
 const SOON_MS = 1000;
-/** When nothing can be heard on the interface, silence means nothing. */
+/** When nothing can be heard on the interface, or not everything, silence means nothing: it is asked anew. */
 const DEAF_MS = 1000;
 
 interface Question {
@@ -90,7 +91,7 @@ export function stepOtherRouter(
       return [{ ...state, nextAt: Math.min(state.nextAt, now + SOON_MS) }, undefined];
     case 'due':
       if (now < state.nextAt) return [state, undefined];
-      if (!input.listening) return [{ ...state, nextAt: now + DEAF_MS }, undefined];
+      if (!input.listening) return [{ ...state, sent: 0, nextAt: now + DEAF_MS }, undefined];
       if (state.sent === TRIES) return [OTHER_ROUTER_IDLE, state.kind === 'present' ? 'gone' : 'nobody'];
       return [{ ...state, sent: state.sent + 1, nextAt: now + (GAPS_MS[state.sent] as number) }, 'ask'];
   }
@@ -229,7 +230,9 @@ export function* runOtherRouters(ctx: TrackerContext): IterableIterator<OtherRou
 
 function advance(ctx: TrackerContext, router: OtherRouter): OtherRouterOutcome | undefined {
   const { iface, mac, gateway } = router;
-  const outcome = router.step({ input: 'due', listening: ctx.topology.isListening(iface) }, ctx.now);
+  const wasHeard = ctx.now - ctx.missed.lastOn(iface) > ASKING_MS;
+  const listening = ctx.topology.isListening(iface) && (router.state.kind !== 'present' || wasHeard);
+  const outcome = router.step({ input: 'due', listening }, ctx.now);
   if (router.state.kind === 'idle') {
     ctx.otherRouters.remove(router);
     return outcome;

@@ -167,6 +167,13 @@ export function sendTry(ctx: TrackerContext, ip: Ip, open: Probe): void {
         Math.max(probe.firstSentAt + probe.timeoutMs, ctx.now + probe.timeoutMs - last);
 }
 
+/** Asks anew, as if nothing had been asked yet. */
+export function restart(ctx: TrackerContext, ip: Ip, open: Probe): void {
+  const probe: OpenProbe = open;
+  probe.sent = 0;
+  sendTry(ctx, ip, probe);
+}
+
 /** Whether a reply to `answeredTo` from there answers this probe. */
 export function answers(probe: Probe | undefined, iface: IfIndex, mac: Mac, answeredTo: AnsweredTo): boolean {
   return (

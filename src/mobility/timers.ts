@@ -1,5 +1,6 @@
+import type { Ip } from '../wire/addresses.js';
 import { releaseAnswers } from './neighbour/responder.js';
-import { sendAnnouncement } from './neighbour/send.js';
+import { probeSource, sendAnnouncement } from './neighbour/send.js';
 import { mayStillAsk } from './admission/admission.js';
 import { MOST_WAIT_MS } from './admission/constants.js';
 import { learningRefusal } from './admission/learning.js';
@@ -25,7 +26,8 @@ import { learnLate } from './input/sightings.js';
 import { awayLost, checkDespiteRemote, proofEnded } from './input/remote-claims.js';
 import { runLanQueries } from './neighbour/responder.js';
 import { runOtherRouters } from './other-routers.js';
-import { type Probe, sendTry } from './probe.js';
+import { type Probe, restart, sendTry } from './probe.js';
+import type { IfIndex } from './events.js';
 
 /** Hosts that are looked at in one go, some milliseconds of work: thousands may be due at once after a burst. */
 const HOSTS_PER_TICK = 128;
@@ -81,6 +83,7 @@ function advanceProbe(ctx: TrackerContext, host: Host, probe: Probe): void {
   const { candidate } = host;
   if (candidate?.probe !== probe && host.currentProbe !== probe && host.oldProbe !== probe) return;
   if (probe.sent >= probe.tries.length) {
+    if (mayHaveAnswered(ctx, host, probe)) return restart(ctx, host.ip, probe);
     onTimeout(ctx, host, probe);
     return candidate?.probe === probe ? proofEnded(ctx, host.ip) : undefined;
   }
@@ -89,6 +92,11 @@ function advanceProbe(ctx: TrackerContext, host: Host, probe: Probe): void {
     ctx.unanswered.repeated(candidate);
     host.stepProof({ input: 'repeated' });
   }
+}
+
+/** A known host was asked and may have answered while we stood still. Newcomers without number are not asked again. */
+function mayHaveAnswered({ missed }: TrackerContext, host: Host, probe: Probe): boolean {
+  return host.attachment !== undefined && missed.everywhereAt >= probe.firstSentAt;
 }
 
 /** fresh becomes settled; settled for as long again, and unopposed, it is the incumbent, or dropped when at home. */
@@ -129,7 +137,8 @@ function keepAlive(ctx: TrackerContext, host: Host): void {
       quietMs: quietMs(ctx, host),
       keepaliveMs: rule?.keepaliveMs ?? 0,
       holdMs: rule?.holdMs ?? 0,
-      listening: attachment !== undefined && ctx.topology.isListening(attachment.iface),
+      missedAt: attachment === undefined ? 0 : ctx.missed.lastOn(attachment.iface),
+      listening: attachment !== undefined && canAsk(ctx, attachment.iface, host.ip),
     },
     ctx.now,
   );
@@ -137,6 +146,11 @@ function keepAlive(ctx: TrackerContext, host: Host): void {
   if (outcome !== 'ask' || attachment === undefined || rule === undefined) return;
   if (probeHeld(ctx, host, overlaps(host) ? 'overlap' : 'keepalive', attachment)) return;
   host.stepKeepalive({ input: 'schedule', afterMs: MOST_WAIT_MS }, ctx.now);
+}
+
+/** Whether an answer would be heard, and there is an address to ask from. */
+function canAsk(ctx: TrackerContext, iface: IfIndex, ip: Ip): boolean {
+  return ctx.topology.isListening(iface) && probeSource(ctx, iface, ip) !== undefined;
 }
 
 /** Broadcast gratuitous ARP request with our MAC on the LAN that the host left (RFC 5944 section 4.6). */

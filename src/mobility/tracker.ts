@@ -1,5 +1,6 @@
 import type { Ip, Mac } from '../wire/addresses.js';
 import { hasRunnable } from './admission/admission.js';
+import { STALL_MS } from './admission/constants.js';
 import { arpDriver } from './arp/driver.js';
 import { type FamilyDriver, FamilyDrivers } from './neighbour/driver.js';
 import { TrackerContext } from './context.js';
@@ -25,6 +26,8 @@ import { runDueTimers } from './timers.js';
  */
 export class HostTracker {
   private readonly ctx: TrackerContext;
+  /** The deadline that was given last. */
+  private awaitedAt = Number.POSITIVE_INFINITY;
 
   /** A host of a family without a driver cannot be asked, so it is never learned. */
   constructor(policy: Policy, drivers: readonly FamilyDriver[] = [arpDriver]) {
@@ -35,6 +38,8 @@ export class HostTracker {
   handle(event: Event, now: number): readonly Action[] {
     const { ctx } = this;
     ctx.now = now;
+    // Stopped by a signal, frozen, starved: what came meanwhile may still be on its way to us.
+    if (now - this.awaitedAt > STALL_MS) ctx.missed.note(undefined, now);
     switch (event.kind) {
       case 'frame':
         onFrame(ctx, event.iface, event.bytes);
@@ -62,6 +67,9 @@ export class HostTracker {
         break;
       case 'capture':
         onCapture(ctx, event.iface, event.open);
+        break;
+      case 'missed':
+        ctx.missed.note(event.iface, now);
         break;
       case 'neighbour':
         this.noteNeighbour(event.iface, event.ip, event.mac);
@@ -91,14 +99,19 @@ export class HostTracker {
 
   /** When the next `tick` is due, ms on the same clock; undefined when nothing waits. */
   nextDeadline(): number | undefined {
+    const next = this.earliestDeadline();
+    this.awaitedAt = next;
+    return next === Number.POSITIVE_INFINITY ? undefined : next;
+  }
+
+  private earliestDeadline(): number {
     if (hasRunnable(this.ctx)) return this.ctx.now;
-    const next = Math.min(
+    return Math.min(
       this.ctx.deadlines.next() ?? Number.POSITIVE_INFINITY,
       nextRarpLookupDeadline(this.ctx),
       this.ctx.otherRouters.nextDeadline(),
       this.ctx.lanQueries.nextDeadline(),
     );
-    return next === Number.POSITIVE_INFINITY ? undefined : next;
   }
 
   /** Replaces the policy: what it no longer allows is withdrawn. */

@@ -327,6 +327,7 @@ describe('the machines of a host do what their tables say', () => {
       quietMs: 5000,
       keepaliveMs: 5000,
       holdMs: 15_000,
+      missedAt: Number.NEGATIVE_INFINITY,
       listening: true,
     };
     const inputs: KeepaliveInput[] = [
@@ -336,13 +337,16 @@ describe('the machines of a host do what their tables say', () => {
       { input: 'probe', probe: probe('keepalive') },
       { input: 'close' },
       { input: 'not-held' },
-      { input: 'timeout' },
+      { input: 'timeout', missedAt: Number.NEGATIVE_INFINITY },
+      { input: 'timeout', missedAt: NOW },
       { input: 'grace', until: NOW + 1 },
       { input: 'due', ...facts },
       { input: 'due', ...facts, claimed: false },
       { input: 'due', ...facts, listening: false },
       { input: 'due', ...facts, lastHeard: NOW - 1000 },
       { input: 'due', ...facts, lastHeard: NOW - 15_000 },
+      { input: 'due', ...facts, lastHeard: NOW - 15_000, listening: false },
+      { input: 'due', ...facts, lastHeard: NOW - 15_000, listening: false, missedAt: NOW },
     ];
     const step = (state: Keepalive, input: KeepaliveInput) => stepKeepalive(state, input, NOW);
     heldToTable(KEEPALIVE_TABLE, states, inputs, ({ kind }) => kind, step);

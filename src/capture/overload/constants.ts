@@ -16,6 +16,16 @@ export const RING_BUDGET_BYTES = 50 << 20;
  * none lost): each sends an announcement and a reply or two.
  */
 export const BURST_FRAMES = 250_000;
+/**
+ * Frames that wait in a ring, from which silence on the interface proves nothing: 17 ms at the pace of the reader. Bar: no
+ * quiet host withdrawn while 100,000 frames/s arrive.
+ */
+export const WAITING_FRAMES = 1024;
+/** Milliseconds between two signs of life of the reader, each with what it missed: a keepalive takes 750 ms. */
+export const ALIVE_MS = 400;
+/** Milliseconds without one, from which the silence of hosts proves nothing. */
+export const STALLED_MS = 700;
+
 /** Frames between two sleeps, which is what cap reads of one interface in a turn of the event loop. */
 export const TURN_FRAMES = 64;
 /** Milliseconds that a reader sleeps at most. */

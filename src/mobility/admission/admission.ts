@@ -203,6 +203,7 @@ export function noteProof(ctx: TrackerContext, iface: IfIndex): void {
 /** It has not, although we could have received the answer. */
 export function noteSilence(ctx: TrackerContext, candidate: Candidate): void {
   const { iface } = candidate.attachment;
+  if (ctx.missed.everywhereAt >= candidate.probe.firstSentAt) return;
   if (isNewcomer(candidate) && ctx.topology.isListening(iface)) windowOf(ctx, iface).noteSilence();
 }
 

@@ -32,6 +32,12 @@ export const STORM_MS = 1000;
 /** Newcomers taken from a queue per event. Bar: API answers in a storm, 200 ms (measured 96 ms). */
 export const TAKEN_PER_EVENT = 32;
 
+/**
+ * Milliseconds by which a deadline is missed when this process stood still. Shorter ones do no harm: a try that goes out
+ * late has its time. Bar: no quiet host lost by SIGSTOP for 20 s.
+ */
+export const STALL_MS = 500;
+
 /** Milliseconds that a probe of our own accord waits for its budget, at most; it is put off otherwise. */
 export const MOST_WAIT_MS = 1000;
 

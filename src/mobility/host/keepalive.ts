@@ -9,7 +9,14 @@ type InputName = KeepaliveInput['input'];
  * time of the next one.
  */
 const ANY: readonly Kind[] = ['off', 'waiting', 'probing'];
-const SILENT = ['lost', 'no-answer', 'in-grace', 'old-place-silent', 'remote-claim-stands'] as const;
+const SILENT = [
+  'lost',
+  'no-answer',
+  'in-grace',
+  'missed',
+  'old-place-silent',
+  'remote-claim-stands',
+] as const;
 export const KEEPALIVE_TABLE: readonly Row<Kind, InputName, KeepaliveOutcome>[] = [
   ...rows(['off', 'waiting'], 'schedule', 'waiting'),
   ...rows(['off', 'waiting'], 'unschedule', 'off'),
@@ -21,7 +28,13 @@ export const KEEPALIVE_TABLE: readonly Row<Kind, InputName, KeepaliveOutcome>[] 
   { from: 'probing', input: 'close', to: 'waiting', note: 'the next one was scheduled' },
   ...rows(ANY, 'not-held', 'off'),
   { from: 'waiting', input: 'due', to: 'off', outcome: 'ask' },
-  { from: 'waiting', input: 'due', to: 'off', outcome: 'hold-expired', note: 'silent for `hold`' },
+  {
+    from: 'waiting',
+    input: 'due',
+    to: 'off',
+    outcome: 'hold-expired',
+    note: 'silent for `hold`, and not heard',
+  },
   { from: 'waiting', input: 'due', to: 'waiting', note: 'heard since, or the interface is not heard now' },
   { from: 'waiting', input: 'due', to: 'off', note: 'not claimed' },
   ...rows(['off', 'probing'], 'due'),
@@ -37,6 +50,7 @@ export type KeepaliveOutcome =
   | 'lost'
   | 'no-answer'
   | 'in-grace'
+  | 'missed'
   | 'old-place-silent'
   | 'remote-claim-stands';
 
@@ -61,8 +75,10 @@ export interface KeepaliveFacts {
   /** How long the host may be quiet before it is asked. */
   readonly quietMs: number;
   readonly keepaliveMs: number;
-  /** A host that is silent this long is gone, asked or not; 0: it is not. */
+  /** A host that is silent this long and cannot be asked is gone; 0: it is not. */
   readonly holdMs: number;
+  /** When a frame of it may last have been missed. */
+  readonly missedAt: number;
   /** Whether its answer would be heard. */
   readonly listening: boolean;
 }
@@ -71,7 +87,8 @@ export type KeepaliveInput =
   | { readonly input: 'schedule'; readonly afterMs: number }
   | { readonly input: 'expedite'; readonly at: number }
   | { readonly input: 'probe'; readonly probe: Probe }
-  | { readonly input: 'unschedule' | 'close' | 'not-held' | 'timeout' }
+  | { readonly input: 'unschedule' | 'close' | 'not-held' }
+  | { readonly input: 'timeout'; readonly missedAt: number }
   | { readonly input: 'grace'; readonly until: number | undefined }
   | ({ readonly input: 'due' } & KeepaliveFacts);
 
@@ -104,7 +121,9 @@ export function stepKeepalive(
     case 'grace':
       return [{ ...state, graceUntil: input.until }, undefined];
     case 'timeout':
-      return state.kind === 'probing' ? [closed(state), silence(state, now)] : [state, undefined];
+      return state.kind === 'probing'
+        ? [closed(state), silence(state, input.missedAt, now)]
+        : [state, undefined];
     case 'due':
       return due(state, input, now);
   }
@@ -115,7 +134,6 @@ function due(state: Keepalive, facts: KeepaliveFacts, now: number): Step<Keepali
   const off = scheduled(state, NEVER, state.setAt);
   if (state.kind === 'probing' || !facts.claimed) return [off, undefined];
   const { lastHeard, quietMs, keepaliveMs, holdMs } = facts;
-  if (now - lastHeard >= holdMs && now >= (state.graceUntil ?? 0) && holdMs > 0) return [off, 'hold-expired'];
   let { setAt } = state;
   if (lastHeard > setAt) {
     const at = lastHeard + quietMs;
@@ -123,19 +141,23 @@ function due(state: Keepalive, facts: KeepaliveFacts, now: number): Step<Keepali
     if (at > now) return [scheduled(state, at, setAt), undefined];
   }
   if (facts.listening) return [off, 'ask'];
-  // To ask is in vain. The hold time still counts.
-  const at = Math.max(now + DEAF_MS, Math.min(now + keepaliveMs, lastHeard + holdMs));
+  // To ask is in vain. The hold time counts, from when a frame may last have been missed although we listened.
+  const expiresAt = Math.max(lastHeard, facts.missedAt) + holdMs;
+  if (now >= expiresAt && now >= (state.graceUntil ?? 0) && holdMs > 0) return [off, 'hold-expired'];
+  const at = Math.max(now + DEAF_MS, Math.min(now + keepaliveMs, expiresAt));
   return [scheduled(state, at, setAt), undefined];
 }
 
 /** What it means that the open probe got no answer. */
 function silence(
   { probe, graceUntil }: Extract<Keepalive, { kind: 'probing' }>,
+  missedAt: number,
   now: number,
 ): KeepaliveOutcome {
   if (probe.purpose === 'old-place') return 'old-place-silent';
   if (probe.purpose === 'remote-claim') return 'remote-claim-stands';
   if (now < (graceUntil ?? 0)) return 'in-grace';
+  if (missedAt >= probe.firstSentAt) return 'missed';
   return probe.purpose === 'prove' ? 'no-answer' : 'lost';
 }
 

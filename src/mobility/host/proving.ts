@@ -255,13 +255,15 @@ export function onTimeout(ctx: TrackerContext, host: Host, probe: Probe): void {
     announceDeparture(ctx, host);
     return ctx.touch(host);
   }
-  switch (host.stepKeepalive({ input: 'timeout' }, ctx.now)) {
+  const missedAt = ctx.missed.lastOn(probe.attachment.iface);
+  switch (host.stepKeepalive({ input: 'timeout', missedAt }, ctx.now)) {
     case 'old-place-silent':
       // Silent at the old place and not yet proven at the new one: asked again before it is given up.
       return host.claimed ? probeNow(ctx, host) : ctx.touch(host);
     case 'remote-claim-stands':
       return yieldToRemote(ctx, host, probe);
     case 'in-grace':
+    case 'missed':
       scheduleKeepalive(ctx, host);
       return ctx.touch(host);
     case 'no-answer':

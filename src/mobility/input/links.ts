@@ -30,6 +30,7 @@ export function onLinkGone(ctx: TrackerContext, iface: IfIndex): void {
   ctx.topology.removeLink(iface);
   ctx.ports.delete(iface);
   ctx.neighbours.delete(iface);
+  ctx.missed.forget(iface);
   if (old?.master !== undefined) onPort(ctx, iface, old.master, undefined);
   if (old !== undefined && old.addresses.length > 0) reviewHosts(ctx);
 }
