@@ -75,11 +75,11 @@ const groups: readonly Group[] = [
     long: ['survive', 'acd', 'loss', 'capture', 'learn'],
     timeoutMs: soak ? 3_600_000 : 600_000,
   },
-  // Several daemons and routing daemons each; deadlines are hundreds of milliseconds, so they run two at a time.
+  // Several daemons and routing daemons each; deadlines are hundreds of milliseconds, so they run one at a time.
   {
     name: 'lab/routing',
     about: 'several routers with FRR and BIRD in namespaces',
-    concurrency: 2,
+    concurrency: 1,
     long: ['mobility-frr-ospf', 'scenarios-two', 'mobility-frr-bgp'],
     timeoutMs: soak ? 7_200_000 : 600_000,
   },
