@@ -1,5 +1,5 @@
 import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
-import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+import { Counter, Gauge, Histogram, type MetricObject, Registry, collectDefaultMetrics } from 'prom-client';
 import {
   ALARMS,
   type Action,
@@ -160,6 +160,17 @@ export class Metrics {
   /** All metrics in Prometheus text format. */
   text(): Promise<string> {
     return this.#registry.metrics();
+  }
+
+  /** Name, type, meaning and labels of each metric, those of Node and the process included. */
+  described(): { name: string; type: string; help: string; labels: readonly string[] }[] {
+    const metrics = this.#registry.getMetricsAsArray() as (MetricObject & { labelNames?: string[] })[];
+    return metrics.map(({ name, type, help, labelNames = [] }) => ({
+      name,
+      type: `${type}`,
+      help,
+      labels: labelNames,
+    }));
   }
 
   stop(): void {
