@@ -203,7 +203,23 @@ async function main(): Promise<void> {
     err: (text) => process.stderr.write(text),
     signal: interrupt.signal,
     isTTY: process.stdout.isTTY === true,
+    size: () => ({ rows: process.stdout.rows, columns: process.stdout.columns }),
+    keys: onKey,
   });
+}
+
+/** Single keys, without Enter; Ctrl-C is one of them then. */
+function onKey(listener: (key: string) => void): () => void {
+  const { stdin } = process;
+  if (!stdin.isTTY) return () => undefined;
+  stdin.setRawMode(true);
+  stdin.setEncoding('utf8');
+  stdin.on('data', listener);
+  return () => {
+    stdin.off('data', listener);
+    stdin.setRawMode(false);
+    stdin.pause();
+  };
 }
 
 if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(realpathSync(process.argv[1])).href) {

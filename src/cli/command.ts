@@ -16,6 +16,10 @@ export interface Terminal {
   readonly signal?: AbortSignal;
   /** Output goes to a person. */
   readonly isTTY?: boolean;
+  /** Of a terminal, in characters. */
+  size?(): { readonly rows: number; readonly columns: number };
+  /** Calls `listener` with each key that is pressed, until the returned function is called. */
+  keys?(listener: (key: string) => void): () => void;
 }
 
 export interface Invocation {

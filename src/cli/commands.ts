@@ -106,6 +106,27 @@ With --watch the difference since its start is printed too.
     options: ['all'],
     run: monitor,
   },
+  top: {
+    summary: 'watch this router on one screen: hosts, interfaces, rates, the last changes',
+    more: `q or Ctrl-C ends it. --watch=TIME draws it at other intervals than every second.
+`,
+    options: ['watch'],
+    run: async (call) => (await import('./top.js')).top(call),
+  },
+  ui: {
+    summary: 'serve a page that shows routers, hosts and moves, for a browser on this machine',
+    more: `Prints the address to open; it contains a token, without which nothing is shown. The page is served on 127.0.0.1 only
+and reads only. Without a name: the daemon of this machine.
+
+  marpctl ui
+  marpctl ui r1=/run/marpd/marpd.sock r2=/tmp/r2.sock
+  ssh -N -L /tmp/r2.sock:/run/marpd/marpd.sock r2          another router, by ssh
+  marpctl ui --replay story.json                           a recorded file, without a router
+`,
+    args: [{ name: 'NAME=SOCKET', optional: true, many: true, check: routerArgument }],
+    options: ['port', 'replay'],
+    run: async (call) => (await import('./ui.js')).ui(call),
+  },
   wait: {
     summary: 'wait until a host is in a state; exit status 1 if it is not in time',
     more: `Without --state: until it is here (home, fresh or settled).
@@ -197,6 +218,12 @@ Exit status 1 if there is an error.
 
 /** Other words for a command. */
 export const ALIASES: Readonly<Record<string, string>> = { ho: 'hosts' };
+
+/** @throws Usage */
+function routerArgument(text: string): void {
+  if (!/^[^=/]+=./.test(text))
+    throw new Usage(`"${text}" is not NAME=SOCKET (such as r1=/run/marpd/marpd.sock)`);
+}
 
 /** Options, and arguments in any order: their form tells addresses, MACs and interface names apart. @throws Usage */
 function guestOf({ args, options }: Invocation) {

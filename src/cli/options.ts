@@ -86,6 +86,11 @@ function parseLimit(input: string): number {
   throw new Usage(`"${input}" is not a number from 1 to 10000`);
 }
 
+function parsePort(input: string): number {
+  if (/^\d{1,5}$/.test(input) && Number(input) < 65_536) return Number(input);
+  throw new Usage(`"${input}" is not a port`);
+}
+
 /** Addresses of known hosts that begin with `partial`; asks only for those of the bytes that are complete. */
 export async function proposeHosts(client: ControlClient, partial: string): Promise<readonly string[]> {
   const bytes = partial.split('.').slice(0, -1);
@@ -170,6 +175,13 @@ export const OPTIONS = {
     parse: parseTime,
     empty: '30s',
   },
+  port: {
+    kind: 'value',
+    value: 'PORT',
+    brief: 'port on 127.0.0.1 (default: 8099; 0: any)',
+    parse: parsePort,
+  },
+  replay: text('FILE', 'show a recorded file: the output of marpctl explain --json'),
   defaults: flag('with the default of every key that is not set'),
 } as const satisfies Readonly<Record<string, Option>>;
 
