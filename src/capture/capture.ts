@@ -246,6 +246,7 @@ export class Capture {
       );
     }
     this.#notOpen(known, text);
+    clearTimeout(known.retry);
     known.retry = setTimeout(() => this.#open(known), nextRetryMs(known));
   }
 }

@@ -33,7 +33,7 @@ function nextStep(from: Choices, driver: Driver): Step | undefined {
   const iface = from.pick(MOBILITY);
   const ip = from.pick(IPS);
   const mac = from.pick(MACS);
-  switch (from.byte() % 14) {
+  switch (from.byte() % 15) {
     case 0:
     case 1:
       return { do: 'frame', kind: from.pick(KINDS), iface, ip: from.pick(ALL_IPS), mac: from.pick(ALL_MACS) };
@@ -62,6 +62,9 @@ function nextStep(from: Choices, driver: Driver): Step | undefined {
         iface: from.pick([LAN0, LAN1, WAN, 99]),
         bytes: from.take(from.byte() % 80),
       });
+      return undefined;
+    case 13:
+      driver.handle({ kind: 'missed', iface: from.pick([LAN0, LAN1, undefined]) });
       return undefined;
     default:
       driver.handle({ kind: 'misdirected-packet', iface, bytes: from.take(from.byte() % 80) });

@@ -1,58 +1,40 @@
 import assert from 'node:assert/strict';
-import type { AddressLine, LinkLine } from '../../../../src/kernel/ip/parse-link.js';
-import {
-  type FdbLine,
-  type NeighbourLine,
-  parseBridgeFdb,
-  parseNeighbour,
-} from '../../../../src/kernel/ip/parse-neighbour.js';
-import { type RouteLine, parseRoute, routeKey } from '../../../../src/kernel/ip/parse-route.js';
+import { parseBridgeFdb, parseNeighbour } from '../../../../src/kernel/ip/parse-neighbour.js';
+import { parseRoute } from '../../../../src/kernel/ip/parse-route.js';
 import { parseRules } from '../../../../src/kernel/ip/rules.js';
-import { type Ip, MAC_BROADCAST, type Mac, type Prefix, hostLength } from '../../../../src/wire/addresses.js';
+import { type Ip, MAC_BROADCAST, type Prefix, hostLength } from '../../../../src/wire/addresses.js';
 import { type Target, textOf } from '../../engine/target.js';
 
 /** What `ip` and `bridge` print of the kernel's tables: a line is a value with all its parts in range, or nothing. */
 
-export function isNumber(value: number, least: number, most: number): boolean {
-  return Number.isSafeInteger(value) && value >= least && value <= most;
-}
+/** The range of every number that a line may hold, by the name of its field. */
+const RANGES: Readonly<Record<string, readonly [least: number, most: number]>> = {
+  index: [1, 2 ** 31 - 1],
+  table: [0, 2 ** 32 - 1],
+  metric: [0, 2 ** 32 - 1],
+  priority: [0, 2 ** 32 - 1],
+  protocol: [0, 255],
+  mac: [0, MAC_BROADCAST],
+};
+const NAMES = new Set(['name', 'dev', 'bridge', 'master']);
 
-const isIp = (ip: Ip): boolean => (typeof ip === 'number' ? isNumber(ip, 0, 2 ** 32 - 1) : ip.length === 16);
-const isMac = (mac: Mac): boolean => isNumber(mac, 0, MAC_BROADCAST);
-const isName = (name: string): boolean => name.length > 0 && !name.includes(' ');
+const isNumber = (value: unknown, least: number, most: number): boolean =>
+  Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most;
+const isIp = (ip: unknown): boolean =>
+  typeof ip === 'string' ? ip.length === 16 : isNumber(ip, 0, 2 ** 32 - 1);
 const isPrefix = ({ ip, length }: Prefix): boolean => isIp(ip) && isNumber(length, 0, hostLength(ip));
 
-export function checkLink(line: LinkLine): void {
-  assert.ok(isNumber(line.index, 1, 2 ** 31 - 1), `index ${line.index}`);
-  assert.ok(isName(line.name) && isMac(line.mac));
-  assert.ok(line.master === undefined || isName(line.master), 'a master has a name');
-}
-
-export function checkAddress(line: AddressLine): void {
-  assert.ok(isNumber(line.index, 1, 2 ** 31 - 1), `index ${line.index}`);
-  assert.ok(isPrefix(line.prefix));
-}
-
-export function checkRoute(line: RouteLine): void {
-  assert.ok(isPrefix(line.prefix));
-  assert.ok(isNumber(line.table, 0, 2 ** 32 - 1), `table ${line.table}`);
-  assert.ok(isNumber(line.metric, 0, 2 ** 32 - 1), `metric ${line.metric}`);
-  assert.ok(isNumber(line.protocol, 0, 255), `protocol ${line.protocol}`);
-  assert.ok(line.via === undefined || isIp(line.via));
-  assert.ok(line.dev === undefined || isName(line.dev), 'a device has a name');
-  assert.equal(routeKey(line), routeKey({ ...line }));
-}
-
-export function checkNeighbour(line: NeighbourLine): void {
-  assert.ok(isIp(line.ip) && isName(line.dev));
-  assert.ok(line.mac === undefined || isMac(line.mac));
-  assert.ok(isNumber(line.protocol, 0, 255), `protocol ${line.protocol}`);
-  assert.match(line.state, /^[A-Z]+$/);
-}
-
-export function checkFdb(line: FdbLine): void {
-  assert.ok(isMac(line.mac) && isName(line.dev));
-  assert.ok(line.bridge === undefined || isName(line.bridge), 'a bridge has a name');
+/** Each field that is there has a value that the kernel could have given it. */
+export function checkLine(line: object): void {
+  for (const [field, value] of Object.entries(line)) {
+    if (value === undefined) continue;
+    const range = RANGES[field];
+    if (range !== undefined) assert.ok(isNumber(value, ...range), `${field} ${value}`);
+    else if (NAMES.has(field)) assert.ok(typeof value === 'string' && value !== '', `${field} has a name`);
+    else if (field === 'prefix') assert.ok(isPrefix(value as Prefix), field);
+    else if (field === 'ip' || field === 'via') assert.ok(isIp(value as Ip), field);
+    else if (field === 'state') assert.match(value, /^[A-Z]+$/);
+  }
 }
 
 const RULES_OF = 44;
@@ -65,8 +47,7 @@ function checkRules(json: string): void {
     if (error instanceof SyntaxError) return;
     throw error;
   }
-  for (const { priority, table } of rules)
-    assert.ok(isNumber(priority, 0, 2 ** 32 - 1) && isNumber(table, 0, 2 ** 32 - 1));
+  for (const rule of rules) checkLine(rule);
 }
 
 export const target: Target = {
@@ -93,14 +74,12 @@ export const target: Target = {
   ],
   run(input) {
     const text = textOf(input);
-    for (const implied of [{}, { table: 254 }, { protocol: 44 }]) {
-      const route = parseRoute(text, false, implied);
-      if (route !== undefined) checkRoute(route);
-    }
-    const neighbour = parseNeighbour(text, false);
-    if (neighbour !== undefined) checkNeighbour(neighbour);
-    const fdb = parseBridgeFdb(text);
-    if (fdb !== undefined) checkFdb(fdb);
+    const lines = [
+      ...[{}, { table: 254 }, { protocol: 44 }].map((implied) => parseRoute(text, false, implied)),
+      parseNeighbour(text, false),
+      parseBridgeFdb(text),
+    ];
+    for (const line of lines) if (line !== undefined) checkLine(line);
     checkRules(text);
   },
 };
