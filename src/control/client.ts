@@ -164,7 +164,7 @@ export class ControlClient {
       for await (const chunk of response as AsyncIterable<string>) {
         const lines = (rest + chunk).split('\n');
         rest = lines.pop() ?? '';
-        for (const line of lines) onRecord(JSON.parse(line) as EventRecord, line);
+        for (const line of lines) onRecord(JSON.parse(line, printable) as EventRecord, line);
       }
     } catch (error) {
       if (options.signal?.aborted === true) return;
@@ -222,9 +222,15 @@ export class ControlClient {
   }
 }
 
+/** An interface may have a name that holds what a terminal obeys: control characters are shown by their number. */
+function printable(_key: string, value: unknown): unknown {
+  if (typeof value !== 'string') return value;
+  return value.replace(/[^\P{Cc}\n\t]/gu, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`);
+}
+
 function parseJson(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return JSON.parse(text, printable);
   } catch {
     throw new Refused(200, 'unknown', 'the answer is truncated or not JSON');
   }
@@ -237,7 +243,7 @@ function strange(detail: string): Refused {
 /** The error in an answer, when the words are marpd's. */
 function refusalIn(text: string): { code: string; message: string } | undefined {
   try {
-    const { error } = JSON.parse(text) as Partial<ErrorBody>;
+    const { error } = JSON.parse(text, printable) as Partial<ErrorBody>;
     return typeof error?.code === 'string' && typeof error.message === 'string' ? error : undefined;
   } catch {
     return undefined;

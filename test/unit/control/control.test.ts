@@ -60,6 +60,15 @@ test('design.md 4: every view answers, and the client reads what the server wrot
   );
 });
 
+test('what a terminal would obey in the name of an interface reaches no terminal', async (t) => {
+  const { daemon, socket } = await start(t);
+  const ip = parseIp('10.9.9.9') as Ip;
+  daemon.table.set(ip, host('10.9.9.9', { interface: 'tap\x1b[2J\x9b' }));
+  const client = new ControlClient(socket);
+  assert.equal((await client.host(ip))?.interface, 'tap\\x1b[2J\\x9b');
+  assert.equal((await client.hosts()).hosts[0]?.interface, 'tap\\x1b[2J\\x9b');
+});
+
 test('design.md 4: commands arrive as typed values', async (t) => {
   const { daemon, socket } = await start(t);
   const mac = '02:00:0a:01:01:05';
