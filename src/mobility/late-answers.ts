@@ -1,4 +1,5 @@
 import type { Ip, Mac } from '../wire/addresses.js';
+import { LATE_ANSWERS } from './admission/constants.js';
 import type { IfIndex } from './events.js';
 import type { AnsweredTo } from './neighbour/message.js';
 import { type Probe, answers } from './probe.js';
@@ -11,7 +12,7 @@ export class LateAnswers {
   expect(ip: Ip, probe: Probe): void {
     this.#probes.delete(ip);
     this.#probes.set(ip, probe);
-    if (this.#probes.size <= MOST) return;
+    if (this.#probes.size <= LATE_ANSWERS) return;
     for (const oldest of this.#probes.keys()) {
       this.#probes.delete(oldest);
       return;
@@ -38,5 +39,3 @@ export class LateAnswers {
 
 /** Power saving and satellite links take no longer than this. A later answer is an ordinary sighting. */
 const LATE_MS = 10_000;
-/** As many as the newcomers that may be unanswered at a time. */
-const MOST = 4096;

@@ -33,8 +33,9 @@ export class Crowd {
   private readonly coming = new Map<number, Question[]>();
   private lookedAt = 0;
 
-  constructor(limits = '') {
-    this.router = new HostTracker(parseConfig(HOME + limits).policy);
+  constructor(limits = '', interfaces = '') {
+    // The first [[interface]] that fits counts.
+    this.router = new HostTracker(parseConfig(`${interfaces}${HOME}${limits}`).policy);
     for (const index of [LAN0, LAN1]) this.take({ kind: 'link', link: link(index) });
     for (const iface of [LAN0, LAN1]) this.take({ kind: 'capture', iface, open: true });
   }

@@ -200,6 +200,11 @@ export function noteProof(ctx: TrackerContext, iface: IfIndex): void {
   windowOf(ctx, iface).noteProof();
 }
 
+/** The same, after it was taken for silent. */
+export function noteLateProof(ctx: TrackerContext, iface: IfIndex): void {
+  windowOf(ctx, iface).noteLateProof();
+}
+
 /** It has not, although we could have received the answer. */
 export function noteSilence(ctx: TrackerContext, candidate: Candidate): void {
   const { iface } = candidate.attachment;

@@ -76,6 +76,13 @@ export class AdmissionWindow {
     this.#current.answered++;
   }
 
+  /** One that was taken for silent has answered after all. */
+  noteLateProof(): void {
+    this.#current.answered++;
+    const counted = this.#last.silent > 0 ? this.#last : this.#current;
+    counted.silent = Math.max(0, counted.silent - 1);
+  }
+
   noteSilence(): void {
     this.#current.silent++;
   }

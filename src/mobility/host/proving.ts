@@ -1,5 +1,5 @@
 import { type Ip, MAC_BROADCAST, type Mac } from '../../wire/addresses.js';
-import { hasCapacity, isNewcomer, noteProof, noteSilence } from '../admission/admission.js';
+import { hasCapacity, isNewcomer, noteLateProof, noteProof, noteSilence } from '../admission/admission.js';
 import { learningRefusal } from '../admission/learning.js';
 import type { TrackerContext } from '../context.js';
 import type { Attachment, Cause, IfIndex } from '../events.js';
@@ -314,6 +314,7 @@ export function onLateReply(
     if (known.recovery.detached !== undefined || suppressionReason(ctx, known, from) !== undefined)
       return false;
   }
+  if (probe.purpose === 'prove') noteLateProof(ctx, from.iface);
   const host = known ?? ctx.create(ip);
   const afterMs = ctx.now - probe.firstSentAt;
   host.answeredAfter(afterMs);

@@ -42,7 +42,7 @@ class Lan {
   }
 
   /** One newcomer more than can be probed, the first of whom has waited. */
-  overflow(now: number, waitedMs = 600): boolean {
+  overflow(now: number, waitedMs = STORM_WAIT_MS): boolean {
     return this.at(now).onOverflow(waitedMs, now);
   }
 }
