@@ -69,11 +69,11 @@ export type RecoveryInput =
 
 /**
  * Offsets of the first probes, ms; later ones come at an interval of the policy. After a link-up a guest needs a
- * moment to boot. A host that was lost may only have paused (a backup freezes it, spanning tree blocks its port): for
+ * moment to boot, and a port under spanning tree forwards nothing for 30 s (IEEE 802.1D). A host that was lost may only have paused (a backup freezes it, spanning tree blocks its port): for
  * ten seconds the gaps are short enough that it is back within two seconds, then they grow.
  */
 const SCHEDULE: Readonly<Record<ReprobeReason, readonly number[]>> = {
-  'link-up': [0, 1000, 3000, 8000, 15_000, 30_000],
+  'link-up': [0, 1000, 3000, 8000, 15_000, 32_000],
   lost: [1000, 2000, 3500, 5000, 6500, 8000, 9500, 15_000, 25_000, 55_000],
 };
 /** After `detach` the dying guest's frames are stale; then it is asked once, in case the migration was cancelled. */

@@ -21,6 +21,7 @@ export function onLink(ctx: TrackerContext, link: Link): void {
   if ((renamed || !wasListening) && topology.isListening(link.index)) reprobeRemembered(ctx, link);
   else if (old !== undefined && old.mac !== link.mac) refreshGatewayEntries(ctx, link);
   if (old?.master !== undefined) onPort(ctx, link.index, old.master, link);
+  if (runsIn(link, link.master) && !runsIn(old, link.master)) askGuests(ctx, link);
   if (old === undefined || old.addresses !== link.addresses) reviewHosts(ctx);
 }
 
@@ -136,7 +137,9 @@ export function reprobe(ctx: TrackerContext, host: Host): void {
   host.stepRecovery({ input: 'probed', giveUp, afterMs }, ctx.now);
   if (giveUp || reprobing === undefined || host.state !== 'remembered') return ctx.touch(host);
   const last = { iface: link.index, mac: attachment.mac };
-  if (host.candidate === undefined && ctx.topology.isListening(link.index)) {
+  // A probe from before the link-up may have no try left.
+  const isOutdated = reprobing.reason === 'link-up' && host.candidate?.probe.purpose === 'ask-again';
+  if ((host.candidate === undefined || isOutdated) && ctx.topology.isListening(link.index)) {
     if (reprobing.reason === 'link-up' && reprobing.count < LINK_UP_PROBES)
       return startProofUnlessSuppressed(ctx, host, last, 'link-up');
     // After a contest the challenger may be the one that is alive: the two are asked in turn.
@@ -155,17 +158,39 @@ function jitterMs(host: Host, intervalMs: number): number {
   return (((mac * 31 + Math.floor(host.since)) % 1000) / 10_000) * intervalMs;
 }
 
+/** Whether it is a port of this bridge that carries frames. */
+function runsIn(link: Link | undefined, bridge: IfIndex | undefined): boolean {
+  return bridge !== undefined && link?.up === true && link.carrier && link.master === bridge;
+}
+
 /** A port of a bridge changed: hosts behind it are gone when it is down or no port of that bridge any more. */
 function onPort(ctx: TrackerContext, port: IfIndex, bridge: IfIndex, now: Link | undefined): void {
-  if (now?.up && now.carrier && now.master === bridge) return;
+  if (runsIn(now, bridge)) return;
   const ports = ctx.ports.get(bridge);
   if (ports === undefined) return;
   for (const [mac, at] of ports) {
     if (at !== port) continue;
-    ports.delete(mac);
+    // Where a host was is kept, for when its port is back.
+    if (ctx.table.countWithMac(mac) === 0) ports.delete(mac);
     for (const host of [...ctx.table.withMac(mac)]) {
       if (host.held && host.attachment?.iface === bridge) withdraw(ctx, host, 'port-down');
     }
+  }
+}
+
+/**
+ * A port of a bridge runs again: the hosts that were lost with it are asked, and those of ports that are gone, since a
+ * guest that is restarted has a new tap.
+ */
+function askGuests(ctx: TrackerContext, { index: port, master: bridge }: Link): void {
+  if (bridge === undefined) return;
+  const ports = ctx.ports.get(bridge);
+  for (const host of ctx.table.on(bridge)) {
+    if (host.state !== 'remembered' || host.cause !== 'port-down') continue;
+    const last = host.attachment && ports?.get(host.attachment.mac);
+    if (last !== undefined && last !== port && ctx.topology.link(last)?.master === bridge) continue;
+    host.stepRecovery({ input: 'link-up' }, ctx.now);
+    ctx.touch(host);
   }
 }
 
