@@ -125,6 +125,39 @@ _Noreturn static void play_hosts(const char *name, long nap_us) {
   }
 }
 
+// Plays hosts that answer late: each answer leaves by chance `least` to `most` ms after its question.
+_Noreturn static void play_late_hosts(const char *name, int least, int most) {
+  enum { SLOTS = 8192, ROOM = 1 << 19 };
+  struct late {
+    uint8_t frame[FRAME];
+    uint32_t next;
+  } *pool = malloc(ROOM * sizeof *pool);
+  static uint32_t due[SLOTS];  // the first answer of each millisecond; 0: none
+  uint32_t unused = 0, used = 1;
+  int fd = packet_socket(name, ETH_P_ARP), yes = 1;
+  if (pool == NULL || most >= SLOTS) fail("LATE");
+  setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &yes, sizeof yes);
+  uint8_t question[2048];
+  for (long sent = now_ms(), now = sent;; sleep_us(NAP_US)) {
+    for (ssize_t length; (length = recv(fd, question, sizeof question, MSG_DONTWAIT)) >= 0;) {
+      uint32_t at = unused != 0 ? unused : used < ROOM ? used : 0;
+      if (at == 0 || !answer_to(question, length, pool[at].frame)) continue;
+      if (at == unused) unused = pool[at].next;
+      else used++;
+      uint32_t *slot = &due[(now + 1 + least + random() % (most - least + 1)) % SLOTS];
+      pool[at].next = *slot;
+      *slot = at;
+    }
+    for (now = now_ms(); sent < now; sent++)
+      for (uint32_t *slot = &due[sent % SLOTS], at; (at = *slot) != 0;) {
+        send(fd, pool[at].frame, FRAME, 0);
+        *slot = pool[at].next;
+        pool[at].next = unused;
+        unused = at;
+      }
+  }
+}
+
 static void listen_for_routes(const char *netns) {
   enter(netns);
   routes = socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
@@ -293,7 +326,10 @@ int main(int count, char **words) {
   // Where a frame is measured alone, the hosts are not to wait for the processor. In a burst they take their turn.
   if (strcmp(mode, "lat") == 0) urgent();
   if (getenv("NOANSWER") == NULL) {
-    if ((player = fork()) == 0) prctl(PR_SET_PDEATHSIG, SIGKILL), play_hosts(words[3], strcmp(mode, "burst") == 0 ? NAP_US : 0);
+    const char *late = getenv("LATE");
+    int least = 0, most = 0;
+    if (late != NULL) sscanf(late, "%d-%d", &least, &most);
+    if ((player = fork()) == 0) prctl(PR_SET_PDEATHSIG, SIGKILL), most > 0 ? play_late_hosts(words[3], least, most) : play_hosts(words[3], strcmp(mode, "burst") == 0 ? NAP_US : 0);
     atexit(silence);
     sleep_us(50000);
   }

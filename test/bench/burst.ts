@@ -6,6 +6,8 @@ import { BenchRouter } from './router.js';
 
 const POLICIES = ['after', 'before'] as const;
 const SUSTAINED_PER_SECOND = 20_000;
+const LATE = '50-600';
+const LATE_ROUNDS = 10;
 
 interface Outcome {
   readonly burst: Burst;
@@ -23,6 +25,7 @@ export const burst: Part = {
   run: async (context) => {
     const sizes = context.quick ? [1000, 10_000, 50_000] : [1000, 10_000, 50_000, 100_000];
     for (const size of sizes) context.found(...(await fullSpeed(context, size)));
+    context.found(await lateCrowds(context, 50_000));
     const size = context.quick ? 40_000 : 100_000;
     for (const prove of POLICIES) {
       context.say(`${size} newcomers at ${SUSTAINED_PER_SECOND}/s, prove=${prove}`);
@@ -90,18 +93,36 @@ async function fullSpeed(context: Context, size: number): Promise<Measure[]> {
   return measures;
 }
 
+/** Newcomers at full speed whose answers come late. */
+async function lateCrowds(context: Context, size: number): Promise<Measure> {
+  const rounds = context.quick ? 2 : LATE_ROUNDS;
+  const results: Outcome[] = [];
+  for (let round = 1; round <= rounds; round++) {
+    context.say(`${size} newcomers at full speed, answers ${LATE} ms late, round ${round} of ${rounds}`);
+    results.push(await onFreshDaemon('before', size, 0, LATE));
+  }
+  const learned = results.map(({ burst: { learned: count } }) => count);
+  return {
+    name: `${thousands(size)} at once, answers ${LATE} ms late, learned`,
+    value: (Math.min(...learned) / size) * 100,
+    unit: '%',
+    targets: [atLeast(100)],
+    note: `all of them in ${learned.filter((count) => count === size).length} of ${rounds} rounds; after ${results.map(({ burst: { ms } }) => Math.round(ms)).join(', ')} ms`,
+  };
+}
+
 function completeness(size: number): Target[] {
   if (size === 10_000) return [atLeast(100)];
   return size === 50_000 ? [atLeast(100)] : [];
 }
 
-function onFreshDaemon(prove: string, size: number, perSecond: number): Promise<Outcome> {
+function onFreshDaemon(prove: string, size: number, perSecond: number, late?: typeof LATE): Promise<Outcome> {
   return inLab(async (lab) => {
     const router = new BenchRouter(lab, 1);
     const marpd = await router.start({ interface: [{ name: 'lan0', prove }] });
     const memory = new MemoryWatch(marpd.pid);
     const before = cpuSeconds(marpd.pid);
-    const result = await measureBurst(router.port(0), router.newcomers(size), size, perSecond);
+    const result = await measureBurst(router.port(0), router.newcomers(size), size, perSecond, late);
     const cpuS = cpuSeconds(marpd.pid) - before;
     return { burst: result, peakMb: memory.stop(), cpuS, lost: await framesLost(marpd.ctl) };
   });

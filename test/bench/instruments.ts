@@ -69,13 +69,16 @@ export async function measureTaps(
   return parseLatency(await arpbench('tap', port, count, Math.round(waitMs * 1000), ip));
 }
 
-/** As many newcomers at once; `perSecond` 0 is full speed. `mute`: somebody else answers for them. */
+/**
+ * As many newcomers at once; `perSecond` 0 is full speed. `mute`: somebody else answers for them. `50-600`: they answer so
+ * many ms late.
+ */
 export async function measureBurst(
   port: Port,
   ip: string,
   hosts: number,
   perSecond = 0,
-  mute?: 'mute',
+  answers?: 'mute' | `${number}-${number}`,
 ): Promise<Burst> {
   const text = await arpbench(
     'burst',
@@ -83,7 +86,7 @@ export async function measureBurst(
     hosts,
     perSecond,
     ip,
-    mute === undefined ? {} : { NOANSWER: '1' },
+    answers === undefined ? {} : answers === 'mute' ? { NOANSWER: '1' } : { LATE: answers },
   );
   const match = /sent (\d+) in (\d+) ms; routes (\d+)\/\d+ in ([\d.]+) ms = (\d+)\/s/.exec(text);
   if (match === null) throw new Error(`arpbench burst: ${text}`);
@@ -224,7 +227,7 @@ export class Noise {
   }
 }
 
-export type StormKind = 'random' | 'sender' | 'repeat' | 'malformed';
+export type StormKind = 'random' | 'sender' | 'repeat' | 'malformed' | 'rarp';
 
 /** Runs `ip -batch FILE` on ready commands. Returns its milliseconds from start to exit. */
 export function timeBatch(namespace: Namespace, file: string): Promise<number> {

@@ -4,7 +4,8 @@
 //                                               nothing else. Runs until its standard input ends
 //   noise refresh IFNAME IP COUNT RATE MS       these hosts announce themselves in turn, RATE frames per second
 //   noise storm   IFNAME KIND RATE MS SEED      KIND random: new MAC and IP in every frame; sender: one MAC, new IPs;
-//                                               repeat: one frame; malformed: frames broken in many ways
+//                                               repeat: one frame; malformed: frames broken in many ways; rarp: RARP
+//                                               with a new MAC in every frame
 //   noise packets IFNAME FROM MAC TO COUNT RATE MS
 //                                               this host sends small IPv4 packets to COUNT addresses from TO upwards,
 //                                               all by way of MAC; RATE 0 is as fast as it goes
@@ -132,6 +133,15 @@ static int storm_random(uint8_t *frame) {
 static int storm_sender(uint8_t *frame) {
   uint32_t ip = invented();
   arp(frame, 0xbadbad, ip, ip, 1);
+  return FRAME;
+}
+
+// RARP (RFC 903) of a new MAC each time.
+static int storm_rarp(uint8_t *frame) {
+  arp(frame, random32(), 0, 0, 3);
+  frame[12] = 0x80;
+  frame[13] = 0x35;
+  memcpy(frame + 32, frame + 22, 6);
   return FRAME;
 }
 
@@ -265,7 +275,7 @@ int main(int count, char **words) {
     static const struct {
       const char *name;
       int (*make)(uint8_t *);
-    } kinds[] = {{"random", storm_random}, {"sender", storm_sender}, {"repeat", storm_repeat}, {"malformed", storm_malformed}};
+    } kinds[] = {{"random", storm_random}, {"sender", storm_sender}, {"repeat", storm_repeat}, {"malformed", storm_malformed}, {"rarp", storm_rarp}};
     out = packet_socket(words[2], 0);
     chance = strtoull(words[6], NULL, 10) * 0x9e3779b97f4a7c15 | 1;
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)

@@ -6,7 +6,7 @@ import { LAN0 } from './driver.js';
 
 /** A crowd that answers late is learned in the end, from one word of each (docs/overload.md, "Storms"). */
 
-const MANY = process.env.MARPD_SOAK === '1' ? 50_000 : 12_000;
+const MANY = process.env.MARPD_SOAK === '1' ? 50_000 : 24_000;
 
 /** As many newcomers in `overMs`, each of which answers each question after a time of its own. */
 function crowdOf(count: number, overMs: number, answerMs: (n: number) => number, interfaces = ''): Crowd {
@@ -28,21 +28,21 @@ const CROWDS: readonly (readonly [
 ])[] = [
   ['50 to 600 ms', (random) => () => 50 + random() * 550],
   ['all 600 ms', () => () => 600],
-  ['all 510 ms, a moment after their time', () => () => 510],
   ['all a second', () => () => 1000],
-  ['half at once, half after 900 ms', () => (n) => (n % 2 === 0 ? 1 : 900)],
   ['the later the more have spoken before: a machine that is starved', () => (n) => 50 + (n / MANY) * 900],
 ];
 
 describe('newcomers whose answers come late are all learned', () => {
-  for (const [what, answerMs] of CROWDS)
-    for (const overMs of [300, 3000])
-      it(`${MANY} within ${overMs} ms, late by ${what}`, () => {
-        const crowd = crowdOf(MANY, overMs, answerMs(mulberry32(overMs)));
-        assert.equal(crowd.claimed, MANY);
-        assert.equal(crowd.storms, 0);
-        assert.equal(crowd.dropped('newcomer-budget'), 0);
-      });
+  for (const [what, answerMs] of CROWDS) {
+    // Faster than hosts can be asked, for long enough that those who wait look like a storm.
+    const overMs = MANY / 15;
+    it(`${MANY} within ${overMs} ms, late by ${what}`, () => {
+      const crowd = crowdOf(MANY, overMs, answerMs(mulberry32(overMs)));
+      assert.equal(crowd.claimed, MANY);
+      assert.equal(crowd.storms, 0);
+      assert.equal(crowd.dropped('newcomer-budget'), 0);
+    });
+  }
 
   it('also where they are claimed first and asked later', () => {
     const after = '[[interface]]\nname = "lan0"\nprove = "after"\n';

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { OPEN_LOOKUPS } from '../../src/mobility/admission/constants.js';
 import type { Policy } from '../../src/mobility/policy.js';
 import type { Ipv4, Mac } from '../../src/wire/addresses.js';
 import { mulberry32 } from '../random.js';
@@ -109,6 +110,28 @@ describe('memory is bounded', () => {
       if (i % 2000 === 1999) driver.advance(1_000_000);
     });
     assertBelow(grown, 300 * KB);
+  });
+
+  it('MACs without number that RARP names are bounded, and so is what they are asked', () => {
+    const driver = new Driver(testPolicy(), false);
+    driver.boot();
+    for (let i = 1; i < 100; i++)
+      driver.handle({
+        kind: 'route',
+        change: 'add',
+        route: hostRoute((0x0a090900 + i) as Ipv4),
+        initial: false,
+      });
+    let sent = 0;
+    const grown = growth([40_000, 200_000], (i) => {
+      const bytes = frameOf('rarp', macAt(i), IPS[0] as Ipv4);
+      for (const { kind } of driver.handle({ kind: 'frame', iface: i % 2 === 0 ? LAN0 : LAN1, bytes }))
+        if (kind === 'send') sent++;
+      if (i % 40 === 0) driver.advance(1);
+    });
+    assertBelow(grown, MB);
+    // So many MACs of each interface a second, 64 addresses and the control address each.
+    assert.ok(sent <= 7 * 2 * OPEN_LOOKUPS * 65, `${sent} first tries in 6 s`);
   });
 
   it('MACs that a bridge learns and forgets leave nothing', () => {

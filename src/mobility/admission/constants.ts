@@ -54,7 +54,7 @@ export const MOST_WAIT_MS = 1000;
  * MACs that RARP named and nobody knows, of an interface, that are asked at a time. Each is asked for up to 64 addresses,
  * five times in a second. Bar: a newcomer elsewhere while 1,000 MACs a second are named, 1 s (0.3 to 0.9 s at a load of 16).
  */
-export const OPEN_LOOKUPS = 32;
+export const OPEN_LOOKUPS = 16;
 /** Milliseconds for which the list of those addresses is used again. */
 export const CANDIDATES_MS = 100;
 /** Milliseconds between two times that a MAC is asked on an interface because of RARP. */

@@ -164,6 +164,26 @@ for (const [how, lose] of [
   );
 }
 
+for (const [how, lose, restore] of [
+  ['set down', (guest: Host) => guest.cable.carrier(false), (guest: Host) => guest.cable.carrier(true)],
+  ['taken out', (guest: Host) => guest.cable.unplug(false), (guest: Host) => guest.cable.plug('br0', false)],
+] as const)
+  labTest(`a bridge port that was ${how} and comes back asks its quiet guest at once`, async (lab) => {
+    const site = await bridgeSite(lab);
+    const [guest, other] = site.guests;
+    for (const each of site.guests) await each.plug('br0', 'request');
+    for (const { ip } of site.guests) await site.marpd.state(ip, 'settled', 5000);
+    lose(guest);
+    await site.marpd.state(guest.ip, 'remembered', 3000);
+    // Lost hosts are asked 9.5 and 15 s after the loss.
+    await pause(11_000);
+    const since = performance.now();
+    restore(guest);
+    await waitFor(() => site.marpd.routesOf(guest.ip).length > 0, 1500, 'the guest to be routed', 10);
+    console.log(`# routed ${(performance.now() - since).toFixed(0)} ms after its port came back`);
+    assert.equal((await site.marpd.ctl.host(other.ip))?.state, 'settled');
+  });
+
 labTest('an FDB entry that merely aged out costs a question, not the route', async (lab) => {
   const site = await bridgeSite(lab);
   const [guest] = site.guests;
