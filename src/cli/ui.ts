@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
+import { basename } from 'node:path';
 import { ControlClient } from '../control/client.js';
 import { UiServer } from '../ui/server.js';
 import { EXIT, type Invocation, Usage, print } from './command.js';
@@ -10,7 +11,8 @@ const DEFAULT_PORT = 8099;
 
 export async function ui(call: Invocation): Promise<number> {
   const { args, options, terminal } = call;
-  const replay = options.replay === undefined ? undefined : readText(options.replay);
+  const path = options.replay;
+  const replay = path === undefined ? undefined : { name: basename(path), text: readText(path) };
   // A recorded file needs no router.
   const local = args.length === 0 && replay === undefined ? [[hostname(), call.client] as const] : [];
   const routers = new Map([...local, ...args.map((text) => routerOf(text, call))]);

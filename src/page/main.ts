@@ -1,7 +1,7 @@
 import type { DropView, HostsPage, InterfaceView, StatusView, WhyView } from '../control/schemas.js';
 import { ask, follow, get, getText, type Line } from './client.js';
 import { byId, clock, h, setText } from './dom.js';
-import { type Host, Picture, timeOf } from './picture.js';
+import { type Host, Picture, type RoutedRecord, timeOf } from './picture.js';
 import { Replay, readRecords } from './replay.js';
 import { Rows } from './rows.js';
 import * as side from './side.js';
@@ -16,7 +16,8 @@ const STEP_MS = 0.001;
 
 interface Setup {
   readonly routers: readonly string[];
-  readonly replay: boolean;
+  /** Name of a recorded file. */
+  readonly replay: string | null;
 }
 
 const STATES = ['proving', 'home', 'fresh', 'settled', 'away', 'remembered'];
@@ -46,7 +47,7 @@ function take(line: Line): void {
     loaded.add(line.router);
   } else {
     const queue = waiting.get(line.router);
-    if (queue === undefined) live.apply(line as Parameters<Picture['apply']>[0]);
+    if (queue === undefined) live.apply(line as RoutedRecord);
     else queue.push(line);
   }
   dirty = true;
@@ -146,17 +147,27 @@ async function explain(ip: string): Promise<void> {
 let playing = false;
 let playedAt = 0;
 
-function open(text: string, name: string): void {
-  try {
-    replay = new Replay(readRecords(text));
-  } catch (error) {
-    setMode('problem', `${name}: ${(error as Error).message}`);
-    return;
+interface Recording {
+  readonly name: string;
+  readonly text: string;
+}
+
+/** One file per router, named by it. */
+function open(files: readonly Recording[]): void {
+  const records: RoutedRecord[] = [];
+  for (const { name, text } of files) {
+    try {
+      records.push(...readRecords(text, name.replace(/\.[^.]*$/, '')));
+    } catch (error) {
+      setMode('problem', `${name}: ${(error as Error).message}`);
+      return;
+    }
   }
+  replay = new Replay(records);
   slider.max = String(replay.end - replay.start);
   byId('replay').hidden = false;
   byId('live').hidden = routers.length === 0;
-  setMode('replay', `replay of ${name}`);
+  setMode('replay', `replay of ${files.map(({ name }) => name).join(', ')}`);
   goTo(replay.start);
 }
 
@@ -252,8 +263,9 @@ all.addEventListener('change', () => {
   dirty = true;
 });
 byId<HTMLInputElement>('file').addEventListener('change', async ({ target }) => {
-  const [file] = (target as HTMLInputElement).files ?? [];
-  if (file !== undefined) open(await file.text(), file.name);
+  const files = [...((target as HTMLInputElement).files ?? [])];
+  if (files.length > 0)
+    open(await Promise.all(files.map(async (file) => ({ name: file.name, text: await file.text() }))));
 });
 slider.addEventListener('input', () => {
   setPlaying(false);
@@ -276,7 +288,7 @@ async function start(): Promise<void> {
     const setup = await get<Setup>('/api/setup');
     ({ routers } = setup);
     for (const name of routers) live.router(name).problem = 'connecting …';
-    if (setup.replay) open(await getText('/api/replay'), 'the file');
+    if (setup.replay !== null) open([{ name: setup.replay, text: await getText('/api/replay') }]);
   } catch (error) {
     setMode('problem', (error as Error).message);
     return;

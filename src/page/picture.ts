@@ -6,9 +6,16 @@ import type { AlarmView, HostView, InterfaceView, StatusView } from '../control/
  * page and the replay of a file are the same. Times are milliseconds since 1970, with a fraction.
  */
 
-/** A record of one router's /v1/events. */
-export interface RoutedRecord extends EventRecord {
+/** What `marpctl explain --json` tells beside the events. */
+type Recorded = 'frame' | 'send' | 'route' | 'note' | 'difference';
+
+/** A record of one router's /v1/events, or of a recorded file. */
+export interface RoutedRecord {
   readonly router: string;
+  readonly event: EventRecord['event'] | Recorded;
+  readonly time?: string;
+  readonly ip?: string | null;
+  readonly [key: string]: unknown;
 }
 
 export type HostState = HostView['state'];
@@ -111,6 +118,8 @@ export class Picture {
   #fresh: Move[] = [];
   readonly #lastMove = new Map<string, Move>();
   readonly #releases = new Map<string, Release>();
+  /** By router and address. */
+  readonly #provingSince = new Map<string, number>();
 
   router(name: string): Router {
     let router = this.routers.get(name);
@@ -170,8 +179,14 @@ export class Picture {
         this.#transition(record, at);
         break;
       case 'installed':
-        this.#installed(record, at);
+        this.#installed(record, at, record.latencyMs);
         break;
+      case 'route': {
+        // In a recorded file nothing says when the kernel had it: the decision counts.
+        const since = this.#provingSince.get(`${record.router} ${record.ip}`);
+        if (record.change === 'add' && since !== undefined) this.#installed(record, at, at - since);
+        break;
+      }
       case 'alarm':
         this.alarms.push(alarmEntry(record.router, at, record as unknown as AlarmView));
         if (this.alarms.length > KEPT_ALARMS) this.alarms.shift();
@@ -217,6 +232,8 @@ export class Picture {
     const before = hosts.get(ip);
     const place = typeof record.interface === 'string' ? record.interface : undefined;
     const lan = HERE.has(to) ? (place ?? before?.lan ?? ELSEWHERE) : ELSEWHERE;
+    if (to === 'proving') this.#provingSince.set(`${router} ${ip}`, at);
+    else if (!HELD.has(to)) this.#provingSince.delete(`${router} ${ip}`);
     if (before !== undefined) this.#row(router, before.lan).delete(ip);
     if (to === 'unknown') hosts.delete(ip);
     else {
@@ -247,8 +264,8 @@ export class Picture {
     if (this.#fresh.length > KEPT_MOVES) this.#fresh.shift();
   }
 
-  #installed(record: RoutedRecord, at: number): void {
-    const { ip, router, latencyMs, age } = record;
+  #installed(record: RoutedRecord, at: number, latencyMs: unknown): void {
+    const { ip, router, age } = record;
     if (age !== 'fresh' || typeof ip !== 'string' || typeof latencyMs !== 'number') return;
     const move = this.#lastMove.get(ip);
     const recent = move !== undefined && move.installMs === undefined && at - move.at < OF_A_MOVE_MS;
@@ -316,6 +333,16 @@ function textOf(record: RoutedRecord): string {
       return `asked for ${record.target}${where}: answered`;
     case 'drop':
       return `frame ignored${where}: ${record.reason}`;
+    case 'frame':
+      return `${record.direction === 'out' ? 'sent' : 'seen'}${where}: ${record.frame}`;
+    case 'send':
+      return `sends${where} (${record.purpose}): ${record.frame}`;
+    case 'route':
+      return record.change === 'add' ? `${record.age} route${where}` : 'route withdrawn';
+    case 'note':
+      return String(record.note);
+    case 'difference':
+      return `DIFFERENCE ${record.difference}`;
     case 'lost':
       return `${record.lost} records lost: the page was too slow`;
     default:

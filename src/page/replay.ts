@@ -2,8 +2,8 @@ import { Picture, type RoutedRecord, timeOf } from './picture.js';
 
 /** The replay of recorded events: `marpctl explain --json`, or `marpctl monitor --all --json` written to a file. */
 
-/** @throws Error that says which line is no record */
-export function readRecords(text: string): RoutedRecord[] {
+/** Of one router, unless the records name theirs. @throws Error that says which line is no record */
+export function readRecords(text: string, name = 'router'): RoutedRecord[] {
   const records: RoutedRecord[] = [];
   text.split('\n').forEach((line, index) => {
     if (line.trim() === '') return;
@@ -14,13 +14,12 @@ export function readRecords(text: string): RoutedRecord[] {
       throw new Error(`line ${index + 1} is not JSON: expected the output of marpctl explain --json`);
     }
     const { event, time, router } = value as Partial<RoutedRecord>;
-    // Lines of other kinds (packets, summaries) are not drawn.
     if (typeof event !== 'string' || Number.isNaN(timeOf(time))) return;
-    records.push({ ...(value as RoutedRecord), router: typeof router === 'string' ? router : 'router' });
+    records.push({ ...(value as RoutedRecord), router: typeof router === 'string' ? router : name });
   });
   if (records.length === 0)
     throw new Error('no events in this file: expected the output of marpctl explain --json');
-  return records.sort((a, b) => timeOf(a.time) - timeOf(b.time));
+  return records;
 }
 
 export class Replay {
@@ -30,10 +29,11 @@ export class Replay {
   picture = new Picture();
   #next = 0;
 
+  /** In any order, of any number of routers. */
   constructor(records: readonly RoutedRecord[]) {
-    this.records = records;
-    this.start = timeOf(records[0]?.time);
-    this.end = timeOf(records.at(-1)?.time);
+    this.records = [...records].sort((a, b) => timeOf(a.time) - timeOf(b.time));
+    this.start = timeOf(this.records[0]?.time);
+    this.end = timeOf(this.records.at(-1)?.time);
   }
 
   /** Everything up to `at`. Backwards means from the start again, in a new picture. */

@@ -6,7 +6,7 @@ import { BUCKETS_MS, countBuckets, type Entry, type Move, type Picture, quantile
 
 const SHOWN_ENTRIES = 150;
 /** Said by the transitions that follow from them. */
-const ROUTINE: ReadonlySet<string> = new Set(['evidence', 'answered', 'drop']);
+const ROUTINE: ReadonlySet<string> = new Set(['evidence', 'answered', 'drop', 'frame', 'send', 'note']);
 
 export function drawAlarms(picture: Picture, onHost: (ip: string) => void): void {
   const items = picture.alarms.toReversed().map(({ at, router, ip, text, message }) => {

@@ -22,7 +22,7 @@ export interface UiOptions {
   /** Port on 127.0.0.1; 0: any. */
   readonly port: number;
   /** A recorded file to begin with. */
-  readonly replay: string | undefined;
+  readonly replay: { readonly name: string; readonly text: string } | undefined;
 }
 
 /** What the page may read of a daemon. */
@@ -104,10 +104,10 @@ export class UiServer {
   async #data(path: string, query: string | undefined, response: ServerResponse): Promise<void> {
     const { routers, replay } = this.#options;
     if (path === '/api/setup') {
-      sendJson(response, 200, { routers: [...routers.keys()], replay: replay !== undefined });
+      sendJson(response, 200, { routers: [...routers.keys()], replay: replay?.name ?? null });
     } else if (path === '/api/replay' && replay !== undefined) {
       response.writeHead(200, { 'Content-Type': 'application/x-ndjson' });
-      response.end(replay);
+      response.end(replay.text);
     } else if (path === '/api/events') {
       this.#merged.add(response);
     } else {

@@ -137,7 +137,7 @@ test('ui serves the page for the routers named, until it is interrupted', async 
   assert.equal(host, '127.0.0.1');
   const headers = { authorization: `Bearer ${hash.replace('#token=', '')}` };
   const setup = await askHttp({ host, port, headers }, 'GET', '/api/setup');
-  assert.deepEqual(JSON.parse(setup.text), { routers: ['r1', 'r2'], replay: true });
+  assert.deepEqual(JSON.parse(setup.text), { routers: ['r1', 'r2'], replay: 'story.json' });
   const taken = await ctl('ui', 'r1=/nonexistent', '--port', port);
   assert.equal(taken.status, 2);
   assert.match(taken.err, /port \d+ is taken/);

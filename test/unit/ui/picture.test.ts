@@ -167,6 +167,41 @@ test('a replay shows what was true at each time, forwards and backwards', () => 
   ]);
 });
 
+test('explain --json: one file per router, frames and decisions beside the events', () => {
+  const file = [
+    {
+      event: 'frame',
+      time: at(0),
+      interface: 'lan7',
+      direction: 'in',
+      frame: 'Request who-has 10.1.1.1 tell 10.1.1.5',
+      note: null,
+    },
+    { ...change('', 0, 'unknown', 'proving', 'lan7'), router: undefined },
+    { ...change('', 1.5, 'proving', 'fresh', 'lan7'), router: undefined },
+    { event: 'route', time: at(1.5), ip: IP, change: 'add', interface: 'lan7', age: 'fresh' },
+  ];
+  const text = file.map((record) => JSON.stringify(record)).join('\n');
+  const other = JSON.stringify({ ...change('', -5, 'unknown', 'home', 'lan0'), router: undefined });
+  const replay = new Replay([...readRecords(text, 'r2'), ...readRecords(other, 'r1')]);
+  replay.goTo(replay.end);
+  assert.deepEqual([...replay.picture.routers.keys()], ['r1', 'r2']);
+  assert.deepEqual(
+    replay.picture.moves.map(({ from, to, installMs }) => [from.router, to.router, installMs]),
+    [['r1', 'r2', 1.5]],
+  );
+  assert.deepEqual(
+    replay.picture.entries.map((entry) => entry.text),
+    [
+      'unknown → home on lan0 (proven)',
+      'seen on lan7: Request who-has 10.1.1.1 tell 10.1.1.5',
+      'unknown → proving on lan7 (proven)',
+      'proving → fresh on lan7 (proven)',
+      'fresh route on lan7',
+    ],
+  );
+});
+
 test('a file that is no recording is refused with its line', () => {
   assert.throws(() => readRecords('{"event":"transition"}\nnonsense'), /line 2 is not JSON/);
   assert.throws(() => readRecords('{"hosts":[]}\n'), /no events in this file/);

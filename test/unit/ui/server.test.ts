@@ -20,7 +20,11 @@ async function serve(
   replay?: string,
 ): Promise<Ui> {
   const routers = new Map(Object.entries(sockets).map(([name, path]) => [name, new ControlClient(path)]));
-  const ui = await UiServer.start({ routers, port: 0, replay });
+  const ui = await UiServer.start({
+    routers,
+    port: 0,
+    replay: replay === undefined ? undefined : { name: 'story', text: replay },
+  });
   t.after(() => ui.stop());
   const { hostname: host, port, hash } = new URL(ui.address);
   return { host, port: Number(port), headers: { authorization: `Bearer ${hash.replace('#token=', '')}` } };
@@ -32,7 +36,7 @@ test('data of every router is read with the token, and with nothing else', async
   two.daemon.addHosts(3);
   const ui = await serve(t, { r1: one.socket, 'r 2': two.socket });
   const setup = await ask(ui, 'GET', '/api/setup');
-  assert.deepEqual(JSON.parse(setup.text), { routers: ['r1', 'r 2'], replay: false });
+  assert.deepEqual(JSON.parse(setup.text), { routers: ['r1', 'r 2'], replay: null });
   const hosts = await ask(ui, 'GET', '/api/routers/r%202/v1/hosts?limit=2');
   assert.equal(JSON.parse(hosts.text).total, 3);
   assert.equal(JSON.parse(hosts.text).hosts.length, 2);
@@ -186,6 +190,6 @@ test('the stream of a daemon ends with the page', async (t) => {
 
 test('a recorded file is handed to the page', async (t) => {
   const ui = await serve(t, {}, '{"event":"transition"}\n');
-  assert.deepEqual(JSON.parse((await ask(ui, 'GET', '/api/setup')).text), { routers: [], replay: true });
+  assert.deepEqual(JSON.parse((await ask(ui, 'GET', '/api/setup')).text), { routers: [], replay: 'story' });
   assert.equal((await ask(ui, 'GET', '/api/replay')).text, '{"event":"transition"}\n');
 });
