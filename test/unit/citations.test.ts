@@ -27,7 +27,7 @@ function files(...paths: string[]): string[] {
             .filter((entry) => entry.isFile())
             .map((entry) => relative(ROOT, join(entry.parentPath, entry.name))),
     )
-    .filter((name) => name !== SELF && !name.endsWith('.svg'));
+    .filter((name) => name !== SELF && !/\.(svg|webp)$/.test(name));
 }
 
 function lines(names: readonly string[]): Line[] {

@@ -6,7 +6,7 @@ import { loadConfig, parseConfig } from '../../src/config/config.js';
 import { ruleFor, subnetOf } from '../../src/mobility/policy.js';
 import { type Ip, parseIp } from '../../src/wire/addresses.js';
 
-/** The examples of docs/virtual-machines.md. hooks.test.ts reads the guest, lab/behaviour/vm/examples.test.ts frr.conf. */
+/** The examples of docs/virtual-machines.md and docs/two-routers.md. hooks.test.ts reads the guest, lab/behaviour/vm/examples.test.ts frr.conf. */
 
 const at = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 const read = (path: string) => readFileSync(at(path), 'utf8');
@@ -20,11 +20,36 @@ const SHOWN = [
   'config/proxmox/frr.conf',
 ];
 
-for (const path of SHOWN)
-  test(`the page shows ${path} as it is shipped`, () => {
-    assert.ok(PAGE.includes(`\`${path}\``), 'named');
-    assert.ok(PAGE.includes(`\n${read(path)}\`\`\`\n`), 'the same text');
-  });
+const TWO_ROUTERS = read('docs/two-routers.md');
+const OF_TWO_ROUTERS = [
+  'config/two-routers/daemons',
+  ...['r1', 'r2'].flatMap((role) =>
+    ['interfaces', 'marpd.toml', 'frr.conf'].map((name) => `config/two-routers/${role}/${name}`),
+  ),
+];
+
+for (const [page, paths] of [
+  [PAGE, SHOWN],
+  [TWO_ROUTERS, OF_TWO_ROUTERS],
+] as const)
+  for (const path of paths)
+    test(`the page shows ${path} as it is shipped`, () => {
+      assert.ok(page.includes(`\`${path}\``), 'named');
+      assert.ok(page.includes(`\n${read(path)}\`\`\`\n`), 'the same text');
+    });
+
+test('two routers: both have the same home subnets, and FRR tells others of them', () => {
+  const [one, two] = ['r1', 'r2'].map(
+    (role) => loadConfig(at(`config/two-routers/${role}/marpd.toml`)).policy,
+  );
+  assert.deepEqual(one?.subnets, two?.subnets);
+  for (const role of ['r1', 'r2']) {
+    const frr = read(`config/two-routers/${role}/frr.conf`);
+    for (const prefix of ['10.1.1.0/24', '10.2.2.0/24'])
+      assert.match(frr, new RegExp(`^ip prefix-list mobile-hosts seq \\d+ permit ${prefix} ge 32$`, 'm'));
+    assert.match(read(`config/two-routers/${role}/interfaces`), /^iface lan0 inet static$/m);
+  }
+});
 
 test('every TOML example of the page is a configuration, or a part of one', () => {
   const blocks = [...PAGE.matchAll(/```toml\n([^`]*)```/g)].map(([, text]) => text as string);

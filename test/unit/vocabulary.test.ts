@@ -76,7 +76,7 @@ function files(...paths: string[]): string[] {
             .filter((entry) => entry.isFile())
             .map((entry) => relative(ROOT, join(entry.parentPath, entry.name))),
     )
-    .filter((name) => !name.endsWith('.svg') && !name.includes('__pycache__'));
+    .filter((name) => !/\.(svg|webp)$/.test(name) && !name.includes('__pycache__'));
 }
 
 /** `strayWatch` is "stray Watch", `STRAY_MS` "STRAY MS". */

@@ -92,8 +92,10 @@ export class Browser {
     await waitFor(() => this.evaluate<boolean>(`Boolean(${expression})`), timeoutMs, expression);
   }
 
+  /** The format is that of the name: .png or .webp. */
   async screenshot(path: string): Promise<void> {
-    const { data } = await this.#send('Page.captureScreenshot', { format: 'png' });
+    const format = path.endsWith('.webp') ? { format: 'webp', quality: 85 } : { format: 'png' };
+    const { data } = await this.#send('Page.captureScreenshot', format);
     writeFileSync(path, Buffer.from(data as string, 'base64'));
   }
 

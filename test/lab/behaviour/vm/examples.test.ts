@@ -11,6 +11,11 @@ test('FRR reads every frr.conf of the examples (vtysh --dryrun)', () => {
   const files = readdirSync(CONFIG, { recursive: true, encoding: 'utf8' }).filter((name) =>
     name.endsWith('frr.conf'),
   );
-  assert.deepEqual(files.sort(), ['libvirt/frr.conf', 'proxmox/frr.conf']);
+  assert.deepEqual(files.sort(), [
+    'libvirt/frr.conf',
+    'proxmox/frr.conf',
+    'two-routers/r1/frr.conf',
+    'two-routers/r2/frr.conf',
+  ]);
   for (const name of files) run(['vtysh', '-C', '-f', join(CONFIG, name)]);
 });
