@@ -127,8 +127,11 @@ export function parseMonitorLine(line: string): MonitorLine | 'ignored' | undefi
       return 'ignored';
     case 'dev':
       return parseMonitorFdb(text, deleted);
-    case 'inet':
-      return deleted ? 'ignored' : { kind: 'netconf', dev: text.split(' ')[1] ?? '' };
+    case 'inet': {
+      const dev = text.split(' ')[1];
+      if (deleted) return 'ignored';
+      return dev === undefined || dev === '' ? undefined : { kind: 'netconf', dev };
+    }
     case 'inet6':
     case 'mpls':
       return 'ignored';
