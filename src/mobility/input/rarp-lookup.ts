@@ -62,14 +62,19 @@ export class RarpLookups {
     for (const there of this.#on.values()) yield* there.values();
   }
 
-  /** Addresses that other routers claim and that may move here, most recently changed first. */
+  /**
+   * Addresses that other routers claim, that may move here and of which no MAC is known, most recently changed first: a MAC
+   * that is looked up is nobody's.
+   */
   candidates(ctx: TrackerContext): readonly Ip[] {
     if (ctx.now - this.#candidatesAt < CANDIDATES_MS) return this.#candidates;
     this.#candidatesAt = ctx.now;
-    const { policy, topology } = ctx;
+    const { policy, table, topology } = ctx;
     const remotes = [...ctx.fib.allRemotes()].map(({ ip }) => ip).reverse();
     this.#candidates = remotes.filter(
-      (ip) => policyRefusal(policy, topology.defaultAllow, ip, undefined) === undefined,
+      (ip) =>
+        table.get(ip)?.attachment === undefined &&
+        policyRefusal(policy, topology.defaultAllow, ip, undefined) === undefined,
     );
     return this.#candidates;
   }
@@ -84,8 +89,7 @@ export function openRarpLookup(ctx: TrackerContext, iface: IfIndex, mac: Mac): v
   const controls = new Map<Ip, Ip>();
   for (const ip of rarpLookups.candidates(ctx)) {
     if (candidates.size >= ctx.policy.limits.rarpLookupCandidates) break;
-    const known = ctx.table.get(ip);
-    if (known?.held || (known?.attachment !== undefined && known.attachment.mac !== mac)) continue;
+    if (ctx.table.get(ip)?.held === true) continue;
     if (policyRefusal(ctx.policy, ctx.topology.defaultAllow, ip, mac) !== undefined) continue;
     const source = probeSource(ctx, iface, ip);
     const control = ctx.families.of(ip)?.controlAddress;
