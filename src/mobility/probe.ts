@@ -1,5 +1,5 @@
 import type { AnsweredTo } from './neighbour/message.js';
-import { type Ip, MAC_BROADCAST, type Mac } from '../wire/addresses.js';
+import { type Ip, MAC_BROADCAST, type Mac, unspecifiedOf } from '../wire/addresses.js';
 import { MOST_WAIT_MS } from './admission/constants.js';
 import type { TrackerContext } from './context.js';
 import type { Attachment, IfIndex } from './events.js';
@@ -39,6 +39,8 @@ export interface Probe {
   readonly timeoutMs: number;
   /** Asked a second time, because the first answer may have been one to an older probe. */
   readonly isConfirmation: boolean;
+  /** Its answer may be that of a router with proxy ARP, so it is asked once more, from no address. */
+  readonly isUnverified: boolean;
   readonly sent: number;
   readonly firstSentAt: number;
   /** Next try or, when all are sent, the time-out. */
@@ -109,15 +111,18 @@ export function startProbe(
     isConfirmation = false,
     firstSourceIp,
     schedule,
+    fromNobody = false,
   }: {
     readonly delayMs?: number;
     readonly isConfirmation?: boolean;
     readonly firstSourceIp?: Ip | undefined;
     readonly schedule?: ProbeSchedule | undefined;
+    readonly fromNobody?: boolean;
   } = {},
 ): Probe | undefined {
-  const sourceIp = probeSource(ctx, attachment.iface, host.ip);
-  if (sourceIp === undefined) return undefined;
+  const named = probeSource(ctx, attachment.iface, host.ip);
+  if (named === undefined) return undefined;
+  const sourceIp = fromNobody ? unspecifiedOf(host.ip) : named;
   const firstAt = firstTryAt(ctx, purpose, attachment.iface);
   if (firstAt === undefined) return undefined;
   const { tries, timeoutMs } = scheduleOf(ctx, host, purpose, attachment.iface, schedule);
@@ -129,6 +134,7 @@ export function startProbe(
     tries,
     timeoutMs,
     isConfirmation,
+    isUnverified: !fromNobody && !isConfirmation && mayBeRouters(ctx, host, purpose, attachment),
     sent: 0,
     firstSentAt: 0,
     nextAt: firstAt + delayMs,
@@ -149,6 +155,28 @@ function firstTryAt(
   if (purpose === 'keepalive') return limits.keepalives.reserve(now, MOST_WAIT_MS);
   if (purpose !== 'ask-again') return now;
   return limits.newcomersOf(topology.nameOf(iface) ?? '', now).lostHosts.reserve(now, MOST_WAIT_MS);
+}
+
+/**
+ * Whether the answer may be that of another router, which answers for the hosts behind it (proxy ARP): nobody in
+ * particular is asked, or a MAC that is not known to be the host's while the host may be elsewhere.
+ */
+function mayBeRouters(
+  { topology, fib, lanQueries }: TrackerContext,
+  host: Host,
+  purpose: ProbePurpose,
+  { iface, mac }: Attachment,
+): boolean {
+  if (mac === MAC_BROADCAST) return true;
+  const isHome = topology.isHome(iface, host.ip);
+  if (purpose === 'remote-claim') return isHome;
+  if (purpose === 'prove' && isHome && fib.remote(host.ip) !== undefined) return true;
+  if (host.attachment?.mac === mac) return false;
+  if (purpose === 'old-place') return isHome && !host.held;
+  if (purpose !== 'prove') return false;
+  return isHome
+    ? host.claimed && host.attachment?.iface !== iface
+    : lanQueries.stateOf(iface, host.ip) === 'taken';
 }
 
 /** Sends the next try and sets the time of the one after it, or of the time-out. */
