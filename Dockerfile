@@ -1,14 +1,14 @@
 # marpd in a container, on the host's network:
 #
-#   docker build -t marpd .
+#   docker build -t marpd .        # --build-arg VERSION=... --build-arg SOURCE=URL: for the labels
 #   docker run --network host --cap-drop ALL --cap-add NET_ADMIN --cap-add NET_RAW --ulimit nice=30 --ulimit rtprio=1 \
 #     -v /etc/marpd:/etc/marpd:ro -v /run/marpd:/run/marpd marpd
 #
 # /run/marpd holds the control socket and the memory of withdrawn hosts; shared with the host, both outlive the
-# container. Docker mounts /proc/sys read-only: set the kernel settings on the host (`marpctl doctor` names them), or
-# add --security-opt systempaths=unconfined.
+# container. Nothing else is written, so --read-only works. Docker mounts /proc/sys read-only: set the kernel settings on
+# the host (`marpctl doctor` names them), or add --security-opt systempaths=unconfined.
 
-FROM node:20-bookworm AS build
+FROM node:24-trixie AS build
 RUN apt-get update \
   && apt-get install -y --no-install-recommends libpcap-dev \
   && rm -rf /var/lib/apt/lists/*
@@ -17,7 +17,7 @@ WORKDIR /opt/marpd
 COPY package.json package-lock.json ./
 COPY scripts/build-native.mjs scripts/*.h scripts/
 RUN npm ci
-COPY tsconfig.json ./
+COPY tsconfig.json tsconfig.page.json ./
 COPY src src
 RUN npm run build \
   && npm prune --omit=dev --ignore-scripts \
@@ -26,9 +26,16 @@ RUN npm run build \
   && find node_modules/*/build -depth ! -name '*.node' \( -type f -o -type l -o -type d -empty \) -delete \
   && node -e "require('cap')"
 
-FROM node:20-bookworm-slim
+FROM node:24-trixie-slim
+ARG VERSION=0.1.0
+ARG SOURCE=
+LABEL org.opencontainers.image.title="marpd" \
+  org.opencontainers.image.description="Mobile ARP first-hop router: a host keeps its IP address wherever it is plugged in" \
+  org.opencontainers.image.licenses="MIT" \
+  org.opencontainers.image.version="$VERSION" \
+  org.opencontainers.image.source="$SOURCE"
 RUN apt-get update \
-  && apt-get install -y --no-install-recommends iproute2 libpcap0.8 util-linux \
+  && apt-get install -y --no-install-recommends iproute2 libpcap0.8t64 util-linux \
   && rm -rf /var/lib/apt/lists/*
 WORKDIR /opt/marpd
 COPY package.json LICENSE ./
@@ -38,6 +45,8 @@ COPY --from=build /opt/marpd/dist dist
 RUN ln -s /opt/marpd/dist/main.js /usr/local/bin/marpd \
   && ln -s /opt/marpd/dist/ctl.js /usr/local/bin/marpctl \
   && mkdir -p /run/marpd
+# Asks the daemon, so a configuration that names another control.socket has to set MARPD_SOCKET.
+HEALTHCHECK --interval=30s --timeout=5s --start-period=30s CMD ["marpctl", "status", "--json"]
 # marpd runs as root in the container with the two capabilities that docker run leaves it: Docker gives added
 # capabilities to no other user.
 ENTRYPOINT ["marpd"]

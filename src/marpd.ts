@@ -6,7 +6,7 @@ import { ControlError } from './control/socket.js';
 import { Daemon, StartError } from './daemon.js';
 import { createLogger } from './observe/log.js';
 import { InstanceError } from './system/instance-lock.js';
-import { sdNotify } from './system/sd-notify.js';
+import { feedWatchdog, sdNotify } from './system/sd-notify.js';
 
 /** marpd: arguments, config, construct, run, stop. */
 async function main(): Promise<void> {
@@ -40,6 +40,7 @@ async function main(): Promise<void> {
   });
   await starting;
   sdNotify('READY=1');
+  feedWatchdog();
 }
 
 /** What the outside world has wrong is said in a sentence; a broken invariant of ours with its stack. */

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 
@@ -8,7 +8,10 @@ const CAP_BUILD = 'marpd-cap-build-2';
 /** The compiled half of `cap`. Throws when the package is not installed at all. */
 export function capBinary(): string {
   const manifest = createRequire(import.meta.url).resolve('cap/package.json');
-  return join(dirname(manifest), 'build', 'Release', 'cap.node');
+  const build = join(dirname(manifest), 'build');
+  // A Debian package has one for each Node that it may meet, a checkout one for its own.
+  const packaged = join(build, process.versions.modules, 'cap.node');
+  return existsSync(packaged) ? packaged : join(build, 'Release', 'cap.node');
 }
 
 /**
@@ -26,7 +29,8 @@ export function checkCapBuild(binary?: string): { ok: true } | { ok: false; reas
     image = readFileSync(path);
   } catch (error) {
     const what = path === undefined ? 'the package cap is not installed' : `cannot read ${path}`;
-    return { ok: false, reason: `${what} (${(error as NodeJS.ErrnoException).code}): run npm ci` };
+    const remedy = `run npm ci, or use Node 20, 22 or 24 with the Debian package (this is ${process.version})`;
+    return { ok: false, reason: `${what} (${(error as NodeJS.ErrnoException).code}): ${remedy}` };
   }
   if (image.toString('latin1', 0, 4) !== '\x7fELF' || !image.includes('pcap_dispatch')) {
     return { ok: false, reason: `${path} is not a compiled cap: run npm ci` };

@@ -8,6 +8,19 @@ export interface Arguments {
   readonly checkOnly: boolean;
 }
 
+/** The man page is made of these too. */
+export const OPTIONS: readonly (readonly [signature: string, brief: string])[] = [
+  ['-c, --config FILE', 'TOML configuration'],
+  ['-i, --interface NAME', 'mobility interface; may be repeated'],
+  ['    --check', 'check the configuration only'],
+  ['    --version', 'print the version'],
+  ['-h, --help', 'print this text'],
+];
+export const SIGNALS =
+  'SIGHUP reloads the configuration (if the file is bad, the old one stays); SIGTERM and SIGINT stop marpd.';
+export const EXIT_STATUS =
+  '0 stopped, 1 cannot run (missing privilege, socket in use ...), 2 usage error, 70 internal error,\n78 bad configuration.';
+
 export const HELP = `marpd: first-hop router with Mobile ARP. A host keeps its IP address wherever it is connected.
 
 Usage:
@@ -16,17 +29,11 @@ Usage:
   marpd --config FILE --check     check the file, report what is wrong with it, and exit
 
 Options:
-  -c, --config FILE      TOML configuration
-  -i, --interface NAME   mobility interface; may be repeated
-      --check            check the configuration only
-      --version          print the version
-  -h, --help             print this text
-
-Signals: SIGHUP reloads the configuration (if the file is bad, the old one stays); SIGTERM and SIGINT stop marpd.
+${OPTIONS.map(([signature, brief]) => `  ${signature.padEnd(20)}   ${brief}\n`).join('')}
+Signals: ${SIGNALS}
 Needs CAP_NET_RAW (capture, probes) and CAP_NET_ADMIN (routes, neighbours, kernel settings).
 Inspect it with marpctl status, marpctl hosts, marpctl monitor, marpctl doctor.
-Exit status: 0 stopped, 1 cannot run (missing privilege, socket in use ...), 2 usage error, 70 internal error,
-78 bad configuration.
+Exit status: ${EXIT_STATUS}
 
 Examples:
   marpd --interface lan0 --interface lan1

@@ -50,6 +50,7 @@ export interface Route {
   readonly method: 'GET' | 'POST';
   /** A last segment `{ip}` is a field of the input. */
   readonly path: string;
+  readonly input: z.ZodObject;
   /**
    * `input` is the JSON body of a POST; for a GET it holds the query and what the path names. Resolves with the body of
    * the answer, or with undefined when the answer is written already. @throws Refusal
@@ -150,6 +151,7 @@ function route<S extends z.ZodRawShape>(
   return {
     method,
     path,
+    input: schema,
     async handle(input, call) {
       const { success, data, error } = schema.safeParse(input);
       if (success) return handle(data, call);

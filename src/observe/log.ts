@@ -1,3 +1,4 @@
+import { fstatSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { type DestinationStream, type Logger, destination, pino, stdTimeFunctions } from 'pino';
 import { describe } from './descriptions.js';
@@ -12,9 +13,11 @@ export interface LogOptions {
 /** Log lines that a reader may leave unread; beyond that they are lost, the daemon does not wait. */
 const UNREAD_BYTES = 8 << 20;
 
-/** JSON lines on stdout, or lines for people on a terminal. Another `stream` is for tests. */
+/** JSON lines on stdout, lines for people on a terminal, or lines for the journal. Another `stream` is for tests. */
 export function createLogger(options: LogOptions, stream?: DestinationStream): Logger {
   const pretty = options.format === 'pretty' || (options.format === 'auto' && process.stdout.isTTY === true);
+  const stdout = () => destination({ dest: 1, sync: false, maxLength: UNREAD_BYTES });
+  const plain = () => (options.format === 'auto' && isJournal() ? journalStream(stdout()) : stdout());
   return pino(
     {
       level: options.level,
@@ -22,9 +25,38 @@ export function createLogger(options: LogOptions, stream?: DestinationStream): L
       timestamp: stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },
-    stream ?? (pretty ? prettyStream() : destination({ dest: 1, sync: false, maxLength: UNREAD_BYTES })),
+    stream ?? (pretty ? prettyStream() : plain()),
   );
 }
+
+/** Whether stdout is a stream of systemd-journald (systemd.exec(5), JOURNAL_STREAM). */
+function isJournal(): boolean {
+  if (process.env.JOURNAL_STREAM === undefined) return false;
+  const { dev, ino } = fstatSync(1);
+  return process.env.JOURNAL_STREAM === `${dev}:${ino}`;
+}
+
+/** sd-daemon(3): what `journalctl -p` filters by. The journal has the time itself. */
+const PRIORITIES: Readonly<Record<string, number>> = { fatal: 2, error: 3, warn: 4, info: 6 };
+
+/** Each record as words behind its priority: `<4>10.1.1.5 alarm duplicate: ...`. */
+export function journalStream(out: DestinationStream): DestinationStream {
+  return {
+    write: (json) => {
+      const { level, time: _time, msg = '', ...fields } = JSON.parse(json) as Record<string, unknown>;
+      const priority = `<${PRIORITIES[String(level)] ?? 7}>`;
+      const details = Object.entries(fields).filter(([key]) => !IN_MESSAGE.has(key));
+      const more = details.map(([key, value]) => ` ${key}=${JSON.stringify(value)}`).join('');
+      out.write(`${priority}${String(msg).replaceAll('\n', `\n${priority}`)}${more}\n`);
+    },
+  };
+}
+
+/** Fields that the message says already. */
+const IN_MESSAGE: ReadonlySet<string> = new Set([
+  ...['event', 'alarm', 'ip', 'from', 'to', 'cause', 'interface', 'mac', 'otherMac', 'otherInterface'],
+  ...['target', 'evidence', 'rttMs', 'reason', 'reasons'],
+]);
 
 /** In this process: pino's usual way is a worker thread, 20 MB for a daemon that a person looks at. */
 function prettyStream(): DestinationStream {
@@ -36,8 +68,7 @@ function prettyStream(): DestinationStream {
     singleLine: true,
     colorize: process.stdout.isTTY === true && process.env.NO_COLOR === undefined,
     translateTime: 'SYS:HH:MM:ss.l',
-    // The message says it already.
-    ignore: 'ip,from,to,cause,interface,mac,otherMac,otherInterface,target,evidence,rttMs,reasons',
+    ignore: [...IN_MESSAGE].join(),
   });
 }
 
