@@ -18,7 +18,8 @@
 // - When its interface goes down the poll ends for good; the kernel would resume delivery when it comes up again.
 //
 // And it cannot tell what the kernel dropped: send(buffer, 0), an error otherwise, fills the first 8 bytes of the
-// buffer with libpcap's ps_recv and ps_drop (host order), counted since the handle was opened.
+// buffer with libpcap's ps_recv and ps_drop (host order), counted since the handle was opened. Nor when a frame came:
+// send(buffer, 1) fills them with seconds and microseconds of the frame read last, of whichever handle.
 #ifndef MARPD_CAP_BUILD_H
 #define MARPD_CAP_BUILD_H
 
@@ -30,7 +31,7 @@
 #include <uv.h>
 
 // build-native.mjs and native.ts look for this text in the binary.
-__attribute__((used)) static const char marpd_cap_build[] = "marpd-cap-build-2";
+__attribute__((used)) static const char marpd_cap_build[] = "marpd-cap-build-3";
 
 // Stands in for Nan::AsyncResource, whose destructor looks up the current context. A Cap is destroyed by the garbage
 // collector, which may run where none is entered (in EmitPacket), and Node then follows a null pointer.
@@ -93,18 +94,33 @@ static inline char* marpd_geterr(pcap_t* handle) {
   return handle == nullptr ? marpd_error : (pcap_geterr)(handle);
 }
 
+static struct timeval marpd_stamp;
+static pcap_handler marpd_on_frame = nullptr;
+
+static void marpd_take_stamp(u_char* user, const pcap_pkthdr* header, const u_char* bytes) {
+  marpd_stamp = header->ts;
+  marpd_on_frame(user, header, bytes);
+}
+
 static inline int marpd_dispatch(pcap_t* handle, int count, pcap_handler callback, u_char* user) {
   if (marpd_run == marpd_run_frames) {
     marpd_run = 0;
     return 0;
   }
-  int read = (pcap_dispatch)(handle, count, callback, user);
+  marpd_on_frame = callback;
+  int read = (pcap_dispatch)(handle, count, marpd_take_stamp, user);
   marpd_run = read > 0 ? marpd_run + 1 : 0;
   return read;
 }
 
 static inline int marpd_sendpacket(pcap_t* handle, const u_char* bytes, int length) {
-  if (length > 0) return (pcap_sendpacket)(handle, bytes, length);
+  if (length > 1) return (pcap_sendpacket)(handle, bytes, length);
+  if (length == 1) {
+    const bpf_u_int32 stamp[2] = {static_cast<bpf_u_int32>(marpd_stamp.tv_sec),
+                                  static_cast<bpf_u_int32>(marpd_stamp.tv_usec)};
+    memcpy(const_cast<u_char*>(bytes), stamp, sizeof stamp);
+    return 0;
+  }
   struct pcap_stat stat;
   if (pcap_stats(handle, &stat) != 0) return -1;
   memcpy(const_cast<u_char*>(bytes), &stat.ps_recv, 4);

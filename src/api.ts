@@ -28,13 +28,18 @@ import {
 import type { HostTracker } from './mobility/tracker.js';
 import { networkNamespaceOf } from './system/network-namespace.js';
 import { formatIp, formatMac } from './wire/addresses.js';
+import type { Recorder } from './replay/recorder.js';
 import type { Observers } from './observe/observers.js';
+
+/** Each costs the daemon the encoding of every event. */
+const MAX_RECORDINGS = 4;
 
 export interface ControlApiOptions {
   readonly router: HostTracker;
   readonly capture: Capture;
   readonly kernel: Kernel;
   readonly views: Observers;
+  readonly recorder: Recorder;
   /** As it is now. */
   readonly config: () => Config;
   /** For people; undefined when there is no file. */
@@ -137,7 +142,7 @@ export class ControlApi {
   }
 
   private api(): Api {
-    const { router, views } = this.options;
+    const { router, views, recorder } = this.options;
     return {
       status: () => this.status(),
       hosts: (query) => pageHosts(router, query, performance.now()),
@@ -181,6 +186,11 @@ export class ControlApi {
       },
       command: (command) => this.command(command),
       subscribe: (listener) => this.subscribe(listener),
+      record: (stream) => {
+        if (recorder.size >= MAX_RECORDINGS) return false;
+        recorder.add(stream, { wantsAllFrames: true });
+        return true;
+      },
       metrics: () => views.metrics.text(),
     };
   }

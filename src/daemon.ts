@@ -14,6 +14,8 @@ import { gatherFacts } from './doctor/facts.js';
 import { describeServed } from './observe/descriptions.js';
 import type { Mac } from './wire/addresses.js';
 import { SleepWatch } from './system/sleep-watch.js';
+import { Recorder } from './replay/recorder.js';
+import { RecordRing } from './system/record-ring.js';
 import { Observers } from './observe/observers.js';
 
 /** By then links have settled and interfaces are captured. */
@@ -45,6 +47,8 @@ export class Daemon {
   private readonly capture: Capture;
   private readonly misdirected: StaleNeighbourCapture;
   private readonly observers: Observers;
+  private readonly recorder: Recorder;
+  private readonly ring: RecordRing | undefined;
   private readonly api: ControlApi;
   private readonly nameOf = (iface: IfIndex) => this.tracker.link(iface)?.name;
   private config: Config;
@@ -80,8 +84,18 @@ export class Daemon {
     this.tracker = new HostTracker(config.policy);
     this.observers = new Observers(logger, this.nameOf, () => this.api.gauges(), readVersion());
     const onWarning = (message: string) => logger.warn(message);
+    this.recorder = new Recorder({
+      application: `marpd ${readVersion()}`,
+      nameOf: this.nameOf,
+      beginning: () => {
+        const now = performance.now();
+        const events = this.tracker.seed();
+        return { originMs: Date.now() - now, now, policy: this.config.policy, events };
+      },
+      onActive: (active) => this.capture.stamp(active),
+    });
     this.capture = new Capture({
-      onFrame: (iface, bytes) => this.handle({ kind: 'frame', iface, bytes }),
+      onFrame: (iface, bytes, stampMs) => this.handle({ kind: 'frame', iface, bytes }, stampMs),
       onBatchEnd: () => this.flush(),
       onState: (iface, open, reason) => this.captureChanged(iface, open, reason),
       onMissed: (iface) => this.handle({ kind: 'missed', iface }),
@@ -108,12 +122,18 @@ export class Daemon {
       onInfo: (message) => logger.info(message),
       onFatal: options.onFatal,
     });
-    const { tracker, capture, kernel, observers } = this;
+    const { recordBytes } = config.capture;
+    this.ring =
+      recordBytes === undefined
+        ? undefined
+        : new RecordRing(config.router.stateDirectory, recordBytes, this.recorder, onWarning);
+    const { tracker, capture, kernel, observers, recorder } = this;
     this.api = new ControlApi({
       router: tracker,
       capture,
       kernel,
       views: observers,
+      recorder,
       config: () => this.config,
       configPath: options.configPath,
       onEvent: (event) => this.onEvent(event),
@@ -183,7 +203,9 @@ export class Daemon {
         router: { ...this.config.router, onExit },
       };
       logger.level = config.log.level;
-      this.carryOut(this.tracker.setPolicy(config.policy, at));
+      const actions = this.tracker.setPolicy(config.policy, at);
+      this.recorder.policy(config.policy, at, actions);
+      this.carryOut(actions);
       for (const link of this.tracker.links()) {
         this.watchLink(link);
         this.kernel.applySettings(link);
@@ -225,6 +247,8 @@ export class Daemon {
     const waitMs = this.tracker.withdrawableAt() - performance.now();
     if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
     if (isOpen) await this.kernel.stop(this.config.router.onExit);
+    this.ring?.stop();
+    this.recorder.end();
     await this.api.stop();
     this.show();
     this.observers.stop();
@@ -247,8 +271,12 @@ export class Daemon {
     });
   }
 
-  private handle(event: Event): void {
-    this.carryOut(this.tracker.handle(event, performance.now()));
+  /** `stampMs` is the kernel's time of a frame, ms since 1970, when it is known. */
+  private handle(event: Event, stampMs?: number): void {
+    const now = performance.now();
+    const actions = this.tracker.handle(event, now);
+    this.recorder.input(event, now, actions, stampMs);
+    this.carryOut(actions);
   }
 
   private carryOut(actions: readonly Action[]): void {
@@ -265,7 +293,8 @@ export class Daemon {
           this.kernel.carryOut(action);
           break;
         case 'suppress-refreshes':
-          this.capture.suppressRefreshes(action.iface, action.ip, action.mac, action.forMs);
+          if (!this.recorder.wantsAllFrames)
+            this.capture.suppressRefreshes(action.iface, action.ip, action.mac, action.forMs);
           break;
         case 'watch-misdirected':
           this.watchMisdirected(action.iface, action.mac, action.watch);

@@ -2,8 +2,9 @@ import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 
-/** What scripts/cap-build.h leaves in a binary: without that header cap is slow, greedy for memory, and crashes. */
-const CAP_BUILD = 'marpd-cap-build-2';
+/** What scripts/cap-build.h leaves in a binary: without that header cap is slow, greedy for memory, and crashes.
+ * Number 2 cannot tell when a frame came. */
+const CAP_BUILD = /marpd-cap-build-[23]/;
 
 /** The compiled half of `cap`. Throws when the package is not installed at all. */
 export function capBinary(): string {
@@ -41,7 +42,7 @@ export function checkCapBuild(binary?: string): { ok: true } | { ok: false; reas
       reason: `${path} was built with assertions and would abort when an interface goes down: run npm run build:native`,
     };
   }
-  if (!image.includes(CAP_BUILD)) {
+  if (!CAP_BUILD.test(image.toString('latin1'))) {
     return { ok: false, reason: `${path} was built without scripts/cap-build.h: run npm run build:native` };
   }
   return { ok: true };

@@ -15,9 +15,13 @@ import {
   MISSED,
   OPENED,
   SEND_FAILED,
+  STAMP,
+  STAMPED_FRAME,
+  STAMP_BYTES,
   decodeCounters,
   decodeText,
   decodeOpenResult,
+  decodeStampMs,
   encodeOpen,
   encodeRecord,
   writeSuppress,
@@ -36,8 +40,11 @@ import {
 } from './captured-interface.js';
 
 export interface CaptureOptions {
-  /** One frame, cut to 128 bytes; `bytes` is valid only during the call. Own frames are filtered by source MAC. */
-  onFrame(iface: IfIndex, bytes: Uint8Array): void;
+  /**
+   * One frame, cut to 128 bytes; `bytes` is valid only during the call. Own frames are filtered by source MAC. `stampMs`
+   * is the kernel's time of it, ms since 1970, while stamp() wants that.
+   */
+  onFrame(iface: IfIndex, bytes: Uint8Array, stampMs?: number): void;
   /** A batch of frames has been delivered. */
   onBatchEnd(): void;
   /** `open`: frames are captured from now on. Otherwise `reason` says why not; it is retried until close(). */
@@ -71,6 +78,7 @@ export class Capture {
   readonly #supervisor: ReaderSupervisor;
   #serial = 0;
   #aliveAt = Number.NEGATIVE_INFINITY;
+  #stamping = false;
   readonly #suppress = new Uint8Array(SUPPRESS_BYTES);
   readonly #totals = { frames: 0, batches: 0, sent: 0, sendRefused: 0, restarts: 0 };
 
@@ -148,6 +156,12 @@ export class Capture {
     return this.#supervisor.reader?.ready === true && performance.now() - this.#aliveAt > STALLED_MS;
   }
 
+  /** Whether frames are to come with the kernel's time. */
+  stamp(wanted: boolean): void {
+    this.#stamping = wanted;
+    this.#supervisor.reader?.channel.command(encodeRecord(STAMP, wanted ? 1 : 0));
+  }
+
   flush(): void {
     this.#supervisor.reader?.channel.flush();
   }
@@ -185,6 +199,7 @@ export class Capture {
     known.retry = undefined;
     const reader = this.#supervisor.start();
     if (reader === undefined) return;
+    if (this.#stamping) reader.channel.command(encodeRecord(STAMP, 1));
     const { link, ringBytes } = known;
     this.#serial = (this.#serial + 1) >>> 0;
     known.serial = this.#serial;
@@ -210,11 +225,17 @@ export class Capture {
     if (kind === OPENED || kind === FAILED) this.#supervisor.reader?.commands.onAnswer(iface);
     const known = this.#interfaces.get(iface);
     if (known === undefined) return;
-    if (kind === FRAME) {
+    if (kind === FRAME || kind === STAMPED_FRAME) {
       if (!known.open) return;
       known.frames++;
       this.#totals.frames++;
-      this.#options.onFrame(iface, payload);
+      if (kind === FRAME) this.#options.onFrame(iface, payload);
+      else
+        this.#options.onFrame(
+          iface,
+          payload.subarray(0, payload.length - STAMP_BYTES),
+          decodeStampMs(payload),
+        );
     } else if (kind === OPENED) {
       this.#onOpened(known, decodeOpenResult(payload).serial);
     } else if (kind === FAILED) {

@@ -1,6 +1,14 @@
 import { writeSync } from 'node:fs';
 import type { Socket } from 'node:net';
-import { FRAME, HEADER_BYTES, OutOfStep, READ, RecordReader, writeHeader } from './protocol.js';
+import {
+  FRAME,
+  HEADER_BYTES,
+  OutOfStep,
+  READ,
+  RecordReader,
+  STAMPED_FRAME,
+  writeHeader,
+} from './protocol.js';
 import { ACKNOWLEDGE_BYTES, COMMAND_BACKLOG_BYTES, READ_TURN_BYTES } from './overload/constants.js';
 
 const BATCH_BYTES = 16_384;
@@ -35,7 +43,7 @@ export class IpcChannel {
     this.#fd = descriptorOf(socket);
     let frames = false;
     const reader = new RecordReader((kind, iface, payload) => {
-      if (kind === FRAME) frames = true;
+      if (kind === FRAME || kind === STAMPED_FRAME) frames = true;
       onRecord(kind, iface, payload);
     });
     socket.on('data', (chunk: Buffer) => {

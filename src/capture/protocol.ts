@@ -24,6 +24,8 @@ export const READY = 2;
 export const OPENED = 3;
 /** Serial of the open and libpcap's error text. */
 export const FAILED = 4;
+/** A frame and, behind it, the kernel's time of it: seconds and microseconds since 1970. */
+export const STAMPED_FRAME = 5;
 /** Counters of one open interface. */
 export const COUNTERS = 6;
 /** The reader runs: sent every ALIVE_MS, so that its silence shows that it stands still. */
@@ -42,6 +44,9 @@ export const INJECT = 18;
 export const READ = 19;
 /** Announcements of a host need not be passed on for a while. */
 export const SUPPRESS = 20;
+/** From now on frames come with their time (1) or without (0); the number stands in place of the interface. */
+export const STAMP = 21;
+export const STAMP_BYTES = 8;
 /** A time of 0 ms revokes what was allowed. */
 export interface SuppressRequest {
   readonly ip: number;
@@ -190,6 +195,12 @@ export function decodeSuppress(payload: Uint8Array): SuppressRequest {
     macLow: readUint32(payload, 8),
     forMs: readUint32(payload, 12),
   };
+}
+
+/** The last STAMP_BYTES of a STAMPED_FRAME, in ms since 1970. */
+export function decodeStampMs(payload: Uint8Array): number {
+  const at = payload.length - STAMP_BYTES;
+  return readUint32(payload, at) * 1000 + readUint32(payload, at + 4) / 1000;
 }
 
 export function encodeText(text: string): Uint8Array {

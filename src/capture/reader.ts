@@ -22,6 +22,9 @@ import {
   RecordReader,
   SEND_FAILED,
   SNAP_BYTES,
+  STAMP,
+  STAMPED_FRAME,
+  STAMP_BYTES,
   UNUSABLE,
   decodeSuppress,
   decodeOpen,
@@ -69,7 +72,10 @@ const interfaces = new Map<number, OpenInterface>();
 const commands: (() => void)[] = [];
 let resting = false;
 /** Every handle copies its frame here before it calls us; cap itself holds no reference to it. */
-const captured = Buffer.alloc(SNAP_BYTES);
+const captured = Buffer.alloc(SNAP_BYTES + STAMP_BYTES);
+/** The kernel's time of a frame, as cap fills it in. */
+const stamp = Buffer.alloc(STAMP_BYTES);
+let stamping = false;
 
 const exit = () => process.exit(0);
 const reader = new RecordReader(onCommand);
@@ -99,6 +105,10 @@ function onCommand(kind: number, iface: number, payload: Uint8Array): void {
   if (kind === INJECT) return inject(iface, payload);
   if (kind === READ) return sendQueue.acknowledge(iface);
   if (kind === SUPPRESS) return suppress(iface, payload);
+  if (kind === STAMP) {
+    stamping = iface === 1;
+    return;
+  }
   if (kind === OPEN) {
     const request = decodeOpen(iface, payload);
     commands.push(() => open(request));
@@ -159,7 +169,20 @@ function open(request: OpenRequest): void {
 function pass(from: OpenInterface, iface: number, bytes: number): void {
   const reply = isAnswer(captured);
   if (!reply && refreshFilter.isRedundant(iface, captured, bytes, clock)) from.suppressed++;
-  else sendQueue.frame(from.queue, reply, FRAME, iface, captured, bytes);
+  else if (stamping && readStamp(from)) {
+    captured.set(stamp, bytes);
+    sendQueue.frame(from.queue, reply, STAMPED_FRAME, iface, captured, bytes + STAMP_BYTES);
+  } else sendQueue.frame(from.queue, reply, FRAME, iface, captured, bytes);
+}
+
+/** False: this cap cannot tell. */
+function readStamp({ handle }: OpenInterface): boolean {
+  try {
+    handle.send(stamp, 1);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function suppress(iface: number, payload: Uint8Array): void {

@@ -127,6 +127,32 @@ and reads only. Without a name: the daemon of this machine.
     options: ['port', 'replay'],
     run: async (call) => (await import('./ui.js')).ui(call),
   },
+  explain: {
+    summary: 'tell what marpd sees and decides in captures, frame by frame, offline',
+    more: `Reads pcap and pcapng: files of tcpdump, dumpcap and Wireshark, and those of marpctl capture, which are replayed
+exactly (exit status 1 if a decision differs). It needs no root and no running marpd. Give one file per LAN.
+
+  marpctl explain lan0.pcap lan1.pcap --config marpd.toml
+  marpctl explain lan0=a.pcap --link lan0,02:00:00:00:00:01,10.1.1.1/24 -w out.pcapng
+  marpctl explain lan0.pcap --assume-alive     what would it do on a LAN without marpd
+
+Without --link the router is taken to be who answers for the gateway of each LAN.
+`,
+    args: [{ name: '[NAME=]FILE', many: true }],
+    options: ['config', 'link', 'routes', 'assumeAlive', 'write'],
+    run: async (call) => (await import('./explain.js')).explainFiles(call),
+  },
+  capture: {
+    summary: 'show frames and decisions as they happen, or write them to a pcapng file',
+    more: `Everything that marpd is given and decides, until Ctrl-C. marpctl explain replays the file.
+
+  marpctl capture
+  marpctl capture -w - | tshark -r - -T fields -e frame.interface_name -e _ws.col.Info -e frame.comment
+  ssh root@router marpctl capture -w - | wireshark -k -i -
+`,
+    options: ['write', 'timeout'],
+    run: async (call) => (await import('./explain.js')).capture(call),
+  },
   wait: {
     summary: 'wait until a host is in a state; exit status 1 if it is not in time',
     more: `Without --state: until it is here (home, fresh or settled).

@@ -182,6 +182,15 @@ export const OPTIONS = {
     parse: parsePort,
   },
   replay: text('FILE', 'show a recorded file: the output of marpctl explain --json'),
+  write: text('FILE', 'write a pcapng file for Wireshark and tshark; - is standard output', 'w'),
+  link: {
+    kind: 'repeated',
+    value: 'NAME,MAC,ADDRESS/LENGTH,...',
+    brief: "an interface of the router, with the router's own MAC and addresses; may be repeated",
+    parse: (input) => input,
+  },
+  routes: text('FILE', 'routes of others: the output of ip -ts -o -d -N monitor route'),
+  assumeAlive: flag('answer each probe for a host where it sent last: what marpd would do on this LAN'),
   defaults: flag('with the default of every key that is not set'),
 } as const satisfies Readonly<Record<string, Option>>;
 

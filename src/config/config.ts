@@ -50,6 +50,8 @@ export interface Config {
     readonly bufferBytes?: number;
     /** An interface above this rate gets a capture process of its own. */
     readonly floodFramesPerSecond: number;
+    /** Size of the flight recorder's files altogether; absent: there is none. */
+    readonly recordBytes?: number;
   };
 }
 
@@ -197,6 +199,7 @@ function build(file: ConfigFile): Omit<Config, 'source'> {
     capture: {
       ...(file.capture.buffer === undefined ? {} : { bufferBytes: file.capture.buffer }),
       floodFramesPerSecond: file.capture.flood_frames_per_second,
+      ...(file.capture.record === undefined ? {} : { recordBytes: file.capture.record }),
     },
   };
 }

@@ -70,13 +70,13 @@ export function durationText(bounds: DurationBounds) {
   });
 }
 
-/** A size, or "auto", which is undefined: the program decides. */
-export function sizeText(minBytes: number, maxBytes: number) {
+/** A size, or a word that is undefined: "auto" lets the program decide, "off" means none. */
+export function sizeText(minBytes: number, maxBytes: number, word: 'auto' | 'off' = 'auto') {
   return text((input): Reading<number | undefined> => {
-    if (input === 'auto') return { value: undefined };
+    if (input === word) return { value: undefined };
     const bytes = parseSizeBytes(input);
     if (bytes === undefined)
-      return { problem: `"${input}" is not a size (examples: "512KiB", "32MiB", "auto")` };
+      return { problem: `"${input}" is not a size (examples: "512KiB", "32MiB", "${word}")` };
     if (bytes < minBytes || bytes > maxBytes) {
       return { problem: `"${input}" is out of range (${minBytes / 1024}KiB to ${maxBytes / 1024}KiB)` };
     }

@@ -238,6 +238,7 @@ export const fileSchema = z.strictObject({
     .strictObject({
       buffer: sizeText(64 << 10, 1 << 30).prefault('auto'),
       flood_frames_per_second: count(100, 10_000_000).default(60_000),
+      record: sizeText(1 << 20, 2 ** 36, 'off').prefault('off'),
     })
     .prefault({}),
 });

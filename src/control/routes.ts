@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http';
+import type { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { setImmediate } from 'node:timers/promises';
 import * as z from 'zod';
@@ -36,6 +37,8 @@ export interface Api {
   command(command: Command): Promise<CommandResult>;
   /** Calls `listener` with an EventRecord for everything that happens, until the returned function is called. */
   subscribe(listener: (record: object) => void): () => void;
+  /** Writes a pcapng recording of everything to `stream` until it closes. False: there are as many as there may be. */
+  record(stream: Writable): boolean;
   /** Prometheus text. */
   metrics(): Promise<string>;
 }
@@ -197,6 +200,7 @@ export const ROUTES: readonly Route[] = [
     { kinds: listOf<EventKind>(EVENT_KINDS).optional(), ip: hostIp.optional() },
     streamEvents,
   ),
+  route('GET', '/v1/capture', {}, streamCapture),
   route('POST', '/v1/prepare', guest, ({ mac, ip: ips, interface: name }, call) => {
     if (mac === undefined || mac === null)
       throw badRequest('mac: prepare needs the MAC address of the guest');
@@ -319,5 +323,15 @@ async function streamEvents(
   response.writeHead(200, { 'Content-Type': 'application/x-ndjson', 'Cache-Control': 'no-store' });
   response.flushHeaders();
   subscribers.add(response, kinds, ip === undefined ? undefined : formatIp(ip));
+  return undefined;
+}
+
+async function streamCapture(_: object, { api, response }: Call): Promise<undefined> {
+  response.setTimeout(0);
+  response.socket?.setKeepAlive(true, KEEPALIVE_PROBE_MS);
+  response.setHeader('Content-Type', 'application/x-pcapng');
+  response.setHeader('Cache-Control', 'no-store');
+  if (!api.record(response)) throw new Refusal(503, 'too-many-readers', 'as many captures as there may be');
+  response.flushHeaders();
   return undefined;
 }

@@ -98,6 +98,12 @@ export class Fib {
     return this.remotes.values();
   }
 
+  /** Of all watched tables. */
+  *allRoutes(): Generator<Route> {
+    for (const lengths of Object.values(this.routes))
+      for (const networks of lengths.values()) for (const routes of networks.values()) yield* routes;
+  }
+
   /** A host route for this address that is neither ours nor another router's claim: an administrator's, an agent's. */
   foreignRoute(ip: Ip): Route | undefined {
     const routes = this.routes[isIpv4(ip) ? 4 : 6].get(hostLength(ip))?.get(ip);

@@ -18,6 +18,7 @@ import { onCapture, onFdb, onLink, onLinkGone, reviewHosts } from './input/links
 import { type InterfaceRule, type Policy, ruleFor } from './policy.js';
 import { onRoute, remoteVanished } from './input/remote-claims.js';
 import { onMisdirectedPacket } from './input/stale-neighbours.js';
+import { seedEvents } from './seed.js';
 import { runDueTimers } from './timers.js';
 
 /**
@@ -94,7 +95,16 @@ export class HostTracker {
         break;
     }
     if (!ctx.waiting.isEmpty) onQueued(ctx);
-    return ctx.takeActions();
+    return this.takeActions();
+  }
+
+  /**
+   * To ask for the next deadline discards what is stale in the heaps, which decides in which order equal deadlines come.
+   * It is asked here after every event, so that nothing depends on when the daemon asks.
+   */
+  private takeActions(): readonly Action[] {
+    this.nextDeadline();
+    return this.ctx.takeActions();
   }
 
   /** When the next `tick` is due, ms on the same clock; undefined when nothing waits. */
@@ -119,7 +129,7 @@ export class HostTracker {
     this.ctx.now = now;
     this.ctx.setPolicy(policy);
     reviewHosts(this.ctx);
-    return this.ctx.takeActions();
+    return this.takeActions();
   }
 
   // --- views -------------------------------------------------------------------------------------------------------
@@ -197,6 +207,17 @@ export class HostTracker {
       }
     }
     return memories;
+  }
+
+  /** What a recording that begins now has to begin with. */
+  seed(): Event[] {
+    const claimed = new Set([...this.ctx.table.all()].filter((host) => host.claimed).map(({ ip }) => ip));
+    return [
+      ...seedEvents(
+        this.ctx,
+        this.memories().filter(({ ip }) => !claimed.has(ip)),
+      ),
+    ];
   }
 
   private noteNeighbour(iface: IfIndex, ip: Ip, mac: Mac | undefined): void {

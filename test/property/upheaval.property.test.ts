@@ -21,6 +21,7 @@ import {
   WAN,
 } from './driver.js';
 import { effort } from './effort.js';
+import { record, replay } from './recorded.js';
 import { assertCounts } from './steps.js';
 
 /**
@@ -301,4 +302,21 @@ describe('random lives of a tracker whose surroundings change', () => {
       });
     }
   }
+});
+
+describe('a recording of such a life', () => {
+  it('is replayed without a difference', () => {
+    fc.assert(
+      fc.property(fc.array(numbers, { maxLength: 60, size: 'max' }), (life) => {
+        const upheaval = new Upheaval(testPolicy());
+        const file = record(upheaval.driver.router, upheaval.driver.policy, false, upheaval.driver.now);
+        for (const step of life) upheaval.run(step);
+        upheaval.end();
+        const { differences, inputs } = replay(file());
+        assert.deepEqual(differences, []);
+        assert.ok(inputs >= life.length / 4);
+      }),
+      { ...effort(40), includeErrorInReport: true },
+    );
+  });
 });

@@ -30,10 +30,10 @@ describe('the build of cap (design.md 5.1: with assertions it aborts when an int
   });
 
   it('refuses a binary that was built without our header, or with another number of it', () => {
-    const header = readFileSync(join(import.meta.dirname, '../../../scripts/cap-build.h'), 'utf8');
-    const marker = /marpd-cap-build-\d+/.exec(header)?.[0] ?? assert.fail('the header has no number');
-    const image = readFileSync(capBinary()).toString('latin1').replaceAll(marker, 'marpd-cap-build-0');
-    const verdict = checkCapBuild(plant('plain.node', Buffer.from(image, 'latin1')));
+    const image = readFileSync(capBinary()).toString('latin1');
+    const other = image.replaceAll(/marpd-cap-build-\d+/g, 'marpd-cap-build-0');
+    assert.notEqual(other, image);
+    const verdict = checkCapBuild(plant('plain.node', Buffer.from(other, 'latin1')));
     assert.ok(!verdict.ok);
     assert.match(verdict.reason, /without scripts\/cap-build\.h: run npm run build:native/);
   });

@@ -4,6 +4,7 @@ import { type RequestOptions, request } from 'node:http';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Writable } from 'node:stream';
 import type { TestContext } from 'node:test';
 import { pageOf } from '../../../src/control/paging.js';
 import type { AlarmView, HostView, InterfaceView, StatusView } from '../../../src/control/schemas.js';
@@ -193,6 +194,11 @@ export class FakeDaemon implements Api {
 
   publish(record: object): void {
     for (const listener of this.listeners) listener(record);
+  }
+
+  record(stream: Writable): boolean {
+    stream.write('a recording');
+    return true;
   }
 
   async metrics(): Promise<string> {

@@ -1,0 +1,131 @@
+import type { Action, Event, IfIndex } from '../mobility/events.js';
+import { HostTracker } from '../mobility/tracker.js';
+import type { CapturedPacket, JournalEntry } from '../wire/capture-file.js';
+import { clockOf, parseInterfaceDescription } from './annotated-file.js';
+import { type Decision, describeDecision } from './decisions.js';
+import { FIELD, type Input, type Start, describeInput, fromJson } from './record-json.js';
+import type { Chapter } from './story.js';
+
+/**
+ * A recording of marpd's own through the tracker: every input at the time at which the daemon handled it, and what
+ * follows compared with what followed then.
+ */
+export class RecordedReplay {
+  private tracker: HostTracker | undefined;
+  private start: Start | undefined;
+  /** Decisions that the recording is still to name: frames that were sent. */
+  private awaited: { iface: IfIndex; bytes: Uint8Array }[] = [];
+  private parts = '';
+  inputs = 0;
+  differences = 0;
+  /** Recordings in the file that do not begin with the daemon. */
+  incomplete = 0;
+
+  /** ms since 1970 at which the daemon's clock stood at 0. */
+  get originMs(): number {
+    return this.start?.originMs ?? 0;
+  }
+
+  readonly nameOf = (iface: IfIndex): string | undefined => this.tracker?.link(iface)?.name;
+
+  /** Whether the packets that follow are a recording's. */
+  get isRunning(): boolean {
+    return this.tracker !== undefined;
+  }
+
+  /** Another section begins: of another recording, or of none. */
+  endSection(): void {
+    this.tracker = undefined;
+    this.awaited = [];
+  }
+
+  *entry(entry: JournalEntry): Generator<Chapter> {
+    const { fields, timeNs } = entry;
+    const start = fields.get(FIELD.start);
+    if (start !== undefined) {
+      this.start = fromJson<Start>(start);
+      this.tracker = new HostTracker(this.start.policy);
+      this.awaited = [];
+      if (!this.start.complete) this.incomplete++;
+      return;
+    }
+    const { tracker } = this;
+    if (tracker === undefined) return;
+    this.parts += fields.get(FIELD.part) ?? '';
+    const last = fields.get(FIELD.input);
+    if (last === undefined) return;
+    const input = fromJson<Input>(this.parts + last);
+    this.parts = '';
+    const actions =
+      'policy' in input
+        ? tracker.setPolicy(input.policy, input.at)
+        : tracker.handle(this.eventOf(input), input.at);
+    const differences = this.compare(actions, input.decided);
+    const note = describeInput(input, this.nameOf);
+    if (note === 'tick' && actions.length === 0 && differences.length === 0) return;
+    yield { timeNs, interface: undefined, packet: undefined, note, actions, differences };
+  }
+
+  private eventOf(input: Extract<Input, { event: unknown }>): Event {
+    const { event, sameAddresses } = input;
+    const known = event.kind === 'link' ? this.tracker?.link(event.link.index)?.addresses : undefined;
+    if (event.kind !== 'link' || sameAddresses !== true || known === undefined) return event;
+    return { ...event, link: { ...event.link, addresses: known } };
+  }
+
+  *packet(packet: CapturedPacket): Generator<Chapter> {
+    const { timeNs, direction, bytes, comments, packetId } = packet;
+    const on = parseInterfaceDescription(packet.interface.description);
+    const name = packet.interface.name;
+    const told = { timeNs, interface: name, packet };
+    if (on === undefined || this.tracker === undefined) return;
+    if (direction === 'out') {
+      const differences = this.wasSent(on.iface, bytes);
+      return yield { ...told, note: comments[0], actions: [], differences };
+    }
+    if (packetId === undefined) return yield { ...told, note: undefined, actions: [], differences: [] };
+    const kind = on.misdirected ? 'misdirected-packet' : 'frame';
+    const actions = this.tracker.handle({ kind, iface: on.iface, bytes }, clockOf(packetId));
+    const differences = this.compare(actions, comments);
+    yield { ...told, note: on.misdirected ? 'misdirected' : undefined, actions, differences };
+  }
+
+  /** What the recording ends with. */
+  finish(): string[] {
+    return this.count(this.awaited.splice(0).map(() => 'a frame was predicted and not sent'));
+  }
+
+  private compare(actions: readonly Action[], recorded: readonly string[]): string[] {
+    this.inputs++;
+    const differences = this.finishQuietly();
+    const decided: string[] = [];
+    for (const action of actions) {
+      if (action.kind === 'send') this.awaited.push({ iface: action.iface, bytes: action.bytes });
+      else decided.push(describeDecision(action as Decision, this.nameOf));
+    }
+    const length = Math.max(decided.length, recorded.length);
+    for (let i = 0; i < length; i++) {
+      if (decided[i] === recorded[i]) continue;
+      differences.push(`recorded: ${recorded[i] ?? 'nothing'}; now: ${decided[i] ?? 'nothing'}`);
+    }
+    return this.count(differences);
+  }
+
+  private finishQuietly(): string[] {
+    return this.awaited.splice(0).map(() => 'a frame was predicted and not sent');
+  }
+
+  private wasSent(iface: IfIndex, bytes: Uint8Array): string[] {
+    const expected = this.awaited.shift();
+    const same =
+      expected?.iface === iface &&
+      expected.bytes.length === bytes.length &&
+      expected.bytes.every((byte, i) => byte === bytes[i]);
+    return this.count(same ? [] : ['recorded: this frame was sent; now: another one or none']);
+  }
+
+  private count(differences: string[]): string[] {
+    this.differences += differences.length;
+    return differences;
+  }
+}
