@@ -127,16 +127,19 @@ export class ControlApi {
       capture: { children: capture.children.length, restarts: capture.restarts },
       kernel: kernel.stats(),
       eventSubscribers: this.control?.subscribers ?? 0,
-      hostsOn: this.interfaces().map(({ name, hosts }) => ({ interface: name, hosts })),
-      frozenHosts: countFrozen(router, performance.now()),
-      otherRouters: [...router.otherRouters()].map(({ iface, gateway }) => ({
-        interface: router.link(iface)?.name ?? '',
-        gateway: formatIp(gateway),
-      })),
-      alarms: views.history
-        .alarms(performance.now())
-        .filter(({ agoMs }) => agoMs < ALARM_ACTIVE_MS)
-        .map(({ alarm }) => alarm),
+      // Asked by one metric each: the values above are read for every one.
+      hostsOn: () => this.interfaces().map(({ name, hosts }) => ({ interface: name, hosts })),
+      frozenHosts: () => countFrozen(router, performance.now()),
+      otherRouters: () =>
+        [...router.otherRouters()].map(({ iface, gateway }) => ({
+          interface: router.link(iface)?.name ?? '',
+          gateway: formatIp(gateway),
+        })),
+      alarms: () =>
+        views.history
+          .alarms(performance.now())
+          .filter(({ agoMs }) => agoMs < ALARM_ACTIVE_MS)
+          .map(({ alarm }) => alarm),
       configReload: { ok: this.lastReload?.ok ?? true, lastSuccess: this.configReadAt / 1000 },
     };
   }

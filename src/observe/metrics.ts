@@ -38,13 +38,13 @@ export interface Gauges {
   };
   readonly eventSubscribers: number;
   /** Hosts of each mobility interface. */
-  readonly hostsOn: Iterable<{ readonly interface: string; readonly hosts: number }>;
+  readonly hostsOn: () => Iterable<{ readonly interface: string; readonly hosts: number }>;
   /** Addresses that were contested too often. */
-  readonly frozenHosts: number;
+  readonly frozenHosts: () => number;
   /** Each interface and gateway of the configuration for which another machine answers now. */
-  readonly otherRouters: Iterable<{ readonly interface: string; readonly gateway: string }>;
+  readonly otherRouters: () => Iterable<{ readonly interface: string; readonly gateway: string }>;
   /** Alarms that were raised a short time ago. */
-  readonly alarms: readonly AlarmKind[];
+  readonly alarms: () => readonly AlarmKind[];
   /** Whether the last reload was accepted, and when the configuration in force was read: seconds since 1970. */
   readonly configReload: { readonly ok: boolean; readonly lastSuccess: number };
 }
@@ -263,22 +263,22 @@ export class Metrics {
       for (const state of HOST_STATES) set({ state }, hosts[state]);
     });
     this.#gauge('marpd_interface_hosts', 'Hosts by interface.', ['interface'], (set) => {
-      for (const { interface: name, hosts } of this.#read().hostsOn) set({ interface: name }, hosts);
+      for (const { interface: name, hosts } of this.#read().hostsOn()) set({ interface: name }, hosts);
     });
     this.#gauge('marpd_frozen_hosts', 'Addresses that were contested too often.', [], (set) => {
-      set({}, this.#read().frozenHosts);
+      set({}, this.#read().frozenHosts());
     });
     this.#gauge(
       'marpd_other_router',
       '1 while another machine answers for a gateway address: marpd is silent for it on this LAN.',
       ['interface', 'gateway'],
       (set) => {
-        for (const { interface: name, gateway } of this.#read().otherRouters)
+        for (const { interface: name, gateway } of this.#read().otherRouters())
           set({ interface: name, gateway }, 1);
       },
     );
     this.#gauge('marpd_alarms_active', 'Alarms of the last ten minutes, by kind.', ['alarm'], (set) => {
-      const { alarms } = this.#read();
+      const alarms = this.#read().alarms();
       for (const alarm of ALARMS) set({ alarm }, alarms.filter((each) => each === alarm).length);
     });
     this.#gauge(

@@ -51,10 +51,10 @@ const gauges: Gauges = {
   capture: { children: 1, restarts: 2 },
   kernel: { pending: 3, commands: 4, refused: 5, restarts: 6 },
   eventSubscribers: 7,
-  hostsOn: [{ interface: 'lan0', hosts: 12 }],
-  frozenHosts: 13,
-  otherRouters: [{ interface: 'lan1', gateway: '10.2.2.1' }],
-  alarms: ['duplicate', 'frozen', 'duplicate'],
+  hostsOn: () => [{ interface: 'lan0', hosts: 12 }],
+  frozenHosts: () => 13,
+  otherRouters: () => [{ interface: 'lan1', gateway: '10.2.2.1' }],
+  alarms: () => ['duplicate', 'frozen', 'duplicate'],
   configReload: { ok: false, lastSuccess: 1_700_000_000.5 },
 };
 
