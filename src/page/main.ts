@@ -240,6 +240,7 @@ function searched(): void {
 }
 
 function draw(): void {
+  const began = performance.now();
   if (dirty && !document.hidden) {
     dirty = false;
     const onHost = (ip: string) => void explain(ip);
@@ -251,7 +252,9 @@ function draw(): void {
       document.body.dataset.picture ??= String(Math.round(performance.now()));
     side.drawTimeline(shown, { everything: all.checked, search: search.value.trim() }, onHost);
   }
-  setTimeout(() => requestAnimationFrame(draw), DRAW_MS);
+  // Most of the time is left to the animations and to the reader.
+  const took = performance.now() - began;
+  setTimeout(() => requestAnimationFrame(draw), Math.max(DRAW_MS, 4 * took));
 }
 
 byId('legend').append(...STATES.map((state) => h('span', {}, h('i', { class: `key ${state}` }), state)));

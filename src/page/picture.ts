@@ -23,6 +23,7 @@ export type HostState = HostView['state'];
 export interface Host {
   readonly ip: string;
   readonly router: string;
+  readonly order: number;
   /** The interface, or ELSEWHERE. */
   lan: string;
   state: HostState;
@@ -30,12 +31,8 @@ export interface Host {
   frozen: boolean;
 }
 
-/** By value, not by text. */
-export function compareIps(a: string, b: string): number {
-  return orderOf(a) - orderOf(b) || (a < b ? -1 : 1);
-}
-
-function orderOf(ip: string): number {
+/** An address as a number: hosts are sorted by thousands. */
+export function orderOf(ip: string): number {
   return ip.split('.').reduce((sum, part) => sum * 256 + Number.parseInt(part, 10), 0);
 }
 
@@ -118,6 +115,8 @@ export class Picture {
   #fresh: Move[] = [];
   readonly #lastMove = new Map<string, Move>();
   readonly #releases = new Map<string, Release>();
+  /** The interface of the last evidence, by router and address: a host that is asked is in no place yet. */
+  readonly #heardOn = new Map<string, string>();
   /** By router and address. */
   readonly #provingSince = new Map<string, number>();
 
@@ -147,7 +146,7 @@ export class Picture {
     }
     for (const { ip, interface: name, state, mac, contest } of views) {
       const lan = HERE.has(state) ? (name ?? ELSEWHERE) : ELSEWHERE;
-      this.#put({ ip, router, lan, state, mac, frozen: contest?.frozenForMs != null });
+      this.#put({ ip, router, order: orderOf(ip), lan, state, mac, frozen: contest?.frozenForMs != null });
       if (HELD.has(state) && lan !== ELSEWHERE) this.places.set(ip, { router, lan });
     }
   }
@@ -187,6 +186,10 @@ export class Picture {
         if (record.change === 'add' && since !== undefined) this.#installed(record, at, at - since);
         break;
       }
+      case 'evidence':
+        if (typeof record.interface === 'string')
+          this.#heardOn.set(`${record.router} ${record.ip}`, record.interface);
+        break;
       case 'alarm':
         this.alarms.push(alarmEntry(record.router, at, record as unknown as AlarmView));
         if (this.alarms.length > KEPT_ALARMS) this.alarms.shift();
@@ -231,7 +234,8 @@ export class Picture {
     const { hosts } = this.router(router);
     const before = hosts.get(ip);
     const place = typeof record.interface === 'string' ? record.interface : undefined;
-    const lan = HERE.has(to) ? (place ?? before?.lan ?? ELSEWHERE) : ELSEWHERE;
+    const lan = HERE.has(to) ? (place ?? this.#heardOn.get(`${router} ${ip}`) ?? ELSEWHERE) : ELSEWHERE;
+    if (to === 'unknown') this.#heardOn.delete(`${router} ${ip}`);
     if (to === 'proving') this.#provingSince.set(`${router} ${ip}`, at);
     else if (!HELD.has(to)) this.#provingSince.delete(`${router} ${ip}`);
     if (before !== undefined) this.#row(router, before.lan).delete(ip);
@@ -239,7 +243,8 @@ export class Picture {
     else {
       const mac = typeof record.mac === 'string' ? record.mac : (before?.mac ?? null);
       const frozen = before?.frozen ?? false;
-      this.#put({ ip, router, lan, state: to as HostState, mac, frozen });
+      const order = before?.order ?? orderOf(ip);
+      this.#put({ ip, router, order, lan, state: to as HostState, mac, frozen });
     }
     if ((to === 'fresh' || to === 'home') && lan !== ELSEWHERE) this.#arrived(ip, { router, lan }, at);
     if (HELD.has(from) && !HERE.has(to)) {

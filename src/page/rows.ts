@@ -1,13 +1,5 @@
 import { duration, h, setText } from './dom.js';
-import {
-  compareIps,
-  ELSEWHERE,
-  type Host,
-  type Move,
-  type Picture,
-  type Place,
-  type Router,
-} from './picture.js';
+import { ELSEWHERE, type Host, type Move, type Picture, type Place, type Router } from './picture.js';
 
 /** The routers, their LANs and the hosts: a chip for each host of a short row, a cell for each of a long one. */
 
@@ -166,7 +158,7 @@ class RowView {
 
   draw(matches: ((host: Host) => boolean) | undefined): void {
     this.drawn = true;
-    const hosts = [...this.#row.values()].sort((a, b) => compareIps(a.ip, b.ip));
+    const hosts = [...this.#row.values()].sort((a, b) => a.order - b.order);
     if (hosts.length > MOST_CHIPS) {
       this.#chips.clear();
       if (this.#cells === undefined) {

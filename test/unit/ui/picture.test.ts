@@ -4,7 +4,7 @@ import {
   ELSEWHERE,
   Picture,
   type RoutedRecord,
-  compareIps,
+  orderOf,
   countBuckets,
   quantile,
   timeOf,
@@ -95,6 +95,20 @@ test('the order in which the streams of two routers arrive changes nothing', () 
   assert.deepEqual(times, [0, 1.5, 2, 21.5, 1001.5]);
 });
 
+test('a host that is asked is in the row where it was heard, although its record names no place', () => {
+  const picture = new Picture();
+  picture.apply({
+    router: 'r1',
+    event: 'evidence',
+    time: at(0),
+    ip: IP,
+    evidence: 'request',
+    interface: 'lan3',
+  });
+  picture.apply(change('r1', 0, 'unknown', 'proving', null));
+  assert.deepEqual(rowOf(picture, 'r1', 'lan3'), [IP]);
+});
+
 test('a newcomer is no move; a host that is gone is in no row', () => {
   const picture = new Picture();
   for (const record of MOVE.slice(0, 3)) picture.apply(record);
@@ -134,11 +148,10 @@ test('alarms: as they happen, and as the router lists them', () => {
 
 test('microseconds are kept, addresses are in the order of their value, figures are right', () => {
   assert.equal((timeOf('2026-11-29T12:00:00.123456Z') - START).toFixed(3), '123.456');
-  assert.deepEqual(['10.1.1.10', '10.1.1.9', '9.9.9.9'].sort(compareIps), [
-    '9.9.9.9',
-    '10.1.1.9',
-    '10.1.1.10',
-  ]);
+  assert.deepEqual(
+    ['10.1.1.10', '10.1.1.9', '9.9.9.9'].sort((a, b) => orderOf(a) - orderOf(b)),
+    ['9.9.9.9', '10.1.1.9', '10.1.1.10'],
+  );
   assert.deepEqual(
     countBuckets([0.4, 0.5, 0.6, 99_999]).filter((count) => count > 0),
     [2, 1, 1],
