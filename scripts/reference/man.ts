@@ -4,7 +4,7 @@ import { COMMAND_NAMES, EXIT_STATUS as CTL_EXIT_STATUS, argumentsOf } from '../.
 import { COMMON, OPTIONS, type OptionName, signatureOf } from '../../src/cli/options.js';
 import { ALARMS, CAUSES, DROP_REASONS } from '../../src/mobility/events.js';
 import { ALARM_MEANINGS, CAUSE_MEANINGS, DROP_MEANINGS } from '../../src/observe/descriptions.js';
-import { type Gauges, Metrics } from '../../src/observe/metrics.js';
+import { Metrics } from '../../src/observe/metrics.js';
 import { readReference } from './toml.js';
 
 /** Man pages in the language of scdoc(5), of the tables that the program itself uses. */
@@ -129,7 +129,7 @@ export function marpdToml(): string {
   ]);
 }
 
-const STATES: readonly (readonly [string, string])[] = [
+export const STATES: readonly (readonly [string, string])[] = [
   ['proving', 'it was seen and is being probed; it has not answered yet'],
   ['home', 'it is on the LAN of its own subnet: only recorded, the route of the subnet serves it'],
   [
@@ -141,28 +141,17 @@ const STATES: readonly (readonly [string, string])[] = [
   ['remembered', 'it was here and is not any more; it is probed again'],
 ];
 
-async function metrics(): Promise<string> {
-  const none: Gauges = {
-    hosts: { unknown: 0, proving: 0, home: 0, fresh: 0, settled: 0, away: 0, remembered: 0 },
-    interfaces: [],
-    capture: { children: 0, restarts: 0 },
-    kernel: { pending: 0, commands: 0, refused: 0, restarts: 0 },
-    eventSubscribers: 0,
-    hostsOn: [],
-    frozenHosts: 0,
-    otherRouters: [],
-    alarms: [],
-    configReload: { ok: true, lastSuccess: 0 },
-  };
-  const all = new Metrics(() => none);
-  const text = await all.text();
+/** Ours; those of Node and of the process are documented elsewhere. */
+export function ownMetrics(): ReturnType<Metrics['described']> {
+  const all = new Metrics(() => {
+    throw new Error('only names are asked');
+  });
+  const described = all.described();
   all.stop();
-  return [...text.matchAll(/^# HELP (marpd_\S+) (.*)$/gm)]
-    .map(([, name = '', help = '']) => item(bold(name), plain(help)))
-    .join('');
+  return described.filter(({ name }) => name.startsWith('marpd_'));
 }
 
-export async function marpd7(): Promise<string> {
+export function marpd7(): string {
   const list = (names: readonly string[], meanings: Readonly<Record<string, string>>) =>
     names.map((name) => item(bold(name), plain(meanings[name] ?? ''))).join('');
   return page('marpd', 7, 'states, alarms, drop reasons, causes and metrics', [
@@ -181,7 +170,9 @@ export async function marpd7(): Promise<string> {
     ],
     [
       'METRICS',
-      `For Prometheus, at /metrics of the control socket and of prometheus.listen.\n\n${await metrics()}`,
+      `For Prometheus, at /metrics of the control socket and of prometheus.listen.\n\n${ownMetrics()
+        .map(({ name, help }) => item(bold(name), plain(help)))
+        .join('')}`,
     ],
     ['SEE ALSO', 'marpd(8), marpctl(8), marpd.toml(5)'],
   ]);

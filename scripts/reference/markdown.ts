@@ -1,14 +1,8 @@
 import { EVENT_KINDS, type EventKind } from '../../src/control/records.js';
-import {
-  ALARMS,
-  CAUSES,
-  DROP_REASONS,
-  HOST_STATES,
-  type HostState,
-  MACHINE_OF,
-} from '../../src/mobility/events.js';
+import { ALARMS, CAUSES, DROP_REASONS, MACHINE_OF } from '../../src/mobility/events.js';
 import { ALARM_MEANINGS, CAUSE_MEANINGS, DROP_MEANINGS } from '../../src/observe/descriptions.js';
-import { Metrics } from '../../src/observe/metrics.js';
+import { STATES, ownMetrics } from './man.js';
+import { openApi } from './openapi.js';
 
 /** docs/reference.md, of docs/openapi.json and the tables of the program: the API, its events, the metrics, the alarms and the closed lists. */
 
@@ -41,16 +35,6 @@ export const EVENT_FIELDS: Readonly<
   lost: { about: 'The reader was too slow: so many records are missing here.', fields: ['lost'] },
 };
 
-const STATES: Readonly<Record<HostState, string>> = {
-  unknown: 'nothing is known',
-  proving: 'heard and asked, not confirmed yet',
-  home: 'lives in the subnet of its interface: recorded only, no route is needed',
-  fresh: 'has our route, so young that it beats every routing protocol',
-  settled: "has our route; any routing protocol's route beats it",
-  away: 'a host of a home subnet that is proven to be behind another router',
-  remembered: 'was here and is not any more; asked again at growing intervals',
-};
-
 const code = (text: string): string => `\`${text}\``;
 const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\n', ' ');
 
@@ -67,8 +51,8 @@ interface Operation {
   };
 }
 
-function api(openapi: string): string {
-  const { paths } = JSON.parse(openapi) as { paths: Record<string, Record<string, Operation>> };
+function api(): string {
+  const { paths } = JSON.parse(openApi()) as { paths: Record<string, Record<string, Operation>> };
   const rows = Object.entries(paths).flatMap(([path, operations]) =>
     Object.entries(operations).map(([method, { summary, parameters = [], requestBody }]) => {
       const query = parameters.filter((each) => each.in === 'query').map((each) => each.name);
@@ -80,13 +64,7 @@ function api(openapi: string): string {
 }
 
 function metrics(): string {
-  const all = new Metrics(() => {
-    throw new Error('only names are asked');
-  });
-  const described = all.described();
-  all.stop();
-  const own = described.filter(({ name }) => name.startsWith('marpd_'));
-  const rows = own.map(({ name, type, help, labels }) => [
+  const rows = ownMetrics().map(({ name, type, help, labels }) => [
     code(name),
     type,
     labels.map(code).join(', '),
@@ -95,7 +73,7 @@ function metrics(): string {
   return table(['metric', 'type', 'labels', 'meaning'], rows);
 }
 
-export function referencePage(openapi: string): string {
+export function referencePage(): string {
   return `# Reference
 
 <!-- Written by \`npm run docs:reference\`. Do not edit. -->
@@ -106,9 +84,9 @@ The configuration has its own reference, [config/reference.toml](../config/refer
 ## API
 
 HTTP and JSON on the control socket, \`/run/marpd/marpd.sock\`, and over TLS with client certificates if \`[control.tcp]\`
-is configured. The file openapi.json beside this page has the schema of every answer.
+is configured. [openapi.json](openapi.json) has the schema of every answer.
 
-${api(openapi)}
+${api()}
 Times are milliseconds, addresses are text, what is not known is \`null\`. An error is \`{"error": {"code", "message"}}\` with
 status 400 (what was asked is wrong), 404 (no such host or path), 405, 409 (the command was refused; the message says
 why), 413, 503 (too many event streams) or 504. Without \`limit\`, \`/v1/hosts\` streams all hosts; with it, \`next\` is the
@@ -137,7 +115,7 @@ ${table(
 
 ${table(
   ['state', 'meaning'],
-  HOST_STATES.map((state) => [code(state), STATES[state]]),
+  STATES.map(([state, about]) => [code(state), about]),
 )}
 [state-machine.md](state-machine.md) has the transitions.
 

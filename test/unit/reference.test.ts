@@ -11,7 +11,7 @@ import { ROUTES } from '../../src/control/routes.js';
 import { ALARMS, CAUSES, DROP_REASONS } from '../../src/mobility/events.js';
 
 const BACKSPACE = String.fromCharCode(8);
-const written = await references();
+const written = references();
 
 /** A page as `man` shows it, on one line. @throws what scdoc or mandoc say against it */
 function manPage(name: string): string {
