@@ -64,7 +64,7 @@ const groups: readonly Group[] = [
     name: 'fuzz',
     about: 'inputs that coverage guides, for a minute',
     concurrency: 1,
-    timeoutMs: soak ? 7_200_000 : 300_000,
+    timeoutMs: soak ? 7_200_000 : 900_000,
     background: 'lab/behaviour',
   },
   // These mostly wait, and assert nothing shorter than a second.

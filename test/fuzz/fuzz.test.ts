@@ -47,7 +47,8 @@ describe('fuzzing', () => {
         `# ${name}: ${outcome.executions.toLocaleString('en')} executions (${rate}/s), ${coverage}, ` +
           `${outcome.best.length} of ${outcome.inputs} inputs kept, ${(outcome.retainedBytes / 1e6).toFixed(1)} MB retained`,
       );
-      if (process.env.MARPD_FUZZ_SAVE === '1' && finding === undefined) fuzzer.save(name, outcome.best);
+      if (process.env.MARPD_FUZZ_SAVE === '1' && outcome.best.length > 0 && finding === undefined)
+        fuzzer.save(name, outcome.best);
       if (finding === undefined) return;
       findings++;
       const file = relative(root, keepFinding(join(cache, 'findings'), name, finding));

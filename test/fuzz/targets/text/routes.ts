@@ -12,7 +12,6 @@ import type { Target } from '../../engine/target.js';
 
 const daemon = new FakeDaemon();
 daemon.addHosts(3);
-const subscribers = new EventSubscribers((listener) => daemon.subscribe(listener));
 
 /** As much of a response as the handlers use. */
 class Response extends Writable {
@@ -40,6 +39,7 @@ async function answer(method: string, url: string, body: string): Promise<object
     }
   }
   const response = new Response();
+  const subscribers = new EventSubscribers((listener) => daemon.subscribe(listener));
   try {
     const call = { api: daemon, response: response as unknown as ServerResponse, subscribers };
     return await route.handle(input, call);
@@ -112,5 +112,4 @@ export const target: Target = {
       if ('interface' in command) assert.match(command.interface, /^[^\s/:]{1,15}$/);
     }
   },
-  close: () => subscribers.close(),
 };
