@@ -222,7 +222,7 @@ export class ControlClient {
   }
 }
 
-/** An interface may have a name that holds what a terminal obeys: control characters are shown by their number. */
+/** An interface may have a name that a terminal takes for commands: control characters are shown by their number. */
 function printable(_key: string, value: unknown): unknown {
   if (typeof value !== 'string') return value;
   return value.replace(/[^\P{Cc}\n\t]/gu, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`);

@@ -77,7 +77,7 @@ async function refresh(router: string): Promise<void> {
     ask<{ interfaces: InterfaceView[] }>(router, '/v1/interfaces'),
   ]);
   live.setInterfaces(router, interfaces);
-  live.setStatus(router, status, Date.now());
+  live.setStatus(router, status);
   dirty = true;
 }
 
@@ -133,7 +133,7 @@ async function explain(ip: string): Promise<void> {
   const sections = await Promise.all(
     routers.map(async (router) => {
       try {
-        return side.whySection(router, await ask<WhyView>(router, `/v1/why/${ip}`), Date.now());
+        return side.whySection(router, await ask<WhyView>(router, `/v1/why/${ip}`));
       } catch (error) {
         return h('section', {}, h('h3', {}, router), h('p', { class: 'problem' }, (error as Error).message));
       }

@@ -162,10 +162,10 @@ export class Picture {
   }
 
   /** What a router says of its alarms takes the place of what was seen of them. */
-  setStatus(name: string, status: StatusView, now: number): void {
+  setStatus(name: string, status: StatusView): void {
     this.router(name).status = status;
     const others = this.alarms.filter((alarm) => alarm.router !== name);
-    const own = status.alarms.map((alarm) => alarmEntry(name, now - alarm.agoMs, alarm));
+    const own = status.alarms.map((alarm) => alarmEntry(name, timeOf(alarm.time), alarm));
     this.alarms.splice(0, this.alarms.length, ...[...others, ...own].sort((a, b) => a.at - b.at));
   }
 

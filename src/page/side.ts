@@ -1,6 +1,14 @@
 import type { DropView, WhyView } from '../control/schemas.js';
 import { byId, clock, duration, h, setText } from './dom.js';
-import { BUCKETS_MS, countBuckets, type Entry, type Move, type Picture, quantile } from './picture.js';
+import {
+  BUCKETS_MS,
+  countBuckets,
+  type Entry,
+  type Move,
+  type Picture,
+  quantile,
+  timeOf,
+} from './picture.js';
 
 /** What stands beside the routers: alarms, latencies, the timeline, and why a host is where it is. */
 
@@ -89,7 +97,7 @@ export function showWhy(ip: string, sections: readonly HTMLElement[]): void {
   if (!dialog.open) dialog.showModal();
 }
 
-export function whySection(router: string, why: WhyView, now: number): HTMLElement {
+export function whySection(router: string, why: WhyView): HTMLElement {
   const { host, records, conclusion } = why;
   const facts =
     host === null
@@ -102,11 +110,11 @@ export function whySection(router: string, why: WhyView, now: number): HTMLEleme
         ]
           .filter((fact) => fact !== null)
           .join(', ');
-  const rows = records.map(({ agoMs, times, text }) =>
+  const rows = records.map(({ time, times, text }) =>
     h(
       'tr',
       {},
-      h('td', {}, clock(now - agoMs)),
+      h('td', {}, clock(timeOf(time))),
       h('td', {}, times > 1 ? `${times}×` : ''),
       h('td', {}, text),
     ),

@@ -142,7 +142,7 @@ test('alarms: as they happen, and as the router lists them', () => {
   picture.apply({ ...alarm, router: 'r1', event: 'alarm', time: at(5) });
   assert.equal(picture.alarms[0]?.message, 'contested (lan0, remote)');
   assert.equal(picture.routers.get('r1')?.hosts.get(IP)?.frozen, true);
-  picture.setStatus('r1', { ...status, alarms: [] }, START);
+  picture.setStatus('r1', { ...status, alarms: [] });
   assert.deepEqual(picture.alarms, []);
 });
 
