@@ -60,7 +60,7 @@ test('design.md 4: every view answers, and the client reads what the server wrot
   );
 });
 
-test('what a terminal would obey in the name of an interface reaches no terminal', async (t) => {
+test('what a terminal would take for a command in the name of an interface reaches no terminal', async (t) => {
   const { daemon, socket } = await start(t);
   const ip = parseIp('10.9.9.9') as Ip;
   daemon.table.set(ip, host('10.9.9.9', { interface: 'tap\x1b[2J\x9b' }));
