@@ -223,6 +223,14 @@ Without --link the router is taken to be who answers for the gateway of each LAN
     ],
     run: (call) => sendCommand(call, 'log-level', { level: call.args[0] }),
   },
+  report: {
+    summary: 'write one archive for a bug report: state, routes, doctor, configuration, recordings',
+    more: `It holds addresses and MACs, and no keys. Run it where marpd runs, as root. -w names the file (default: a new
+marpd-report-*.tar.gz in this folder).
+`,
+    options: ['write'],
+    run: async (call) => (await import('./report.js')).report(call),
+  },
   doctor: {
     summary: 'check this machine for what prevents Mobile ARP, with the fix for each finding',
     more: `Also works while marpd is down. Uses the configuration of the running daemon, otherwise /etc/marpd/marpd.toml.

@@ -3,6 +3,7 @@ import { checkCapBuild } from '../capture/cap-build.js';
 import type { Config } from '../config/config.js';
 import type { Facts, Finding } from './checks.js';
 import { inspect } from '../kernel/inspect.js';
+import { readTables } from '../kernel/tables.js';
 import { runInNamespaceOf } from '../kernel/namespace.js';
 
 /** Looks at this machine. `pid` is the daemon's, when it runs. */
@@ -12,6 +13,11 @@ export async function gatherFacts(config: Config | undefined, pid: number | unde
     router === undefined ? [254] : [router.freshTable, router.settledTable, ...router.watchTables];
   const facts = await inspect({ protocol: router?.protocol ?? 44, tables: [...new Set(tables)], pid });
   return { ...facts, capBuild: checkCapBuild() };
+}
+
+/** For `marpctl report`. */
+export function machineTables(): ReturnType<typeof readTables> {
+  return readTables();
 }
 
 const MARPCTL = fileURLToPath(new URL('../ctl.js', import.meta.url));

@@ -3,7 +3,6 @@ import { spawnSync } from 'node:child_process';
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { CTL } from '../kit/ctl.js';
-import type { Lab } from '../kit/namespace.js';
 import { Capture } from '../kit/pcap.js';
 import { Program, pause, waitFor } from '../kit/program.js';
 import { SOAK, labTest } from '../kit/lab-test.js';
@@ -134,8 +133,26 @@ labTest(
     await site.start();
     const path = join(lab.directory, 'chaos.pcapng');
     const program = await startCapture(site, path);
-    await makeChaos(lab, site);
+    await makeChaos(site);
     await program.stop('SIGINT');
+    const archive = join(lab.directory, 'report.tar.gz');
+    const made = site.marpd.ctl.run('report', '-w', archive);
+    assert.equal(made.status, 0, made.stderr);
+    const names = run('tar', '-tzf', archive);
+    for (const name of [
+      'status.json',
+      'hosts.json',
+      'why/10.1.1.5.json',
+      'marpd.toml',
+      'machine/ip_-j_rule.txt',
+    ])
+      assert.ok(names.includes(`/${name}\n`), `${name} in ${names}${made.stderr}`);
+    run('tar', '-xzf', archive, '-C', lab.directory, '--strip-components=1');
+    assert.match(explain(join(lab.directory, 'capture.pcapng')), /recorded events, \d+ differences/);
+    assert.match(
+      explain(join(lab.directory, 'record', 'recording-000001.pcapng')),
+      /recorded events, 0 differences/,
+    );
     const [first] = run('sh', '-c', `ls ${site.marpd.stateDirectory}/record/*.pcapng`).split('\n');
     await site.marpd.stop();
     for (const file of [path, first as string]) {
@@ -158,7 +175,7 @@ labTest(
 );
 
 /** Hosts that move, double addresses, flaps, reloads, commands, dead readers. */
-async function makeChaos(lab: Lab, site: Site): Promise<void> {
+async function makeChaos(site: Site): Promise<void> {
   const random = seeded();
   const pick = <T>(from: readonly T[]) => from[Math.floor(random() * from.length)] as T;
   const hosts = [5, 6, 7].map((n) => site.host(`host${n}`, { address: `10.1.1.${n}/24` }));
