@@ -30,6 +30,10 @@ const ABOUT: Readonly<Record<string, Described>> = {
     summary: `A stream of JSON lines, one per event: ${EVENT_KINDS.join(', ')}`,
     type: 'application/x-ndjson',
   },
+  'GET /v1/capture': {
+    summary: 'A pcapng file, as it grows: frames, decisions as comments, other events as journal entries',
+    type: 'application/x-pcapng',
+  },
   'POST /v1/prepare': { summary: 'Expect a guest', answer: commandResult },
   'POST /v1/attach': { summary: 'A guest is here', answer: commandResult },
   'POST /v1/detach': { summary: 'A guest is leaving', answer: commandResult },
