@@ -54,11 +54,13 @@ export async function explain(
       for (const { item, name } of batch) {
         if (item.kind === 'section') recorded.endSection();
         else if (item.kind === 'journal')
-          teller.tell(recorded.entry(item), recorded.nameOf, recorded.originMs);
-        else if (recorded.isRunning) teller.tell(recorded.packet(item), recorded.nameOf, recorded.originMs);
+          teller.tell(recorded.entry(item), recorded.nameOf, () => recorded.originMs);
+        else if (recorded.isRunning)
+          teller.tell(recorded.packet(item), recorded.nameOf, () => recorded.originMs);
         else {
           foreign ??= await begin(sources, options, io);
-          teller.tell(foreign.packet(item, name), foreign.nameOf, foreign.originMs);
+          const replay = foreign;
+          teller.tell(replay.packet(item, name), replay.nameOf, () => replay.originMs);
         }
       }
       teller.flush();
@@ -95,7 +97,8 @@ class Teller {
     this.writeBlocks(this.file.header());
   }
 
-  tell(chapters: Iterable<Chapter>, nameOf: NameOf, originMs: number): void {
+  /** The origin is known when the first chapter is. */
+  tell(chapters: Iterable<Chapter>, nameOf: NameOf, originMs: () => number): void {
     for (const chapter of chapters) {
       this.chapters++;
       if (chapter.packet !== undefined) this.packets++;
@@ -103,7 +106,9 @@ class Teller {
       this.lastNs = chapter.timeNs;
       if (this.file !== undefined) this.writeBlocks(this.file.chapter(chapter, nameOf));
       if (this.options.write === '-') continue;
-      this.text += this.options.json ? chapterJson(chapter, nameOf, originMs) : chapterText(chapter, nameOf);
+      this.text += this.options.json
+        ? chapterJson(chapter, nameOf, originMs())
+        : chapterText(chapter, nameOf);
       if (this.text.length > PIECE_CHARACTERS) this.flush();
     }
   }

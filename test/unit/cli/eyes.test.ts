@@ -7,6 +7,7 @@ import { EventCounter, formatTop } from '../../../src/cli/top.js';
 import { PLAIN } from '../../../src/cli/table.js';
 import { run } from '../../../src/ctl.js';
 import { ask as askHttp, lan0, start, status, temporaryDirectory, until } from '../control/fixture.js';
+import { Replay, readRecords } from '../../../src/page/replay.js';
 import { ctl } from './kit.js';
 
 /** The commands that show: top and ui. */
@@ -108,7 +109,7 @@ test('top draws until q is pressed, and leaves the screen as it was', async (t) 
       };
     },
   });
-  await until('two pictures', () => out.split('marpd 0.1.0').length > 2);
+  await until('two pictures', () => out.split('marpd 0.1.0').length > 2, 20_000);
   press('x');
   press('q');
   assert.equal(await done, 0);
@@ -132,7 +133,7 @@ test('ui serves the page for the routers named, until it is interrupted', async 
     signal: interrupt.signal,
   };
   const done = run(['ui', `r1=${socket}`, 'r2=/nonexistent', '--port', '0', '--replay', file], terminal);
-  await until('its address', () => out.endsWith('\n'));
+  await until('its address', () => out.endsWith('\n'), 20_000);
   const { hostname: host, port, hash } = new URL(out);
   assert.equal(host, '127.0.0.1');
   const headers = { authorization: `Bearer ${hash.replace('#token=', '')}` };
@@ -154,4 +155,28 @@ test('ui serves the page for the routers named, until it is interrupted', async 
   }
   assert.match((await ctl('ui', 'a=/x', 'a=/y')).err, /two routers have the same name/);
   assert.match((await ctl('ui', '--replay', '/nonexistent')).err, /--replay \/nonexistent: ENOENT/);
+});
+
+test('what explain --json writes of a capture is a recording for the page', async (t) => {
+  const config = join(temporaryDirectory(t), 'marpd.toml');
+  writeFileSync(
+    config,
+    '[[interface]]\nname = "lan1"\n[[subnet]]\nprefix = "10.9.9.0/24"\ngateway = "10.9.9.1"\n',
+  );
+  const capture = join(import.meta.dirname, '../../property/captures/roaming.pcap');
+  const link = ['--link', 'lan1,02:00:00:00:00:01,10.1.1.1/24', '--assume-alive'];
+  const { status: exit, out, err } = await ctl('explain', `lan1=${capture}`, ...link, '-c', config, '--json');
+  assert.equal(exit, 0, err);
+  const replay = new Replay(readRecords(out, 'r1'));
+  assert.ok(replay.end - replay.start < 60_000, 'every record has the time of the capture');
+  replay.goTo(replay.end);
+  const hosts = [...(replay.picture.routers.get('r1')?.lans.get('lan1')?.values() ?? [])];
+  assert.deepEqual(
+    hosts.map(({ ip, state }) => [ip, state]),
+    [
+      ['10.9.9.2', 'settled'],
+      ['10.9.9.3', 'settled'],
+    ],
+  );
+  assert.equal(replay.picture.newcomersMs.length, 2);
 });
