@@ -1,8 +1,8 @@
 import type { IfIndex } from './events.js';
 
 /**
- * When frames may last have been missed: lost, refused or not read yet on an interface, or on all of them because this
- * process or its capture stood still. Silence up to then proves nothing.
+ * When frames may last have been missed: lost, refused or not read yet on an interface, or not captured there, or on all
+ * of them because this process or its capture stood still. Silence up to then proves nothing.
  */
 export class MissedFrames {
   readonly #on = new Map<IfIndex, number>();

@@ -143,6 +143,31 @@ describe('a stall of our own withdraws nobody', () => {
     assert.equal(crowd.claimed, 24);
   });
 
+  for (const deadMs of [100, 600, 700, 3000])
+    it(`nor does a capture that dies in the midst of a keepalive and is replaced ${deadMs} ms later`, () => {
+      for (const offset of [0, 1, 100, 260, 510, 740]) {
+        const crowd = quietVisitors(12);
+        let asked = 0;
+        crowd.delayOf = ({ iface }) => {
+          if (iface === LAN0) asked++;
+          return iface === LAN0 ? NEVER : 1;
+        };
+        while (asked < 12) crowd.advance(1);
+        crowd.advance(offset);
+        crowd.captures(false);
+        let lost = 0;
+        for (let at = 0; at < deadMs; at += 10) {
+          crowd.advance(10);
+          lost = Math.max(lost, 24 - crowd.claimed);
+        }
+        crowd.captures(true);
+        crowd.delayOf = () => 1;
+        crowd.advance(8000);
+        assert.equal(lost, 0, `${offset} ms after the first try`);
+        assert.equal(crowd.claimed, 24);
+      }
+    });
+
   it('is no storm: newcomers that were asked before it are not taken for forgers', () => {
     const crowd = new Crowd();
     crowd.delayOf = () => NEVER;

@@ -39,6 +39,8 @@ export function onLinkGone(ctx: TrackerContext, iface: IfIndex): void {
 export function onCapture(ctx: TrackerContext, iface: IfIndex, open: boolean): void {
   const wasListening = ctx.topology.isListening(iface);
   ctx.topology.setCapturing(iface, open);
+  // What came while it was closed, or before the reader died, was not heard.
+  ctx.missed.note(iface, ctx.now);
   const link = ctx.topology.link(iface);
   if (link !== undefined && !wasListening && ctx.topology.isListening(iface)) reprobeRemembered(ctx, link);
 }

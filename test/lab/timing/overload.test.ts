@@ -68,16 +68,20 @@ for (const [what, frozen] of [
     assert.deepEqual(lost(), []);
   });
 
-labTest('a crowd at full speed whose answers come 50 to 600 ms late is learned whole', async (lab) => {
-  const size = SOAK ? 50_000 : 20_000;
-  const router = new BenchRouter(lab, 1);
-  const marpd = await router.start();
-  const { learned, ms } = await measureBurst(router.port(0), router.newcomers(size), size, 0, '50-600');
-  console.log(`# ${learned} of ${size} learned in ${ms.toFixed(0)} ms`);
-  assert.equal(learned, size);
-  const alarms = (await marpd.ctl.status()).alarms.map(({ alarm }) => alarm);
-  assert.ok(!alarms.includes('newcomer-storm'), 'no storm');
-});
+labTest(
+  'a crowd at full speed whose answers come 50 to 600 ms late is learned whole',
+  async (lab) => {
+    const size = SOAK ? 50_000 : 20_000;
+    const router = new BenchRouter(lab, 1);
+    const marpd = await router.start();
+    const { learned, ms } = await measureBurst(router.port(0), router.newcomers(size), size, 0, '50-600');
+    console.log(`# ${learned} of ${size} learned in ${ms.toFixed(0)} ms`);
+    assert.equal(learned, size);
+    const alarms = (await marpd.ctl.status()).alarms.map(({ alarm }) => alarm);
+    assert.ok(!alarms.includes('newcomer-storm'), 'no storm');
+  },
+  200_000,
+);
 
 labTest(
   'RARP of 1,000 random MACs a second delays no newcomer on another LAN, then or afterwards',
