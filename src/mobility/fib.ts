@@ -29,6 +29,8 @@ export class Fib {
     6: new Map<number, Map<Ip, Route[]>>(),
   };
   private readonly remotes = new Map<Ip, RemoteClaim>();
+  /** How often a remote claim has appeared or vanished. */
+  remoteChanges = 0;
   /** Routes by next hop and outgoing interface; undefined: by several, or by one that is not known. */
   private readonly nextHops = new Map<Ip, Map<IfIndex | undefined, number>>();
   private repeated: Set<Route> | undefined;
@@ -135,6 +137,7 @@ export class Fib {
     const routes = this.routes[isIpv4(ip) ? 4 : 6].get(hostLength(ip))?.get(ip);
     const claim = routes?.find((route) => this.isRemoteClaim(route));
     const known = this.remotes.get(ip);
+    if ((known === undefined) !== (claim === undefined)) this.remoteChanges++;
     if (claim === undefined) return this.remotes.delete(ip) ? 'vanished' : undefined;
     this.remotes.set(ip, { ip, since: known?.since ?? now, route: claim });
     return known === undefined ? 'appeared' : undefined;

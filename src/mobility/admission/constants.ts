@@ -55,8 +55,9 @@ export const MOST_WAIT_MS = 1000;
  * five times in a second. Bar: a newcomer elsewhere while 1,000 MACs a second are named, 1 s (0.3 to 0.9 s at a load of 16).
  */
 export const OPEN_LOOKUPS = 16;
-/** Milliseconds for which the list of those addresses is used again. */
+/** Milliseconds for which the list of those addresses is used again, and when no remote claim came or went. */
 export const CANDIDATES_MS = 100;
+export const UNCHANGED_MS = 2000;
 /** Milliseconds between two times that a MAC is asked on an interface because of RARP. */
 export const LOOKUP_INTERVAL_MS = 1000;
 /** Look-ups of an interface per second that are no such MAC: a known MAC that RARP named, a neighbour that is looked for. */

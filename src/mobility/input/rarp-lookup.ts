@@ -1,6 +1,6 @@
 import { probeSource, sendProbe } from '../neighbour/send.js';
 import type { Ip, Mac } from '../../wire/addresses.js';
-import { CANDIDATES_MS, OPEN_LOOKUPS } from '../admission/constants.js';
+import { CANDIDATES_MS, OPEN_LOOKUPS, UNCHANGED_MS } from '../admission/constants.js';
 import type { TrackerContext } from '../context.js';
 import type { IfIndex, Attachment } from '../events.js';
 import { policyRefusal } from '../policy.js';
@@ -38,6 +38,7 @@ export class RarpLookups {
   readonly #on = new Map<IfIndex, Map<Mac, RarpLookup>>();
   #candidates: readonly Ip[] = [];
   #candidatesAt = Number.NEGATIVE_INFINITY;
+  #candidatesOf = Number.NaN;
 
   at(iface: IfIndex, mac: Mac): RarpLookup | undefined {
     return this.#on.get(iface)?.get(mac);
@@ -67,8 +68,11 @@ export class RarpLookups {
    * that is looked up is nobody's.
    */
   candidates(ctx: TrackerContext): readonly Ip[] {
-    if (ctx.now - this.#candidatesAt < CANDIDATES_MS) return this.#candidates;
+    const ageMs = ctx.now - this.#candidatesAt;
+    const changed = this.#candidatesOf !== ctx.fib.remoteChanges;
+    if (ageMs < (changed ? CANDIDATES_MS : UNCHANGED_MS)) return this.#candidates;
     this.#candidatesAt = ctx.now;
+    this.#candidatesOf = ctx.fib.remoteChanges;
     const { policy, table, topology } = ctx;
     const remotes = [...ctx.fib.allRemotes()].map(({ ip }) => ip).reverse();
     this.#candidates = remotes.filter(
