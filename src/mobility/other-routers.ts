@@ -22,7 +22,7 @@ export const OTHER_ROUTER_TABLE: readonly Row<Kind, InputName, OtherRouterOutcom
   { from: 'verifying', input: 'due', to: 'verifying', note: 'not yet, or its answer would not be heard' },
   { from: 'verifying', input: 'due', to: 'idle', outcome: 'nobody' },
   { from: 'present', input: 'due', to: 'present', outcome: 'ask', note: 'every 10 s' },
-  { from: 'present', input: 'due', to: 'present', note: 'not yet, or its answer would not be heard' },
+  { from: 'present', input: 'due', to: 'present', note: 'not yet, or an answer could not be heard' },
   { from: 'present', input: 'due', to: 'idle', outcome: 'gone', note: 'it is silent' },
   { from: 'idle', input: 'answered', to: 'idle' },
   { from: 'verifying', input: 'answered', to: 'present', outcome: 'appeared' },
@@ -41,6 +41,7 @@ export const OTHER_ROUTER_TABLE: readonly Row<Kind, InputName, OtherRouterOutcom
 /** The question is asked at 0, 250, 500 and 1000 ms; 2000 ms without an answer end it. Silence costs nobody anything. */
 const TRIES = 4;
 const GAPS_MS = [250, 250, 500, 1000] as const;
+/** From the first try to the time-out. */
 const ASKING_MS = 2000;
 const AGAIN_MS = 10_000;
 const SOON_MS = 1000;
@@ -61,8 +62,8 @@ export type OtherRouterState =
 
 export type OtherRouterInput =
   | { readonly input: 'claimed' | 'answered' | 'other-address' }
-  /** `listening`: an answer would be heard. */
-  | { readonly input: 'due'; readonly listening: boolean };
+  /** `listening`: an answer would be heard. `missed`: one may have been missed since it was asked. */
+  | { readonly input: 'due'; readonly listening: boolean; readonly missed: boolean };
 
 export type OtherRouterOutcome = 'ask' | 'appeared' | 'gone' | 'nobody';
 
@@ -91,7 +92,8 @@ export function stepOtherRouter(
       return [{ ...state, nextAt: Math.min(state.nextAt, now + SOON_MS) }, undefined];
     case 'due':
       if (now < state.nextAt) return [state, undefined];
-      if (!input.listening) return [{ ...state, sent: 0, nextAt: now + DEAF_MS }, undefined];
+      if (!input.listening || (input.missed && state.kind === 'present' && state.sent === TRIES))
+        return [{ ...state, sent: 0, nextAt: now + DEAF_MS }, undefined];
       if (state.sent === TRIES) return [OTHER_ROUTER_IDLE, state.kind === 'present' ? 'gone' : 'nobody'];
       return [{ ...state, sent: state.sent + 1, nextAt: now + (GAPS_MS[state.sent] as number) }, 'ask'];
   }
@@ -230,9 +232,8 @@ export function* runOtherRouters(ctx: TrackerContext): IterableIterator<OtherRou
 
 function advance(ctx: TrackerContext, router: OtherRouter): OtherRouterOutcome | undefined {
   const { iface, mac, gateway } = router;
-  const wasHeard = ctx.now - ctx.missed.lastOn(iface) > ASKING_MS;
-  const listening = ctx.topology.isListening(iface) && (router.state.kind !== 'present' || wasHeard);
-  const outcome = router.step({ input: 'due', listening }, ctx.now);
+  const missed = ctx.now - ctx.missed.lastOn(iface) <= ASKING_MS;
+  const outcome = router.step({ input: 'due', listening: ctx.topology.isListening(iface), missed }, ctx.now);
   if (router.state.kind === 'idle') {
     ctx.otherRouters.remove(router);
     return outcome;

@@ -209,8 +209,9 @@ describe('the machines of a host do what their tables say', () => {
       { input: 'claimed' },
       { input: 'answered' },
       { input: 'other-address' },
-      { input: 'due', listening: true },
-      { input: 'due', listening: false },
+      { input: 'due', listening: true, missed: false },
+      { input: 'due', listening: false, missed: false },
+      { input: 'due', listening: true, missed: true },
     ];
     const step = (state: OtherRouterState, input: OtherRouterInput) => stepOtherRouter(state, input, NOW);
     heldToTable(OTHER_ROUTER_TABLE, states, inputs, ({ kind }) => kind, step);

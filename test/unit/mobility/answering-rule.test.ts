@@ -89,7 +89,7 @@ const EXAMPLES: readonly { asker: string; target: string; known?: (ctx: TrackerC
     known: (ctx) => {
       const other = ctx.otherRouters.add(LAN1, HOST_MAC, ip('10.1.1.254'));
       other?.step({ input: 'claimed' }, NOW - 10);
-      other?.step({ input: 'due', listening: true }, NOW - 10);
+      other?.step({ input: 'due', listening: true, missed: false }, NOW - 10);
       other?.step({ input: 'answered' }, NOW);
     },
   },
