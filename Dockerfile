@@ -5,8 +5,9 @@
 #     -v /etc/marpd:/etc/marpd:ro -v /run/marpd:/run/marpd marpd
 #
 # /run/marpd holds the control socket and the memory of withdrawn hosts; shared with the host, both outlive the
-# container. Nothing else is written, so --read-only works. Docker mounts /proc/sys read-only: set the kernel settings on
-# the host (`marpctl doctor` names them), or add --security-opt systempaths=unconfined.
+# container. Nothing else is written, so --read-only works. With --cap-add SETUID --cap-add SETGID --cap-add KILL too,
+# capture and `ip` run as nobody, otherwise as root with one capability each. Docker mounts /proc/sys read-only: set the
+# kernel settings on the host (`marpctl doctor` names them), or add --security-opt systempaths=unconfined.
 
 FROM node:24-trixie AS build
 RUN apt-get update \
@@ -15,7 +16,7 @@ RUN apt-get update \
 WORKDIR /opt/marpd
 # Packages first: they change less often than the sources, and compiling the native ones takes longest.
 COPY package.json package-lock.json ./
-COPY scripts/build-native.mjs scripts/*.h scripts/
+COPY scripts/build-native.mjs scripts/*.h scripts/confine.c scripts/
 RUN npm ci
 COPY tsconfig.json tsconfig.page.json ./
 COPY src src
@@ -47,7 +48,7 @@ RUN ln -s /opt/marpd/dist/main.js /usr/local/bin/marpd \
   && mkdir -p /run/marpd
 # Asks the daemon, so a configuration that names another control.socket has to set MARPD_SOCKET.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s CMD ["marpctl", "status", "--json"]
-# marpd runs as root in the container with the two capabilities that docker run leaves it: Docker gives added
-# capabilities to no other user.
+# marpd runs as root in the container with the capabilities that docker run leaves it: Docker gives added capabilities
+# to no other user.
 ENTRYPOINT ["marpd"]
 CMD ["--config", "/etc/marpd/marpd.toml"]

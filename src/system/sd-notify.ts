@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { confined } from './confine.js';
 
 /** Sends each line of its input to the service manager; systemd-notify waits until that has read it. */
 const RELAY = 'while read -r state; do systemd-notify "$state"; done';
@@ -13,7 +14,8 @@ let relay: ChildProcess | undefined;
 export function sdNotify(state: string): void {
   if (process.env.NOTIFY_SOCKET === undefined) return;
   if (relay === undefined) {
-    relay = spawn('sh', ['-c', RELAY], { stdio: ['pipe', 'ignore', 'ignore'] });
+    const [shell, ...args] = confined(['sh', '-c', RELAY], {});
+    relay = spawn(shell, args, { stdio: ['pipe', 'ignore', 'ignore'] });
     relay
       .on('error', () => undefined)
       .on('exit', () => {

@@ -1,54 +1,21 @@
 import { type ChildProcess, type StdioOptions, spawn, spawnSync } from 'node:child_process';
+import { type Argv, confined } from '../../system/confine.js';
 
 /** What a tool needs to be allowed: `net_admin` to change the kernel's tables, `none` to read them. */
 export type Privilege = 'net_admin' | 'none';
 
-let confinement: 'full' | 'death-signal' | 'none' | undefined;
+/** Whether nobody may run what PATH names as `ip`. */
+let nobody: boolean | undefined;
 
-/**
- * The lowest real-time priority, for the process that changes the kernel's tables. The kernel wakes it on the processor
- * of the daemon that writes to it, where it would wait until the daemon has written its history as well. It only does
- * what we send it, and the kernel leaves 5 % of the time to others in any case (sched_rt_runtime_us).
- */
-const REAL_TIME = ['chrt', '--rr', '1'] as const;
-let mayBeRealTime: boolean | undefined;
-
-function setprivArguments(privilege: Privilege): string[] {
-  const kept = privilege === 'none' ? '-all' : `-all,+${privilege}`;
-  return [
-    '--pdeathsig=KILL',
-    '--no-new-privs',
-    `--inh-caps=${kept}`,
-    `--ambient-caps=${kept}`,
-    `--bounding-set=${kept}`,
-  ];
+/** Only the process that changes the kernel's tables needs privileges. */
+function command(tool: string, args: readonly string[], privilege: Privilege, realTime = false): Argv {
+  nobody ??= works(confined(['ip', '-V'], { nobody: true }));
+  const keep = privilege === 'none' ? undefined : privilege;
+  return confined([tool, ...args], { keep, nobody, realTime });
 }
 
-function works(file: string, ...args: readonly string[]): boolean {
-  return spawnSync(file, [...args, 'true'], { stdio: 'ignore' }).status === 0;
-}
-
-/** The strictest way that works here: setpriv may be missing, and the bounding set needs CAP_SETPCAP. */
-function probeConfinement(): 'full' | 'death-signal' | 'none' {
-  if (works('setpriv', ...setprivArguments('net_admin'))) return 'full';
-  return works('setpriv', '--pdeathsig=KILL') ? 'death-signal' : 'none';
-}
-
-/** Needs chrt, and for the real-time priority CAP_SYS_NICE or RLIMIT_RTPRIO. */
-function mayRunAs([chrt, ...policy]: readonly [string, ...string[]]): boolean {
-  return works(chrt, ...policy);
-}
-
-function command(tool: string, args: readonly string[], privilege: Privilege): [string, ...string[]] {
-  confinement ??= probeConfinement();
-  switch (confinement) {
-    case 'full':
-      return ['setpriv', ...setprivArguments(privilege), tool, ...args];
-    case 'death-signal':
-      return ['setpriv', '--pdeathsig=KILL', tool, ...args];
-    case 'none':
-      return [tool, ...args];
-  }
+function works([file, ...args]: Argv): boolean {
+  return spawnSync(file, args, { stdio: 'ignore' }).status === 0;
 }
 
 /** The C locale: their output is parsed here. */
@@ -70,15 +37,17 @@ export function launch(
   return start(command(tool, args, privilege), stdio);
 }
 
-function start([file, ...args]: readonly string[], stdio: StdioOptions): ChildProcess {
-  return spawn(file as string, args, { stdio, detached: true, env: environment() });
+function start([file, ...args]: Argv, stdio: StdioOptions): ChildProcess {
+  return spawn(file, args, { stdio, detached: true, env: environment() });
 }
 
-/** Starts `ip -force -batch -`, with real-time priority where that is allowed. */
+/**
+ * Starts `ip -force -batch -`, at the lowest real-time priority where that is allowed. The kernel wakes it on the
+ * processor of the daemon that writes to it, where it would wait until the daemon has written its history as well. It
+ * only does what we send it, and the kernel leaves 5 % of the time to others in any case (sched_rt_runtime_us).
+ */
 export function launchBatch(stdio: StdioOptions): ChildProcess {
-  mayBeRealTime ??= mayRunAs(REAL_TIME);
-  const batch = command('ip', ['-force', '-batch', '-'], 'net_admin');
-  return start([...(mayBeRealTime ? REAL_TIME : []), ...batch], stdio);
+  return start(command('ip', ['-force', '-batch', '-'], 'net_admin', true), stdio);
 }
 
 export interface Finished {
@@ -95,6 +64,8 @@ export function runTool(tool: 'ip' | 'bridge', args: readonly string[]): Finishe
     encoding: 'utf8',
     maxBuffer: 1 << 26,
     env: environment(),
+    timeout: HUNG_MS,
+    killSignal: 'SIGKILL',
   });
   return { status: status ?? undefined, stdout: stdout ?? '', stderr: error?.message ?? stderr ?? '' };
 }
@@ -105,6 +76,8 @@ export function iproute2Version(): string | undefined {
 }
 
 const SLICE_MS = 4;
+/** A tool that prints nothing for so long is ended. */
+const HUNG_MS = 10_000;
 
 /**
  * Runs a tool that only reads and hands over its output line by line, in slices short enough for the event loop to
@@ -116,16 +89,21 @@ export function readLines(
   onLine: (line: string) => void,
 ): Promise<void> {
   const child = start(command(tool, args, 'none'), ['ignore', 'pipe', 'pipe']);
+  // Without streams: it could not be started for want of file descriptors, which `error` reports.
   const { stdout, stderr } = child;
-  if (stdout === null || stderr === null) throw new Error('unreachable: the streams were asked for');
   const lines = new LineSplitter();
   let errorText = '';
-  stderr.setEncoding('utf8').on('data', (text: string) => {
+  stderr?.setEncoding('utf8').on('data', (text: string) => {
     errorText += text;
   });
   let sliceStart = performance.now();
   return new Promise((resolve, reject) => {
-    stdout.setEncoding('latin1').on('data', (text: string) => {
+    const hung = setTimeout(() => {
+      errorText = `silent for ${HUNG_MS} ms`;
+      child.kill('SIGKILL');
+    }, HUNG_MS);
+    stdout?.setEncoding('latin1').on('data', (text: string) => {
+      hung.refresh();
       lines.push(text, onLine);
       const now = performance.now();
       if (now - sliceStart < SLICE_MS) return;
@@ -138,6 +116,7 @@ export function readLines(
     });
     child.on('error', reject);
     child.on('close', (status) => {
+      clearTimeout(hung);
       if (status === 0 && !errorText.includes('interrupted')) resolve();
       else reject(new Error(`${tool} ${args.join(' ')}: ${errorText.trim() || `exit status ${status}`}`));
     });
