@@ -1,4 +1,5 @@
 import type { IfIndex } from '../mobility/events.js';
+import type { Child } from '../system/child-watch.js';
 import { type Ip, type Mac, isIpv4 } from '../wire/addresses.js';
 import { BURST_FRAMES, STALLED_MS } from './overload/constants.js';
 import type { ReadPace } from './overload/throttle.js';
@@ -29,6 +30,7 @@ import {
 import { type CaptureStats, residentBytes } from './stats.js';
 import {
   type CaptureLink,
+  REOPEN_MS,
   RETRY_FIRST_MS,
   type CapturedInterface,
   capturedInterface,
@@ -116,6 +118,15 @@ export class Capture {
     if (changed || known.retry !== undefined) this.#open(known);
   }
 
+  /** The interface may have been down, and its capture receives nothing since. At most once a second. */
+  reopen(index: IfIndex): void {
+    const known = this.#interfaces.get(index);
+    if (known === undefined || known.retry !== undefined) return;
+    const waitMs = known.openedAt + REOPEN_MS - performance.now();
+    if (waitMs <= 0) this.#open(known);
+    else known.retry = setTimeout(() => this.#open(known), waitMs);
+  }
+
   /** Ends it; when it was open, onState says so before this returns. */
   close(index: IfIndex): void {
     const known = this.#interfaces.get(index);
@@ -166,6 +177,11 @@ export class Capture {
     this.#supervisor.reader?.channel.flush();
   }
 
+  get children(): Child[] {
+    const { child } = this.#supervisor;
+    return child === undefined ? [] : [child];
+  }
+
   stats(): CaptureStats {
     const pid = this.#supervisor.reader?.process.pid;
     const children =
@@ -197,6 +213,7 @@ export class Capture {
   #open(known: CapturedInterface): void {
     clearTimeout(known.retry);
     known.retry = undefined;
+    known.openedAt = performance.now();
     const reader = this.#supervisor.start();
     if (reader === undefined) return;
     if (this.#stamping) reader.channel.command(encodeRecord(STAMP, 1));

@@ -19,6 +19,7 @@ export function filterOf(link: CaptureLink): string {
 
 export const RETRY_FIRST_MS = 50;
 const RETRY_MOST_MS = 5000;
+export const REOPEN_MS = 1000;
 
 const NO_COUNTERS: Counters = {
   kernelReceived: 0,
@@ -35,6 +36,8 @@ export interface CapturedInterface {
   /** Of the last opening; 0 before the first one in this reader. */
   serial: number;
   open: boolean;
+  /** When this was asked of the reader last. */
+  openedAt: number;
   retry: NodeJS.Timeout | undefined;
   retryMs: number;
   /** The last reason reported to the daemon, so that it is reported once. */
@@ -51,6 +54,7 @@ export function capturedInterface(link: CaptureLink, ringBytes: number): Capture
     ringBytes,
     serial: 0,
     open: false,
+    openedAt: Number.NEGATIVE_INFINITY,
     retry: undefined,
     retryMs: RETRY_FIRST_MS,
     reason: '',

@@ -1,4 +1,5 @@
 import type { IfIndex } from '../mobility/events.js';
+import type { Child } from '../system/child-watch.js';
 import { type Mac, formatMac } from '../wire/addresses.js';
 import { PACKET_FILTER } from './family/families.js';
 import {
@@ -52,6 +53,10 @@ export class StaleNeighbourCapture {
     this.#options = options;
   }
 
+  get children(): Child[] {
+    return this.#capture?.children ?? [];
+  }
+
   /** A MAC may belong to several claimed addresses; it is watched until each was unwatched. */
   watch(link: CaptureLink, mac: Mac): void {
     let visitors = this.#visitors.get(link.index);
@@ -71,6 +76,11 @@ export class StaleNeighbourCapture {
     if (count > 1) macs.set(mac, count - 1);
     else macs.delete(mac);
     this.#change(iface);
+  }
+
+  /** See Capture.reopen. */
+  reopen(iface: IfIndex): void {
+    this.#capture?.reopen(iface);
   }
 
   /** The interface went down or away; a capture that saw it down is deaf. */

@@ -80,8 +80,8 @@ export function readSysctls(root = '/proc/sys'): Map<string, number> {
 async function readLinks(): Promise<Link[]> {
   const table = new LinkTable();
   try {
-    const { linkLines, addressLines } = await dumpLinks();
-    table.replace(linkLines, addressLines);
+    const begunAt = performance.now();
+    table.replace(await dumpLinks(), begunAt);
   } catch {
     return []; // reported as no interfaces
   }

@@ -110,6 +110,8 @@ function ageOf(slots: Slots, { table, metric }: Slot): ClaimAge | undefined {
 }
 
 const SOON_MS = 20;
+/** After a reading that failed. */
+const AGAIN_MS = 1000;
 
 /** Reads back what the kernel has, one reading at a time. */
 export class ResyncScheduler {
@@ -135,7 +137,7 @@ export class ResyncScheduler {
     this.#running = this.#read()
       .catch((error: Error) => {
         this.#onWarning(`our routes cannot be read (${reason}): ${error.message}`);
-        this.soon(reason);
+        this.soon(reason, AGAIN_MS);
       })
       .finally(() => {
         this.#running = undefined;
@@ -143,12 +145,12 @@ export class ResyncScheduler {
     return this.#running;
   }
 
-  /** One reading for all requests within SOON_MS. */
-  soon(reason: string): void {
+  /** One reading for all requests within this time. */
+  soon(reason: string, ms = SOON_MS): void {
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
       void this.now(reason);
-    }, SOON_MS);
+    }, ms);
   }
 
   /** Resolves when none runs. */

@@ -1,3 +1,4 @@
+import type { Child } from '../../system/child-watch.js';
 import { IpProcess, type IpProcessOptions, type Job, type Outcomes, STATUS_REFUSED } from './process.js';
 
 /**
@@ -95,6 +96,10 @@ export class IpBatch {
    */
   get ready(): boolean {
     return this.#process?.live === true;
+  }
+
+  get children(): Child[] {
+    return this.#all().flatMap(({ child }) => child ?? []);
   }
 
   /** Process ids, for tests. */

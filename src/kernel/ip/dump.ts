@@ -1,34 +1,38 @@
+import { setImmediate } from 'node:timers/promises';
 import { type Ip, type Mac, hostLength } from '../../wire/addresses.js';
 import { readLines } from './exec.js';
 import { isOwnNotification, ownMark } from './monitor.js';
-import { type AddressLine, type LinkLine, parseLinkOrAddress } from './parse-link.js';
+import { type LinkFacts, parseLink, splitLinks } from './parse-link.js';
 import { type FdbLine, type NeighbourLine, parseBridgeFdb, parseNeighbour } from './parse-neighbour.js';
 import { type RouteLine, parseRoute } from './parse-route.js';
 
 /** Each of these reads a table of the kernel once, by a process of its own. They reject when that fails. */
 
-export interface LinkDump {
-  readonly linkLines: readonly LinkLine[];
-  readonly addressLines: readonly AddressLine[];
+const TRIES = 5;
+/** A thousand interfaces must not hold up the event loop. */
+const SLICE_MS = 4;
+
+/** All interfaces and their addresses at one moment, read again when they changed meanwhile. */
+export async function dumpLinks(): Promise<LinkFacts[]> {
+  const elements = splitLinks(await readLinks());
+  const links: LinkFacts[] = [];
+  let sliceStart = performance.now();
+  for (const element of elements) {
+    const link = parseLink(element);
+    if (link !== undefined) links.push(link);
+    if (performance.now() - sliceStart < SLICE_MS) continue;
+    await setImmediate();
+    sliceStart = performance.now();
+  }
+  return links;
 }
 
-const TRIES = 5;
-
-/** All interfaces and their addresses, read again when they changed meanwhile. */
-export async function dumpLinks(): Promise<LinkDump> {
+async function readLinks(): Promise<string> {
   for (let tries = 1; ; tries++) {
-    const linkLines: LinkLine[] = [];
-    const addressLines: AddressLine[] = [];
-    const take = (text: string) => {
-      const line = parseLinkOrAddress(text, false);
-      if (line === undefined || line === 'ignored') return;
-      if (line.kind === 'link') linkLines.push(line);
-      else addressLines.push(line);
-    };
+    const lines: string[] = [];
     try {
-      await readLines('ip', ['-o', '-d', '-N', 'link', 'show'], take);
-      await readLines('ip', ['-o', '-d', '-N', 'address', 'show'], take);
-      return { linkLines, addressLines };
+      await readLines('ip', ['-j', '-d', 'address', 'show'], (line) => lines.push(line));
+      return lines.join('');
     } catch (error) {
       if (tries >= TRIES || !(error as Error).message.includes('interrupted')) throw error;
     }

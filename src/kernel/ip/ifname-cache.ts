@@ -1,39 +1,33 @@
-import type { IfIndex, Link } from '../../mobility/events.js';
-import type { LinkLine } from './parse-link.js';
+import type { IfIndex } from '../../mobility/events.js';
 
 /**
- * What a running `ip monitor` means by a device name. It remembers the first name that it saw of an index until the
- * interface is deleted (ll_map.c, up to 6.1 at least), so after a rename its lines about routes, addresses and
- * neighbours still say the old one; only the link line itself has the new one.
+ * What a running `ip monitor` means by a device name. It remembers the first name that it saw of an index (ll_map.c, up
+ * to 6.1 at least), so after a rename its lines still say the old one, and lines about an interface that is new may have
+ * either.
  */
 export class IfnameCache {
-  #indices = new Map<string, IfIndex>();
-  #names = new Map<IfIndex, string>();
+  readonly #indices = new Map<string, IfIndex>();
 
-  /** A new monitor: it knows nothing yet and will learn the present names. */
-  reset(links: Iterable<Link>): void {
-    this.#indices = new Map();
-    this.#names = new Map();
-    for (const { index, name } of links) this.#set(index, name);
-  }
-
-  /** Takes note of a link line. False when from now on a name means two interfaces: only a new monitor helps. */
-  note(line: LinkLine): boolean {
-    if (line.deleted) {
-      const name = this.#names.get(line.index);
-      this.#names.delete(line.index);
-      if (name !== undefined && this.#indices.get(name) === line.index) this.#indices.delete(name);
-      return true;
+  /**
+   * Takes note of the interfaces that there are. `fresh`: for a new monitor, which knows the present names alone. False
+   * when from now on a name means two interfaces: only a new monitor helps.
+   */
+  update(links: Iterable<{ readonly index: IfIndex; readonly name: string }>, fresh = false): boolean {
+    const present = [...links];
+    const alive = new Set(present.map(({ index }) => index));
+    for (const [name, index] of this.#indices) if (fresh || !alive.has(index)) this.#indices.delete(name);
+    let unique = true;
+    for (const { index, name } of present) {
+      const other = this.#indices.get(name);
+      if (other !== undefined && other !== index) unique = false;
+      this.#indices.set(name, index);
     }
-    if (this.#names.has(line.index)) return true;
-    const unique = !this.#indices.has(line.name);
-    this.#set(line.index, line.name);
     return unique;
   }
 
-  #set(index: IfIndex, name: string): void {
-    this.#indices.set(name, index);
-    this.#names.set(index, name);
+  /** It may be gone, and its name another's, until the interfaces are read again. */
+  doubt(index: IfIndex): void {
+    for (const [name, known] of this.#indices) if (known === index) this.#indices.delete(name);
   }
 
   /** `if7` stands for an index that has no name any more, or none yet. */

@@ -1,30 +1,26 @@
 import type { ChildProcess } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Child } from '../../system/child-watch.js';
 import { LineSplitter, launch } from './exec.js';
-import { type AddressLine, type LinkLine, parseLinkOrAddress } from './parse-link.js';
 import { type FdbLine, type NeighbourLine, parseMonitorFdb, parseNeighbour } from './parse-neighbour.js';
 import { type RouteLine, parseRoute } from './parse-route.js';
 
 export type MonitorLine =
-  | LinkLine
-  | AddressLine
   | RouteLine
   | NeighbourLine
   | FdbLine
   /** A setting of an interface changed, or of `all` (`inet all rp_filter strict`). */
-  | { readonly kind: 'netconf'; readonly dev: string };
+  | { readonly kind: 'netconf'; readonly dev: string }
+  /** A nexthop object was deleted, and the routes over it without a word. */
+  | { readonly kind: 'nexthop-gone' };
 
 export interface IpMonitorOptions {
-  /** Our own route protocol number. */
-  readonly protocol: number;
-  /** A change. What we added ourselves is left out; deletions are not, they may be somebody else's doing. */
-  readonly onChange: (line: MonitorLine) => void;
+  /** Such as `route`. */
+  readonly objects: readonly string[];
+  readonly onLine: (line: string) => void;
   /** What was read at once has been handed over. */
   readonly onBatchEnd: () => void;
-  /** A line that is not understood: a change may be missed. */
-  readonly onUnparsed: (line: string) => void;
   /** Its socket overran: changes are missed. */
   readonly onOverrun: () => void;
   /** It ended by itself. */
@@ -32,29 +28,35 @@ export interface IpMonitorOptions {
   readonly onWarning: (message: string) => void;
 }
 
+/**
+ * What is monitored as text. An alias of an interface and a label of an address are any text, line breaks included, so
+ * links and addresses are not among these: they are read as JSON (watch/link-watch.ts). What is printed here holds no
+ * text of others but names of interfaces, which have no white space.
+ */
+export const TABLES = ['neigh', 'route', 'nexthop', 'netconf'];
+
 const SUBSCRIBE_TIMEOUT_MS = 1000;
-const OBJECTS = ['link', 'address', 'neigh', 'route', 'netconf'];
 /** The kernel bounds the buffer by net.core.rmem_max. */
 const BUFFER_BYTES = 32 << 20;
 
-/** One `ip monitor` for links, addresses, neighbours (bridge forwarding entries are among them) and routes. */
+/** One `ip monitor`. */
 export class IpMonitor {
-  readonly #options: IpMonitorOptions;
   readonly #child: ChildProcess;
-  readonly #ownMark: string;
   #stopped = false;
 
   constructor(options: IpMonitorOptions) {
-    this.#options = options;
-    this.#ownMark = ownMark(options.protocol);
-    const args = ['-o', '-d', '-N', '-rcvbuf', String(BUFFER_BYTES), 'monitor', ...OBJECTS];
+    const args = ['-o', '-d', '-N', '-rcvbuf', String(BUFFER_BYTES), 'monitor', ...options.objects];
     this.#child = launch('ip', args, 'none', ['ignore', 'pipe', 'pipe']);
     const lines = new LineSplitter();
-    (this.#child.stdout as Readable).setEncoding('latin1').on('data', (text: string) => {
-      lines.push(text, (line) => this.#onLine(line));
+    const onLine = (line: string) => {
+      if (!this.#stopped && line !== '') options.onLine(line);
+    };
+    // Without streams: it could not be started for want of file descriptors, which `error` and `close` report.
+    this.#child.stdout?.setEncoding('latin1').on('data', (text: string) => {
+      lines.push(text, onLine);
       if (!this.#stopped) options.onBatchEnd();
     });
-    (this.#child.stderr as Readable).setEncoding('utf8').on('data', (text: string) => {
+    this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       if (this.#stopped) return;
       if (text.includes('No buffer space')) options.onOverrun();
       else options.onWarning(`ip monitor: ${text.trim()}`);
@@ -67,6 +69,12 @@ export class IpMonitor {
 
   get pid(): number | undefined {
     return this.#child.pid;
+  }
+
+  get child(): Child | undefined {
+    if (this.pid === undefined) return undefined;
+    const end = () => void this.#child.kill('SIGKILL');
+    return { name: 'ip monitor', pid: this.pid, keep: undefined, silentSince: undefined, end };
   }
 
   /** Resolves when it is a member of its netlink groups: it reports what happens from now on. */
@@ -89,14 +97,6 @@ export class IpMonitor {
     this.#stopped = true;
     this.#child.kill('SIGKILL');
   }
-
-  #onLine(line: string): void {
-    if (this.#stopped || line === '') return;
-    if (line.includes(this.#ownMark) && isOwnNotification(line)) return;
-    const parsed = parseMonitorLine(line);
-    if (parsed === undefined) this.#options.onUnparsed(line);
-    else if (parsed !== 'ignored') this.#options.onChange(parsed);
-  }
 }
 
 /** In every line about something with our protocol number. */
@@ -110,12 +110,13 @@ export function ownMark(protocol: number): string {
  */
 export function isOwnNotification(line: string): boolean {
   if (line.startsWith('Deleted ')) return false;
-  return !line.includes(' PERMANENT ') || line.includes(' extern_learn ');
+  // (An interface may be named like either word.)
+  return !line.includes(' PERMANENT proto ') || line.includes(' extern_learn ', line.indexOf(' lladdr '));
 }
 
 /**
- * One line of `ip -o -d -N monitor link address neigh route netconf`. 'ignored' for what does not concern us,
- * undefined for what is not understood.
+ * One line of `ip -o -d -N monitor` for TABLES. 'ignored' for what does not concern us, undefined for what is not
+ * understood.
  */
 export function parseMonitorLine(line: string): MonitorLine | 'ignored' | undefined {
   const deleted = line.startsWith('Deleted ');
@@ -127,6 +128,8 @@ export function parseMonitorLine(line: string): MonitorLine | 'ignored' | undefi
       return 'ignored';
     case 'dev':
       return parseMonitorFdb(text, deleted);
+    case 'id':
+      return deleted ? { kind: 'nexthop-gone' } : 'ignored';
     case 'inet': {
       const dev = text.split(' ')[1];
       if (deleted) return 'ignored';
@@ -137,6 +140,5 @@ export function parseMonitorLine(line: string): MonitorLine | 'ignored' | undefi
       return 'ignored';
   }
   if (word.startsWith('\t')) return 'ignored';
-  if (word.endsWith(':') && !word.endsWith('::')) return parseLinkOrAddress(text, deleted);
   return /^\d+$/.test(word) ? parseRoute(text, deleted) : parseNeighbour(text, deleted);
 }

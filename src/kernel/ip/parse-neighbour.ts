@@ -1,5 +1,5 @@
 import { type Ip, type Mac, parseIp, parseMac } from '../../wire/addresses.js';
-import { numeral, wordBehind } from './parse-link.js';
+import { numeral } from './parse-route.js';
 
 /** An entry of the neighbour table, as `ip -N neigh` prints it. */
 export interface NeighbourLine {
@@ -8,7 +8,7 @@ export interface NeighbourLine {
   readonly ip: Ip;
   readonly dev: string;
   readonly mac: Mac | undefined;
-  /** `PERMANENT`, `REACHABLE`, `STALE`, `FAILED`, ...; the last word of the line. */
+  /** `PERMANENT`, `REACHABLE`, `STALE`, `FAILED`, ... */
   readonly state: string;
   readonly externLearn: boolean;
   /** NDA_PROTOCOL; 0 when it is not set. */
@@ -30,41 +30,66 @@ export interface FdbLine {
 
 /**
  * `10.1.1.5 dev lan0 lladdr 02:00:0a:01:01:05 extern_learn PERMANENT proto 44`, without `Deleted `; undefined for
- * what is no neighbour.
+ * what is no neighbour. An interface may be named like a keyword.
  */
 export function parseNeighbour(text: string, deleted: boolean): NeighbourLine | undefined {
-  const words = text.trimEnd().split(' ').filter(Boolean);
-  const ip = parseIp(words[0] ?? '');
-  const dev = wordBehind(words, 'dev');
-  const protocol = numeral(wordBehind(words, 'proto') ?? '0', 255);
-  if (ip === undefined || dev === undefined || Number.isNaN(protocol)) return undefined;
-  return {
-    kind: 'neighbour',
-    deleted,
-    ip,
-    dev,
-    mac: parseMac(wordBehind(words, 'lladdr') ?? ''),
-    state: words.find((word, at) => at > 2 && /^[A-Z]+$/.test(word)) ?? 'NONE',
-    externLearn: words.includes('extern_learn'),
-    protocol,
-  };
+  const words = new Words(text);
+  const ip = parseIp(words.next() ?? '');
+  const dev = words.next() === 'dev' ? words.next() : undefined;
+  if (ip === undefined || dev === undefined) return undefined;
+  let mac: Mac | undefined;
+  let state = 'NONE';
+  let externLearn = false;
+  let protocol = 0;
+  for (let word = words.next(); word !== undefined; word = words.next()) {
+    if (word === 'lladdr') mac = parseMac(words.next() ?? '');
+    else if (word === 'proto') protocol = numeral(words.next(), 255);
+    else if (word === 'extern_learn') externLearn = true;
+    else if (/^[A-Z]+$/.test(word)) state = word;
+  }
+  if (Number.isNaN(protocol)) return undefined;
+  return { kind: 'neighbour', deleted, ip, dev, mac, state, externLearn, protocol };
 }
 
 /** `dev lan0 lladdr 02:00:0a:01:01:05 REACHABLE` of the monitor, without `Deleted `. */
 export function parseMonitorFdb(text: string, deleted: boolean): FdbLine | undefined {
-  const words = text.split(' ');
-  const mac = parseMac(wordBehind(words, 'lladdr') ?? '');
-  const dev = words[1];
-  if (mac === undefined || dev === undefined || dev === '') return undefined;
-  return { kind: 'fdb', deleted, dev, bridge: undefined, mac, permanent: words.includes('PERMANENT') };
+  const words = new Words(text);
+  const dev = words.next() === 'dev' ? words.next() : undefined;
+  let mac: Mac | undefined;
+  let permanent = false;
+  for (let word = words.next(); word !== undefined; word = words.next()) {
+    if (word === 'lladdr') mac = parseMac(words.next() ?? '');
+    else if (word === 'PERMANENT') permanent = true;
+  }
+  if (mac === undefined || dev === undefined) return undefined;
+  return { kind: 'fdb', deleted, dev, bridge: undefined, mac, permanent };
 }
 
 /** `02:00:0a:01:01:05 dev lan0 master br0 [permanent|static|...]` of `bridge fdb show`. */
 export function parseBridgeFdb(text: string): FdbLine | undefined {
-  const words = text.split(' ');
-  const mac = parseMac(words[0] ?? '');
-  const dev = wordBehind(words, 'dev');
+  const words = new Words(text);
+  const mac = parseMac(words.next() ?? '');
+  const dev = words.next() === 'dev' ? words.next() : undefined;
   if (mac === undefined || dev === undefined) return undefined;
-  const permanent = words.includes('permanent') || words.includes('self');
-  return { kind: 'fdb', deleted: false, dev, bridge: wordBehind(words, 'master'), mac, permanent };
+  let bridge: string | undefined;
+  let permanent = false;
+  for (let word = words.next(); word !== undefined; word = words.next()) {
+    if (word === 'master') bridge = words.next();
+    else if (word === 'permanent' || word === 'self') permanent = true;
+  }
+  return { kind: 'fdb', deleted: false, dev, bridge, mac, permanent };
+}
+
+/** The words of a line, one after another: what stands behind a keyword is its value, whatever it looks like. */
+class Words {
+  readonly #words: readonly string[];
+  #at = 0;
+
+  constructor(text: string) {
+    this.#words = text.split(' ').filter(Boolean);
+  }
+
+  next(): string | undefined {
+    return this.#words[this.#at++];
+  }
 }

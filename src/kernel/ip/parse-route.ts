@@ -1,6 +1,5 @@
 import type { IfIndex, Route } from '../../mobility/events.js';
 import { type Ip, type Ipv4, type Prefix, hostLength, parseIp, parsePrefix } from '../../wire/addresses.js';
-import { numeral } from './parse-link.js';
 
 /** A route as `ip -d -N` prints it; `dev` is the name of its one outgoing interface. */
 export interface RouteLine {
@@ -111,4 +110,9 @@ export function routeKey({ prefix, table, metric }: RouteLine): string {
 export function toRoute(line: RouteLine, iface: IfIndex | undefined): Route {
   const { prefix, table, protocol, metric, type, via } = line;
   return { prefix, table, protocol, metric, type, iface, via };
+}
+/** A decimal number up to `most`; NaN for anything else, such as a number that is cut off or has a sign. */
+export function numeral(word: string | undefined, most = 0xffff_ffff): number {
+  const value = word !== undefined && /^\d{1,10}$/.test(word) ? Number(word) : Number.NaN;
+  return value <= most ? value : Number.NaN;
 }

@@ -1,5 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
-import type { Readable, Writable } from 'node:stream';
+import { Writable } from 'node:stream';
+import type { Child } from '../../system/child-watch.js';
 import { LineSplitter, launchBatch } from './exec.js';
 
 /** The outcome of one command: undefined when the kernel did it, its refusal, or LOST. */
@@ -40,6 +41,9 @@ const NO_FAILURES: Outcomes = [];
 /** Commands between two barriers of one flush: how far behind an acknowledgement may be. */
 const BARRIER_EVERY = 64;
 
+/** Of a process that could not be started for want of file descriptors, which `error` and `close` report. */
+const NOWHERE = new Writable({ write: (_chunk, _encoding, done) => done() });
+
 /** One `ip -force -batch -`, and the jobs that it has not acknowledged yet. */
 export class IpProcess {
   readonly #options: IpProcessOptions;
@@ -57,15 +61,17 @@ export class IpProcess {
   /** Commands written and not acknowledged. */
   outstanding = 0;
   readonly startedAt = performance.now();
+  /** When it last acknowledged something, or was asked after it had acknowledged all. */
+  #progressAt = this.startedAt;
 
   constructor(options: IpProcessOptions) {
     this.#options = options;
     this.#child = launchBatch(['pipe', 'ignore', 'pipe']);
-    this.#input = this.#child.stdin as Writable;
+    this.#input = this.#child.stdin ?? NOWHERE;
     const splitter = new LineSplitter();
     // EPIPE of a process that has ended: `close` reports it.
     this.#input.on('error', () => undefined);
-    (this.#child.stderr as Readable).setEncoding('utf8').on('data', (text: string) => {
+    this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       splitter.push(text, (line) => this.#onLine(line));
       this.#complete();
     });
@@ -81,6 +87,13 @@ export class IpProcess {
     return this.#child.pid;
   }
 
+  get child(): Child | undefined {
+    if (this.pid === undefined) return undefined;
+    const silentSince = this.outstanding > 0 ? this.#progressAt : undefined;
+    const end = () => void this.#child.kill('SIGKILL');
+    return { name: 'ip -batch', pid: this.pid, keep: 'net_admin', silentSince, end };
+  }
+
   /** Whether the warm-up was answered: from then on it carries out what is written at once. */
   get live(): boolean {
     return this.#reached > 0 || this.#options.warmUp === undefined;
@@ -90,6 +103,7 @@ export class IpProcess {
   send(jobs: readonly Job[]): void {
     let text = '';
     let sinceBarrier = 0;
+    if (this.outstanding === 0) this.#progressAt = performance.now();
     const barrier = () => {
       text += `${BARRIER}\n`;
       this.lines++;
@@ -177,6 +191,7 @@ export class IpProcess {
   /** Hands over the outcome of every job whose last line was reached. */
   #complete(): void {
     const before = this.outstanding;
+    this.#progressAt = performance.now();
     let job = this.#sent[this.#head];
     while (job !== undefined && lastLine(job) <= this.#reached) {
       this.#finish(job, job.outcomes ?? NO_FAILURES);

@@ -1,6 +1,5 @@
 import { runTool } from './exec.js';
-import { numeral } from './parse-link.js';
-import { MAIN_TABLE } from './parse-route.js';
+import { MAIN_TABLE, numeral } from './parse-route.js';
 
 export interface RuleTables {
   readonly protocol: number;

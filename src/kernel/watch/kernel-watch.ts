@@ -1,13 +1,23 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Event, IfIndex, Link, Route } from '../../mobility/events.js';
+import type { Child } from '../../system/child-watch.js';
 import type { Ip } from '../../wire/addresses.js';
 import { CarrierPoll } from '../carrier.js';
-import { dumpFdb, dumpLinks, dumpNeighbours, dumpRoutes } from '../ip/dump.js';
+import { dumpFdb, dumpNeighbours, dumpRoutes } from '../ip/dump.js';
 import { IfnameCache } from '../ip/ifname-cache.js';
-import { IpMonitor, type MonitorLine } from '../ip/monitor.js';
+import {
+  IpMonitor,
+  type MonitorLine,
+  TABLES,
+  isOwnNotification,
+  ownMark,
+  parseMonitorLine,
+} from '../ip/monitor.js';
+import type { LinkFacts } from '../ip/parse-link.js';
 import type { FdbLine, NeighbourLine } from '../ip/parse-neighbour.js';
 import { MAIN_TABLE, type RouteLine, routeKey, toRoute } from '../ip/parse-route.js';
 import { ForeignNeighbours } from './foreign-neighbours.js';
+import { LinkWatch } from './link-watch.js';
 import { LinkTable } from './links.js';
 import { UnnotifiedRouteLoss } from './unnotified-route-loss.js';
 
@@ -23,8 +33,12 @@ export interface WatchOptions {
   readonly onOwnRouteDeleted: (route: Route) => void;
   /** A neighbour entry of ours was deleted, possibly because we asked for it. */
   readonly onOwnNeighbourDeleted: (ip: Ip, iface: IfIndex) => void;
-  /** The complete state was read again: changes may have been missed before. */
+  /** The complete state was read again, or an address or a link was lost: more may be gone than was told. */
   readonly onResync?: ((reason: string) => void) | undefined;
+  /** An interface was set down and up again so quickly that it was not seen down. */
+  readonly onFlap?: ((iface: IfIndex) => void) | undefined;
+  /** A setting of an interface changed, or of `all`. */
+  readonly onSetting?: ((iface: IfIndex | 'all') => void) | undefined;
   readonly onWarning: (message: string) => void;
   /** Whether neighbour entries on an interface are wanted; all of them when left out. */
   readonly wantsNeighbours?: ((link: Link) => boolean) | undefined;
@@ -42,9 +56,12 @@ const RETRY_MS = [0, 20, 100, 500, 2000];
 const SUPERSEDED = 'superseded by a newer dump';
 
 /**
- * Reports changes of the kernel's tables as Events. One `ip monitor` for links, addresses, neighbours (bridge
- * forwarding entries are among them) and routes; dumps at the start, and again whenever the monitor died or missed
- * something.
+ * Reports changes of the kernel's tables as Events. One `ip monitor` for neighbours (bridge forwarding entries are among
+ * them), routes and settings, and one for links and addresses (LinkWatch); dumps at the start, and again whenever a
+ * monitor died or missed something.
+ *
+ * The two monitors are not in step: a line about an interface that is not known yet waits for the next dump of links,
+ * and the lines behind it too.
  *
  * A dump and the monitor overlap: the monitor is connected first. What it reports while a dump of routes runs is passed
  * on at once, and the dump's own line for the same route is skipped, since it may be older.
@@ -57,9 +74,12 @@ export class KernelWatch {
   readonly #names = new IfnameCache();
   readonly #carrier: CarrierPoll;
   readonly #losses = new UnnotifiedRouteLoss(() => this.#readRoutesAgain());
+  readonly #linkWatch: LinkWatch;
+  readonly #ownMark: string;
   #monitor: IpMonitor | undefined;
-  /** Changes that came before the links were known. */
+  /** Changes that came before their links were known; undefined while none is waiting. */
   #held: MonitorLine[] | undefined;
+  #connecting = false;
   /** A dump, complete or of routes only, is under way. */
   #dumping = false;
   /** Routes that changed while a dump runs. */
@@ -77,6 +97,17 @@ export class KernelWatch {
   constructor(options: WatchOptions) {
     this.#options = options;
     this.#tables = new Set([MAIN_TABLE, ...options.watchTables]);
+    this.#ownMark = ownMark(options.protocol);
+    this.#linkWatch = new LinkWatch({
+      onLinks: (links, begunAt, down) => this.#onLinks(links, begunAt, down),
+      onLoss: (index, what) => {
+        if (what === 'carrier') return this.#losses.linkLost(index);
+        if (what === 'link') return this.#names.doubt(index);
+        this.#losses.removed();
+        options.onResync?.('an address was removed');
+      },
+      onWarning: options.onWarning,
+    });
     this.#carrier = new CarrierPoll((index, carrier) => {
       this.#emit(this.links.setCarrier(index, carrier));
       this.#endBatch();
@@ -86,6 +117,16 @@ export class KernelWatch {
   /** The pid of the monitor, for tests and the memory account. */
   get pid(): number | undefined {
     return this.#monitor?.pid;
+  }
+
+  /** The monitors. */
+  get children(): Child[] {
+    return [this.#monitor?.child, this.#linkWatch.child].flatMap((child) => child ?? []);
+  }
+
+  /** Monitors that ended by themselves. */
+  get deaths(): number {
+    return this.stats.deaths + this.#linkWatch.deaths;
   }
 
   /** Resolves when the complete state was reported. Rejects when `ip` does not work here. */
@@ -111,6 +152,7 @@ export class KernelWatch {
     clearTimeout(this.#resyncTimer);
     this.#carrier.stop();
     this.#losses.stop();
+    this.#linkWatch.stop();
     this.#drop();
   }
 
@@ -120,6 +162,7 @@ export class KernelWatch {
     this.#monitor?.stop();
     this.#monitor = undefined;
     this.#held = undefined;
+    this.#connecting = false;
     this.#changedMeanwhile = undefined;
     this.#dumping = false;
   }
@@ -131,19 +174,17 @@ export class KernelWatch {
       if (stale()) throw new Error(SUPERSEDED);
     };
     this.#dumping = true;
+    this.#connecting = true;
     this.#held = [];
     this.#monitor = this.#startMonitor();
     await this.#monitor.subscribed();
     check();
-    const { linkLines, addressLines } = await dumpLinks();
+    await this.#linkWatch.start();
     check();
-    const events = this.links.replace(linkLines, addressLines);
-    for (const event of events) if (event.kind === 'link-gone') this.#carrier.forget(event.iface);
-    for (const event of events) this.#options.onEvent(event);
-    this.#names.reset(this.links.all());
-    const held = this.#held ?? [];
-    this.#held = undefined;
-    for (const line of held) this.#onChange(line);
+    for (const event of this.links.refreshRpFilter('all')) this.#emit(event);
+    this.#names.update(this.links.all(), true);
+    this.#connecting = false;
+    this.#release();
     this.#endBatch();
     await this.#dumpNeighbours(stale);
     check();
@@ -179,15 +220,16 @@ export class KernelWatch {
 
   #startMonitor(): IpMonitor {
     return new IpMonitor({
-      protocol: this.#options.protocol,
-      onChange: (line) => {
-        if (this.#held !== undefined) this.#held.push(line);
-        else this.#onChange(line);
+      objects: TABLES,
+      onLine: (line) => {
+        if (line.includes(this.#ownMark) && isOwnNotification(line)) return;
+        const parsed = parseMonitorLine(line);
+        if (parsed === undefined) this.#resyncOnParseError(line);
+        else if (parsed !== 'ignored') this.#onChange(parsed);
       },
       onBatchEnd: () => {
         if (this.#held === undefined) this.#endBatch();
       },
-      onUnparsed: (line) => this.#resyncOnParseError(line),
       onOverrun: () => this.#overrun(),
       onEnd: () => {
         this.stats.deaths++;
@@ -250,24 +292,70 @@ export class KernelWatch {
     if (!this.#stopped) this.#options.onBatchEnd?.();
   }
 
-  #onChange(parsed: MonitorLine): void {
+  /** By a dump of all interfaces. */
+  #onLinks(links: readonly LinkFacts[], begunAt: number, down: ReadonlySet<IfIndex>): void {
+    const isUp = (index: IfIndex) => this.links.get(index)?.up === true;
+    const wereUp = [...down].filter(isUp);
+    for (const event of this.links.replace(links, begunAt)) {
+      if (event.kind === 'link-gone') this.#losses.linkLost(event.iface);
+      else if (event.kind === 'link' && !(event.link.up && event.link.carrier))
+        this.#losses.linkLost(event.link.index);
+      this.#emit(event);
+    }
+    for (const index of wereUp.filter(isUp)) {
+      this.#losses.linkLost(index);
+      this.#options.onFlap?.(index);
+      this.#options.onResync?.('an interface was down');
+    }
+    if (this.#connecting) return;
+    if (!this.#names.update(this.links.all()))
+      this.#resync('an interface has the name that another one had', OVERRUN_QUIET_MS);
+    this.#release();
+    this.#endBatch();
+  }
+
+  /** Hands over what waited for the links. */
+  #release(): void {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    for (const line of held) this.#take(line);
+  }
+
+  #onChange(line: MonitorLine): void {
     this.stats.lines++;
-    switch (parsed.kind) {
-      case 'link':
-        if (!this.#names.note(parsed)) return this.#resyncOnParseError(`${parsed.name} is two interfaces`);
-        if (parsed.deleted || !parsed.up || !parsed.carrier) this.#losses.linkLost(parsed.index);
-        return this.#emit(this.links.apply(parsed, this.#resolve));
-      case 'address':
-        return this.#emit(this.links.apply(parsed, this.#resolve));
-      case 'netconf':
-        for (const event of this.links.refreshRpFilter(parsed.dev, this.#resolve)) this.#emit(event);
-        return;
+    if (this.#held !== undefined) this.#held.push(line);
+    else if (this.#isUnderstood(line)) this.#take(line);
+    else {
+      this.#held = [line];
+      this.#linkWatch.hint();
+    }
+  }
+
+  /** Whether it is known what the line is about: false for an interface, or a bridge port, that is too new. */
+  #isUnderstood(line: MonitorLine): boolean {
+    if (line.kind === 'nexthop-gone' || line.kind === 'netconf' || line.dev === undefined) return true;
+    const iface = this.#names.resolve(line.dev);
+    const link = iface === undefined ? undefined : this.links.get(iface);
+    if (link === undefined) return line.deleted;
+    return line.kind !== 'fdb' || line.permanent || link.master !== undefined || !this.#linkWatch.pending;
+  }
+
+  #take(line: MonitorLine): void {
+    switch (line.kind) {
+      case 'nexthop-gone':
+        return this.#losses.removed();
+      case 'netconf': {
+        const dev = line.dev === 'all' ? 'all' : this.#resolve(line.dev);
+        if (dev === undefined) return;
+        for (const event of this.links.refreshRpFilter(dev)) this.#emit(event);
+        return this.#options.onSetting?.(dev);
+      }
       case 'route':
-        return this.#onRoute(parsed);
+        return this.#onRoute(line);
       case 'neighbour':
-        return this.#onNeighbour(parsed, this.#resolve);
+        return this.#onNeighbour(line, this.#resolve);
       case 'fdb':
-        return this.#onFdb(parsed, this.#resolve);
+        return this.#onFdb(line, this.#resolve);
     }
   }
 
@@ -279,8 +367,9 @@ export class KernelWatch {
     const own = line.protocol === this.#options.protocol;
     if (!own && !this.#tables.has(line.table)) return;
     const iface = line.dev === undefined ? undefined : this.#resolve(line.dev);
+    // Gone again, and its routes with it, or others under its name.
     if (line.dev !== undefined && iface === undefined && !line.deleted)
-      return this.#resyncOnParseError(line.dev);
+      return this.#losses.again(OVERRUN_QUIET_MS);
     const route = toRoute(line, iface);
     if (own) {
       if (line.deleted) this.#options.onOwnRouteDeleted(route);

@@ -1,16 +1,15 @@
 import { readFileSync } from 'node:fs';
 import type { Event, IfIndex, Link } from '../../mobility/events.js';
 import type { Prefix } from '../../wire/addresses.js';
-import type { AddressLine, LinkLine } from '../ip/parse-link.js';
-
-/** The index of an interface that a line names. */
-export type Resolve = (name: string) => IfIndex | undefined;
+import type { LinkFacts } from '../ip/parse-link.js';
 
 /** All interfaces as the kernel last showed them; every change of one is an Event with its whole new state. */
 export class LinkTable {
   readonly #links = new Map<IfIndex, Link>();
   readonly #indices = new Map<string, IfIndex>();
-  #rpFilterOfAll = readRpFilter('all');
+  /** When a carrier was seen to change by other means than a dump. */
+  readonly #carrierSeenAt = new Map<IfIndex, number>();
+  #rpFilterOfAll = readRpFilter('all') ?? 0;
 
   get(index: IfIndex): Link | undefined {
     return this.#links.get(index);
@@ -25,30 +24,26 @@ export class LinkTable {
     return this.#links.values();
   }
 
-  /** What a line changes, or undefined when it repeats what is known. */
-  apply(line: LinkLine | AddressLine, resolve: Resolve): Event | undefined {
-    const known = this.#links.get(line.index);
-    if (line.kind === 'address') {
-      return known === undefined ? undefined : this.#set(withAddress(known, line));
-    }
-    if (line.deleted) {
-      return known === undefined ? undefined : this.#remove(known);
-    }
-    return this.#set(this.#toLink(line, resolve, known?.addresses ?? []));
-  }
-
-  /** Takes a complete dump. The events say what is different now, vanished interfaces first. */
-  replace(linkLines: readonly LinkLine[], addressLines: readonly AddressLine[]): Event[] {
-    this.#rpFilterOfAll = readRpFilter('all');
-    const indices = new Map(linkLines.map((line) => [line.name, line.index]));
-    const addresses = new Map<IfIndex, Prefix[]>(linkLines.map((line) => [line.index, []]));
-    for (const line of addressLines) addresses.get(line.index)?.push(line.prefix);
-    const gone = [...this.#links.values()].filter((link) => !addresses.has(link.index));
+  /**
+   * Takes a complete dump that was begun at this time of `performance.now()`. The events say what is different now,
+   * vanished interfaces first.
+   */
+  replace(dump: readonly LinkFacts[], begunAt: number): Event[] {
+    const indices = new Map(dump.map(({ name, index }) => [name, index]));
+    const present = new Set(indices.values());
+    const gone = [...this.#links.values()].filter((link) => !present.has(link.index));
     const events = gone.map((link) => this.#remove(link));
-    for (const line of linkLines) {
-      const changed = this.#set(
-        this.#toLink(line, (name) => indices.get(name), addresses.get(line.index) ?? []),
-      );
+    for (const facts of dump) {
+      const known = this.#links.get(facts.index);
+      const { master, ...rest } = facts;
+      const isNewer = known !== undefined && (this.#carrierSeenAt.get(facts.index) ?? 0) > begunAt;
+      const changed = this.#set({
+        ...rest,
+        carrier: isNewer ? known.carrier : facts.carrier,
+        master: master === undefined ? undefined : indices.get(master),
+        // Later changes are told by `ip monitor netconf`.
+        rpFilter: known?.name === facts.name ? known.rpFilter : (this.#rpFilter(facts.name) ?? 0),
+      });
       if (changed !== undefined) events.push(changed);
     }
     return events;
@@ -56,43 +51,34 @@ export class LinkTable {
 
   setCarrier(index: IfIndex, carrier: boolean): Event | undefined {
     const known = this.#links.get(index);
-    return known === undefined ? undefined : this.#set({ ...known, carrier });
+    if (known === undefined) return undefined;
+    this.#carrierSeenAt.set(index, performance.now());
+    return this.#set({ ...known, carrier });
   }
 
   /** Reads `rp_filter` of an interface again; a change of `all` concerns all interfaces. */
-  refreshRpFilter(dev: string, resolve: Resolve): Event[] {
-    if (dev === 'all') this.#rpFilterOfAll = readRpFilter('all');
-    const one = this.#links.get(resolve(dev) ?? -1);
+  refreshRpFilter(dev: 'all' | IfIndex): Event[] {
+    if (dev === 'all') this.#rpFilterOfAll = readRpFilter('all') ?? this.#rpFilterOfAll;
+    const one = dev === 'all' ? undefined : this.#links.get(dev);
     const events: Event[] = [];
     for (const link of dev === 'all' ? this.#links.values() : one === undefined ? [] : [one]) {
-      const changed = this.#set({ ...link, rpFilter: this.#rpFilter(link.name) });
+      const changed = this.#set({ ...link, rpFilter: this.#rpFilter(link.name) ?? link.rpFilter });
       if (changed !== undefined) events.push(changed);
     }
     return events;
   }
 
   /** The effective value is the larger of the two (IN_DEV_RPFILTER). */
-  #rpFilter(name: string): 0 | 1 | 2 {
-    const value = Math.max(this.#rpFilterOfAll, readRpFilter(name));
+  #rpFilter(name: string): 0 | 1 | 2 | undefined {
+    const own = readRpFilter(name);
+    if (own === undefined) return undefined;
+    const value = Math.max(this.#rpFilterOfAll, own);
     return value === 1 || value === 2 ? value : 0;
-  }
-
-  #toLink(line: LinkLine, resolve: Resolve, addresses: readonly Prefix[]): Link {
-    return {
-      index: line.index,
-      name: line.name,
-      mac: line.mac,
-      up: line.up,
-      carrier: line.carrier,
-      master: line.master === undefined ? undefined : resolve(line.master),
-      type: line.type,
-      addresses,
-      rpFilter: this.#rpFilter(line.name),
-    };
   }
 
   #remove(link: Link): Event {
     this.#links.delete(link.index);
+    this.#carrierSeenAt.delete(link.index);
     if (this.#indices.get(link.name) === link.index) this.#indices.delete(link.name);
     return { kind: 'link-gone', iface: link.index };
   }
@@ -116,13 +102,6 @@ export class LinkTable {
   }
 }
 
-function withAddress(link: Link, line: AddressLine): Link {
-  const others = link.addresses.filter((other) => !samePrefix(other, line.prefix));
-  // A line for a known address (its lifetime changed, duplicate detection ended) leaves the order alone.
-  if (!line.deleted && others.length !== link.addresses.length) return link;
-  return { ...link, addresses: line.deleted ? others : [...others, line.prefix] };
-}
-
 function samePrefix(a: Prefix, b: Prefix): boolean {
   return a.ip === b.ip && a.length === b.length;
 }
@@ -143,11 +122,11 @@ function sameButForAddresses(a: Link, b: Link): boolean {
   );
 }
 
-/** The interface's own value, or that of `all`; 0 where there is none, as on an interface that is just going. */
-function readRpFilter(name: string): number {
+/** The interface's own value, or that of `all`; undefined where it cannot be read, as on an interface that is just going. */
+function readRpFilter(name: string): number | undefined {
   try {
     return Number(readFileSync(`/proc/sys/net/ipv4/conf/${name}/rp_filter`, 'latin1'));
   } catch {
-    return 0;
+    return undefined;
   }
 }

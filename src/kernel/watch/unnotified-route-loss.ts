@@ -6,12 +6,21 @@ const PROTOCOL_KERNEL = 2;
 /** The links of a box fail together, and an interface is set down just before its routes are deleted. */
 const GATHER_MS = 20;
 /** Pause between two dumps, as a multiple of what one takes. */
-const PAUSE_RATIO = 10;
+const PAUSE_RATIO = 4;
+
+/** However little is said of it, a loss is noticed after this time, or a multiple of that of a dump. */
+const SLOWLY_MS = 60_000;
 
 /**
- * The kernel sends no notification for routes that are deleted with a link: all of them when it is set down or removed, those over
- * nexthop objects (FRR's) also when it loses its carrier. Then the tables must be read again, or the claim of a router
- * that cannot be reached any more is believed for ever.
+ * The kernel sends no notification for routes that are deleted
+ *
+ * - with a link: all of them when it is set down or removed, those over nexthop objects (FRR's) also when it loses its
+ *   carrier,
+ * - with an address: all of a link when its last one is removed, those with it as source address anywhere,
+ * - with a nexthop object.
+ *
+ * Then the tables are read again, and slowly for ever, or the claim of a router that cannot be reached any more would be
+ * believed for ever.
  */
 export class UnnotifiedRouteLoss {
   /** Links that routes of others lead through; undefined stands for those of a multipath route. */
@@ -21,8 +30,11 @@ export class UnnotifiedRouteLoss {
   /** Before this the tables are not read again. */
   #notBefore = 0;
 
+  readonly #slowly: NodeJS.Timeout;
+
   constructor(readAgain: () => void) {
     this.#readAgain = readAgain;
+    this.#slowly = setInterval(() => this.again(0), SLOWLY_MS).unref();
   }
 
   /** `iface`: the index of `dev`. */
@@ -33,6 +45,11 @@ export class UnnotifiedRouteLoss {
 
   linkLost(iface: IfIndex): void {
     if (this.#used.has(iface) || this.#used.has(undefined)) this.again(GATHER_MS);
+  }
+
+  /** An address or a nexthop object was removed: any route of others may be gone with it. */
+  removed(): void {
+    if (this.#used.size > 0) this.again(GATHER_MS);
   }
 
   again(afterMs: number): void {
@@ -50,6 +67,7 @@ export class UnnotifiedRouteLoss {
   }
 
   stop(): void {
+    clearInterval(this.#slowly);
     clearTimeout(this.#timer);
     this.#timer = undefined;
   }

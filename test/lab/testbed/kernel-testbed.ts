@@ -51,7 +51,10 @@ export class KernelTestbed {
     onBatchEnd: () => this.claims.flush(),
     onOwnRouteDeleted: (route) => this.claims.routeDeleted(route.prefix.ip, route),
     onOwnNeighbourDeleted: (ip, iface) => this.claims.neighbourDeleted(ip, iface),
-    onResync: (reason) => this.resyncs.push(reason),
+    onResync: (reason) => {
+      this.resyncs.push(reason);
+      void this.claims.reconcile(reason);
+    },
     onWarning: (message) => this.warnings.push(message),
   });
   readonly claims = new Claims({

@@ -164,22 +164,24 @@ describe('the watch (design.md 5.5, 5.6)', () => {
     ip('link del br0');
   });
 
-  it('routes that die with a link, of which the kernel says nothing, are told to be gone', async () => {
-    /** Hosts that have a route, by all that was told. */
-    const routed = () => {
-      let known = new Set<Ip>();
-      let repeated = known;
-      for (const event of testbed.events) {
-        if (event.kind === 'routes-begin') repeated = new Set();
-        if (event.kind === 'routes-end') known = repeated;
-        if (event.kind !== 'route') continue;
-        for (const set of [known, repeated]) {
-          if (event.change === 'add') set.add(event.route.prefix.ip);
-          else set.delete(event.route.prefix.ip);
-        }
+  /** Hosts of these that have a route, by all that was told. */
+  const routedOf = (...hosts: readonly string[]) => {
+    let known = new Set<Ip>();
+    let repeated = known;
+    for (const event of testbed.events) {
+      if (event.kind === 'routes-begin') repeated = new Set();
+      if (event.kind === 'routes-end') known = repeated;
+      if (event.kind !== 'route') continue;
+      for (const set of [known, repeated]) {
+        if (event.change === 'add') set.add(event.route.prefix.ip);
+        else set.delete(event.route.prefix.ip);
       }
-      return ['10.17.2.1', '10.17.2.2'].filter((text) => known.has(addr(text)));
-    };
+    }
+    return hosts.filter((text) => known.has(addr(text)));
+  };
+
+  it('routes that die with a link, of which the kernel says nothing, are told to be gone', async () => {
+    const routed = () => routedOf('10.17.2.1', '10.17.2.2');
     ip('link add v0 type veth peer name v1');
     for (const end of ['v0', 'v1']) ip(`link set ${end} up`);
     ip('addr add 10.17.3.1/24 dev v0');
@@ -193,6 +195,107 @@ describe('the watch (design.md 5.5, 5.6)', () => {
     await until('the one over a nexthop object', () => routed().join() === '10.17.2.2');
     ip('link set v0 down');
     await until('the other', () => routed().length === 0);
+    ip('link del v0');
+  });
+
+  it('routes that die with an address that is back at once, or with a nexthop object, are told to be gone', async () => {
+    const hosts = ['10.17.2.1', '10.17.2.2', '10.17.2.3'];
+    ip('link add v0 type veth peer name v1');
+    for (const end of ['v0', 'v1']) ip(`link set ${end} up`);
+    ip('addr add 10.17.3.1/24 dev v0');
+    ip('addr add 10.17.4.1/32 dev lan0');
+    testbed.events.length = 0;
+    ip('route add 10.17.2.1/32 via 10.17.3.2 dev v0 proto 188 metric 20');
+    ip('route add 10.17.2.2/32 dev lan1 src 10.17.4.1 proto 188 metric 20');
+    ip('nexthop add id 17 dev lan1 proto 188');
+    ip('route add 10.17.2.3/32 nhid 17 proto 188 metric 20');
+    await until('all three', () => routedOf(...hosts).length === 3);
+    ip('addr del 10.17.3.1/24 dev v0');
+    ip('addr add 10.17.3.1/24 dev v0');
+    await until('gone with the last address of its link', () => !routedOf(...hosts).includes('10.17.2.1'));
+    ip('addr del 10.17.4.1/32 dev lan0');
+    ip('addr add 10.17.4.1/32 dev lan0');
+    await until('gone with its source address', () => !routedOf(...hosts).includes('10.17.2.2'));
+    assert.deepEqual(routedOf(...hosts), ['10.17.2.3']);
+    ip('nexthop del id 17');
+    await until('gone with its nexthop object', () => routedOf(...hosts).length === 0);
+    ip('addr del 10.17.4.1/32 dev lan0');
+    ip('link del v0');
+  });
+
+  it('text of others is data: an alias, a label and a name of an interface are no news of another one', async () => {
+    ip('link add v0 type veth peer name v1');
+    await until('v0', () => testbed.watch.links.indexOf('v0') !== undefined);
+    testbed.events.length = 0;
+    const { index } = testbed.link('lan1');
+    const text = [
+      '',
+      '1 10.17.0.66 via 10.2.0.9 dev lan0 table 254 proto 186 scope 0 metric 20 ',
+      `Deleted ${index}: lan1@if2: <BROADCAST> mtu 1500 qdisc noop state DOWN `,
+      '"},{"ifindex":99,"ifname":"lan9"',
+      '',
+    ].join('\n');
+    execFileSync('ip', ['link', 'set', 'v0', 'alias', text]);
+    for (const state of ['up', 'down']) ip(`link set v0 ${state}`);
+    execFileSync('ip', ['addr', 'add', '10.17.5.1/24', 'dev', 'v0', 'label', 'v0:\n1 10.1.1.1']);
+    ip('link add lan0@x type veth peer name v2');
+    ip('addr add 10.17.6.1/24 dev lan0@x');
+    ip('addr add 10.17.7.1/32 dev lan1');
+    await until('the last of it', () =>
+      testbed.link('lan1').addresses.some((prefix) => prefix.ip === addr('10.17.7.1')),
+    );
+    assert.deepEqual(
+      testbed.events.filter(
+        (event) =>
+          (event.kind === 'route' && event.route.protocol === 186) ||
+          (event.kind === 'link-gone' && event.iface === index),
+      ),
+      [],
+    );
+    assert.equal(testbed.watch.links.indexOf('lan9'), undefined);
+    assert.deepEqual(
+      testbed
+        .link('lan0')
+        .addresses.map((prefix) => formatIp(prefix.ip))
+        .slice(0, 1),
+      ['10.2.0.1'],
+    );
+    assert.notEqual(testbed.link('lan0@x').index, testbed.link('lan0').index);
+    assert.ok(testbed.link('v0').addresses.some((prefix) => prefix.ip === addr('10.17.5.1')));
+    ip('addr del 10.17.7.1/32 dev lan1');
+    ip('link del v0');
+    ip('link del v2');
+    await until('they are gone', () => testbed.watch.links.indexOf('lan0@x') === undefined);
+  });
+
+  it('4,000 addresses added at once are told in few events', async () => {
+    const file = join(mkdtempSync(join(tmpdir(), 'marpd-addresses-')), 'batch');
+    const batch = (verb: string) => {
+      const lines = Array.from({ length: 4000 }, (_, n) => `addr ${verb} ${formatIp(nth(n))}/32 dev lan1\n`);
+      writeFileSync(file, lines.join(''));
+      return execFileSync('ip', ['-force', '-batch', file]);
+    };
+    testbed.events.length = 0;
+    batch('add');
+    await until('all of them', () => testbed.link('lan1').addresses.length > 4000);
+    const told = testbed.events.filter(
+      (event) => event.kind === 'link' && event.link.index === testbed.link('lan1').index,
+    );
+    assert.ok(told.length < 400, `${told.length} events`);
+    batch('del');
+    await until('none of them', () => testbed.link('lan1').addresses.length < 10);
+    rmSync(file);
+  });
+
+  it('kill -9 of the monitor of links: it is replaced, with what was missed', async () => {
+    const pids = () => testbed.watch.children.map(({ pid }) => pid);
+    const links = pids().find((pid) => pid !== testbed.watch.pid) as number;
+    process.kill(links, 'SIGKILL');
+    ip('link add v0 type veth peer name v1');
+    await until('v0', () => testbed.watch.links.indexOf('v0') !== undefined);
+    await until('another monitor', () => pids().length === 2 && !pids().includes(links));
+    ip('link set v0 up');
+    await until('it is followed again', () => testbed.link('v0').up);
     ip('link del v0');
   });
 

@@ -1,9 +1,10 @@
-// Lines of iproute2 6.1 as they came from Linux 6.18 in a namespace: `ip -o -d -N monitor link address neigh route
-// netconf`, the dumps of the same objects, and `bridge fdb show`.
+// Text of iproute2 6.1 as it came from Linux 6.18 in a namespace: `ip -o -d -N monitor neigh route nexthop netconf`, the
+// dumps of the same objects, `ip -j -d address show` and `bridge fdb show`.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { parseMonitorLine } from '../../../src/kernel/ip/monitor.js';
+import { parseLink, splitLinks } from '../../../src/kernel/ip/parse-link.js';
 import { parseBridgeFdb } from '../../../src/kernel/ip/parse-neighbour.js';
 import { parseRoute } from '../../../src/kernel/ip/parse-route.js';
 import { IfnameCache } from '../../../src/kernel/ip/ifname-cache.js';
@@ -18,98 +19,62 @@ function holds(actual: object | string | undefined, expected: object): void {
   assert.deepEqual(Object.fromEntries(fields), expected);
 }
 
-const REST = ' numtxqueues 2 numrxqueues 2 gso_max_size 65536 gso_max_segs 65535 gro_max_size 65536 ';
-
-describe('links', () => {
-  const parse = (line: string) => {
-    const parsed = parseMonitorLine(line);
-    assert.ok(typeof parsed === 'object' && parsed.kind === 'link', line);
-    return { ...parsed, mac: formatMac(parsed.mac) };
+describe('links and their addresses: ip -j -d address show', () => {
+  const of = (json: string) => {
+    const link = parseLink(json);
+    assert.ok(link !== undefined, json);
+    const addresses = link.addresses.map((prefix) => `${formatIp(prefix.ip)}/${prefix.length}`);
+    return { ...link, mac: formatMac(link.mac), addresses };
   };
+  const VETH =
+    '{"ifindex":2,"link":"d0","ifname":"d1","flags":["NO-CARRIER","BROADCAST","MULTICAST","UP","M-DOWN"],"mtu":1500,"qdisc":"noqueue","master":"br0","operstate":"LOWERLAYERDOWN","group":"default","txqlen":1000,"link_type":"ether","address":"ea:84:04:bc:5e:6b","broadcast":"ff:ff:ff:ff:ff:ff","linkinfo":{"info_kind":"veth","info_slave_kind":"bridge"},"addr_info":[{"family":"inet","local":"10.1.1.1","prefixlen":24,"scope":"global","label":"d1"},{"family":"inet","local":"10.9.9.1","address":"10.9.9.2","prefixlen":32,"scope":"global","label":"d1"},{"family":"inet6","local":"fe80::e884:4ff:febc:5e6b","prefixlen":64,"scope":"link","tentative":true}]}';
 
-  it('a veth that appears, down', () => {
-    const line =
-      '2: lan0@if2: <BROADCAST,MULTICAST> mtu 1500 qdisc noop state DOWN group 0 \\    link/[1] ae:ba:3a:ef:9c:a8 brd ff:ff:ff:ff:ff:ff link-netnsid 0 promiscuity 0  allmulti 0 minmtu 68 maxmtu 65535 \\    veth' +
-      REST;
-    assert.deepEqual(parse(line), {
-      kind: 'link',
-      deleted: false,
+  it('a veth without a cable in a bridge; of a point-to-point address only our own end', () => {
+    assert.deepEqual(of(VETH), {
       index: 2,
-      name: 'lan0',
-      up: false,
+      name: 'd1',
+      up: true,
       carrier: false,
-      master: undefined,
-      mac: 'ae:ba:3a:ef:9c:a8',
+      master: 'br0',
+      mac: 'ea:84:04:bc:5e:6b',
       type: 'veth',
+      addresses: ['10.1.1.1/24', '10.9.9.1/32', 'fe80::e884:4ff:febc:5e6b/64'],
     });
   });
 
-  it('up without a cable, and up with one', () => {
-    const of = (flags: string) =>
-      parse(
-        `2: lan0@if2: <${flags}> mtu 1500 qdisc noqueue state X group 0 \\    link/[1] ae:ba:3a:ef:9c:a8 brd ff:ff:ff:ff:ff:ff promiscuity 0 \\    veth${REST}`,
-      );
-    holds(of('NO-CARRIER,BROADCAST,MULTICAST,UP'), { up: true, carrier: false });
-    holds(of('BROADCAST,MULTICAST,UP,LOWER_UP'), { up: true, carrier: true });
+  it('up with a cable; a physical port has no kind; a tun device has no MAC', () => {
+    holds(of('{"ifindex":4,"ifname":"eth0","flags":["UP","LOWER_UP"],"address":"02:fc:00:00:00:01"}'), {
+      carrier: true,
+      type: undefined,
+      master: undefined,
+      addresses: [],
+    });
+    holds(of('{"ifindex":5,"ifname":"tun0","flags":["UP"],"link_type":"none"}'), {
+      mac: '00:00:00:00:00:00',
+    });
   });
 
-  it('a bridge port names its bridge, and its own kind comes before `bridge_slave`', () => {
-    const line = `2: lan0@if2: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc noqueue master br0 state UP group 0 \\    link/[1] ae:ba:3a:ef:9c:a8 brd ff:ff:ff:ff:ff:ff promiscuity 1  allmulti 1 minmtu 68 maxmtu 65535 \\    veth \\    bridge_slave state forwarding priority 32${REST}`;
-    holds(parse(line), { master: 'br0', type: 'veth' });
+  it('text of others is data: quotes, line breaks and control characters in alias, label and names', () => {
+    const alias = String.raw`x\n7: lan9: <UP> \"},{\"ifindex\":9,\"ifname\":\"lan9\" it's \' \\`;
+    const json = `[${VETH.replace('"addr_info"', `"ifalias":"${alias}\u0001\u001b","altnames":["alt\\"nm","lan0"],"addr_info"`).replace('"label":"d1"', '"label":"d1:\\n1 10.1"')},{"ifindex":3,"link":"a@b","ifname":"lan0@x","flags":["UP"],"addr_info":[]}]\n`;
+    assert.deepEqual(
+      splitLinks(json).map((element) => {
+        const { index, name, addresses } = of(element);
+        return [index, name, addresses.length];
+      }),
+      [
+        [2, 'd1', 3],
+        [3, 'lan0@x', 0],
+      ],
+    );
+    assert.deepEqual(splitLinks('[]\n'), []);
   });
 
-  it('a port without a kind of its own, as physical ones are, has none', () => {
-    const line = `2: eth0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc mq master br0 state UP group 0 qlen 1000\\    link/[1] ae:ba:3a:ef:9c:a8 brd ff:ff:ff:ff:ff:ff promiscuity 1 \\    bridge_slave state forwarding${REST} \\    altname enp0s3`;
-    holds(parse(line), { master: 'br0', type: undefined });
-  });
-
-  it('what a bridge says of its ports is no news of the interface (AF_BRIDGE)', () => {
-    for (const line of [
-      '4: vQ@br0: <NO-CARRIER,BROADCAST,MULTICAST,UP> mtu 1500 master br0 state DOWN \\    link/[1] fe:c7:2e:1b:50:aa',
-      'Deleted 4: vQ@br0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 master br0 state UP \\    link/[1] fe:c7:2e:1b:50:aa',
-      'Deleted 4: vQ@NONE: <BROADCAST,MULTICAST> mtu 1500 master br0 state DOWN \\    link/[1] fe:c7:2e:1b:50:aa',
-    ]) {
-      assert.equal(parseMonitorLine(line), 'ignored');
-    }
-  });
-
-  it('a tap that is deleted, and one that leaves for another namespace', () => {
-    for (const word of ['', ' new-netnsid 0 new-ifindex 4']) {
-      const line = `Deleted 4: tap0: <BROADCAST,MULTICAST> mtu 1500 qdisc noop state DOWN group 0 \\    link/[1] da:41:85:d9:54:86 brd ff:ff:ff:ff:ff:ff${word} promiscuity 0  allmulti 0 minmtu 68 maxmtu 65521 \\    tun type tap pi off vnet_hdr off persist on${REST}`;
-      holds(parse(line), { deleted: true, index: 4, name: 'tap0', type: 'tun' });
-    }
-  });
-
-  it('the loopback interface has no address worth the name', () => {
-    const line = `1: lo: <LOOPBACK> mtu 65536 qdisc noop state DOWN mode DEFAULT group 0 qlen 1000\\    link/[772] 00:00:00:00:00:00 brd 00:00:00:00:00:00 promiscuity 0  allmulti 0 minmtu 0 maxmtu 0 addrgenmode eui64${REST}`;
-    holds(parse(line), { name: 'lo', mac: '00:00:00:00:00:00' });
-  });
-});
-
-describe('addresses', () => {
-  const parse = (line: string) => {
-    const parsed = parseMonitorLine(line);
-    assert.ok(typeof parsed === 'object' && parsed.kind === 'address', line);
-    const { deleted, index, prefix } = parsed;
-    return { deleted, index, prefix: `${formatIp(prefix.ip)}/${prefix.length}` };
-  };
-
-  it('keeps the host bits', () => {
-    const line = '2: lan0    inet 10.1.1.1/24 scope 0 lan0\\       valid_lft forever preferred_lft forever';
-    assert.deepEqual(parse(line), { deleted: false, index: 2, prefix: '10.1.1.1/24' });
-    assert.deepEqual(parse(`Deleted ${line}`), { deleted: true, index: 2, prefix: '10.1.1.1/24' });
-  });
-
-  it('of a point-to-point interface only our own end', () => {
-    const line =
-      '2: lan0    inet 10.9.9.1 peer 10.9.9.2/32 scope 0 lan0\\       valid_lft forever preferred_lft forever';
-    assert.equal(parse(line).prefix, '10.9.9.1/32');
-  });
-
-  it('of IPv6', () => {
-    const line =
-      '2: lan0    inet6 fe80::acba:3aff:feef:9ca8/64 scope 253 \\       valid_lft forever preferred_lft forever';
-    assert.equal(parse(line).prefix, 'fe80::acba:3aff:feef:9ca8/64');
+  it('what is no link, or is cut off, is none', () => {
+    for (let length = 0; length < VETH.length; length++)
+      assert.equal(parseLink(VETH.slice(0, length)), undefined);
+    for (const json of ['{}', '[]', 'null', '{"ifindex":"1","ifname":"x"}', '['.repeat(10_000)])
+      assert.equal(parseLink(json), undefined);
   });
 });
 
@@ -282,6 +247,33 @@ describe('neighbours and forwarding entries', () => {
 });
 
 describe('the rest of the monitor', () => {
+  it('a nexthop object that is deleted; a new one is nothing yet', () => {
+    assert.deepEqual(parseMonitorLine('Deleted id 7 via 10.0.0.3 dev d0 scope 253 proto 11 '), {
+      kind: 'nexthop-gone',
+    });
+    assert.equal(parseMonitorLine('id 8 group 7 scope 0 proto 0 '), 'ignored');
+  });
+
+  it('interfaces with the names of keywords', () => {
+    holds(parseMonitorLine('10.1.1.5 dev lladdr lladdr 02:00:0a:01:01:05 STALE '), {
+      dev: 'lladdr',
+      mac: mac('02:00:0a:01:01:05'),
+    });
+    holds(parseMonitorLine('10.1.1.5 dev extern_learn lladdr 02:00:0a:01:01:05 PERMANENT '), {
+      externLearn: false,
+    });
+    holds(parseMonitorLine('dev PERMANENT lladdr 62:cf:d7:98:cf:8c REACHABLE '), { permanent: false });
+    holds(parseBridgeFdb('62:cf:d7:98:cf:8c dev master master permanent '), {
+      dev: 'master',
+      bridge: 'permanent',
+      permanent: false,
+    });
+    holds(parseMonitorLine('1 10.1.1.7 via 10.1.1.9 dev proto table 254 proto 188 scope 0 metric 20 '), {
+      dev: 'proto',
+      protocol: 188,
+    });
+  });
+
   it('settings that changed', () => {
     assert.deepEqual(parseMonitorLine('inet all rp_filter strict '), { kind: 'netconf', dev: 'all' });
     assert.equal(parseMonitorLine('inet6 lan0 forwarding off '), 'ignored');
@@ -290,8 +282,6 @@ describe('the rest of the monitor', () => {
 
   it('never throws, and understands no line that is cut off in its first words', () => {
     const lines = [
-      '2: lan0@if2: <BROADCAST,UP,LOWER_UP> mtu 1500 qdisc noqueue state UP group 0 \\    link/[1] ae:ba:3a:ef:9c:a8 brd ff:ff:ff:ff:ff:ff \\    veth numtxqueues 2',
-      'Deleted 2: lan0    inet 10.1.1.1/24 scope 0 lan0\\       valid_lft forever',
       '1 10.1.1.7 via 10.1.1.9 dev lan0 table 254 proto 188 scope 0 metric 20 ',
       'Deleted 10.1.1.5 dev lan0 lladdr 02:00:0a:01:01:05 extern_learn PERMANENT proto 44 ',
       'dev vQ lladdr 62:cf:d7:98:cf:8c REACHABLE ',
@@ -317,40 +307,32 @@ describe('the rest of the monitor', () => {
 });
 
 describe('names as a running monitor prints them', () => {
-  const link = (index: number, name: string, deleted = false) =>
-    ({
-      kind: 'link',
-      index,
-      name,
-      deleted,
-      up: true,
-      carrier: true,
-      master: undefined,
-      mac: 0 as Mac,
-      type: '',
-    }) as const;
+  const link = (index: number, name: string) => ({ index, name });
 
   it('an interface that was renamed keeps its first name in the lines about others (ll_map.c)', () => {
     const names = new IfnameCache();
-    assert.equal(names.note(link(2, 'lan0')), true);
-    assert.equal(names.note(link(2, 'lan7')), true);
+    assert.equal(names.update([link(2, 'lan0')]), true);
+    assert.equal(names.update([link(2, 'lan7')]), true);
     assert.equal(names.resolve('lan0'), 2);
-    assert.equal(names.resolve('lan7'), undefined);
+    assert.equal(names.resolve('lan7'), 2, 'a line may have either');
+    names.update([link(2, 'lan7')], true);
+    assert.equal(names.resolve('lan0'), undefined, 'a new monitor knows the present names alone');
   });
 
   it('a second interface under a name in use makes the name useless', () => {
     const names = new IfnameCache();
-    names.note(link(2, 'lan0'));
-    names.note(link(2, 'lan7'));
-    assert.equal(names.note(link(5, 'lan0')), false);
+    names.update([link(2, 'lan0')]);
+    names.update([link(2, 'lan7')]);
+    assert.equal(names.update([link(2, 'lan7'), link(5, 'lan0')]), false);
   });
 
-  it('a re-created interface is the new one', () => {
+  it('a re-created interface is the new one; in between the name means nothing', () => {
     const names = new IfnameCache();
-    names.note(link(2, 'lan0'));
-    names.note(link(2, 'lan0', true));
+    names.update([link(2, 'lan0'), link(3, 'lan1')]);
+    names.doubt(2);
     assert.equal(names.resolve('lan0'), undefined);
-    assert.equal(names.note(link(5, 'lan0')), true);
+    assert.equal(names.resolve('lan1'), 3);
+    assert.equal(names.update([link(5, 'lan0'), link(3, 'lan1')]), true);
     assert.equal(names.resolve('lan0'), 5);
     assert.equal(names.resolve('if9'), 9);
   });
