@@ -5,6 +5,7 @@ import { ConfigError, configForInterfaces, loadConfig } from './config/config.js
 import { ControlError } from './control/socket.js';
 import { Daemon, StartError } from './daemon.js';
 import { createLogger } from './observe/log.js';
+import { LogSink, sayLast } from './observe/log-sink.js';
 import { InstanceError } from './system/instance-lock.js';
 import { feedWatchdog, sdNotify } from './system/sd-notify.js';
 
@@ -22,8 +23,10 @@ async function main(): Promise<void> {
   const capBuild = checkCapBuild();
   if (!capBuild.ok) throw new StartError(capBuild.reason);
 
-  const logger = createLogger(config.log);
-  const starting = Daemon.start({ config, configPath, logger, read, onFatal: (message) => fail(message) });
+  const sink = new LogSink();
+  const logger = createLogger(config.log, sink);
+  const onFatal = (message: string) => fail(message);
+  const starting = Daemon.start({ config, configPath, logger, read, linesLost: () => sink.lost, onFatal });
   // Before it has started, so that a signal during the start stops it in order and leaves nothing behind.
   const stop = () => {
     sdNotify('STOPPING=1');
@@ -53,7 +56,7 @@ function fail(error: unknown): never {
     error instanceof InstanceError ||
     typeof error === 'string';
   const text = error instanceof Error ? (expected ? error.message : error.stack) : String(error);
-  console.error(`marpd: ${text}`);
+  sayLast(`marpd: ${text}`);
   // sysexits.h: EX_CONFIG, which the systemd unit does not restart for, and EX_SOFTWARE.
   process.exit(badConfig ? 78 : expected ? 1 : 70);
 }

@@ -394,6 +394,7 @@ const ALARM_FIXES: Readonly<Record<AlarmKind, (ip: string) => string>> = {
   'proxy-arp': () => 'disable proxy ARP on that machine',
   'newcomer-storm': () =>
     'find the sender (marpctl drops); raise policy.limits.newcomer_burst if it is legitimate',
+  'setting-changed': () => 'find the program that sets it: grep -rs ipv4 /etc/sysctl.conf /etc/sysctl.d',
   'mac-limit': () => 'raise policy.limits.addresses_per_mac if it is legitimate',
 };
 

@@ -283,6 +283,7 @@ export const ALARMS = [
   'proxy-arp',
   'newcomer-storm',
   'mac-limit',
+  'setting-changed', // somebody else changed a kernel setting that marpd needs
 ] as const;
 export type AlarmKind = (typeof ALARMS)[number];
 

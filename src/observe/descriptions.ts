@@ -118,6 +118,12 @@ export const ALARM_MEANINGS: Readonly<
     meaning: 'one MAC uses more addresses than policy.limits.addresses_per_mac',
     remedy: 'look for a forger or a router at this MAC; raise the limit if one machine has so many addresses',
   },
+  'setting-changed': {
+    meaning:
+      'somebody else changed a kernel setting that marpd needs; with kernel.settings = "apply" marpd has set it again',
+    remedy:
+      'find the program that sets it (sysctl --system, /etc/sysctl.d, a VPN script) and take the setting out of it',
+  },
 };
 
 const EVIDENCE_WORDS: Readonly<Record<EvidenceKind, string>> = {

@@ -53,7 +53,7 @@ export class HostHistory {
   readonly #unproven: Rings;
   /** By reason and interface. */
   readonly #drops = new Map<DropReason, Map<IfIndex, DropCount>>();
-  /** Oldest first. */
+  /** By kind and interface, oldest first. */
   readonly #alarms = new Map<string, { count: number; last: Alarm }>();
   #secondStart = 0;
   #newUnproven = 0;
@@ -127,7 +127,7 @@ export class HostHistory {
     return summaries.sort((a, b) => b.count - a.count);
   }
 
-  /** Most recent first; the same alarm about the same parties is counted, not repeated. */
+  /** Most recent first; alarms of one kind on one interface are counted, and the last of them is shown. */
   alarms(now: number): Omit<AlarmView, 'time'>[] {
     return [...this.#alarms.values()].reverse().map(({ count, last }) => ({
       alarm: last.alarm,
@@ -172,13 +172,15 @@ export class HostHistory {
   }
 
   #raise(alarm: Alarm): void {
-    const key = `${alarm.alarm} ${String(alarm.ip)} ${alarm.mac} ${alarm.interface} ${alarm.otherMac}`;
+    const key = `${alarm.alarm} ${alarm.interface}`;
     const count = (this.#alarms.get(key)?.count ?? 0) + 1;
     this.#alarms.delete(key);
     this.#alarms.set(key, { count, last: alarm });
     if (this.#alarms.size <= MAX_ALARMS) return;
-    const oldest = this.#alarms.keys().next();
-    if (oldest.done !== true) this.#alarms.delete(oldest.value);
+    // The newest of each kind stays.
+    const newest = new Map([...this.#alarms].map(([key, { last }]) => [last.alarm, key]));
+    const kept = new Set(newest.values());
+    for (const key of this.#alarms.keys()) if (!kept.has(key)) return void this.#alarms.delete(key);
   }
 
   #placeOf(action: HistoryEvent): string {

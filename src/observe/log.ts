@@ -1,6 +1,7 @@
 import { fstatSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { type DestinationStream, type Logger, destination, pino, stdTimeFunctions } from 'pino';
+import { isatty } from 'node:tty';
+import { type DestinationStream, type Logger, pino, stdTimeFunctions } from 'pino';
 import { describe } from './descriptions.js';
 import type { Action, DropReason, HostState, IfIndex } from '../mobility/events.js';
 import { formatIp, formatMac } from '../wire/addresses.js';
@@ -10,14 +11,11 @@ export interface LogOptions {
   readonly format: 'auto' | 'json' | 'pretty';
 }
 
-/** Log lines that a reader may leave unread; beyond that they are lost, the daemon does not wait. */
-const UNREAD_BYTES = 8 << 20;
-
-/** JSON lines on stdout, lines for people on a terminal, or lines for the journal. Another `stream` is for tests. */
-export function createLogger(options: LogOptions, stream?: DestinationStream): Logger {
-  const pretty = options.format === 'pretty' || (options.format === 'auto' && process.stdout.isTTY === true);
-  const stdout = () => destination({ dest: 1, sync: false, maxLength: UNREAD_BYTES });
-  const plain = () => (options.format === 'auto' && isJournal() ? journalStream(stdout()) : stdout());
+/** JSON lines, lines for people when standard output is a terminal, or lines for the journal. */
+export function createLogger(options: LogOptions, sink: DestinationStream): Logger {
+  const isAuto = options.format === 'auto';
+  const pretty = options.format === 'pretty' || (isAuto && isatty(1));
+  const plain = isAuto && isJournal() ? journalStream(sink) : sink;
   return pino(
     {
       level: options.level,
@@ -25,7 +23,7 @@ export function createLogger(options: LogOptions, stream?: DestinationStream): L
       timestamp: stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },
-    stream ?? (pretty ? prettyStream() : plain()),
+    pretty ? prettyStream(sink) : plain,
   );
 }
 
@@ -59,27 +57,36 @@ const IN_MESSAGE: ReadonlySet<string> = new Set([
 ]);
 
 /** In this process: pino's usual way is a worker thread, 20 MB for a daemon that a person looks at. */
-function prettyStream(): DestinationStream {
+function prettyStream(sink: DestinationStream): DestinationStream {
   // Loaded only here: a service that logs JSON has no use for it.
-  const prettify = createRequire(import.meta.url)('pino-pretty') as (options: object) => DestinationStream;
-  return prettify({
-    destination: 1,
-    sync: true,
+  const { prettyFactory } = createRequire(import.meta.url)('pino-pretty') as PinoPretty;
+  const pretty = prettyFactory({
     singleLine: true,
-    colorize: process.stdout.isTTY === true && process.env.NO_COLOR === undefined,
+    colorize: isatty(1) && process.env.NO_COLOR === undefined,
     translateTime: 'SYS:HH:MM:ss.l',
     ignore: [...IN_MESSAGE].join(),
   });
+  return { write: (line) => sink.write(pretty(line)) };
 }
 
-const LINES_PER_SECOND = 200;
+interface PinoPretty {
+  readonly prettyFactory: (options: object) => (line: string) => string;
+}
+
+/** A burst is logged whole; whoever goes on causing lines, by forged frames for example, fills no disk. */
+const BURST_LINES = 1000;
+const LINES_PER_SECOND = 10;
+/** For people who look for a fault. */
+const DEBUG_LINES_PER_SECOND = 200;
+/** So long an alarm of one kind on one interface is only counted. */
+const ALARM_PAUSE_MS = 10_000;
 const SUMMARY_INTERVAL_MS = 10_000;
 /** Coming into or out of these states is news; the rest is how it came to that. */
 const NEWS: ReadonlySet<HostState> = new Set(['home', 'fresh', 'settled', 'away']);
 
 /**
- * The log as a view of the tracker's actions. Ignored frames are never logged one by one, and a burst of transitions
- * only up to a budget: every 10 s one line says how many there were of each kind.
+ * The log as a view of the tracker's actions. Ignored frames are never logged one by one, alarms once in a while per kind
+ * and interface, and transitions up to a budget: every 10 s one line says how many there were of each kind.
  */
 export class ActionLog {
   readonly #logger: Logger;
@@ -87,8 +94,10 @@ export class ActionLog {
   readonly #drops = new Map<DropReason, number>();
   readonly #unlogged = new Map<string, number>();
   #timer: NodeJS.Timeout | undefined;
-  #secondStart = Number.NEGATIVE_INFINITY;
-  #lines = 0;
+  /** When an alarm of a kind on an interface was logged last. */
+  readonly #alarmAt = new Map<string, number>();
+  #lines = BURST_LINES;
+  #refilledAt = 0;
 
   constructor(logger: Logger, nameOf: (iface: IfIndex) => string | undefined) {
     this.#logger = logger;
@@ -117,7 +126,7 @@ export class ActionLog {
         return;
       }
       case 'alarm': {
-        if (!this.#mayLog(action.at)) return this.#skip(`alarm ${action.alarm}`);
+        if (!this.#isNews(action) || !this.#mayLog(action.at)) return this.#skip(`alarm ${action.alarm}`);
         const ip = action.ip === undefined ? undefined : formatIp(action.ip);
         const mac = action.mac === undefined ? undefined : formatMac(action.mac);
         const otherMac = action.otherMac === undefined ? undefined : formatMac(action.otherMac);
@@ -145,6 +154,12 @@ export class ActionLog {
     }
   }
 
+  /** What the other parts complain of; whoever makes them complain without end fills no disk. */
+  warn(message: string): void {
+    if (this.#mayLog(performance.now())) this.#logger.warn(message);
+    else this.#skip('warning');
+  }
+
   /** Says now what was not said one by one. */
   summarise(): void {
     clearTimeout(this.#timer);
@@ -162,12 +177,23 @@ export class ActionLog {
     this.#logger.info({ reasons: Object.fromEntries(sorted) }, `${total} ${what}: ${listed}`);
   }
 
+  #isNews({ alarm, interface: place, at }: Extract<Action, { kind: 'alarm' }>): boolean {
+    const key = `${alarm} ${place}`;
+    if (at - (this.#alarmAt.get(key) ?? Number.NEGATIVE_INFINITY) < ALARM_PAUSE_MS) return false;
+    // Interfaces come and go.
+    if (this.#alarmAt.size >= BURST_LINES) this.#alarmAt.clear();
+    this.#alarmAt.set(key, at);
+    return true;
+  }
+
   #mayLog(at: number): boolean {
-    if (at - this.#secondStart >= 1000) {
-      this.#secondStart = at;
-      this.#lines = 0;
-    }
-    return this.#lines++ < LINES_PER_SECOND;
+    const perSecond = this.#logger.isLevelEnabled('debug') ? DEBUG_LINES_PER_SECOND : LINES_PER_SECOND;
+    const refill = (Math.max(0, at - this.#refilledAt) * perSecond) / 1000;
+    this.#lines = Math.min(BURST_LINES, this.#lines + refill);
+    this.#refilledAt = at;
+    if (this.#lines < 1) return false;
+    this.#lines--;
+    return true;
   }
 
   #skip(what: string): void {

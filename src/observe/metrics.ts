@@ -47,6 +47,8 @@ export interface Gauges {
   readonly alarms: () => readonly AlarmKind[];
   /** Whether the last reload was accepted, and when the configuration in force was read: seconds since 1970. */
   readonly configReload: { readonly ok: boolean; readonly lastSuccess: number };
+  /** Log lines that could not be written. */
+  readonly logLinesLost: number;
 }
 
 /** An alarm is repeated every minute while its reason lasts; a freeze is said once and lasts nine minutes. */
@@ -232,6 +234,9 @@ export class Metrics {
       (add) => {
         for (const { name, sendFailed = 0 } of this.#read().interfaces) add({ interface: name }, sendFailed);
       },
+    );
+    this.#counter('marpd_log_lines_lost_total', 'Log lines that could not be written.', [], (add) =>
+      add({}, this.#read().logLinesLost),
     );
     this.#counter(
       'marpd_capture_restarts_total',

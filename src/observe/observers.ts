@@ -45,6 +45,10 @@ export class Observers {
     for (const subscriber of this.subscribers) subscriber.saw(action);
   }
 
+  warn(message: string): void {
+    this.log.warn(message);
+  }
+
   /** The kernel acknowledged a claim. */
   installed(ip: Ip, age: ClaimAge, dev: string, now: number): void {
     const since = this.claimStartedAt.get(ip);

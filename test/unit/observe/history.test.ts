@@ -4,6 +4,7 @@ import { CAUSE_MEANINGS, DROP_MEANINGS } from '../../../src/observe/descriptions
 import { HostHistory } from '../../../src/observe/history.js';
 import {
   type Action,
+  type AlarmKind,
   CAUSES,
   type Cause,
   DROP_REASONS,
@@ -241,34 +242,38 @@ test('drops are counted by reason with the last one as an example', () => {
   ]);
 });
 
-test('alarms: most recent first, the same one counted, at most 64', () => {
+test('alarms: counted per kind and interface, the last of each shown, most recent first; the newest of each kind stays', () => {
   const journal = new HostHistory({ nameOf });
-  const alarm = (at: number, ip: Ip): Action => ({
+  const alarm = (at: number, kind: AlarmKind, place: string): Action => ({
     kind: 'alarm',
-    alarm: 'duplicate',
-    ip,
+    alarm: kind,
+    ip: (0x0a000000 + at) as Ipv4,
     mac,
-    interface: 'lan1',
+    interface: place,
     otherMac: undefined,
     otherInterface: 'remote',
     message: 'm',
     at,
   });
-  for (let i = 0; i < 100; i++) journal.record(alarm(i, (0x0a000000 + i) as Ipv4));
-  journal.record(alarm(100, (0x0a000000 + 70) as Ipv4));
-  const alarms = journal.alarms(200);
-  assert.equal(alarms.length, 64);
-  assert.deepEqual(alarms[0], {
-    alarm: 'duplicate',
-    agoMs: 100,
-    count: 2,
+  journal.record(alarm(0, 'frozen', 'lan1'));
+  for (let at = 1; at <= 70; at++) journal.record(alarm(at, 'other-router', 'lan2'));
+  const [last, first] = journal.alarms(200);
+  assert.deepEqual(last, {
+    alarm: 'other-router',
+    agoMs: 130,
+    count: 70,
     ip: '10.0.0.70',
     mac: '02:00:0a:01:01:05',
-    interface: 'lan1',
+    interface: 'lan2',
     otherMac: null,
     otherInterface: 'remote',
     message: 'm',
   });
+  assert.equal(first?.alarm, 'frozen');
+  for (let at = 100; at < 300; at++) journal.record(alarm(at, 'duplicate', `tap${at}`));
+  const kinds = journal.alarms(300).map((view) => view.alarm);
+  assert.equal(kinds.length, 64);
+  assert.deepEqual([...new Set(kinds)], ['duplicate', 'other-router', 'frozen']);
 });
 
 test('a record costs little enough for 50,000 a second', () => {

@@ -50,6 +50,7 @@ const gauges: Gauges = {
   ],
   capture: { children: 1, restarts: 2 },
   kernel: { pending: 3, commands: 4, refused: 5, restarts: 6 },
+  logLinesLost: 7,
   eventSubscribers: 7,
   hostsOn: () => [{ interface: 'lan0', hosts: 12 }],
   frozenHosts: () => 13,
@@ -193,14 +194,31 @@ test('ignored frames are counted and said once, not one by one', () => {
   assert.deepEqual(lines[0]?.reasons, { 'not-allowed': 900, denied: 100 });
 });
 
-test('a burst of newcomers is logged up to a budget, then counted', () => {
+test('a burst of newcomers is logged up to a budget, then counted; forged ones that go on fill no disk', () => {
   const { log, lines } = capture('info');
-  for (let i = 0; i < 1000; i++) log.record(transition(i / 10, 'proving', 'fresh', (0x0a000000 + i) as Ipv4));
-  assert.equal(lines.length, 200);
-  log.record(transition(1500, 'fresh', 'settled'));
-  assert.equal(lines.length, 201);
+  const record = (at: number, i: number) =>
+    log.record(transition(at, 'proving', 'fresh', (0x0a000000 + i) as Ipv4));
+  for (let i = 0; i < 3000; i++) record(0, i);
+  assert.equal(lines.length, 1000);
+  for (let i = 0; i < 6000; i++) record(i * 10, i);
+  assert.ok(lines.length >= 1590 && lines.length <= 1600, `${lines.length} lines in a minute`);
   log.summarise();
-  assert.equal(lines.at(-1)?.msg, '800 events not logged individually: proving -> fresh 800');
+  const skipped = 9000 - (lines.length - 1);
+  assert.equal(lines.at(-1)?.msg, `${skipped} events not logged individually: proving -> fresh ${skipped}`);
+});
+
+test('forged alarms are logged once in ten seconds per kind and interface, and counted; so are warnings without end', () => {
+  const { log, lines } = capture('info');
+  for (let at = 0; at < 30_000; at += 2) {
+    log.record({ ...alarm, at, ip: at as Ipv4, mac: (0x020000000000 + at) as Mac });
+    log.record({ ...alarm, at, interface: 'lan7' });
+  }
+  assert.equal(lines.length, 6);
+  log.summarise();
+  assert.equal(lines.at(-1)?.msg, `29994 events not logged individually: alarm ${alarm.alarm} 29994`);
+  const before = lines.length;
+  for (let i = 0; i < 5000; i++) log.warn('the same again');
+  assert.ok(lines.length - before < 1100, `${lines.length - before} warnings`);
 });
 
 test('debug shows the evidence, trace every ignored frame', () => {
@@ -237,7 +255,8 @@ test('debug shows the evidence, trace every ignored frame', () => {
 test('design.md 4: JSON lines on stdout, lines for people when asked; nothing is lost at exit', () => {
   const script = (format: string) => `
     import { createLogger } from ${JSON.stringify(new URL('../../../src/observe/log.ts', import.meta.url).href)};
-    const logger = createLogger({ level: 'info', format: '${format}' });
+    import { LogSink } from ${JSON.stringify(new URL('../../../src/observe/log-sink.ts', import.meta.url).href)};
+    const logger = createLogger({ level: 'info', format: '${format}' }, new LogSink());
     for (let i = 0; i < 500; i++) logger.info({ ip: '10.1.1.5' }, 'line ' + i);
     process.exit(0);
   `;
