@@ -44,6 +44,7 @@ export interface ControlApiOptions {
   readonly config: () => Config;
   /** For people; undefined when there is no file. */
   readonly configPath: string | undefined;
+  readonly linesLost: () => number;
   readonly onEvent: (event: Event) => void;
   /** Reads the configuration again. */
   readonly reload: () => void;
@@ -141,6 +142,7 @@ export class ControlApi {
           .filter(({ agoMs }) => agoMs < ALARM_ACTIVE_MS)
           .map(({ alarm }) => alarm),
       configReload: { ok: this.lastReload?.ok ?? true, lastSuccess: this.configReadAt / 1000 },
+      logLinesLost: this.options.linesLost(),
     };
   }
 

@@ -4,6 +4,8 @@ import { Capture } from './capture/capture.js';
 import { StaleNeighbourCapture } from './capture/stale-neighbours.js';
 import { type Config, ConfigError, needsRestart } from './config/config.js';
 import { Kernel } from './kernel/kernel.js';
+import { type Child, ChildWatch } from './system/child-watch.js';
+import { excessPrivileges } from './system/confine.js';
 import { type InstanceLock, lockInstance } from './system/instance-lock.js';
 import { allowedHosts, readSavedHosts, writeSavedHosts } from './system/saved-hosts.js';
 import type { Action, Event, IfIndex, Link } from './mobility/events.js';
@@ -33,6 +35,8 @@ export interface DaemonOptions {
   readonly logger: Logger;
   /** Reads the configuration again. @throws ConfigError */
   readonly read: () => Config;
+  /** Log lines that could not be written. */
+  readonly linesLost: () => number;
   /** Called when the daemon cannot go on. */
   readonly onFatal: (message: string) => void;
 }
@@ -57,6 +61,7 @@ export class Daemon {
   private timer: NodeJS.Timeout | undefined;
   private doctor: NodeJS.Timeout | undefined;
   private readonly sleep = new SleepWatch();
+  private childWatch: ChildWatch | undefined;
   private timerAt = Number.POSITIVE_INFINITY;
   private flushing = false;
   private stopping: Promise<void> | undefined;
@@ -83,7 +88,7 @@ export class Daemon {
     this.config = config;
     this.tracker = new HostTracker(config.policy);
     this.observers = new Observers(logger, this.nameOf, () => this.api.gauges(), readVersion());
-    const onWarning = (message: string) => logger.warn(message);
+    const onWarning = (message: string) => this.observers.warn(message);
     this.recorder = new Recorder({
       application: `marpd ${readVersion()}`,
       nameOf: this.nameOf,
@@ -118,6 +123,11 @@ export class Daemon {
         this.show();
         this.observers.installed(ip, age, dev, performance.now());
       },
+      onFlap: (iface) => {
+        this.capture.reopen(iface);
+        this.misdirected.reopen(iface);
+      },
+      onSettingChanged: (name, message) => this.settingChanged(name, message),
       onWarning,
       onInfo: (message) => logger.info(message),
       onFatal: options.onFatal,
@@ -136,6 +146,7 @@ export class Daemon {
       recorder,
       config: () => this.config,
       configPath: options.configPath,
+      linesLost: options.linesLost,
       onEvent: (event) => this.onEvent(event),
       reload: () => this.reload(),
       setLogLevel: (level) => {
@@ -147,7 +158,11 @@ export class Daemon {
   /** The control socket first: without it nobody could see or stop what follows. */
   private async open(): Promise<void> {
     const { config, logger } = this.options;
-    await this.api.open((message) => logger.warn(message));
+    await this.api.open((message) => this.observers.warn(message));
+    this.childWatch = new ChildWatch(
+      () => this.children(),
+      (message) => logger.warn(message),
+    );
     await this.kernel.start();
     for (const view of this.api.interfaces()) {
       if (!view.present) logger.warn(`${view.name}: interface not found; waiting for it to appear`);
@@ -171,9 +186,14 @@ export class Daemon {
     this.doctor = setTimeout(() => void this.logErrors(), DOCTOR_DELAY_MS).unref();
   }
 
-  /** What `marpctl doctor` would call an error is logged once. */
+  private children(): Child[] {
+    return [...this.kernel.children, ...this.capture.children, ...this.misdirected.children];
+  }
+
+  /** What `marpctl doctor` would call an error is logged once, and which privileges could not be dropped. */
   private async logErrors(): Promise<void> {
     const { config, api } = this;
+    for (const message of excessPrivileges(this.children())) this.options.logger.warn(message);
     const daemon = { ...api.status(), interfaces: api.interfaces() };
     const findings = diagnose(await gatherFacts(config, process.pid), config, daemon);
     if (this.stopping !== undefined) return;
@@ -235,6 +255,7 @@ export class Daemon {
     const { isOpen } = this.api;
     clearTimeout(this.timer);
     clearTimeout(this.doctor);
+    this.childWatch?.stop();
     this.timerAt = Number.NEGATIVE_INFINITY;
     if (isOpen) {
       try {
@@ -344,6 +365,13 @@ export class Daemon {
       this.handle({ kind: 'tick' });
       this.flush();
     });
+  }
+
+  private settingChanged(name: string | undefined, message: string): void {
+    const nobody = { ip: undefined, mac: undefined, otherMac: undefined, otherInterface: undefined };
+    const at = performance.now();
+    this.unseen.push({ kind: 'alarm', alarm: 'setting-changed', message, interface: name, at, ...nobody });
+    this.show();
   }
 
   // --- interfaces --------------------------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import './system/no-debugger.js';
 import './system/v8-flags.js';
 
 // V8 reads its flags as it goes: what is loaded before they are set grows the young generation to 4 MB (measured: 6 MB

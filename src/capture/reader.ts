@@ -1,3 +1,4 @@
+import '../system/no-debugger.js';
 import { type ConnectOpts, Socket, type SocketConstructorOpts } from 'node:net';
 import cap from 'cap';
 import { ETHERNET_HEADER_BYTES } from '../wire/ethernet.js';

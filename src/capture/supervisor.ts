@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import type { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import type { IfIndex } from '../mobility/events.js';
+import type { Child } from '../system/child-watch.js';
 import { readerEnvironment, readerLaunches } from './reader-launch.js';
 import { IpcChannel } from './ipc-channel.js';
 import { CommandQueue } from './command-queue.js';
@@ -13,6 +14,8 @@ export interface ReaderProcess {
   readonly commands: CommandQueue;
   readonly startedAt: number;
   ready: boolean;
+  /** When its last record came. */
+  heardAt: number;
   lastStderr: string;
 }
 
@@ -60,6 +63,14 @@ export class ReaderSupervisor {
     return this.#reader;
   }
 
+  get child(): Child | undefined {
+    const reader = this.#reader;
+    if (reader?.process.pid === undefined) return undefined;
+    const silentSince = reader.ready ? reader.heardAt : undefined;
+    const end = () => void reader.process.kill('SIGKILL');
+    return { name: 'capture reader', pid: reader.process.pid, keep: 'net_raw', silentSince, end };
+  }
+
   /** The reader, started if there is none; undefined while the next one has to wait, and after stop(). */
   start(): ReaderProcess | undefined {
     if (this.#reader === undefined && this.#restart === undefined && !this.#ended)
@@ -91,13 +102,23 @@ export class ReaderSupervisor {
     const launch = this.#launches[this.#launch];
     if (launch === undefined) return undefined;
     const { task } = this.#options;
-    const process = spawn(launch.file, [...launch.args, ...(task === undefined ? [] : [task])], {
+    const [program, ...args] = launch;
+    const process = spawn(program, [...args, ...(task === undefined ? [] : [task])], {
       cwd: '/',
       env: readerEnvironment(),
       stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
     });
+    const socket = process.stdio?.[3] as Socket | undefined;
+    if (socket === undefined) {
+      // No file descriptor is left.
+      process.on('error', (error) =>
+        this.#options.onDeath(`capture reader cannot be started: ${error.message}`),
+      );
+      this.#restartAfter(RESTART_MOST_MS);
+      return undefined;
+    }
     const channel = new IpcChannel(
-      process.stdio[3] as Socket,
+      socket,
       (kind, iface, payload) => this.#onRecord(reader, kind, iface, payload),
       () => {
         if (!this.#ended) this.#options.onBatchEnd();
@@ -113,6 +134,7 @@ export class ReaderSupervisor {
       commands: new CommandQueue((record) => channel.command(record)),
       startedAt: performance.now(),
       ready: false,
+      heardAt: 0,
       lastStderr: '',
     };
     process.on('error', (error) => {
@@ -131,6 +153,7 @@ export class ReaderSupervisor {
 
   #onRecord(reader: ReaderProcess, kind: number, iface: IfIndex, payload: Uint8Array): void {
     if (this.#ended) return;
+    reader.heardAt = performance.now();
     if (kind === READY) {
       reader.ready = true;
       this.#startFailures = 0;
@@ -148,11 +171,14 @@ export class ReaderSupervisor {
     this.#earlyDeaths = ready && early ? this.#earlyDeaths + 1 : 0;
     this.#options.onDeath(reason);
     if (this.#earlyDeaths < 2) return this.#options.onRestart();
-    const waitMs = Math.min(RESTART_MOST_MS, RESTART_FIRST_MS * 2 ** (this.#earlyDeaths - 2));
+    this.#restartAfter(Math.min(RESTART_MOST_MS, RESTART_FIRST_MS * 2 ** (this.#earlyDeaths - 2)));
+  }
+
+  #restartAfter(ms: number): void {
     this.#restart = setTimeout(() => {
       this.#restart = undefined;
       this.#options.onRestart();
-    }, waitMs);
+    }, ms);
   }
 
   /** A reader died before it was ready: the next way to start one, if there is any left. */

@@ -1,9 +1,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 
 /** HTTP as the server needs it, hostile clients included. */
 
 export const BODY_BYTES = 64 << 10;
+/** Of what a request may hold; none needs more than two. */
+const MAX_DEPTH = 8;
 /** How much of a refused body is still read, so that the client sees the refusal. */
 const DISCARD_BYTES = 16 << 20;
 
@@ -62,11 +65,20 @@ export function splitUrl(url: string): { path: string; query: Readonly<Record<st
 /** The body as JSON. @throws Refusal 400, 413 */
 export async function readJson(request: IncomingMessage): Promise<unknown> {
   const text = await readBody(request);
+  let value: unknown;
   try {
-    return JSON.parse(text);
+    value = JSON.parse(text);
   } catch (error) {
     throw badRequest(`the body is not JSON: ${(error as Error).message}`);
   }
+  // Whoever shows or compares it would run out of stack.
+  if (isDeeper(value, MAX_DEPTH)) throw badRequest(`the body is nested more than ${MAX_DEPTH} levels deep`);
+  return value;
+}
+
+function isDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return levels === 0 || Object.values(value).some((inner) => isDeeper(inner, levels - 1));
 }
 
 /** The whole body as text. @throws Refusal 413 above BODY_BYTES */
@@ -99,7 +111,9 @@ export function discardRest(request: IncomingMessage): void {
 
 /** What arrived is not HTTP. The client may be a person with netcat: answer, then close. */
 export function refuseGarbage(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
+  // What is written before the end of a handshake waits for it, and the connection with it.
+  const isUnfinished = socket instanceof TLSSocket && !socket.authorized;
+  if (error.code === 'ECONNRESET' || !socket.writable || isUnfinished) {
     socket.destroy();
     return;
   }

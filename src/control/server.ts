@@ -4,6 +4,7 @@ import { createServer as createTlsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import { BODY_BYTES, Refusal, discardRest, readJson, refuseGarbage, sendJson, splitUrl } from './http.js';
 import { type Api, METRICS_ROUTE, ROUTES, type Route, findRoute } from './routes.js';
+import { HANDSHAKE_MS, limitHandshakes } from './handshakes.js';
 import { ControlError, type SocketOptions, explain, listen, listenOnSocket } from './socket.js';
 import { EventSubscribers } from './stream.js';
 
@@ -33,7 +34,7 @@ const HTTP = {
 } as const;
 const IDLE_TIMEOUT_MS = 30_000;
 const MAX_CONNECTIONS = 512;
-const TLS_WARNING_INTERVAL_MS = 10_000;
+const WARNING_INTERVAL_MS = 10_000;
 
 /** Connections, limits and TLS. What is asked and answered: routes.ts. */
 export class ControlServer {
@@ -41,7 +42,7 @@ export class ControlServer {
   readonly #warn: (message: string) => void;
   readonly #subscribers: EventSubscribers;
   readonly #servers: Server[] = [];
-  #lastTlsWarning = Number.NEGATIVE_INFINITY;
+  #lastWarning = Number.NEGATIVE_INFINITY;
 
   private constructor(api: Api, warn: (message: string) => void) {
     this.#api = api;
@@ -98,6 +99,10 @@ export class ControlServer {
     });
     server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => refuseGarbage(error, socket));
     this.#servers.push(server);
+    // Such as a connection that finds no file descriptor left.
+    server.on('listening', () =>
+      server.on('error', (error) => this.#warnSometimes(`a connection cannot be accepted: ${error.message}`)),
+    );
     return server;
   }
 
@@ -118,17 +123,23 @@ export class ControlServer {
         requestCert: true,
         rejectUnauthorized: true,
         minVersion: 'TLSv1.2',
+        handshakeTimeout: HANDSHAKE_MS,
       });
+      limitHandshakes(server);
     } catch (error) {
       throw new ControlError(`control.tcp: the certificate or key cannot be used: ${explain(error)}`);
     }
-    server.on('tlsClientError', (error: Error, socket: Socket) => {
-      const now = performance.now();
-      if (now - this.#lastTlsWarning < TLS_WARNING_INTERVAL_MS) return;
-      this.#lastTlsWarning = now;
-      this.#warn(`control.tcp: refused ${socket.remoteAddress ?? 'a client'}: ${error.message}`);
-    });
+    server.on('tlsClientError', (error: Error, socket: Socket) =>
+      this.#warnSometimes(`control.tcp: refused ${socket.remoteAddress ?? 'a client'}: ${error.message}`),
+    );
     await this.#listenTcp(this.#add(server), 'control.tcp', tcp.listen);
+  }
+
+  #warnSometimes(message: string): void {
+    const now = performance.now();
+    if (now - this.#lastWarning < WARNING_INTERVAL_MS) return;
+    this.#lastWarning = now;
+    this.#warn(message);
   }
 
   async #listenPrometheus(where: Listen): Promise<void> {

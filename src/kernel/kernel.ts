@@ -1,9 +1,11 @@
 import { join } from 'node:path';
 import type { Action, ClaimAge, Event, IfIndex, Link } from '../mobility/events.js';
+import type { Child } from '../system/child-watch.js';
 import type { Ip } from '../wire/addresses.js';
 import { KernelWatch } from './watch/kernel-watch.js';
 import { type AdoptedClaim, Claims } from './claims/claims.js';
 import { Rules } from './ip/rules.js';
+import { SettingsCheck } from './settings-check.js';
 import { type SysctlChange, Sysctls } from './sysctl.js';
 
 export interface KernelOptions {
@@ -21,6 +23,10 @@ export interface KernelOptions {
   readonly isMobility: (iface: IfIndex) => boolean;
   readonly onEvent: (event: Event) => void;
   readonly onInstalled: (ip: Ip, age: ClaimAge, dev: string) => void;
+  /** An interface was set down and up again without an event: what is bound to it receives nothing more. */
+  readonly onFlap: (iface: IfIndex) => void;
+  /** Somebody else changed a setting; `name` undefined: of the whole machine. */
+  readonly onSettingChanged: (name: string | undefined, message: string) => void;
   readonly onWarning: (message: string) => void;
   readonly onInfo: (message: string) => void;
   /** The daemon cannot do its work; the message says what it lacks. */
@@ -57,6 +63,7 @@ export class Kernel {
   #soon: NodeJS.Timeout | undefined;
   /** Interfaces whose settings are to be applied at the end of this turn. */
   readonly #unset = new Map<IfIndex, Link>();
+  readonly #settingsCheck: SettingsCheck;
 
   /** @throws Error when the tables cannot be asked in the order fresh, remote, settled */
   constructor(options: KernelOptions) {
@@ -77,7 +84,14 @@ export class Kernel {
       onOwnRouteDeleted: (route) => this.#claims.routeDeleted(route.prefix.ip, route),
       onOwnNeighbourDeleted: (ip, iface) => this.#claims.neighbourDeleted(ip, iface),
       onResync: (reason) => this.#reconcileSoon(reason),
+      onFlap: options.onFlap,
+      onSetting: (iface) => this.#settingsCheck.soon(iface),
       onWarning,
+    });
+    this.#settingsCheck = new SettingsCheck({
+      settings: this.#settings,
+      links: () => [...this.#watch.links.all()].filter(({ index }) => options.isMobility(index)),
+      onChanged: options.onSettingChanged,
     });
     this.#claims = new Claims({
       protocol,
@@ -102,7 +116,8 @@ export class Kernel {
     this.#settings.takeOver();
     this.#rules.apply();
     await this.#watch.start();
-    this.#report(this.#settings.applyGlobal());
+    this.#report(this.#settingsCheck.applyGlobal());
+    this.#settingsCheck.start();
     this.#slowly = setInterval(() => void this.reconcile('periodic'), RECONCILE_MS);
     this.#slowly.unref();
   }
@@ -135,9 +150,13 @@ export class Kernel {
     this.#claims.flush();
   }
 
+  get children(): Child[] {
+    return [...this.#watch.children, ...this.#claims.batch.children];
+  }
+
   stats(): KernelStats {
     const { commands, pending, refused } = this.#claims;
-    const restarts = this.#claims.batch.deaths + this.#watch.stats.deaths;
+    const restarts = this.#claims.batch.deaths + this.#watch.deaths;
     return { pending, commands, refused, restarts };
   }
 
@@ -145,6 +164,7 @@ export class Kernel {
   async stop(onExit: 'withdraw' | 'keep'): Promise<void> {
     clearInterval(this.#slowly);
     clearTimeout(this.#soon);
+    this.#settingsCheck.stop();
     this.#unset.clear();
     this.#watch.stop();
     await this.#claims.stop(onExit);
@@ -163,6 +183,7 @@ export class Kernel {
     else if (event.kind === 'link-gone') {
       this.#unset.delete(event.iface);
       this.#settings.interfaceGone(event.iface);
+      this.#settingsCheck.forget(event.iface);
     }
   }
 
@@ -173,6 +194,7 @@ export class Kernel {
   applySettings(link: Link): void {
     if (!this.#options.isMobility(link.index)) {
       this.#unset.delete(link.index);
+      this.#settingsCheck.forget(link.index);
       return this.#report(this.#settings.restoreInterface(link));
     }
     if (this.#unset.size === 0) setImmediate(() => this.#settle());
@@ -182,7 +204,7 @@ export class Kernel {
   #settle(): void {
     const links = [...this.#unset.values()];
     this.#unset.clear();
-    this.#report(this.#settings.apply(...links));
+    this.#report(this.#settingsCheck.apply(links));
   }
 
   #reconcileSoon(reason: string): void {

@@ -133,7 +133,11 @@ function listen(path: string): Promise<Server> {
   const server = createServer((socket) => socket.on('error', () => undefined).end(String(process.pid)));
   return new Promise((resolve, reject) => {
     server.once('error', reject);
-    server.listen(path, () => resolve(server.unref()));
+    server.listen(path, () => {
+      // Such as a connection that finds no file descriptor left: the lock holds.
+      server.on('error', () => undefined);
+      resolve(server.unref());
+    });
   });
 }
 

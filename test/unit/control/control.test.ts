@@ -381,3 +381,19 @@ test('records of actions: text addresses, wall-clock time with microseconds, nul
   );
   assert.equal(installedRecord(ip('10.1.1.5'), 'fresh', 'lan1', 0.5, origin, at).latencyMs, 0.5);
 });
+
+test('JSON that is nested too deeply is a refusal, whole or cut off, and as a field', async (t) => {
+  const { socket } = await start(t);
+  const levels = 30_000;
+  for (const body of [
+    '['.repeat(levels) + ']'.repeat(levels),
+    '['.repeat(2 * levels),
+    '{"a":'.repeat(levels / 4) + '1' + '}'.repeat(levels / 4),
+    `{"ip":${'['.repeat(levels)}${']'.repeat(levels)}}`,
+  ]) {
+    const answer = await ask(socket, 'POST', '/v1/probe', body);
+    assert.equal(answer.status, 400, answer.text.slice(0, 200));
+    assert.equal(errorOf(answer).code, 'bad-request');
+  }
+  assert.equal((await ask(socket, 'GET', '/v1/status')).status, 200);
+});

@@ -4,7 +4,7 @@ import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { request as httpsRequest } from 'node:https';
 import { createConnection, createServer } from 'node:net';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { ControlClient, Refused, Unreachable } from '../../../src/control/client.js';
 import type { EventRecord } from '../../../src/control/records.js';
 import { ControlServer } from '../../../src/control/server.js';
@@ -197,10 +197,10 @@ test('prometheus.listen serves /metrics and nothing else; a port in use is named
   );
 });
 
-test('control.tcp takes only clients with a certificate of its CA', async (t) => {
+/** A server with mutual TLS, and ways to ask it. */
+async function startTls(t: TestContext) {
   const certificates = makeCertificates(t);
-  const port = await freePort();
-  const listen = { host: '127.0.0.1', port };
+  const listen = { host: '127.0.0.1', port: await freePort() };
   const { warnings } = await start(t, {
     tcp: {
       listen,
@@ -212,8 +212,7 @@ test('control.tcp takes only clients with a certificate of its CA', async (t) =>
   const get = (options: object) =>
     new Promise<number>((resolve, reject) => {
       const target = {
-        host: '127.0.0.1',
-        port,
+        ...listen,
         path: '/v1/status',
         agent: false,
         ca: readFileSync(certificates('ca.pem')),
@@ -228,6 +227,34 @@ test('control.tcp takes only clients with a certificate of its CA', async (t) =>
     cert: readFileSync(certificates(`${name}.pem`)),
     key: readFileSync(certificates(`${name}.key`)),
   });
+  return { certificates, listen, warnings, get, pair };
+}
+
+test('clients that never finish their handshake have a share of their own, and little time', async (t) => {
+  const { listen, get, pair } = await startTls(t);
+  let open = 0;
+  const connect = (bytes: string) => {
+    const socket = createConnection(listen.port, listen.host);
+    t.after(() => socket.destroy());
+    socket.on('error', () => undefined).on('close', () => open--);
+    return new Promise<void>((resolve) =>
+      socket.once('connect', () => {
+        open++;
+        socket.write(bytes);
+        resolve();
+      }),
+    );
+  };
+  // Silent ones, some with the beginning of a ClientHello, and some that speak HTTP.
+  for (let i = 0; i < 600; i++)
+    await connect(['', '\x16\x03\x01\x02', 'GET / HTTP/1.1\r\n\r\n'][i % 3] as string);
+  assert.equal(await get(pair('client')), 200);
+  await until('most are ended at once', () => open <= 128);
+  await until('the rest when their time is over', () => open === 0, 10_000);
+});
+
+test('control.tcp takes only clients with a certificate of its CA', async (t) => {
+  const { certificates, listen, warnings, get, pair } = await startTls(t);
   assert.equal(await get(pair('client')), 200);
   await assert.rejects(get({}));
   await assert.rejects(get(pair('stranger')));

@@ -143,6 +143,8 @@ describe('the kernel module as a whole', () => {
         onInstalled: (address, age, dev) => installed.push(`${formatIp(address)} ${age} ${dev}`),
         onWarning: (message) => warnings.push(message),
         onInfo: () => undefined,
+        onFlap: () => undefined,
+        onSettingChanged: (_name, message) => warnings.push(message),
         onFatal: assert.fail,
       });
     const arpIgnore = () => readFileSync('/proc/sys/net/ipv4/conf/lan0/arp_ignore', 'latin1').trim();
