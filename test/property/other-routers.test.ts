@@ -215,6 +215,20 @@ describe('another router', () => {
     assert.equal(site.router.host(VISITOR)?.state, 'settled');
   });
 
+  it('is not gone because its answers were lost: it is when nothing is missed and it is silent', () => {
+    const site = new Site();
+    site.appear();
+    site.advance(3000);
+    site.setAnswering(GATEWAY, STRANGER, LAN1, false);
+    for (let at = 0; at < 30_000; at += 400) {
+      site.handle({ kind: 'missed', iface: LAN1 });
+      site.advance(400);
+      assert.equal(site.others, 1);
+    }
+    site.advance(15_000);
+    assert.equal(site.others, 0);
+  });
+
   it('keeps its hosts: we do not ask in the name of its gateway there', () => {
     const site = new Site();
     site.appear();
