@@ -4,7 +4,7 @@ import { gzipSync } from 'node:zlib';
 import { machineTables } from '../doctor/facts.js';
 import { recordDirectory, recordFiles } from '../system/record-ring.js';
 import { type ArchiveFile, tar } from '../system/tar.js';
-import { parseIp, type Ip } from '../wire/addresses.js';
+import { type Ip, formatIp, parseIp } from '../wire/addresses.js';
 import { readVersion } from './arguments.js';
 import { EXIT, type Invocation, Usage } from './command.js';
 import { effectiveConfig } from './config.js';
@@ -51,7 +51,7 @@ export async function report({ client, options, terminal }: Invocation): Promise
     ips = last.map(({ ip }) => parseIp(ip) as Ip);
     return page;
   });
-  for (const ip of ips) await add(`why/${ip}.json`, () => client.why(ip));
+  for (const ip of ips) await add(`why/${formatIp(ip)}.json`, () => client.why(ip));
   await add('interfaces.json', () => client.interfaces());
   await add('alarms.json', () => client.alarms());
   await add('drops.json', () => client.drops());

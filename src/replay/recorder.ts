@@ -4,7 +4,6 @@ import type { Policy } from '../mobility/policy.js';
 import { type Beginning, Recording } from './recording.js';
 import type { NameOf } from './story.js';
 
-/** What a slow reader may leave unread before it loses a part. */
 const QUEUE_BYTES = 16 << 20;
 
 export interface RecorderOptions {
@@ -14,6 +13,8 @@ export interface RecorderOptions {
   readonly beginning: () => Omit<Beginning, 'complete'>;
   /** The first recording begins, or the last one ends. */
   readonly onActive: (active: boolean) => void;
+  /** What a slow reader may leave unread before it loses a part. Default 16 MiB. */
+  readonly queueBytes?: number;
 }
 
 /**
@@ -72,6 +73,7 @@ export class Outlet {
   readonly #recording: Recording;
   #queue: Uint8Array[] = [];
   #queuedBytes = 0;
+  readonly #mostBytes: number;
   #flushing: NodeJS.Immediate | undefined;
   /** It has lost something since the last section. */
   #broken = false;
@@ -87,6 +89,7 @@ export class Outlet {
   ) {
     this.#options = options;
     this.#onEnd = onEnd;
+    this.#mostBytes = options.queueBytes ?? QUEUE_BYTES;
     this.#recording = new Recording(options.application, options.nameOf, (bytes) => this.#push(bytes));
     this.#stream = stream;
     this.#attach(stream);
@@ -98,13 +101,13 @@ export class Outlet {
 
   take(write: (recording: Recording) => void): void {
     if (this.#broken) {
-      if (this.#stream.writableLength > QUEUE_BYTES / 2) return;
+      if (this.#stream.writableLength > this.#mostBytes / 2) return;
       this.#broken = false;
       this.begin(false, 'what happened before this section was lost: the reader was too slow');
       return;
     }
     write(this.#recording);
-    if (this.#stream.writableLength + this.#queuedBytes <= QUEUE_BYTES) return;
+    if (this.#stream.writableLength + this.#queuedBytes <= this.#mostBytes) return;
     this.#broken = true;
   }
 

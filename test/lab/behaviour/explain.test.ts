@@ -144,7 +144,7 @@ labTest(
       'hosts.json',
       'why/10.1.1.5.json',
       'marpd.toml',
-      'machine/ip_-j_rule.txt',
+      'machine/ip-j_rule.txt',
     ])
       assert.ok(names.includes(`/${name}\n`), `${name} in ${names}${made.stderr}`);
     run('tar', '-xzf', archive, '-C', lab.directory, '--strip-components=1');
