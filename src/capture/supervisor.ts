@@ -51,6 +51,8 @@ export class ReaderSupervisor {
   #reader: ReaderProcess | undefined;
   #restart: NodeJS.Timeout | undefined;
   #startFailures = 0;
+  /** A reader was ready once: it can work here, started the way it is. */
+  #worked = false;
   #earlyDeaths = 0;
   #ended = false;
   #fatalReported = false;
@@ -156,6 +158,7 @@ export class ReaderSupervisor {
     reader.heardAt = performance.now();
     if (kind === READY) {
       reader.ready = true;
+      this.#worked = true;
       this.#startFailures = 0;
     } else if (kind === UNUSABLE) this.fatal(decodeText(payload));
     else this.#options.onRecord(kind, iface, payload);
@@ -166,9 +169,9 @@ export class ReaderSupervisor {
     if (this.#ended) return;
     const { ready, lastStderr } = reader;
     const reason = `capture reader died (${cause}${lastStderr === '' ? '' : `: ${lastStderr}`})`;
-    if (!ready && !this.#canStartOtherwise(reason)) return;
+    if (!ready && !this.#worked && !this.#canStartOtherwise(reason)) return;
     const early = performance.now() - reader.startedAt < STEADY_MS;
-    this.#earlyDeaths = ready && early ? this.#earlyDeaths + 1 : 0;
+    this.#earlyDeaths = (ready || this.#worked) && early ? this.#earlyDeaths + 1 : 0;
     this.#options.onDeath(reason);
     if (this.#earlyDeaths < 2) return this.#options.onRestart();
     this.#restartAfter(Math.min(RESTART_MOST_MS, RESTART_FIRST_MS * 2 ** (this.#earlyDeaths - 2)));
