@@ -85,7 +85,8 @@ labTest('after kill -9 the next marpd starts, and takes over what the first had 
 });
 
 labTest('doctor looks where the daemon runs, from whatever namespace it is called', async (lab) => {
-  const site = await new Site(lab).start();
+  // With settings = "apply" marpd would set it again before doctor looks.
+  const site = await new Site(lab, { config: { kernel: { settings: 'check' } } }).start();
   const [elsewhere] = lab.create('elsewhere') as [Namespace];
   site.router.sysctl({ 'ipv4.conf.lan1.proxy_arp': 1 });
   const argv = [process.execPath, CTL, 'doctor', '--json', '--socket', site.marpd.socket];
