@@ -307,13 +307,13 @@ describe('the watch (design.md 5.5, 5.6)', () => {
     ip('link del v0');
     ip('route add 10.17.0.11/32 dev lan0 proto 188 metric 20');
     await until('resync', () => testbed.resyncs.includes('the monitor ended'));
+    ip('route del 10.17.0.11/32 proto 188');
     assert.ok(last('link-gone') !== undefined);
-    assert.equal(testbed.count('routes-begin'), 1);
-    assert.equal(testbed.count('routes-end'), 1);
+    // The routes may be read once more by themselves, since some may have gone with the link.
+    assert.ok(testbed.count('routes-begin') >= 1 && testbed.count('routes-end') >= 1);
     assert.ok(
       testbed.events.some((event) => event.kind === 'route' && event.route.prefix.ip === addr('10.17.0.11')),
     );
-    ip('route del 10.17.0.11/32 proto 188');
   });
 
   it('an overrun (a stalled reader): dumped again, nothing stays missing', async () => {
