@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { Frames, macFor } from '../kit/host.js';
-import { labTest } from '../kit/lab-test.js';
+import { SOAK, labTest } from '../kit/lab-test.js';
 import type { Lab } from '../kit/namespace.js';
 import { staysTrue, waitFor } from '../kit/program.js';
 import { Site } from '../kit/site.js';
@@ -8,7 +8,6 @@ import { Site } from '../kit/site.js';
 /** Silence is not the end, and slow is not silent (design.md 3.2). */
 
 const VISITOR = '10.1.1.5';
-const SOAK = process.env.MARPD_SOAK === '1';
 
 labTest('a silent Linux visitor cut off for 8 s without loss of carrier is back within 2 s', async (lab) => {
   const site = await new Site(lab, { config: { timers: { keepalive: '5s' } } }).start();
