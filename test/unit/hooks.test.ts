@@ -161,6 +161,20 @@ test('libvirt: double quotes, one line, foreign order of attributes: read all th
   assert.deepEqual(hook('start begin', xml), PREPARED);
 });
 
+test('libvirt: a card in a comment is none, and the line ends of another system change nothing', () => {
+  const card = RUNNING.match(/<interface[\s\S]*?<\/interface>/)?.[0] ?? '';
+  const xml = RUNNING.replace(
+    '<devices>',
+    `<devices><!-- ${card.replaceAll('01:05', '01:06')} --><!-- 2 -->`,
+  );
+  writeFileSync(addresses, ' \t52:54:00:0A:01:05 10.1.1.5,10.1.1.15\r\n52:54:00:0A:01:06 10.1.1.6\r\n');
+  const known = [...PREPARED, ...each('prepare', SECOND, '10.1.1.6')];
+  assert.deepEqual(
+    hook('start begin', xml.replaceAll('\n', '\r\n').replaceAll(' address=', '\r\naddress=')),
+    known,
+  );
+});
+
 test('libvirt: what is no MAC, no interface name or no address never reaches the router', () => {
   for (const [good, bad] of [
     ["dev='vnet0'", 'dev=\'vnet0","x":"\''],
@@ -371,4 +385,23 @@ test('Proxmox: the configuration of a guest that has migrated is on its new node
   assert.equal(posts().length, 2);
   assert.deepEqual(run(HOOKSCRIPT, ['999', 'post-stop']), { status: 0, stdout: '', stderr: '' });
   assert.deepEqual(posts(), []);
+});
+
+test('Proxmox: the line ends of another system change nothing', () => {
+  writeFileSync(
+    join(directory, 'pve/qemu-server/104.conf'),
+    'net0: virtio=BC:24:11:0A:01:05,bridge=vmbr0,tag=7\r\nipconfig0: ip=10.1.1.5/24\r\n',
+  );
+  assert.equal(run(HOOKSCRIPT, ['104', 'post-start']).status, 0);
+  assert.deepEqual(posts(), each('prepare', { mac: 'bc:24:11:0a:01:05', interface: 'vmbr0v7' }, '10.1.1.5'));
+});
+
+test('Proxmox: a container has its addresses in its card', () => {
+  mkdirSync(join(directory, 'pve/lxc'), { recursive: true });
+  writeFileSync(
+    join(directory, 'pve/lxc/200.conf'),
+    'net0: name=eth0,bridge=vmbr0,gw=10.1.1.1,hwaddr=BC:24:11:0A:01:05,ip=10.1.1.5/24,ip6=auto,type=veth\n',
+  );
+  assert.equal(run(HOOKSCRIPT, ['200', 'post-start']).status, 0);
+  assert.deepEqual(posts(), each('prepare', { mac: 'bc:24:11:0a:01:05', interface: 'vmbr0' }, '10.1.1.5'));
 });
