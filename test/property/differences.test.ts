@@ -1,9 +1,21 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Action, Transition } from '../../src/mobility/events.js';
-import { type Ip, type Mac, type Prefix, parsePrefix } from '../../src/wire/addresses.js';
+import { type Ip, type Ipv4, type Mac, type Prefix, parsePrefix } from '../../src/wire/addresses.js';
 import { decodeArp } from '../../src/wire/arp.js';
-import { Driver, frameOf, hostRoute, IPS, LAN0, LAN1, link, MACS, testPolicy } from './driver.js';
+import {
+  Driver,
+  frameOf,
+  GATEWAY,
+  hostRoute,
+  IPS,
+  LAN0,
+  LAN1,
+  link,
+  MACS,
+  OUR_MAC,
+  testPolicy,
+} from './driver.js';
 
 /** Where the tracker's decisions differ from those of the first edition, on purpose. */
 
@@ -117,11 +129,23 @@ describe('decisions that differ from the first edition', () => {
   });
 });
 
-it('a group MAC in the kernel or in hosts.json is taken up by nobody', () => {
-  const driver = new Driver(testPolicy());
-  driver.boot();
-  const mac = 0xffff_ffff_ffff as Mac;
-  driver.handle({ kind: 'adopt', ip: VISITOR, iface: LAN1, mac, age: 'fresh' });
-  driver.handle({ kind: 'remember', memories: [{ ip: VISITOR, mac, interface: 'lan1', reason: 'lost' }] });
-  assert.equal(driver.router.host(VISITOR), undefined);
+it('a MAC or an address that no host can have is taken up by nobody, from the kernel or from hosts.json', () => {
+  const cases: readonly (readonly [Ip, number])[] = [
+    [VISITOR, 0xffff_ffff_ffff],
+    [VISITOR, 0],
+    [VISITOR, OUR_MAC[LAN0] as number],
+    [GATEWAY, 0x02_0000_000001],
+    [0x0a0101ff as Ipv4, 0x02_0000_000001],
+    [0xe0000005 as Ipv4, 0x02_0000_000001],
+  ];
+  for (const [ip, mac] of cases) {
+    const driver = new Driver(testPolicy());
+    driver.boot();
+    driver.handle({ kind: 'adopt', ip, iface: LAN1, mac: mac as Mac, age: 'fresh' });
+    driver.handle({
+      kind: 'remember',
+      memories: [{ ip, mac: mac as Mac, interface: 'lan1', reason: 'lost' }],
+    });
+    assert.equal(driver.router.host(ip), undefined, `${ip} ${mac}`);
+  }
 });

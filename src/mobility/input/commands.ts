@@ -6,6 +6,7 @@ import { learningRefusal } from '../admission/learning.js';
 import type { Command, IfIndex, SavedHost, Attachment, Token } from '../events.js';
 import {
   abandonCandidate,
+  discard,
   probeNow,
   quietMs,
   scheduleKeepalive,
@@ -162,10 +163,14 @@ export function detachOver(ctx: TrackerContext, host: Host): void {
   ctx.touch(host);
 }
 
+function isHostMac({ topology }: TrackerContext, mac: Mac): boolean {
+  return mac !== 0 && !isGroupMac(mac) && !topology.isMobilityMac(mac);
+}
+
 /** A claim of an earlier run, found in the kernel: kept as settled, and asked as soon as capture hears the answer. */
 export function adopt(ctx: TrackerContext, ip: Ip, iface: IfIndex, mac: Mac | undefined): void {
   // A claim that is not taken over here is not wanted, and reconciliation deletes it.
-  if (mac === undefined || isGroupMac(mac) || !ctx.topology.isUsable(iface)) return;
+  if (mac === undefined || !isHostMac(ctx, mac) || !ctx.topology.isUsable(iface)) return;
   if (learningRefusal(ctx, iface, ip, mac) !== undefined) return;
   const host = ctx.table.get(ip) ?? ctx.create(ip);
   const homecoming = ctx.topology.rule(iface)?.learn === 'foreign' && ctx.topology.isHome(iface, host.ip);
@@ -184,11 +189,17 @@ export function adopt(ctx: TrackerContext, ip: Ip, iface: IfIndex, mac: Mac | un
 /** Hosts of an earlier run; they are asked when their interface is heard. */
 export function remember(ctx: TrackerContext, memories: readonly SavedHost[]): void {
   for (const { ip, mac, interface: name } of memories) {
-    if (isGroupMac(mac) || ctx.table.get(ip) !== undefined) continue;
+    if (!isHostMac(ctx, mac) || ctx.table.get(ip) !== undefined) continue;
     if (ctx.table.size >= ctx.policy.limits.hosts) return;
     const link = ctx.topology.linkNamed(name);
     const host = ctx.create(ip);
-    ctx.table.place(host, { iface: link?.index ?? 0, mac }, name);
+    const iface = link?.index ?? 0;
+    ctx.table.place(host, { iface, mac }, name);
+    // Only now: what was a host before may have become a next hop.
+    if (learningRefusal(ctx, iface, ip, mac) !== undefined) {
+      discard(ctx, host);
+      continue;
+    }
     const endsAt = ctx.now + ctx.policy.timers.rememberMs;
     transition(ctx, host, { input: 'remember', cause: 'remembered', endsAt });
     if (link !== undefined && ctx.topology.isListening(link.index)) {
