@@ -85,7 +85,7 @@ export interface SysctlOptions {
 }
 
 const FORWARD = 'net/ipv4/ip_forward';
-/** The state file is written anew when it has this many lines more than twice what is saved. */
+/** The state file is written anew when it has this many lines more than twice what is saved; a shorter one at each loss. */
 const SPARE_LINES = 100;
 
 export class Sysctls {
@@ -328,6 +328,7 @@ export class Sysctls {
         this.#lines = undefined;
       } else if (
         this.#lines === undefined ||
+        (this.#saved.size < SPARE_LINES && lines.some((line) => 'forgotten' in line)) ||
         this.#lines + lines.length > 2 * this.#saved.size + SPARE_LINES
       ) {
         replaceFile(stateFile, `${bootId()}\n${toText([...this.#saved.values()])}`);

@@ -238,6 +238,17 @@ describe('kernel settings (design.md 3.2)', () => {
     assert.ok(changes.length > 0 && changes.every((change) => change.path.includes('/lan0/')));
   });
 
+  it('what an interface had is out of the file when it vanishes', () => {
+    const settings = open();
+    settings.apply(LAN0);
+    addInterface('vnet0');
+    settings.apply({ name: 'vnet0', index: 10 });
+    assert.match(readFileSync(stateFile, 'utf8'), /vnet0/);
+    settings.interfaceGone(10);
+    assert.doesNotMatch(readFileSync(stateFile, 'utf8'), /vnet0/);
+    assert.match(readFileSync(stateFile, 'utf8'), /lan0/);
+  });
+
   it('one tap more costs a line each, not the file', () => {
     const settings = open();
     settings.apply(LAN0);
