@@ -9,7 +9,7 @@ import type {
   WhyView,
 } from '../control/schemas.js';
 import type { EventRecord } from '../control/records.js';
-import type { Finding } from '../doctor/checks.js';
+import type { Finding } from '../doctor/finding.js';
 
 /** The answers of the API as text for people: aligned tables, short times. */
 
