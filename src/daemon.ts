@@ -77,7 +77,7 @@ export class Daemon {
     this.observers = new Observers(logger, this.nameOf, () => this.api.gauges());
     const onWarning = (message: string) => logger.warn(message);
     this.capture = new Capture({
-      onFrame: (iface, bytes) => this.handle({ kind: 'frame', iface, bytes }),
+      onFrame: (iface, bytes, queuedMs) => this.handle({ kind: 'frame', iface, bytes, queuedMs }),
       onBatchEnd: () => this.flush(),
       onState: (iface, open, reason) => this.captureChanged(iface, open, reason),
       onFatal: options.onFatal,

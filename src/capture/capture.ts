@@ -12,10 +12,12 @@ import {
   FRAME,
   INJECT,
   OPENED,
+  QUEUED,
   SEND_FAILED,
   decodeCounters,
   decodeText,
   decodeOpenResult,
+  decodeQueued,
   encodeOpen,
   encodeRecord,
   writeSuppress,
@@ -34,8 +36,11 @@ import {
 } from './captured-interface.js';
 
 export interface CaptureOptions {
-  /** One frame, cut to 128 bytes; `bytes` is valid only during the call. Own frames are filtered by source MAC. */
-  onFrame(iface: IfIndex, bytes: Uint8Array): void;
+  /**
+   * One frame, cut to 128 bytes; `bytes` is valid only during the call. Own frames are filtered by source MAC. It has waited
+   * for some `queuedMs` ms because what came before it was not read faster.
+   */
+  onFrame(iface: IfIndex, bytes: Uint8Array, queuedMs: number): void;
   /** A batch of frames has been delivered. */
   onBatchEnd(): void;
   /** `open`: frames are captured from now on. Otherwise `reason` says why not; it is retried until close(). */
@@ -161,6 +166,7 @@ export class Capture {
     for (const known of this.#interfaces.values()) {
       carryOverCounters(known);
       known.serial = 0;
+      known.queuedMs = 0;
       this.#notOpen(known, reason);
     }
   }
@@ -203,7 +209,9 @@ export class Capture {
       if (!known.open) return;
       known.frames++;
       this.#totals.frames++;
-      this.#options.onFrame(iface, payload);
+      this.#options.onFrame(iface, payload, known.queuedMs);
+    } else if (kind === QUEUED) {
+      known.queuedMs = decodeQueued(payload);
     } else if (kind === OPENED) {
       this.#onOpened(known, decodeOpenResult(payload).serial);
     } else if (kind === FAILED) {

@@ -37,6 +37,8 @@ export interface CapturedInterface {
   open: boolean;
   retry: NodeJS.Timeout | undefined;
   retryMs: number;
+  /** For how long the next frames have waited in the reader. */
+  queuedMs: number;
   /** The last reason reported to the daemon, so that it is reported once. */
   reason: string;
   frames: number;
@@ -53,6 +55,7 @@ export function capturedInterface(link: CaptureLink, ringBytes: number): Capture
     open: false,
     retry: undefined,
     retryMs: RETRY_FIRST_MS,
+    queuedMs: 0,
     reason: '',
     frames: 0,
     counters: NO_COUNTERS,

@@ -37,6 +37,7 @@ export class HostTracker {
     ctx.now = now;
     switch (event.kind) {
       case 'frame':
+        ctx.queuedMs = event.queuedMs ?? 0;
         onFrame(ctx, event.iface, event.bytes);
         break;
       case 'misdirected-packet':
@@ -44,6 +45,7 @@ export class HostTracker {
         break;
       case 'tick':
         runDueTimers(ctx);
+        if (!ctx.waiting.isEmpty) onQueued(ctx);
         break;
       case 'route':
         onRoute(ctx, event.change, event.route, event.initial);
@@ -85,7 +87,6 @@ export class HostTracker {
         onCommand(ctx, event.token, event.command);
         break;
     }
-    if (!ctx.waiting.isEmpty) onQueued(ctx);
     return ctx.takeActions();
   }
 

@@ -39,9 +39,9 @@ class Crowd {
     return (0x020000000000 + n) as Mac;
   }
 
-  says(n: number, iface = LAN0, mac = Crowd.mac(n)): void {
+  says(n: number, iface = LAN0, mac = Crowd.mac(n), queuedMs = 0): void {
     const bytes = frameOf('gratuitous', mac, Crowd.ip(n));
-    this.take(this.router.handle({ kind: 'frame', iface, bytes }, this.now));
+    this.take(this.router.handle({ kind: 'frame', iface, bytes, queuedMs }, this.now));
   }
 
   probes(n: number): void {
@@ -232,6 +232,30 @@ describe('a crowd of newcomers', () => {
     crowd.asked.length = 0;
     for (let n = 0; n < 5000; n++) crowd.says(n);
     crowd.advance(10_000, 5);
+    assert.equal(crowd.storms, 0);
+    assert.equal(crowd.claimed, 5000);
+  });
+
+  it('is a storm when its messages waited for us, however few of them we had time for', () => {
+    const storms = (queuedMs: number) => {
+      const crowd = new Crowd();
+      for (let n = 0; n < 3000; n++) {
+        crowd.says(n, LAN0, Crowd.mac(n), queuedMs);
+        crowd.advance(1);
+      }
+      return crowd.storms;
+    };
+    assert.equal(storms(0), 0, '1,000 a second are served');
+    assert.equal(storms(600), 1);
+  });
+
+  it('is no storm when its messages waited for us, but it answers', () => {
+    const crowd = new Crowd();
+    for (let n = 0; n < 5000; n++) {
+      crowd.says(n, LAN0, Crowd.mac(n), 2000);
+      if (n % 5 === 0) crowd.advance(1, 1);
+    }
+    crowd.advance(3000, 1);
     assert.equal(crowd.storms, 0);
     assert.equal(crowd.claimed, 5000);
   });

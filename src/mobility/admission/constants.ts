@@ -24,13 +24,19 @@ export const COUNTING_MS = 1000;
 
 /** Newcomers that were silent lately, from which there may be a storm. */
 export const STORM_SILENT = 256;
-/** Milliseconds that the first of the queue has waited: everybody who was probed before it has answered, or never will. */
+/**
+ * Milliseconds that newcomers have waited, in the capture and in the queue: everybody who was probed before them has
+ * answered, or never will.
+ */
 export const STORM_WAIT_MS = 500;
 /** Milliseconds that a storm lasts after the last sign of it. */
 export const STORM_MS = 1000;
 
-/** Newcomers taken from a queue per event. Bar: API answers in a storm, 200 ms (measured 96 ms). */
-export const TAKEN_PER_EVENT = 32;
+/**
+ * Newcomers taken from a queue per tick, of which a turn of the event loop has one: 10 ms of work on a busy machine. Bar: API
+ * answers in a storm, 200 ms.
+ */
+export const TAKEN_PER_TICK = 128;
 
 /** Milliseconds between two alarms of one kind and place. */
 export const ALARM_INTERVAL_MS = 60_000;
