@@ -1,5 +1,5 @@
 import type { AnsweredTo } from './neighbour/message.js';
-import { type Ip, MAC_BROADCAST, type Mac } from '../wire/addresses.js';
+import { type Ip, MAC_BROADCAST, type Mac, unspecifiedOf } from '../wire/addresses.js';
 import type { TrackerContext } from './context.js';
 import type { Attachment, IfIndex } from './events.js';
 import type { Host } from './host/host.js';
@@ -38,6 +38,8 @@ export interface Probe {
   readonly timeoutMs: number;
   /** Asked a second time, because the first answer may have been one to an older probe. */
   readonly isConfirmation: boolean;
+  /** Its answer may be that of a router with proxy ARP, so it is asked once more, from no address. */
+  readonly isUnverified: boolean;
   readonly sent: number;
   readonly firstSentAt: number;
   /** Next try or, when all are sent, the time-out. */
@@ -99,14 +101,17 @@ export function startProbe(
     delayMs = 0,
     isConfirmation = false,
     firstSourceIp,
+    fromNobody = false,
   }: {
     readonly delayMs?: number;
     readonly isConfirmation?: boolean;
     readonly firstSourceIp?: Ip | undefined;
+    readonly fromNobody?: boolean;
   } = {},
 ): Probe | undefined {
-  const sourceIp = probeSource(ctx, attachment.iface, host.ip);
-  if (sourceIp === undefined) return undefined;
+  const named = probeSource(ctx, attachment.iface, host.ip);
+  if (named === undefined) return undefined;
+  const sourceIp = fromNobody ? unspecifiedOf(host.ip) : named;
   const { tries, timeoutMs } = scheduleOf(ctx, host, purpose, attachment.iface);
   const probe: OpenProbe = {
     purpose,
@@ -116,6 +121,7 @@ export function startProbe(
     tries,
     timeoutMs,
     isConfirmation,
+    isUnverified: !fromNobody && !isConfirmation && mayBeRouters(ctx, host, purpose, attachment),
     sent: 0,
     firstSentAt: 0,
     nextAt: ctx.limits.reserveProbe(!isRoutine(purpose), ctx.now) + delayMs,
@@ -127,6 +133,28 @@ export function startProbe(
 /** Routine probes have a budget of their own, so that they never delay a proof. */
 function isRoutine(purpose: ProbePurpose): boolean {
   return purpose === 'keepalive' || purpose === 'ask-again';
+}
+
+/**
+ * Whether the answer may be that of another router, which answers for the hosts behind it (proxy ARP): nobody in
+ * particular is asked, or a MAC that is not known to be the host's while the host may be elsewhere.
+ */
+function mayBeRouters(
+  { topology, fib, lanQueries }: TrackerContext,
+  host: Host,
+  purpose: ProbePurpose,
+  { iface, mac }: Attachment,
+): boolean {
+  if (mac === MAC_BROADCAST) return true;
+  const isHome = topology.isHome(iface, host.ip);
+  if (purpose === 'remote-claim') return isHome;
+  if (purpose === 'prove' && isHome && fib.remote(host.ip) !== undefined) return true;
+  if (host.attachment?.mac === mac) return false;
+  if (purpose === 'old-place') return isHome && !host.held;
+  if (purpose !== 'prove') return false;
+  return isHome
+    ? host.claimed && host.attachment?.iface !== iface
+    : lanQueries.stateOf(iface, host.ip) === 'taken';
 }
 
 /** Sends the next try and sets the time of the one after it, or of the time-out. */

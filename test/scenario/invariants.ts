@@ -177,8 +177,10 @@ export class Invariants {
     const frame = decodeArp(action.bytes);
     if (typeof frame === 'string') return this.broken(`sent a frame that is no ARP: ${frame}`);
     const isConflictCheck = this.policy.subnets.some(({ gateway }) => gateway === frame.targetIp);
-    if (frame.senderIp === 0 && !isConflictCheck)
-      this.broken('sent a probe with sender 0.0.0.0: Windows reports a conflict');
+    if (frame.senderIp === 0 && !isConflictCheck && !this.hasAnswered(action.iface, frame, now))
+      this.broken(
+        'sent a probe with sender 0.0.0.0 to a host that may be probing: Windows reports a conflict',
+      );
     if (frame.senderMac !== frame.source) this.toldOf(action, frame, now);
     if (action.purpose !== 'probe') return;
     const second = Math.floor(now / 1000);
@@ -186,6 +188,11 @@ export class Invariants {
     if (probes?.second !== second) this.probes.set(frame.targetIp, { second, count: 1 });
     else if (++probes.count > MAX_PROBES_PER_SECOND)
       this.broken(`${formatIp(frame.targetIp)}: a storm of probes`);
+  }
+
+  /** Whether the one that is asked has just answered for that address: it is past its own conflict check. */
+  private hasAnswered(iface: IfIndex, { targetIp, destination }: ArpFrame, now: number): boolean {
+    return now - (this.proofs.get(`${targetIp} ${destination} ${iface}`) ?? -Infinity) < PROOF_LASTS_MS;
   }
 
   /** A frame of ours about somebody else: to one host, and no more than that one has just said itself on this LAN. */

@@ -123,6 +123,7 @@ function probe(purpose: ProbePurpose): Probe {
     tries: [0],
     timeoutMs: 500,
     isConfirmation: false,
+    isUnverified: false,
     sent: 1,
     firstSentAt: NOW - 500,
     nextAt: NOW,

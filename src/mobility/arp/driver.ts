@@ -58,8 +58,9 @@ function message(bytes: Uint8Array): NeighbourMessage | Malformed {
   const isRequest = arp.opcode === ARP_REQUEST;
   // What was sent to all is no answer to a question of ours, unless it names who asked.
   const toAll = isGroupMac(arp.destination);
-  // A reply in nobody's name is noise; a request in nobody's name is a probe (RFC 5227 section 2.1.1).
-  if (isRequest && isUnspecified(ip))
+  // A request in nobody's name that is sent to all is a probe (RFC 5227 section 2.1.1). One to us alone asks whether we
+  // have the address (another router's proof, a switch that tracks addresses); a reply in nobody's name is noise.
+  if (isRequest && toAll && isUnspecified(ip))
     return {
       kind: 'acd-probe',
       form: undefined,

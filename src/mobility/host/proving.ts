@@ -200,6 +200,7 @@ export function findProbe(host: Host, iface: IfIndex, mac: Mac, answeredTo: Answ
 
 /** The host answered: the strongest thing that a frame can say. */
 export function onReply(ctx: TrackerContext, host: Host, probe: Probe, from: Attachment): void {
+  if (probe.isUnverified) return confirmFromNobody(ctx, host, probe, from);
   const rttMs = ctx.now - probe.firstSentAt;
   // Whoever answers in its name elsewhere does not choose how long it may be silent.
   if (!host.held || host.isAt(from.iface, from.mac) || host.candidate?.incumbent === undefined) {
@@ -216,6 +217,21 @@ export function onReply(ctx: TrackerContext, host: Host, probe: Probe, from: Att
   else if (probe.purpose === 'remote-claim' && ctx.fib.remote(host.ip) !== undefined) {
     heldDespiteRemote(ctx, host, from);
   }
+}
+
+/**
+ * The same question once more, from no address: as in a conflict check (RFC 5227 section 2.1.1) the host itself answers,
+ * and a router does not answer for it. One that has just answered is past its own conflict check, in which it would take
+ * the question for a conflict.
+ */
+function confirmFromNobody(ctx: TrackerContext, host: Host, asked: Probe, from: Attachment): void {
+  const probe = startProbe(ctx, host, asked.purpose, from, { fromNobody: true });
+  if (probe === undefined) return;
+  const { candidate } = host;
+  if (candidate?.probe === asked) setCandidate(ctx, host, { ...candidate, attachment: from, probe });
+  else if (host.oldProbe === asked) host.stepProof({ input: 'ask-old', probe });
+  else host.stepKeepalive({ input: 'probe', probe }, ctx.now);
+  ctx.touch(host);
 }
 
 function onCandidateReply(ctx: TrackerContext, host: Host, candidate: Candidate, from: Attachment): void {
