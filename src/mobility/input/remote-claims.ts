@@ -98,6 +98,7 @@ export function proofEnded(ctx: TrackerContext, ip: Ip): void {
   const host = ctx.table.get(ip);
   if (ctx.fib.remote(ip) === undefined) return;
   if (host === undefined || host.state === 'remembered') askAtHome(ctx, ip, host, false);
+  else if (host.state === 'home') checkDespiteRemote(ctx, host);
 }
 
 /** An away host whose remote claim is gone for good: it may be home again, silently. */

@@ -134,6 +134,19 @@ describe('a router on the home LAN that answers for everybody', () => {
     assert.equal(tracker.host(ip(HOST))?.state, 'away');
   });
 
+  it('nor keeps a host at home that has left, by announcing it while we ask there', () => {
+    const tracker = makeRouter();
+    play(tracker, routerOn(-1, LAN0), request(tracker, LAN0, HOST, HOST), 1000, 500);
+    assert.equal(tracker.host(ip(HOST))?.state, 'home');
+    const router = routerOn(LAN0, undefined);
+    play(tracker, router, claimedByAnother(tracker, 1500), 1500, 5);
+    assert.deepEqual(
+      alarms(play(tracker, router, request(tracker, LAN0, HOST, HOST, ROUTER, 1505), 1505)),
+      [],
+    );
+    assert.equal(tracker.host(ip(HOST))?.state, 'away');
+  });
+
   it('nor by announcing it afterwards', () => {
     const tracker = makeRouter();
     const router = routerOn(LAN0, undefined);
