@@ -177,7 +177,7 @@ export class Invariants {
     const frame = decodeArp(action.bytes);
     if (typeof frame === 'string') return this.broken(`sent a frame that is no ARP: ${frame}`);
     const isConflictCheck = this.policy.subnets.some(({ gateway }) => gateway === frame.targetIp);
-    if (frame.senderIp === 0 && !isConflictCheck && !this.hasAnswered(action.iface, frame, now))
+    if (frame.senderIp === 0 && !isConflictCheck && !this.hasSpoken(action.iface, frame, now))
       this.broken(
         'sent a probe with sender 0.0.0.0 to a host that may be probing: Windows reports a conflict',
       );
@@ -190,9 +190,9 @@ export class Invariants {
       this.broken(`${formatIp(frame.targetIp)}: a storm of probes`);
   }
 
-  /** Whether the one that is asked has just answered for that address: it is past its own conflict check. */
-  private hasAnswered(iface: IfIndex, { targetIp, destination }: ArpFrame, now: number): boolean {
-    return now - (this.proofs.get(`${targetIp} ${destination} ${iface}`) ?? -Infinity) < PROOF_LASTS_MS;
+  /** Whether the one that is asked has just used that address: it is past its own conflict check. */
+  private hasSpoken(iface: IfIndex, { targetIp, destination }: ArpFrame, now: number): boolean {
+    return now - (this.said.get(`${targetIp} ${destination} ${iface}`) ?? -Infinity) < PROOF_LASTS_MS;
   }
 
   /** A frame of ours about somebody else: to one host, and no more than that one has just said itself on this LAN. */

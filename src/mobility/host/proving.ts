@@ -1,4 +1,4 @@
-import { type Ip, MAC_BROADCAST, type Mac } from '../../wire/addresses.js';
+import { type Ip, MAC_BROADCAST, type Mac, unspecifiedOf } from '../../wire/addresses.js';
 import { hasCapacity, isNewcomer, noteProof, noteSilence } from '../admission/admission.js';
 import { learningRefusal } from '../admission/learning.js';
 import type { TrackerContext } from '../context.js';
@@ -88,7 +88,8 @@ function holdAnswers(ctx: TrackerContext, host: Host, at: Attachment, asked: Ip 
   const gateway = probeSource(ctx, at.iface, host.ip);
   if (gateway === undefined) return undefined;
   host.stepAnswerHold({ input: 'hold', at }, ctx.now);
-  return asked === gateway ? ctx.topology.outsideSource(at.iface, host.ip, gateway) : undefined;
+  if (asked !== gateway) return undefined;
+  return ctx.topology.outsideSource(at.iface, host.ip, gateway) ?? unspecifiedOf(host.ip);
 }
 
 /** A visitor that we know nothing of: its address may have an owner who is alive at home, on another LAN of ours. */

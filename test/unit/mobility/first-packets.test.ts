@@ -4,7 +4,7 @@ import type { Action } from '../../../src/mobility/events.js';
 import type { HostTracker } from '../../../src/mobility/tracker.js';
 import { formatIp } from '../../../src/wire/addresses.js';
 import { ARP_REPLY, decodeArp, encodeArp } from '../../../src/wire/arp.js';
-import { HOST_MAC, LAN1, ip, macOf, makeRouter, request } from './small-router.js';
+import { HOST_MAC, LAN0, LAN1, ip, link, macOf, makeRouter, request } from './small-router.js';
 
 /** What a visitor on lan1, where the router has 10.2.2.1, is told and when (design.md 3.2 "First packets"). */
 
@@ -52,6 +52,20 @@ it('a visitor that asks for its gateway is answered when its route is in the ker
   assert.ok(told.some(({ kind }) => kind === 'answered'));
   assert.deepEqual(frames(tracker.handle(installed, 1005)), []);
   assert.deepEqual(frames(tracker.handle({ kind: 'tick' }, 1051)), []);
+});
+
+it('where the gateway is the only address of the router, it is asked from no address first', () => {
+  const tracker = makeRouter('[[subnet]]\nprefix = "10.1.1.0/24"\ngateway = "192.0.2.1"\n');
+  for (const [index, name] of [
+    [LAN0, 'lan0'],
+    [LAN1, 'lan1'],
+  ] as const)
+    tracker.handle({ kind: 'link', link: link(index, name, []) }, 1);
+  assert.deepEqual(frames(asks(tracker, '192.0.2.1', 1000)), ['probe 0.0.0.0']);
+  const proven = replies(tracker, '0.0.0.0', 1001);
+  assert.ok(proven.some(({ kind }) => kind === 'claim'));
+  assert.deepEqual(frames(proven), []);
+  assert.deepEqual(frames(tracker.handle(installed, 1004)), ['answer 192.0.2.1']);
 });
 
 it('so are its other questions, each once', () => {
