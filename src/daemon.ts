@@ -6,6 +6,7 @@ import { type Config, ConfigError, needsRestart } from './config/config.js';
 import { Kernel } from './kernel/kernel.js';
 import { type InstanceLock, lockInstance } from './system/instance-lock.js';
 import { allowedHosts, readSavedHosts, writeSavedHosts } from './system/saved-hosts.js';
+import { growYoungGeneration } from './system/young-generation.js';
 import type { Action, Event, IfIndex, Link } from './mobility/events.js';
 import { HostTracker } from './mobility/tracker.js';
 import { ControlApi } from './api.js';
@@ -17,6 +18,8 @@ import { Observers } from './observe/observers.js';
 
 /** By then links have settled and interfaces are captured. */
 const DOCTOR_DELAY_MS = 2000;
+/** From so many claims on a larger young generation is worth its memory. */
+const MANY_CLAIMS = 500;
 
 /** The machine is not as the daemon needs it; the message says what to do. */
 export class StartError extends Error {
@@ -51,6 +54,7 @@ export class Daemon {
   private doctor: NodeJS.Timeout | undefined;
   private timerAt = Number.POSITIVE_INFINITY;
   private flushing = false;
+  private claims = 0;
   private stopping: Promise<void> | undefined;
 
   /** @throws InstanceError, ControlError, StartError */
@@ -244,6 +248,9 @@ export class Daemon {
           this.unseen.push(action);
           break;
         case 'claim':
+          if (++this.claims === MANY_CLAIMS) growYoungGeneration();
+          this.kernel.carryOut(action);
+          break;
         case 'release':
         case 'forget-neighbour':
         case 'stuck-route-repair':
