@@ -8,6 +8,7 @@ import { type Child, ChildWatch } from './system/child-watch.js';
 import { excessPrivileges } from './system/confine.js';
 import { type InstanceLock, lockInstance } from './system/instance-lock.js';
 import { allowedHosts, readSavedHosts, writeSavedHosts } from './system/saved-hosts.js';
+import { growYoungGeneration } from './system/young-generation.js';
 import type { Action, Event, IfIndex, Link } from './mobility/events.js';
 import { HostTracker } from './mobility/tracker.js';
 import { ControlApi } from './api.js';
@@ -22,6 +23,8 @@ import { Observers } from './observe/observers.js';
 
 /** By then links have settled and interfaces are captured. */
 const DOCTOR_DELAY_MS = 2000;
+/** From so many claims on a larger young generation is worth its memory. */
+const MANY_CLAIMS = 500;
 
 /** The machine is not as the daemon needs it; the message says what to do. */
 export class StartError extends Error {
@@ -64,6 +67,7 @@ export class Daemon {
   private childWatch: ChildWatch | undefined;
   private timerAt = Number.POSITIVE_INFINITY;
   private flushing = false;
+  private claims = 0;
   private stopping: Promise<void> | undefined;
 
   /** @throws InstanceError, ControlError, StartError */
@@ -100,7 +104,8 @@ export class Daemon {
       onActive: (active) => this.capture.stamp(active),
     });
     this.capture = new Capture({
-      onFrame: (iface, bytes, stampMs) => this.handle({ kind: 'frame', iface, bytes }, stampMs),
+      onFrame: (iface, bytes, queuedMs, stampMs) =>
+        this.handle({ kind: 'frame', iface, bytes, queuedMs }, stampMs),
       onBatchEnd: () => this.flush(),
       onState: (iface, open, reason) => this.captureChanged(iface, open, reason),
       onMissed: (iface) => this.handle({ kind: 'missed', iface }),
@@ -308,6 +313,9 @@ export class Daemon {
           this.unseen.push(action);
           break;
         case 'claim':
+          if (++this.claims === MANY_CLAIMS) growYoungGeneration();
+          this.kernel.carryOut(action);
+          break;
         case 'release':
         case 'forget-neighbour':
         case 'stuck-route-repair':

@@ -2,6 +2,6 @@
 import './system/no-debugger.js';
 import './system/v8-flags.js';
 
-// V8 reads its flags as it goes: what is loaded before they are set grows the young generation to 4 MB (measured: 6 MB
-// more resident memory, for good). A static import would be loaded first.
+// V8 reads its flags as it goes: what is loaded before they are set grows the young generation as it likes. A static
+// import would be loaded first.
 await import('./marpd.js');

@@ -15,6 +15,7 @@ import {
   INJECT,
   MISSED,
   OPENED,
+  QUEUED,
   SEND_FAILED,
   STAMP,
   STAMPED_FRAME,
@@ -23,6 +24,7 @@ import {
   decodeText,
   decodeOpenResult,
   decodeStampMs,
+  decodeQueued,
   encodeOpen,
   encodeRecord,
   writeSuppress,
@@ -43,10 +45,11 @@ import {
 
 export interface CaptureOptions {
   /**
-   * One frame, cut to 128 bytes; `bytes` is valid only during the call. Own frames are filtered by source MAC. `stampMs`
-   * is the kernel's time of it, ms since 1970, while stamp() wants that.
+   * One frame, cut to 128 bytes; `bytes` is valid only during the call. Own frames are filtered by source MAC. It has waited
+   * for some `queuedMs` ms because what came before it was not read faster. `stampMs` is the kernel's time of it, ms since
+   * 1970, while stamp() wants that.
    */
-  onFrame(iface: IfIndex, bytes: Uint8Array, stampMs?: number): void;
+  onFrame(iface: IfIndex, bytes: Uint8Array, queuedMs: number, stampMs?: number): void;
   /** A batch of frames has been delivered. */
   onBatchEnd(): void;
   /** `open`: frames are captured from now on. Otherwise `reason` says why not; it is retried until close(). */
@@ -201,6 +204,7 @@ export class Capture {
     for (const known of this.#interfaces.values()) {
       carryOverCounters(known);
       known.serial = 0;
+      known.queuedMs = 0;
       this.#notOpen(known, reason);
     }
   }
@@ -246,13 +250,16 @@ export class Capture {
       if (!known.open) return;
       known.frames++;
       this.#totals.frames++;
-      if (kind === FRAME) this.#options.onFrame(iface, payload);
+      if (kind === FRAME) this.#options.onFrame(iface, payload, known.queuedMs);
       else
         this.#options.onFrame(
           iface,
           payload.subarray(0, payload.length - STAMP_BYTES),
+          known.queuedMs,
           decodeStampMs(payload),
         );
+    } else if (kind === QUEUED) {
+      known.queuedMs = decodeQueued(payload);
     } else if (kind === OPENED) {
       this.#onOpened(known, decodeOpenResult(payload).serial);
     } else if (kind === FAILED) {

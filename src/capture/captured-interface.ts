@@ -40,6 +40,8 @@ export interface CapturedInterface {
   openedAt: number;
   retry: NodeJS.Timeout | undefined;
   retryMs: number;
+  /** For how long the next frames have waited in the reader. */
+  queuedMs: number;
   /** The last reason reported to the daemon, so that it is reported once. */
   reason: string;
   frames: number;
@@ -57,6 +59,7 @@ export function capturedInterface(link: CaptureLink, ringBytes: number): Capture
     openedAt: Number.NEGATIVE_INFINITY,
     retry: undefined,
     retryMs: RETRY_FIRST_MS,
+    queuedMs: 0,
     reason: '',
     frames: 0,
     counters: NO_COUNTERS,

@@ -36,6 +36,9 @@ export const MISSED = 10;
 export const SEND_FAILED = 7;
 /** Text: no reader can work on this machine. */
 export const UNUSABLE = 8;
+/** Milliseconds for which the first of the interface's frames that follow has waited for the daemon; 0 ends that. */
+export const QUEUED = 9;
+export const QUEUED_BYTES = HEADER_BYTES + 4;
 /** Daemon to reader. */
 export const OPEN = 16;
 export const CLOSE = 17;
@@ -201,6 +204,16 @@ export function decodeSuppress(payload: Uint8Array): SuppressRequest {
 export function decodeStampMs(payload: Uint8Array): number {
   const at = payload.length - STAMP_BYTES;
   return readUint32(payload, at) * 1000 + readUint32(payload, at + 4) / 1000;
+}
+
+/** Writes a whole record of QUEUED_BYTES at `at`. */
+export function writeQueued(bytes: Uint8Array, at: number, iface: number, ms: number): void {
+  writeHeader(bytes, at, QUEUED, QUEUED_BYTES - HEADER_BYTES, iface);
+  writeUint32(bytes, at + HEADER_BYTES, ms);
+}
+
+export function decodeQueued(payload: Uint8Array): number {
+  return readUint32(payload, 0);
 }
 
 export function encodeText(text: string): Uint8Array {

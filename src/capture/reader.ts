@@ -131,7 +131,7 @@ function nextCommand(): void {
 function open(request: OpenRequest): void {
   close(request.iface);
   const handle = new cap.Cap();
-  const queue = new Queue();
+  const queue = new Queue(request.iface);
   const throttle = new Throttle(request);
   const opened: OpenInterface = {
     handle,

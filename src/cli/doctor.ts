@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs';
 import { type Config, ConfigError, configForInterfaces, loadConfig } from '../config/config.js';
 import { type ControlClient, Unreachable } from '../control/client.js';
-import { type DaemonView, type Finding, diagnose, diagnoseFromOutside } from '../doctor/checks.js';
+import { diagnose, diagnoseFromOutside } from '../doctor/checks.js';
+import type { DaemonView, Finding } from '../doctor/finding.js';
 import { findingsInNamespaceOf, gatherFacts } from '../doctor/facts.js';
 import { networkNamespaceOf } from '../system/network-namespace.js';
 

@@ -10,7 +10,7 @@ import type {
   WhyView,
 } from '../control/schemas.js';
 import type { EventRecord } from '../control/records.js';
-import type { Finding } from '../doctor/checks.js';
+import type { Finding } from '../doctor/finding.js';
 import type { HostState } from '../mobility/events.js';
 import {
   type Color,

@@ -1,60 +1,14 @@
 import type { Config } from '../config/config.js';
-import type { AlarmView, InterfaceView, StatusView } from '../control/schemas.js';
-import type { AlarmKind, Link, Route } from '../mobility/events.js';
+import type { Link } from '../mobility/events.js';
 import { isRemoteClaim } from '../mobility/fib.js';
 import { matchesPattern } from '../mobility/policy.js';
+import { checkAlarms, checkCapture, checkDaemon } from './daemon-checks.js';
+import { type DaemonView, type Facts, type Finding, error, ok, warning } from './finding.js';
 import { checkForeignRoutes } from './foreign-routes.js';
 import { type Ip, type Prefix, contains, formatIp, formatPrefix, hostLength } from '../wire/addresses.js';
 
 /** Checks of plain facts: what prevents Mobile ARP on this machine, and how to fix it. */
 
-export interface Facts {
-  /** By path below /proc/sys, such as `net/ipv4/conf/lan0/proxy_arp`; a setting that the kernel lacks is absent. */
-  readonly sysctls: ReadonlyMap<string, number>;
-  /** What those of a mobility interface must be: the table that marpd sets them by. */
-  readonly interfaceSysctls: readonly {
-    readonly key: string;
-    readonly wanted: 0 | 1;
-    /** Whether the larger of `all` and the interface's own value counts, not the own value alone. */
-    readonly combined: boolean;
-    /** What a wrong value does. */
-    readonly consequence: string;
-  }[];
-  readonly links: readonly Link[];
-  /** Host routes of everybody and all routes of our protocol number, in the tables that the configuration names. */
-  readonly routes: readonly Route[];
-  /** `ip neigh show proxy` */
-  readonly proxyNeighbours: readonly { readonly ip: Ip; readonly dev: string }[];
-  /** Effective capabilities of the daemon, such as `cap_net_raw`; undefined when it is not running. */
-  readonly capabilities: ReadonlySet<string> | undefined;
-  /** Such as `6.1.0`; undefined when there is no `ip`. */
-  readonly iproute2Version: string | undefined;
-  readonly capBuild: { readonly ok: boolean; readonly reason?: string | undefined };
-}
-
-/** The running daemon, as its API shows it. */
-export interface DaemonView {
-  readonly pid: number;
-  readonly configPath: string | null;
-  readonly networkNamespace: string | null;
-  readonly otherRouters: StatusView['otherRouters'];
-  readonly alarms: readonly Pick<AlarmView, 'alarm' | 'ip' | 'mac' | 'interface' | 'message'>[];
-  readonly interfaces: readonly Pick<
-    InterfaceView,
-    'name' | 'pattern' | 'present' | 'up' | 'master' | 'capturing' | 'reason'
-  >[];
-}
-
-export interface Finding {
-  readonly level: 'ok' | 'warning' | 'error';
-  /** What was looked at. */
-  readonly check: string;
-  readonly message: string;
-  /** A command, or the change to make. */
-  readonly fix: string | undefined;
-}
-
-const NEEDED_CAPABILITIES = ['cap_net_admin', 'cap_net_raw'] as const;
 /** `nud permanent extern_learn` together, and `-j` for all objects. */
 const LEAST_IPROUTE2 = [5, 10] as const;
 
@@ -104,45 +58,11 @@ export function diagnoseFromOutside(daemon: DaemonView, reason: string): Finding
   ];
 }
 
-const ok = (check: string, message: string): Finding => ({ level: 'ok', check, message, fix: undefined });
-const warning = (check: string, message: string, fix: string): Finding => ({
-  level: 'warning',
-  check,
-  message,
-  fix,
-});
-const error = (check: string, message: string, fix: string): Finding => ({
-  level: 'error',
-  check,
-  message,
-  fix,
-});
-
 function isMobility(config: Config, link: Link): boolean {
   return (
     link.master === undefined &&
     config.policy.interfaces.some((rule) => matchesPattern(rule.pattern, link.name))
   );
-}
-
-function checkDaemon(facts: Facts, daemon: DaemonView | undefined, unreachableReason: string): Finding[] {
-  if (daemon === undefined) {
-    return [warning('daemon', `${unreachableReason}; only the machine is checked`, 'systemctl start marpd')];
-  }
-  const findings = [ok('daemon', 'marpd is running')];
-  const held = facts.capabilities;
-  if (held === undefined) return findings;
-  const missing = NEEDED_CAPABILITIES.filter((name) => !held.has(name)).map((name) => name.toUpperCase());
-  findings.push(
-    missing.length === 0
-      ? ok('capabilities', 'marpd holds CAP_NET_ADMIN and CAP_NET_RAW')
-      : error(
-          'capabilities',
-          `marpd lacks ${missing.join(' and ')}`,
-          `run it as root, or give its unit AmbientCapabilities=${missing.join(' ')}`,
-        ),
-  );
-  return findings;
 }
 
 function checkPrograms(facts: Facts): Finding[] {
@@ -213,17 +133,6 @@ function checkInterfaces(facts: Facts, config: Config): Finding[] {
       return [ok('interface', `${link.name} is up`)];
     });
   });
-}
-
-function checkCapture(daemon: DaemonView): Finding[] {
-  return daemon.interfaces
-    .filter((view) => view.present && view.up && view.master === null)
-    .map(({ name, capturing, reason }) => {
-      if (capturing) return ok('capture', `${name} is captured`);
-      const fix = 'journalctl -u marpd';
-      if (reason === null) return warning('capture', `the capture of ${name} is still being opened`, fix);
-      return error('capture', `${name} is not captured: ${reason}`, fix);
-    });
 }
 
 /** marpd sets wrong values itself when it starts, unless it was told only to check. */
@@ -384,42 +293,4 @@ function checkMetrics(facts: Facts, config: Config): Finding[] {
   return findings.length > 0
     ? findings
     : [ok('metrics', "metrics of other routers' claims are between fresh_metric and settled_metric")];
-}
-
-const ALARM_FIXES: Readonly<Record<AlarmKind, (ip: string) => string>> = {
-  'other-router': () =>
-    'remove the gateway address from the other machine: there can be only one first-hop router per LAN',
-  duplicate: (ip) => `give one of the two hosts another address (marpctl why ${ip})`,
-  frozen: (ip) => `find the second host (marpctl why ${ip}), then: marpctl clear ${ip}`,
-  'proxy-arp': () => 'disable proxy ARP on that machine',
-  'newcomer-storm': () =>
-    'find the sender (marpctl drops); raise policy.limits.newcomer_burst if it is legitimate',
-  'setting-changed': () => 'find the program that sets it: grep -rs ipv4 /etc/sysctl.conf /etc/sysctl.d',
-  'mac-limit': () => 'raise policy.limits.addresses_per_mac if it is legitimate',
-};
-
-/** Other routers of this moment are errors; what was only so once is not. */
-function checkAlarms({ alarms, otherRouters }: DaemonView): Finding[] {
-  const now = otherRouters.map(({ mac, ip, interface: lan }) =>
-    error(
-      'other-router',
-      `${mac} on ${lan} uses the gateway address ${ip}, so marpd does not answer for it there`,
-      ALARM_FIXES['other-router'](ip),
-    ),
-  );
-  const past = alarms
-    .filter((alarm) => !otherRouters.some((router) => isOf(alarm, router)))
-    .map((alarm) => {
-      const parties = [alarm.ip, alarm.mac, alarm.interface].filter((part) => part !== null).join(', ');
-      const message = `${alarm.message}${parties === '' ? '' : ` (${parties})`}`;
-      return warning(alarm.alarm, message, ALARM_FIXES[alarm.alarm](alarm.ip ?? 'IP'));
-    });
-  return [...now, ...past];
-}
-
-function isOf(
-  alarm: DaemonView['alarms'][number],
-  { interface: lan, ip, mac }: DaemonView['otherRouters'][number],
-): boolean {
-  return alarm.alarm === 'other-router' && alarm.interface === lan && alarm.ip === ip && alarm.mac === mac;
 }

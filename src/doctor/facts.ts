@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { checkCapBuild } from '../capture/cap-build.js';
 import type { Config } from '../config/config.js';
-import type { Facts, Finding } from './checks.js';
+import type { Facts, Finding } from './finding.js';
 import { inspect } from '../kernel/inspect.js';
 import { readTables } from '../kernel/tables.js';
 import { runInNamespaceOf } from '../kernel/namespace.js';

@@ -4,7 +4,7 @@ import type { Link, Route } from '../mobility/events.js';
 import { isRemoteClaim } from '../mobility/fib.js';
 import { policyRefusal } from '../mobility/policy.js';
 import { formatIp, formatPrefix, hostLength } from '../wire/addresses.js';
-import type { Finding } from './checks.js';
+import { type Finding, error, ok, warning } from './finding.js';
 
 /** More are counted, not listed: an agent may have a route for each of its guests. */
 const MOST_LISTED = 10;
@@ -40,7 +40,7 @@ export function checkForeignRoutes(
   const more = foreign.length - findings.length;
   if (more > 0) {
     const message = `${more} more foreign routes of mobile hosts`;
-    findings.push({ level: 'warning', check: 'foreign-route', message, fix: 'ip route show table all' });
+    findings.push(warning('foreign-route', message, 'ip route show table all'));
   }
   return findings;
 }
@@ -52,9 +52,9 @@ function classify(route: Route, claim: Route | undefined, nameOf: (route: Route)
   const text = `foreign route ${what}, is no other router's claim`;
   const check = 'foreign-route';
   if (claim !== undefined && claim.iface === route.iface && via === undefined)
-    return { level: 'ok', check, message: `${text}; it leads where our claim leads`, fix: undefined };
+    return ok(check, `${text}; it leads where our claim leads`);
   const fix = `ip route del ${formatPrefix(prefix)} proto ${protocol} metric ${metric} table ${table}, or take it out of the program that sets it`;
   return claim !== undefined && metric < claim.metric
-    ? { level: 'error', check, message: `${text}, and hides our claim on ${nameOf(claim)}`, fix }
-    : { level: 'warning', check, message: text, fix };
+    ? error(check, `${text}, and hides our claim on ${nameOf(claim)}`, fix)
+    : warning(check, text, fix);
 }

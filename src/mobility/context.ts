@@ -48,6 +48,8 @@ export class TrackerContext {
     remembered: 0,
   };
   now = 0;
+  /** Milliseconds that the present frame has waited before it was handed over. */
+  queuedMs = 0;
 
   private actions: Action[] = [];
   /** Of a policy: made anew with it. */

@@ -75,8 +75,13 @@ export type Command =
     };
 
 export type Event =
-  /** A captured frame, own ones possibly included. */
-  | { readonly kind: 'frame'; readonly iface: IfIndex; readonly bytes: Uint8Array }
+  /** A captured frame, own ones possibly included. `queuedMs`: for so long it waited for us, since we did not keep up. */
+  | {
+      readonly kind: 'frame';
+      readonly iface: IfIndex;
+      readonly bytes: Uint8Array;
+      readonly queuedMs?: number;
+    }
   /** A captured IPv4 packet of a watched visitor to a MAC that may not be ours (see the action `watch-misdirected`). */
   | { readonly kind: 'misdirected-packet'; readonly iface: IfIndex; readonly bytes: Uint8Array }
   /** An interface appeared or changed; the whole new state of it. */

@@ -43,6 +43,7 @@ export class HostTracker {
     if (now - this.awaitedAt > STALL_MS) ctx.missed.note(undefined, now);
     switch (event.kind) {
       case 'frame':
+        ctx.queuedMs = event.queuedMs ?? 0;
         onFrame(ctx, event.iface, event.bytes);
         break;
       case 'misdirected-packet':
@@ -50,6 +51,7 @@ export class HostTracker {
         break;
       case 'tick':
         runDueTimers(ctx);
+        if (!ctx.waiting.isEmpty) onQueued(ctx);
         break;
       case 'route':
         onRoute(ctx, event.change, event.route, event.initial);
@@ -94,7 +96,6 @@ export class HostTracker {
         onCommand(ctx, event.token, event.command);
         break;
     }
-    if (!ctx.waiting.isEmpty) onQueued(ctx);
     return this.takeActions();
   }
 

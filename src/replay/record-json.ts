@@ -40,6 +40,22 @@ export const FIELD = {
 /** An entry is to stay below what Wireshark accepts, in UTF-8. */
 const PART_CHARACTERS = 60_000;
 
+/** The comment of a frame that waited for the daemon, in whole ms. */
+export function describeWait(queuedMs: number): string {
+  return `waited ${queuedMs} ms`;
+}
+
+/** Reads the comments of a frame: for how long it waited, and what was decided. */
+export function splitWait(comments: readonly string[]): {
+  readonly queuedMs: number;
+  readonly decided: readonly string[];
+} {
+  const waited = /^waited (\d+) ms$/.exec(comments[0] ?? '');
+  return waited === null
+    ? { queuedMs: 0, decided: comments }
+    : { queuedMs: Number(waited[1]), decided: comments.slice(1) };
+}
+
 /** All of a text but its last part, and that part. */
 export function partsOf(text: string): { readonly parts: readonly string[]; readonly last: string } {
   const parts: string[] = [];

@@ -3,7 +3,7 @@ import { HostTracker } from '../mobility/tracker.js';
 import type { CapturedPacket, JournalEntry } from '../wire/capture-file.js';
 import { clockOf, parseInterfaceDescription } from './annotated-file.js';
 import { type Decision, describeDecision } from './decisions.js';
-import { FIELD, type Input, type Start, describeInput, fromJson } from './record-json.js';
+import { FIELD, type Input, type Start, describeInput, fromJson, splitWait } from './record-json.js';
 import type { Chapter } from './story.js';
 
 /**
@@ -84,9 +84,12 @@ export class RecordedReplay {
       return yield { ...told, note: comments[0], actions: [], differences };
     }
     if (packetId === undefined) return yield { ...told, note: undefined, actions: [], differences: [] };
-    const kind = on.misdirected ? 'misdirected-packet' : 'frame';
-    const actions = this.tracker.handle({ kind, iface: on.iface, bytes }, clockOf(packetId));
-    const differences = this.compare(actions, comments);
+    const { queuedMs, decided } = splitWait(comments);
+    const event: Event = on.misdirected
+      ? { kind: 'misdirected-packet', iface: on.iface, bytes }
+      : { kind: 'frame', iface: on.iface, bytes, queuedMs };
+    const actions = this.tracker.handle(event, clockOf(packetId));
+    const differences = this.compare(actions, decided);
     yield { ...told, note: on.misdirected ? 'misdirected' : undefined, actions, differences };
   }
 

@@ -3,7 +3,7 @@ import type { Prefix } from '../wire/addresses.js';
 import type { Policy } from '../mobility/policy.js';
 import { AnnotatedFile, type Named, describeInterface, packetIdOf } from './annotated-file.js';
 import { type Decision, describeDecision } from './decisions.js';
-import { FIELD, type Input, type Start, describeInput, partsOf, toJson } from './record-json.js';
+import { FIELD, type Input, type Start, describeInput, describeWait, partsOf, toJson } from './record-json.js';
 import type { NameOf } from './story.js';
 
 /** Of a line that a person reads. */
@@ -57,7 +57,8 @@ export class Recording {
     const { iface, bytes } = event;
     const on = this.named(iface, event.kind === 'misdirected-packet');
     const timeNs = stampMs === undefined ? this.timeOf(now) : BigInt(Math.round(stampMs * 1000)) * 1000n;
-    const comments = this.sentences(actions);
+    const queuedMs = event.kind === 'frame' ? (event.queuedMs ?? 0) : 0;
+    const comments = [...(queuedMs > 0 ? [describeWait(queuedMs)] : []), ...this.sentences(actions)];
     const packetId = packetIdOf(now);
     for (const block of this.file.packet(on, { timeNs, bytes, direction: 'in', comments, packetId }))
       this.write(block);

@@ -7,10 +7,7 @@ import { setFlagsFromString } from 'node:v8';
  */
 setFlagsFromString('--heap-growing-percent=100');
 
-/**
- * Hosts are kept, so most of what a scavenge finds it has to copy. On a virtual machine with two processors it stopped
- * the daemon for 5 to 16 ms with a young generation of 16 MB and helper threads, which wait for each other there. At its
- * first size (1 MB), on this thread, it took 1 ms.
- */
-setFlagsFromString('--semi-space-growth-factor=1');
+/** Helper threads wait for each other on two processors. */
 setFlagsFromString('--no-parallel-scavenge');
+/** The young generation keeps its first size, 2 MB, until there are many hosts: see young-generation.ts. */
+setFlagsFromString('--semi-space-growth-factor=1');

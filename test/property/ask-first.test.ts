@@ -5,7 +5,6 @@ import {
   type Ip,
   type Ipv4,
   MAC_BROADCAST,
-  MAC_ZERO,
   type Mac,
   type Prefix,
   parseIp,
@@ -13,7 +12,7 @@ import {
   writeIpv4,
   writeMac,
 } from '../../src/wire/addresses.js';
-import { ARP_REPLY, ARP_REQUEST, decodeArp, encodeArp } from '../../src/wire/arp.js';
+import { ARP_REPLY, decodeArp, encodeArp } from '../../src/wire/arp.js';
 import { ETHER_TYPE_IPV4 } from '../../src/wire/ethernet.js';
 import {
   Driver,
@@ -27,6 +26,7 @@ import {
   hostRoute,
   link,
   testPolicy,
+  questionOf,
 } from './driver.js';
 import { runStep } from './steps.js';
 
@@ -60,15 +60,7 @@ class Site extends Driver {
   }
 
   ask(target: Ipv4, asker: Ipv4 = ASKER, mac = MINE, iface: IfIndex = LAN1): void {
-    const bytes = encodeArp({
-      destination: MAC_BROADCAST,
-      source: mac,
-      opcode: ARP_REQUEST,
-      senderMac: mac,
-      senderIp: asker,
-      targetMac: MAC_ZERO,
-      targetIp: target,
-    });
+    const bytes = questionOf(mac, asker, target);
     this.handle({ kind: 'frame', iface, bytes });
   }
 

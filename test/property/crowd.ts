@@ -48,9 +48,9 @@ export class Crowd {
     return (0x020000000000 + n) as Mac;
   }
 
-  says(n: number, iface = LAN0, mac = Crowd.mac(n)): void {
+  says(n: number, iface = LAN0, mac = Crowd.mac(n), queuedMs = 0): void {
     const bytes = frameOf('gratuitous', mac, Crowd.ip(n));
-    this.take({ kind: 'frame', iface, bytes });
+    this.take({ kind: 'frame', iface, bytes, queuedMs });
   }
 
   probes(n: number): void {

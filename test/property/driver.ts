@@ -106,6 +106,19 @@ export function frameOf(kind: FrameKind, mac: Mac, ip: Ipv4): Uint8Array {
   return encodeArp(frame);
 }
 
+/** An ARP request of `asker` for `target`, sent to everybody. */
+export function questionOf(mac: Mac, asker: Ipv4, target: Ipv4): Uint8Array {
+  return encodeArp({
+    destination: MAC_BROADCAST,
+    source: mac,
+    opcode: ARP_REQUEST,
+    senderMac: mac,
+    senderIp: asker,
+    targetMac: MAC_ZERO,
+    targetIp: target,
+  });
+}
+
 /** A tick that never ends cannot be interrupted from outside: let it trip over its own heap. */
 function watchTicks(router: HostTracker): void {
   const { deadlines } = (router as unknown as { ctx: { deadlines: { takeDue(now: number): unknown } } }).ctx;

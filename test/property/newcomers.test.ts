@@ -137,6 +137,30 @@ describe('a crowd of newcomers', () => {
     assert.equal(crowd.claimed, 5000);
   });
 
+  it('is a storm when its messages waited for us, however few of them we had time for', () => {
+    const storms = (queuedMs: number) => {
+      const crowd = new Crowd();
+      for (let n = 0; n < 3000; n++) {
+        crowd.says(n, LAN0, Crowd.mac(n), queuedMs);
+        crowd.advance(1);
+      }
+      return crowd.storms;
+    };
+    assert.equal(storms(0), 0, '1,000 a second are served');
+    assert.equal(storms(600), 1);
+  });
+
+  it('is no storm when its messages waited for us, but it answers', () => {
+    const crowd = new Crowd();
+    for (let n = 0; n < 5000; n++) {
+      crowd.says(n, LAN0, Crowd.mac(n), 2000);
+      if (n % 5 === 0) crowd.advance(1, 1);
+    }
+    crowd.advance(3000, 1);
+    assert.equal(crowd.storms, 0);
+    assert.equal(crowd.claimed, 5000);
+  });
+
   it('is a storm when it probes for addresses, or takes turns with a second MAC: silence is silence', () => {
     for (const storm of [
       (crowd: Crowd, n: number) => crowd.probes(n),

@@ -1,18 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Action, IfIndex } from '../../src/mobility/events.js';
-import {
-  type Ipv4,
-  MAC_BROADCAST,
-  MAC_ZERO,
-  type Mac,
-  type Prefix,
-  parseIp,
-  parsePrefix,
-} from '../../src/wire/addresses.js';
-import { ARP_REQUEST, encodeArp } from '../../src/wire/arp.js';
+import { type Ipv4, type Mac, type Prefix, parseIp, parsePrefix } from '../../src/wire/addresses.js';
 import type { Policy } from '../../src/mobility/policy.js';
-import { Driver, IPS, LAN0, LAN1, MACS, frameOf, hostRoute, testPolicy } from './driver.js';
+import { Driver, IPS, LAN0, LAN1, MACS, frameOf, hostRoute, testPolicy, questionOf } from './driver.js';
 import { runStep } from './steps.js';
 
 /** Who is held is heard, and who asks is answered, whatever may be learned (design.md 3). */
@@ -34,15 +25,7 @@ function routeVia(driver: Driver, via: Ipv4, iface: IfIndex, change: 'add' | 'de
 }
 
 function ask(driver: Driver, iface: IfIndex, mac: Mac, asker: Ipv4, target: Ipv4): readonly Action[] {
-  const bytes = encodeArp({
-    destination: MAC_BROADCAST,
-    source: mac,
-    opcode: ARP_REQUEST,
-    senderMac: mac,
-    senderIp: asker,
-    targetMac: MAC_ZERO,
-    targetIp: target,
-  });
+  const bytes = questionOf(mac, asker, target);
   return driver.handle({ kind: 'frame', iface, bytes });
 }
 

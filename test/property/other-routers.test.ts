@@ -1,17 +1,21 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Action, IfIndex } from '../../src/mobility/events.js';
+import { type Ipv4, type Mac, type Prefix, parseIp, parsePrefix } from '../../src/wire/addresses.js';
+import { ARP_REPLY, decodeArp, encodeArp } from '../../src/wire/arp.js';
 import {
-  type Ipv4,
-  MAC_BROADCAST,
-  MAC_ZERO,
-  type Mac,
-  type Prefix,
-  parseIp,
-  parsePrefix,
-} from '../../src/wire/addresses.js';
-import { ARP_REPLY, ARP_REQUEST, decodeArp, encodeArp } from '../../src/wire/arp.js';
-import { Driver, GATEWAY, IPS, LAN0, LAN1, MACS, OUR_MAC, frameOf, link, testPolicy } from './driver.js';
+  Driver,
+  GATEWAY,
+  IPS,
+  LAN0,
+  LAN1,
+  MACS,
+  OUR_MAC,
+  frameOf,
+  link,
+  testPolicy,
+  questionOf,
+} from './driver.js';
 import { runStep } from './steps.js';
 
 /** A machine that uses a gateway address of ours: a frame is a suspicion, an answer a fact, and it ends (design.md 3.2). */
@@ -39,15 +43,7 @@ class Site extends Driver {
 
   /** Whether a host there that asks for the gateway is answered. */
   isAnswered(iface: IfIndex, target = GATEWAY): boolean {
-    const bytes = encodeArp({
-      destination: MAC_BROADCAST,
-      source: HOST,
-      opcode: ARP_REQUEST,
-      senderMac: HOST,
-      senderIp: ASKER,
-      targetMac: MAC_ZERO,
-      targetIp: target,
-    });
+    const bytes = questionOf(HOST, ASKER, target);
     const actions = this.handle({ kind: 'frame', iface, bytes });
     return actions.some((action) => action.kind === 'send' && action.purpose === 'answer');
   }

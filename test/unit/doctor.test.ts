@@ -4,13 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { type Config, parseConfig } from '../../src/config/config.js';
-import {
-  type Facts,
-  type Finding,
-  type DaemonView,
-  diagnose,
-  diagnoseFromOutside,
-} from '../../src/doctor/checks.js';
+import { diagnose, diagnoseFromOutside } from '../../src/doctor/checks.js';
+import type { DaemonView, Facts, Finding } from '../../src/doctor/finding.js';
 import { readSysctls } from '../../src/kernel/inspect.js';
 import { INTERFACE_SYSCTLS, Sysctls } from '../../src/kernel/sysctl.js';
 import type { Link, Route } from '../../src/mobility/events.js';

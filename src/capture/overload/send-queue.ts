@@ -1,6 +1,6 @@
 import { writeSync } from 'node:fs';
 import type { Socket } from 'node:net';
-import { HEADER_BYTES, MAX_PAYLOAD_BYTES, writeHeader } from '../protocol.js';
+import { HEADER_BYTES, MAX_PAYLOAD_BYTES, QUEUED_BYTES, writeHeader, writeQueued } from '../protocol.js';
 import { BATCH_BYTES, FIRST_CHUNK_BYTES, QUEUE_BYTES, UNREAD_BYTES } from './constants.js';
 
 /**
@@ -11,12 +11,16 @@ import { BATCH_BYTES, FIRST_CHUNK_BYTES, QUEUE_BYTES, UNREAD_BYTES } from './con
  * The daemon reports what it has read. When that falls behind, every interface has a queue of its own and the queues
  * take turns, so that a frame from a quiet interface does not wait behind what a busy one has queued. Within an
  * interface replies leave first: a host's reply must not wait behind the newcomers of a burst until the daemon takes
- * the host for silent. Apart from that, order is kept.
+ * the host for silent. Apart from that, order is kept. The daemon is told how long each chunk has waited: frames that
+ * wait here are a sign of a storm, as are those that wait for their probe in the daemon.
  */
 
+/** Records that leave together. Between two QUEUED records, for which it has space at both ends. */
 interface Chunk {
   readonly buffer: Uint8Array;
   used: number;
+  /** When the first of them came, on performance.now(). */
+  readonly since: number;
 }
 
 class Fifo {
@@ -27,10 +31,17 @@ class Fifo {
   extend(size: number): Chunk {
     this.bytes += size;
     const last = this.chunks.at(-1);
-    if (last !== undefined && last.used + size <= last.buffer.length) return last;
-    const capacity = last === undefined ? Math.max(FIRST_CHUNK_BYTES, size) : BATCH_BYTES;
-    const chunk = { buffer: new Uint8Array(capacity), used: 0 };
+    if (last !== undefined && last.used + size + QUEUED_BYTES <= last.buffer.length) return last;
+    const least = size + 2 * QUEUED_BYTES;
+    const capacity = Math.max(last === undefined ? FIRST_CHUNK_BYTES : BATCH_BYTES, least);
+    const chunk = { buffer: new Uint8Array(capacity), used: QUEUED_BYTES, since: performance.now() };
     this.chunks.push(chunk);
+    return chunk;
+  }
+
+  shift(): Chunk | undefined {
+    const chunk = this.chunks.shift();
+    if (chunk !== undefined) this.bytes -= chunk.used - QUEUED_BYTES;
     return chunk;
   }
 }
@@ -42,15 +53,20 @@ export class Queue {
   readonly replies = new Fifo();
   readonly others = new Fifo();
 
+  /** `iface`: 0 for records about no interface. */
+  constructor(readonly iface = 0) {}
+
   get bytes(): number {
     return this.replies.bytes + this.others.bytes;
   }
 
   /** Takes the chunk that leaves next. */
   shift(): Chunk | undefined {
-    const fifo = this.replies.bytes > 0 ? this.replies : this.others;
-    const chunk = fifo.chunks.shift();
-    if (chunk !== undefined) fifo.bytes -= chunk.used;
+    const chunk = (this.replies.bytes > 0 ? this.replies : this.others).shift();
+    if (chunk === undefined) return undefined;
+    writeQueued(chunk.buffer, 0, this.iface, performance.now() - chunk.since);
+    writeQueued(chunk.buffer, chunk.used, this.iface, 0);
+    chunk.used += QUEUED_BYTES;
     return chunk;
   }
 }

@@ -5,7 +5,7 @@ import type { Host } from '../host/host.js';
 import type { Candidate } from '../host/proof.js';
 import type { AdmissionWindow } from './window.js';
 import type { Sighting } from './queue.js';
-import { MOST_CREDIT, PROBE_WINDOW, TAKEN_PER_EVENT } from './constants.js';
+import { MOST_CREDIT, PROBE_WINDOW, TAKEN_PER_TICK } from './constants.js';
 
 /**
  * How many newcomers are probed, and when. A message of a newcomer passes these limits in order:
@@ -87,20 +87,16 @@ export function admit(
     return ctx.unanswered.newcomersOn(iface) < MOST_CREDIT ? 'now' : refuse(ctx, iface, ip, mac);
   }
   if (waiting.has(iface, ip)) {
-    onOverflow(ctx, iface, mac, waiting.waitedOn(iface, now));
+    onOverflow(ctx, iface, mac, waitedOn(ctx, iface));
     return 'later';
   }
   // An ACD probe is repeated twice (RFC 5227 section 2.1.1), so it does not wait.
   const canWait = evidence !== 'probe';
   const atOnce = canWait ? waiting.countOn(iface) === 0 && hasProbeWindow(ctx, iface) : hasCredit(ctx, iface);
-  if (!atOnce) {
-    const storm = onOverflow(
-      ctx,
-      iface,
-      mac,
-      canWait ? waiting.waitedOn(iface, now) : Number.POSITIVE_INFINITY,
-    );
-    if (storm || !canWait || waiting.isFull(iface, ctx.policy.limits.newcomerBurst))
+  if (!atOnce || ctx.queuedMs > 0) {
+    const waitedMs = atOnce || canWait ? waitedOn(ctx, iface) : Number.POSITIVE_INFINITY;
+    const storm = onOverflow(ctx, iface, mac, waitedMs);
+    if (!atOnce && (storm || !canWait || waiting.isFull(iface, ctx.policy.limits.newcomerBurst)))
       return refuse(ctx, iface, ip, mac);
   }
   if (!windowOf(ctx, iface).take(now)) return refuse(ctx, iface, ip, mac);
@@ -114,6 +110,11 @@ export function admitLookup(ctx: TrackerContext, iface: IfIndex): boolean {
   return windowOf(ctx, iface).lookups.take(ctx.now);
 }
 
+/** For how long newcomers of the interface have waited, in the capture and for their turn here. */
+function waitedOn({ waiting, queuedMs, now }: TrackerContext, iface: IfIndex): number {
+  return queuedMs + waiting.waitedOn(iface, now);
+}
+
 function windowOf({ limits, topology, now }: TrackerContext, iface: IfIndex): AdmissionWindow {
   return limits.newcomersOf(topology.nameOf(iface) ?? '', now);
 }
@@ -125,6 +126,7 @@ function refuse(ctx: TrackerContext, iface: IfIndex, ip: Ip, mac: Mac): 'never' 
 }
 
 function reportStorm(ctx: TrackerContext, iface: IfIndex, mac: Mac): void {
+  if (!windowOf(ctx, iface).isFirstReport()) return;
   const place = { iface, mac };
   ctx.alarm('newcomer-storm', 'more newcomers than the budget of the interface', { place });
 }
@@ -171,7 +173,7 @@ function onOverflow(ctx: TrackerContext, iface: IfIndex, mac: Mac, waitedMs: num
 export function* admitWaiting(ctx: TrackerContext): IterableIterator<Sighting> {
   const { waiting } = ctx;
   for (const iface of waiting.ifaces()) {
-    for (let left = TAKEN_PER_EVENT; left > 0 && hasRunnableOn(ctx, iface); left--) {
+    for (let left = TAKEN_PER_TICK; left > 0 && hasRunnableOn(ctx, iface); left--) {
       const sighting = waiting.take(iface) as Sighting;
       const { ip, mac } = sighting;
       if (inStorm(ctx, iface)) ctx.drop('newcomer-budget', iface, ip, mac);

@@ -42,6 +42,7 @@ export class AdmissionWindow {
   #current: Outcomes = { ...NONE };
   #last: Outcomes = { ...NONE };
   #stormUntil = Number.NEGATIVE_INFINITY;
+  #reported = false;
 
   constructor(limits: Policy['limits']) {
     this.#budget = new TokenBucket(limits.newcomerBurst, limits.newcomersPerSecond);
@@ -55,6 +56,7 @@ export class AdmissionWindow {
     this.#last = adjoining ? this.#current : { ...NONE };
     this.#current = { ...NONE };
     this.#windowStart = now;
+    this.#reported = false;
   }
 
   /** When it was last used, within COUNTING_MS. */
@@ -88,7 +90,8 @@ export class AdmissionWindow {
   }
 
   /**
-   * One more newcomer has to wait, and the first that waits has done so for `waitedMs`; infinite when this one cannot wait.
+   * One more newcomer has to wait, or had to, and the first that waits has done so for `waitedMs`; infinite when this one
+   * cannot wait.
    * Returns whether there is a storm.
    */
   onOverflow(waitedMs: number, now: number): boolean {
@@ -96,6 +99,13 @@ export class AdmissionWindow {
     const mostAreSilent = silent >= STORM_SILENT && silent >= this.#sum('answered');
     if (mostAreSilent && (waitedMs >= STORM_WAIT_MS || this.inStorm(now))) this.#stormUntil = now + STORM_MS;
     return this.inStorm(now);
+  }
+
+  /** Whether a trouble of the interface is reported for the first time within COUNTING_MS. */
+  isFirstReport(): boolean {
+    const first = !this.#reported;
+    this.#reported = true;
+    return first;
   }
 
   inStorm(now: number): boolean {

@@ -300,7 +300,7 @@ export function probeNow(ctx: TrackerContext, host: Host): void {
  */
 export function suppressRefreshes(ctx: TrackerContext, host: Host, heardAfterMs: number): void {
   const { attachment } = host;
-  if (attachment === undefined || (host.state !== 'settled' && host.state !== 'home')) return;
+  if (attachment === undefined || !host.held) return;
   const forMs = Math.floor(Math.min(SUPPRESS_MS, quietMs(ctx, host) / 4));
   if (ctx.now < (host.suppressedUntil ?? 0) || heardAfterMs > forMs || forMs < 1) return;
   host.suppressUntil(ctx.now + forMs);

@@ -136,7 +136,7 @@ labTest('a claim ages from fresh to settled without a gap (design.md 3.3)', asyn
   const visitor = site.host('visitor');
   await visitor.plug('lan1', 'request');
   await site.marpd.state(VISITOR, 'settled');
-  await site.marpd.routed(VISITOR, 'lan1');
+  await waitFor(() => log.of(VISITOR).length >= 3, 3000, 'the route to be replaced', 5);
   const changes = log
     .of(VISITOR)
     .map((change) => `${change.deleted ? '-' : '+'}${/metric (\d+)/.exec(change.text)?.[1]}`);

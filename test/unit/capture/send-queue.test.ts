@@ -6,7 +6,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { Queue, SendQueue } from '../../../src/capture/overload/send-queue.js';
-import { COUNTERS, FRAME, RecordReader, encodeRecord } from '../../../src/capture/protocol.js';
+import {
+  COUNTERS,
+  FRAME,
+  QUEUED,
+  RecordReader,
+  decodeQueued,
+  encodeRecord,
+} from '../../../src/capture/protocol.js';
 
 const scratch = mkdtempSync(join(tmpdir(), 'marpd-send-queue-'));
 after(() => rmSync(scratch, { recursive: true }));
@@ -15,6 +22,8 @@ interface Pair {
   parent: Socket;
   /** `kind:iface:number` of every record that arrived. */
   arrived: string[];
+  /** `interface:milliseconds` of every QUEUED record. */
+  waited: string[];
   /** A send queue whose daemon acknowledges what it reads. */
   sendQueue(onLost?: () => void): SendQueue;
   close(): void;
@@ -32,8 +41,10 @@ async function connected(): Promise<Pair> {
   await new Promise<void>((resolve) => (child.connecting ? child.once('connect', resolve) : resolve()));
   server.close();
   const arrived: string[] = [];
+  const waited: string[] = [];
   const reader = new RecordReader((kind, iface, payload) => {
-    arrived.push(`${kind}:${iface}:${payload.length >= 4 ? Buffer.from(payload).readUInt32LE(0) : ''}`);
+    if (kind === QUEUED) waited.push(`${iface}:${decodeQueued(payload)}`);
+    else arrived.push(`${kind}:${iface}:${payload.length >= 4 ? Buffer.from(payload).readUInt32LE(0) : ''}`);
   });
   let heard: SendQueue | undefined;
   parent.on('data', (chunk: Buffer) => {
@@ -49,7 +60,7 @@ async function connected(): Promise<Pair> {
     child.destroy();
     parent.destroy();
   };
-  return { parent, arrived, sendQueue, close };
+  return { parent, arrived, waited, sendQueue, close };
 }
 
 const frame = Buffer.alloc(60);
@@ -105,6 +116,26 @@ describe('the reader writing to the daemon', () => {
     // Nothing is queued any more: synchronous, as before.
     newcomer(sendQueue, flooded, 1, 50_000);
     await until(() => arrived.length === 50_003);
+  });
+
+  it('tells of each chunk of an interface how long it has waited, and when that is over', async (t) => {
+    const { parent, arrived, waited, sendQueue: make, close } = await connected();
+    t.after(close);
+    const sendQueue = make();
+    const queue = new Queue(7);
+    for (let i = 0; i < 10_000; i++) newcomer(sendQueue, queue, 7, i);
+    const since = performance.now();
+    await until(() => performance.now() - since > 50);
+    parent.resume();
+    await until(() => arrived.length === 10_000);
+    await until(() => waited.length % 2 === 0);
+    assert.ok(waited.length >= 2);
+    waited.forEach((text, i) => {
+      const [iface, ms] = text.split(':').map(Number);
+      assert.equal(iface, 7);
+      if (i % 2 === 0) assert.ok((ms as number) >= 50 && (ms as number) < 30_000, text);
+      else assert.equal(ms, 0);
+    });
   });
 
   it('lets replies overtake the newcomers of a burst on the same interface', async (t) => {

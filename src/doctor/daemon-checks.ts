@@ -1,0 +1,79 @@
+import type { AlarmKind } from '../mobility/events.js';
+import { type DaemonView, type Facts, type Finding, error, ok, warning } from './finding.js';
+
+/** Checks of what the running daemon says of itself. */
+
+const NEEDED_CAPABILITIES = ['cap_net_admin', 'cap_net_raw'] as const;
+
+export function checkDaemon(
+  facts: Facts,
+  daemon: DaemonView | undefined,
+  unreachableReason: string,
+): Finding[] {
+  if (daemon === undefined) {
+    return [warning('daemon', `${unreachableReason}; only the machine is checked`, 'systemctl start marpd')];
+  }
+  const findings = [ok('daemon', 'marpd is running')];
+  const held = facts.capabilities;
+  if (held === undefined) return findings;
+  const missing = NEEDED_CAPABILITIES.filter((name) => !held.has(name)).map((name) => name.toUpperCase());
+  findings.push(
+    missing.length === 0
+      ? ok('capabilities', 'marpd holds CAP_NET_ADMIN and CAP_NET_RAW')
+      : error(
+          'capabilities',
+          `marpd lacks ${missing.join(' and ')}`,
+          `run it as root, or give its unit AmbientCapabilities=${missing.join(' ')}`,
+        ),
+  );
+  return findings;
+}
+
+export function checkCapture(daemon: DaemonView): Finding[] {
+  return daemon.interfaces
+    .filter((view) => view.present && view.up && view.master === null)
+    .map(({ name, capturing, reason }) => {
+      if (capturing) return ok('capture', `${name} is captured`);
+      const fix = 'journalctl -u marpd';
+      if (reason === null) return warning('capture', `the capture of ${name} is still being opened`, fix);
+      return error('capture', `${name} is not captured: ${reason}`, fix);
+    });
+}
+
+const ALARM_FIXES: Readonly<Record<AlarmKind, (ip: string) => string>> = {
+  'other-router': () =>
+    'remove the gateway address from the other machine: there can be only one first-hop router per LAN',
+  duplicate: (ip) => `give one of the two hosts another address (marpctl why ${ip})`,
+  frozen: (ip) => `find the second host (marpctl why ${ip}), then: marpctl clear ${ip}`,
+  'proxy-arp': () => 'disable proxy ARP on that machine',
+  'newcomer-storm': () =>
+    'find the sender (marpctl drops); raise policy.limits.newcomer_burst if it is legitimate',
+  'setting-changed': () => 'find the program that sets it: grep -rs ipv4 /etc/sysctl.conf /etc/sysctl.d',
+  'mac-limit': () => 'raise policy.limits.addresses_per_mac if it is legitimate',
+};
+
+/** Other routers of this moment are errors; what was only so once is not. */
+export function checkAlarms({ alarms, otherRouters }: DaemonView): Finding[] {
+  const now = otherRouters.map(({ mac, ip, interface: lan }) =>
+    error(
+      'other-router',
+      `${mac} on ${lan} uses the gateway address ${ip}, so marpd does not answer for it there`,
+      ALARM_FIXES['other-router'](ip),
+    ),
+  );
+  const past = alarms
+    .filter((alarm) => !otherRouters.some((router) => isOf(alarm, router)))
+    .map((alarm) => {
+      const parties = [alarm.ip, alarm.mac, alarm.interface].filter((part) => part !== null).join(', ');
+      const message = `${alarm.message}${parties === '' ? '' : ` (${parties})`}`;
+      return warning(alarm.alarm, message, ALARM_FIXES[alarm.alarm](alarm.ip ?? 'IP'));
+    });
+  return [...now, ...past];
+}
+
+function isOf(
+  alarm: DaemonView['alarms'][number],
+  { interface: lan, ip, mac }: DaemonView['otherRouters'][number],
+): boolean {
+  return alarm.alarm === 'other-router' && alarm.interface === lan && alarm.ip === ip && alarm.mac === mac;
+}

@@ -1,0 +1,70 @@
+import type { AlarmView, InterfaceView, StatusView } from '../control/schemas.js';
+import type { Link, Route } from '../mobility/events.js';
+import type { Ip } from '../wire/addresses.js';
+
+/** What the checks look at, and what they find. */
+
+export interface Facts {
+  /** By path below /proc/sys, such as `net/ipv4/conf/lan0/proxy_arp`; a setting that the kernel lacks is absent. */
+  readonly sysctls: ReadonlyMap<string, number>;
+  /** What those of a mobility interface must be: the table that marpd sets them by. */
+  readonly interfaceSysctls: readonly {
+    readonly key: string;
+    readonly wanted: 0 | 1;
+    /** Whether the larger of `all` and the interface's own value counts, not the own value alone. */
+    readonly combined: boolean;
+    /** What a wrong value does. */
+    readonly consequence: string;
+  }[];
+  readonly links: readonly Link[];
+  /** Host routes of everybody and all routes of our protocol number, in the tables that the configuration names. */
+  readonly routes: readonly Route[];
+  /** `ip neigh show proxy` */
+  readonly proxyNeighbours: readonly { readonly ip: Ip; readonly dev: string }[];
+  /** Effective capabilities of the daemon, such as `cap_net_raw`; undefined when it is not running. */
+  readonly capabilities: ReadonlySet<string> | undefined;
+  /** Such as `6.1.0`; undefined when there is no `ip`. */
+  readonly iproute2Version: string | undefined;
+  readonly capBuild: { readonly ok: boolean; readonly reason?: string | undefined };
+}
+
+/** The running daemon, as its API shows it. */
+export interface DaemonView {
+  readonly pid: number;
+  readonly configPath: string | null;
+  readonly networkNamespace: string | null;
+  readonly otherRouters: StatusView['otherRouters'];
+  readonly alarms: readonly Pick<AlarmView, 'alarm' | 'ip' | 'mac' | 'interface' | 'message'>[];
+  readonly interfaces: readonly Pick<
+    InterfaceView,
+    'name' | 'pattern' | 'present' | 'up' | 'master' | 'capturing' | 'reason'
+  >[];
+}
+
+export interface Finding {
+  readonly level: 'ok' | 'warning' | 'error';
+  /** What was looked at. */
+  readonly check: string;
+  readonly message: string;
+  /** A command, or the change to make. */
+  readonly fix: string | undefined;
+}
+
+export const ok = (check: string, message: string): Finding => ({
+  level: 'ok',
+  check,
+  message,
+  fix: undefined,
+});
+export const warning = (check: string, message: string, fix: string): Finding => ({
+  level: 'warning',
+  check,
+  message,
+  fix,
+});
+export const error = (check: string, message: string, fix: string): Finding => ({
+  level: 'error',
+  check,
+  message,
+  fix,
+});
