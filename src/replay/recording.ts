@@ -3,7 +3,15 @@ import type { Prefix } from '../wire/addresses.js';
 import type { Policy } from '../mobility/policy.js';
 import { AnnotatedFile, type Named, describeInterface, packetIdOf } from './annotated-file.js';
 import { type Decision, describeDecision } from './decisions.js';
-import { FIELD, type Input, type Start, describeInput, describeWait, partsOf, toJson } from './record-json.js';
+import {
+  FIELD,
+  type Input,
+  type Start,
+  describeInput,
+  describeWait,
+  partsOf,
+  toJson,
+} from './record-json.js';
 import type { NameOf } from './story.js';
 
 /** Of a line that a person reads. */

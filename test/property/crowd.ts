@@ -1,5 +1,6 @@
 import { parseConfig } from '../../src/config/config.js';
 import type { Action, Event } from '../../src/mobility/events.js';
+import type { Policy } from '../../src/mobility/policy.js';
 import { HostTracker } from '../../src/mobility/tracker.js';
 import { type Ipv4, MAC_ZERO, type Mac, parseIp } from '../../src/wire/addresses.js';
 import { ARP_REPLY, decodeArp, encodeArp } from '../../src/wire/arp.js';
@@ -21,6 +22,7 @@ export interface Question {
 /** Hosts without number, each of which answers in its time, or never. */
 export class Crowd {
   now = 1000;
+  readonly policy: Policy;
   readonly router: HostTracker;
   readonly drops = new Map<string, number>();
   /** Storms that were reported. */
@@ -35,7 +37,8 @@ export class Crowd {
 
   constructor(limits = '', interfaces = '') {
     // The first [[interface]] that fits counts.
-    this.router = new HostTracker(parseConfig(`${interfaces}${HOME}${limits}`).policy);
+    this.policy = parseConfig(`${interfaces}${HOME}${limits}`).policy;
+    this.router = new HostTracker(this.policy);
     for (const index of [LAN0, LAN1]) this.take({ kind: 'link', link: link(index) });
     for (const iface of [LAN0, LAN1]) this.take({ kind: 'capture', iface, open: true });
   }

@@ -14,7 +14,8 @@ import { ARP_REPLY, ARP_REQUEST, encodeArp } from '../../../src/wire/arp.js';
 import { CaptureFileReader } from '../../../src/wire/capture-file.js';
 import { enhancedPacket, interfaceDescription, sectionHeader } from '../../../src/wire/pcapng.js';
 import { Driver, IPS, LAN0, MACS, frameOf, testPolicy } from '../../property/driver.js';
-import { replay } from '../../property/recorded.js';
+import { record, replay } from '../../property/recorded.js';
+import { Crowd } from '../../property/crowd.js';
 import { ip, link } from '../mobility/small-router.js';
 
 const ROUTER: Record<string, Mac> = { lan0: 0x02aa00000000 as Mac, lan1: 0x02aa00000001 as Mac };
@@ -198,6 +199,19 @@ describe('explain of captures that others made', () => {
 });
 
 describe('a recording', () => {
+  it('keeps for how long frames waited, on which a storm depends', () => {
+    const crowd = new Crowd();
+    const file = record(crowd.router, crowd.policy, false, crowd.now);
+    for (let n = 0; n < 3000; n++) {
+      crowd.says(n, LAN0, Crowd.mac(n), 2000);
+      crowd.advance(1);
+    }
+    assert.equal(crowd.storms, 1);
+    const { differences, inputs } = replay(file());
+    assert.deepEqual(differences, []);
+    assert.ok(inputs > 3000, `${inputs}`);
+  });
+
   it('that a slow reader loses a part of goes on with a section that can be replayed', async () => {
     const { policy } = new Driver(testPolicy());
     const tracker = new HostTracker(policy);
