@@ -8,6 +8,7 @@ import type { Api, LogLevel } from './control/routes.js';
 import { ControlServer } from './control/server.js';
 import {
   countFrozen,
+  countRoles,
   pageHosts,
   viewChildren,
   viewForeignRoute,
@@ -130,6 +131,7 @@ export class ControlApi {
       eventSubscribers: this.control?.subscribers ?? 0,
       // Asked by one metric each: the values above are read for every one.
       hostsOn: () => this.interfaces().map(({ name, hosts }) => ({ interface: name, hosts })),
+      claims: () => countRoles(router),
       frozenHosts: () => countFrozen(router, performance.now()),
       otherRouters: () =>
         [...router.otherRouters()].map(({ iface, gateway }) => ({

@@ -1,6 +1,7 @@
 import { type HostQuery, pageOf } from './paging.js';
 import { ipOrNull, macOrNull } from './records.js';
 import type { ForeignRouteView, HostView, InterfaceView, StatusView } from './schemas.js';
+import { type Role, isClaimed } from '../mobility/host/claim.js';
 import type { Host } from '../mobility/host/host.js';
 import type { InterfaceRule, Policy } from '../mobility/policy.js';
 import type { HostTracker } from '../mobility/tracker.js';
@@ -74,6 +75,12 @@ function viewContest(router: HostTracker, host: Readonly<Host>, now: number): Ho
     otherMac: other.mac,
     otherInterface: other.interface,
   };
+}
+
+export function countRoles(router: HostTracker): Record<Role, number> {
+  const claims = { challenger: 0, incumbent: 0 };
+  for (const [, { claim }] of router.hosts()) if (isClaimed(claim)) claims[claim.role]++;
+  return claims;
 }
 
 export function countFrozen(router: HostTracker, now: number): number {

@@ -12,6 +12,7 @@ import {
   type HostState,
 } from '../mobility/events.js';
 import { enumIndex } from './enum-index.js';
+import { ROLES, type Role } from '../mobility/host/claim.js';
 
 /** Values that the other parts keep, read when Prometheus asks. Counts only grow. */
 export interface Gauges {
@@ -41,6 +42,8 @@ export interface Gauges {
   readonly hostsOn: () => Iterable<{ readonly interface: string; readonly hosts: number }>;
   /** Addresses that were contested too often. */
   readonly frozenHosts: () => number;
+  /** Claims by the role that they would have in a contest. */
+  readonly claims: () => Readonly<Record<Role, number>>;
   /** Each interface and gateway of the configuration for which another machine answers now. */
   readonly otherRouters: () => Iterable<{ readonly interface: string; readonly gateway: string }>;
   /** Alarms that were raised a short time ago. */
@@ -269,6 +272,10 @@ export class Metrics {
     });
     this.#gauge('marpd_interface_hosts', 'Hosts by interface.', ['interface'], (set) => {
       for (const { interface: name, hosts } of this.#read().hostsOn()) set({ interface: name }, hosts);
+    });
+    this.#gauge('marpd_claims', 'Claims by their role in a contest of their address.', ['role'], (set) => {
+      const claims = this.#read().claims();
+      for (const role of ROLES) set({ role }, claims[role]);
     });
     this.#gauge('marpd_frozen_hosts', 'Addresses that were contested too often.', [], (set) => {
       set({}, this.#read().frozenHosts());

@@ -58,7 +58,8 @@ const POSSIBLE: ReadonlyMap<InputName, ReadonlySet<HostState>> = new Map(
 export type ClaimOutcome = 'entered' | 'ages' | 'withdrawable' | 'ends';
 
 /** Who gives way when two living hosts use one address: the challenger, who came later (design.md 3.3). */
-export type Role = 'challenger' | 'incumbent';
+export const ROLES = ['challenger', 'incumbent'] as const;
+export type Role = (typeof ROLES)[number];
 
 interface Past {
   readonly since: number;
