@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { burst } from './burst.js';
+import { explain } from './explain.js';
 import { hosts } from './hosts.js';
 import { prepareInstruments } from './instruments.js';
 import { interfaces } from './interfaces.js';
@@ -24,7 +25,7 @@ import {
 import { storm } from './storm.js';
 import { misdirected } from './misdirected.js';
 
-const PARTS: readonly Part[] = [latency, burst, moves, storm, misdirected, interfaces, hosts];
+const PARTS: readonly Part[] = [latency, burst, moves, storm, misdirected, interfaces, hosts, explain];
 const DOCS = join(import.meta.dirname, '..', '..', 'docs');
 
 const USAGE = `usage: npm run bench [-- PART... [options]]
