@@ -1,7 +1,7 @@
 import { type HostQuery, pageOf } from './paging.js';
 import { ipOrNull, macOrNull } from './records.js';
 import type { ForeignRouteView, HostView, InterfaceView, StatusView } from './schemas.js';
-import { type Role, isClaimed } from '../mobility/host/claim.js';
+import type { Role } from '../mobility/host/claim.js';
 import type { Host } from '../mobility/host/host.js';
 import type { InterfaceRule, Policy } from '../mobility/policy.js';
 import type { HostTracker } from '../mobility/tracker.js';
@@ -79,7 +79,8 @@ function viewContest(router: HostTracker, host: Readonly<Host>, now: number): Ho
 
 export function countRoles(router: HostTracker): Record<Role, number> {
   const claims = { challenger: 0, incumbent: 0 };
-  for (const [, { claim }] of router.hosts()) if (isClaimed(claim)) claims[claim.role]++;
+  for (const [, { claim }] of router.hosts())
+    if (claim.state === 'fresh' || claim.state === 'settled') claims[claim.role]++;
   return claims;
 }
 
