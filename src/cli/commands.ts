@@ -132,11 +132,13 @@ and reads only. Without a name: the daemon of this machine.
     more: `Reads pcap and pcapng: files of tcpdump, dumpcap and Wireshark, and those of marpctl capture, which are replayed
 exactly (exit status 1 if a decision differs). It needs no root and no running marpd. Give one file per LAN.
 
-  marpctl explain lan0.pcap lan1.pcap --config marpd.toml
+  marpctl explain lan0.pcap lan1.pcap --config marpd.toml --link lan0,02:00:00:00:00:01,10.1.1.1/24 \\
+    --link lan1,02:00:00:00:00:02,10.2.2.1/24
   marpctl explain lan0=a.pcap --link lan0,02:00:00:00:00:01,10.1.1.1/24 -w out.pcapng
   marpctl explain lan0.pcap --assume-alive     what would it do on a LAN without marpd
 
-Without --link the router is taken to be who answers for the gateway of each LAN.
+Without --link the router is taken to be the station of each LAN that probes hosts and answers for their gateway. What
+is assumed is printed first. Better name each link: its MAC is in ip -br link, its address in ip -br -4 addr.
 `,
     args: [{ name: '[NAME=]FILE', many: true }],
     options: ['config', 'link', 'routes', 'assumeAlive', 'write'],

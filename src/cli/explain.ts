@@ -3,13 +3,15 @@ import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type Config, ConfigError, configForInterfaces, loadConfig } from '../config/config.js';
 import type { Link } from '../mobility/events.js';
-import { RouterSearch, parseLink, parseRoutes } from '../replay/assumptions.js';
-import { type CaptureSource, merge, parseSource, readItems } from '../replay/files.js';
+import { parseLink, parseRoutes } from '../replay/assumptions.js';
+import { isNeighbourFrame } from '../replay/decisions.js';
+import { type CaptureSource, merge, parseSource } from '../replay/files.js';
 import { ForeignReplay } from '../replay/foreign-replay.js';
 import { RecordedReplay } from '../replay/recorded-replay.js';
+import { RouterSearch } from '../replay/router-search.js';
 import type { Chapter, NameOf } from '../replay/story.js';
 import { formatMac, formatPrefix } from '../wire/addresses.js';
-import { CaptureFileError, LINK_TYPE_ETHERNET } from '../wire/capture-file.js';
+import { CaptureFileError, type CapturedPacket, LINK_TYPE_ETHERNET } from '../wire/capture-file.js';
 import { readVersion } from './arguments.js';
 import { EXIT, type Invocation, Usage, isJson } from './command.js';
 import { CommentedFile, chapterJson, chapterText } from '../replay/output.js';
@@ -35,6 +37,13 @@ export interface ExplainIo {
 const PIECE_CHARACTERS = 1 << 16;
 /** DLT_LINUX_SLL and DLT_LINUX_SLL2, of `tcpdump -i any`. */
 const COOKED: readonly number[] = [113, 276];
+/** So many frames are replayed to choose between assumptions. */
+const SAMPLE_FRAMES = 5000;
+/** Below this share of predicted frames the assumed links are probably wrong. */
+const LEAST_PREDICTED = 0.1;
+
+const WRONG_LINKS =
+  'almost nothing was predicted: the assumed links are probably wrong; name them with --link (see ip -br link, ip -br -4 addr)\n';
 
 /**
  * Replays captures through the tracker. Resolves with whether a recording was replayed without a difference.
@@ -70,6 +79,10 @@ export async function explain(
   }
   recorded.finish();
   io.err(summary(teller, recorded, foreign));
+  if (foreign !== undefined && options.links === undefined && options.assumeAlive !== true) {
+    const { predicted, others } = foreign.own;
+    if (others > 0 && predicted < LEAST_PREDICTED * (predicted + others)) io.err(WRONG_LINKS);
+  }
   return recorded.differences === 0;
 }
 
@@ -173,28 +186,37 @@ async function findLinks(
 ): Promise<readonly Link[]> {
   if (sources.some(({ path }) => path === '-'))
     throw new CaptureFileError('a capture from standard input needs --link NAME,MAC,ADDRESS/LENGTH,...');
-  const search = new RouterSearch(config?.policy.subnets ?? []);
-  for (const source of sources) {
-    for await (const items of readItems(source, io.stdin)) {
-      for (const { item, name } of items) {
-        if (item.kind !== 'packet') continue;
-        const { linkType } = item.interface;
-        if (COOKED.includes(linkType))
-          throw new CaptureFileError(
-            `${source.path} was captured on "any", which keeps no destination MAC: capture each LAN by itself (tcpdump -i NAME -w NAME.pcap arp or rarp)`,
-          );
-        if (linkType === LINK_TYPE_ETHERNET) search.note(name, item.bytes);
-      }
+  const search = new RouterSearch(config?.policy.subnets ?? [], config !== undefined);
+  const sample: { packet: CapturedPacket; name: string }[] = [];
+  for await (const items of merge(sources, io.stdin)) {
+    for (const { item, name } of items) {
+      if (item.kind !== 'packet') continue;
+      const { linkType } = item.interface;
+      if (COOKED.includes(linkType))
+        throw new CaptureFileError(
+          `${name} was captured on "any", which keeps no destination MAC: capture each LAN by itself (tcpdump -i NAME -w NAME.pcap arp or rarp)`,
+        );
+      if (linkType !== LINK_TYPE_ETHERNET || !isNeighbourFrame(item.bytes)) continue;
+      search.note(name, item.bytes, item.direction === 'out');
+      // A copy: the file's own buffer is larger.
+      if (sample.length < SAMPLE_FRAMES)
+        sample.push({ packet: { ...item, bytes: item.bytes.slice(0, 128) }, name });
     }
   }
-  const { links, unknown } = search.result();
+  const { links, unknown } = search.result((candidates) => {
+    const { policy } = config ?? configForInterfaces(candidates.map(({ name }) => name));
+    const replay = new ForeignReplay({ policy, links: candidates });
+    for (const { packet, name } of sample) for (const _ of replay.packet(packet, name));
+    return replay.own.predicted;
+  });
   if (links.length === 0)
     throw new CaptureFileError(
-      'no station answers for a gateway in these captures: name the router with --link NAME,MAC,ADDRESS/LENGTH,...',
+      'no station probes hosts or answers for a gateway in these captures: name the router with --link NAME,MAC,ADDRESS/LENGTH,...',
     );
   for (const { name, mac, addresses } of links)
     io.err(`assumed: --link ${[name, formatMac(mac), ...addresses.map(formatPrefix)].join(',')}\n`);
-  for (const name of unknown) io.err(`not replayed: ${name}, no station answers for a gateway there\n`);
+  for (const name of unknown)
+    io.err(`not replayed: ${name}, no station probes hosts or answers for a gateway there\n`);
   return links;
 }
 

@@ -81,7 +81,7 @@ export function ruleFor(policy: Policy, name: string): InterfaceRule | undefined
 }
 
 /** The configured home subnet of an address: the longest prefix that contains it. */
-export function subnetOf(policy: Policy, ip: Ip): Subnet | undefined {
+export function subnetOf(policy: Pick<Policy, 'subnets'>, ip: Ip): Subnet | undefined {
   let best: Subnet | undefined;
   for (const subnet of policy.subnets) {
     if (contains(subnet.prefix, ip) && (best === undefined || subnet.prefix.length > best.prefix.length)) {

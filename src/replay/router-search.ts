@@ -1,0 +1,323 @@
+import type { Link } from '../mobility/events.js';
+import { type Subnet, subnetOf } from '../mobility/policy.js';
+import {
+  type Ip,
+  MAC_BROADCAST,
+  MAC_ZERO,
+  type Mac,
+  type Prefix,
+  contains,
+  isIpv4,
+} from '../wire/addresses.js';
+import { ARP_REQUEST, decodeArp } from '../wire/arp.js';
+import { assumedLink } from './assumptions.js';
+
+/** The length of a subnet that nobody names. */
+const ASSUMED_LENGTH = 24;
+/** A link that no capture shows: the home LAN of a gateway in whose name visitors are probed. */
+const ELSEWHERE = 'elsewhere';
+/** So many ways to give addresses to LANs are tried at most. */
+const MAX_TRIALS = 32;
+
+/** What one MAC on one LAN said, without what it said of itself to all (gratuitous ARP). */
+class Station {
+  /** Addresses in whose name it asked, with whom it asked for: alone, and all of the LAN. */
+  readonly probed = new Map<Ip, Set<Ip>>();
+  readonly broadcast = new Map<Ip, Set<Ip>>();
+  /** Addresses that it answered for. */
+  readonly answered = new Set<Ip>();
+  readonly announced = new Set<Ip>();
+  /** The capture says that this machine sent it. */
+  isOut = false;
+
+  *used(): Generator<Ip> {
+    yield* new Set([...this.probed.keys(), ...this.broadcast.keys(), ...this.answered]);
+  }
+
+  speaksAs(ip: Ip): boolean {
+    return this.probed.has(ip) || this.broadcast.has(ip) || this.answered.has(ip);
+  }
+}
+
+class Lan {
+  readonly stations = new Map<Mac, Station>();
+  /** Who asked all of the LAN for an address. */
+  readonly askers = new Map<Ip, Set<Mac>>();
+}
+
+/** An address of the router on a LAN, as far as it is known: `lans` are where it may be, the likeliest first. */
+interface Question {
+  readonly address: Ip;
+  readonly lans: readonly string[];
+}
+
+/** How many frames of the router a replay with these links predicts. */
+export type Trial = (links: readonly Link[]) => number;
+
+/**
+ * Finds the router among the stations of each LAN, and its address there. The router probes hosts by unicast requests
+ * and answers those who look for a gateway. marpd does both in the name of a gateway on every LAN that a host visits:
+ * such an address is the router's own on one LAN at most. Where that is open, the likely ones are tried.
+ */
+export class RouterSearch {
+  private readonly lans = new Map<string, Lan>();
+
+  /** `isComplete`: what is configured says which subnets there are, so none is assumed beside those of the captures. */
+  constructor(
+    readonly subnets: readonly Subnet[],
+    private readonly isComplete: boolean,
+  ) {}
+
+  note(name: string, bytes: Uint8Array, isOut = false): void {
+    const lan = this.lans.get(name) ?? new Lan();
+    this.lans.set(name, lan);
+    const arp = decodeArp(bytes);
+    // A frame in which the router names the MAC of another station says nothing of that one.
+    if (typeof arp === 'string' || arp.source !== arp.senderMac) return;
+    const { destination, opcode, senderMac, senderIp, targetIp } = arp;
+    const station = lan.stations.get(senderMac) ?? new Station();
+    lan.stations.set(senderMac, station);
+    if (isOut) station.isOut = true;
+    const toAll = destination === MAC_BROADCAST;
+    if (senderIp === targetIp) station.announced.add(senderIp);
+    else if (opcode === ARP_REQUEST) {
+      if (toAll) add(lan.askers, targetIp, senderMac);
+      if (senderIp !== 0) add(toAll ? station.broadcast : station.probed, senderIp, targetIp);
+    } else if (!toAll && senderIp !== 0) station.answered.add(senderIp);
+  }
+
+  /** One link for each LAN whose router was found; and LANs without a router. */
+  result(trial: Trial): { readonly links: readonly Link[]; readonly unknown: readonly string[] } {
+    const routers = this.findRouters();
+    const unknown = [...this.lans.keys()].filter((name) => !routers.has(name));
+    const { known, open } = this.findAddresses(routers);
+    let best: readonly Link[] = [];
+    let bestCount = -1;
+    for (const choice of choicesOf(open)) {
+      const links = this.linksOf(routers, [...known, ...choice]);
+      if (bestCount < 0 && open.length === 0) return { links, unknown };
+      const count = trial(links);
+      if (count > bestCount) [best, bestCount] = [links, count];
+    }
+    return { links: best, unknown };
+  }
+
+  // --- which station is the router --------------------------------------------------------------------------------
+
+  private findRouters(): Map<string, Mac> {
+    const routers = new Map<string, Mac>();
+    for (const [name, lan] of [...this.lans].sort(([a], [b]) => (a < b ? -1 : 1))) {
+      let best: { mac: Mac; score: number } | undefined;
+      for (const [mac, station] of lan.stations) {
+        const score = this.score(name, lan, mac, station);
+        if (score > 0 && (best === undefined || score > best.score)) best = { mac, score };
+      }
+      if (best !== undefined) routers.set(name, best.mac);
+    }
+    return routers;
+  }
+
+  /** How much a station looks like the router; 0: not at all. */
+  private score(name: string, lan: Lan, mac: Mac, station: Station): number {
+    if (station.isOut) return Number.POSITIVE_INFINITY;
+    const used = [...station.used()];
+    const asked = new Set<Mac>();
+    for (const ip of station.answered)
+      for (const asker of lan.askers.get(ip) ?? []) if (asker !== mac) asked.add(asker);
+    const proven = new Set<Ip>();
+    for (const targets of station.probed.values())
+      for (const ip of targets) if (isAnswered(lan, ip, mac)) proven.add(ip);
+    const isGateway = this.subnets.some(({ gateway }) => gateway !== undefined && station.speaksAs(gateway));
+    const isManifold = used.some((ip) => this.isUsedByOther(name, mac, ip));
+    if (asked.size + proven.size === 0 && !isGateway && !isManifold) return 0;
+    let score = 2 * asked.size + proven.size + Math.max(0, used.length - 1);
+    if (isGateway) score += 1000;
+    // A host takes its MAC along. The router has one on each LAN, and one name for visitors on all of them.
+    if (isManifold) score += 10;
+    else if (this.isElsewhere(name, mac, used)) score -= 10;
+    // These settle what little traffic leaves open.
+    if (used.some(isCustomaryGateway)) score += 3;
+    if (used.some((ip) => station.announced.has(ip))) score -= 0.5;
+    return Math.max(score, 0.1);
+  }
+
+  /** Whether another MAC on another LAN speaks in the name of `ip` as well. */
+  private isUsedByOther(name: string, mac: Mac, ip: Ip): boolean {
+    for (const [other, { stations }] of this.lans)
+      if (other !== name && !stations.has(mac))
+        for (const station of stations.values()) if (station.speaksAs(ip)) return true;
+    return false;
+  }
+
+  /** Whether a station is on another LAN too, with the same one address. */
+  private isElsewhere(name: string, mac: Mac, used: readonly Ip[]): boolean {
+    const here = new Set(used);
+    let isMoved = false;
+    for (const [other, { stations }] of this.lans) {
+      const station = other === name ? undefined : stations.get(mac);
+      if (station === undefined) continue;
+      isMoved = true;
+      for (const ip of station.used()) here.add(ip);
+    }
+    return isMoved && here.size <= 1;
+  }
+
+  // --- which address is its own ------------------------------------------------------------------------------------
+
+  private findAddresses(routers: ReadonlyMap<string, Mac>): {
+    known: readonly { address: Ip; lan: string }[];
+    open: readonly Question[];
+  } {
+    /** How often the router asked on a LAN in the name of an address: as only its owner there would, and as for visitors. */
+    const asOwner = new Map<Ip, Map<string, number>>();
+    const asGateway = new Map<Ip, Map<string, number>>();
+    for (const [name, mac] of routers) {
+      const { probed, broadcast } = this.stationOn(name, mac);
+      const outside = (ip: Ip, targets: ReadonlySet<Ip>) =>
+        [...targets].filter((target) => !this.isInSubnet(ip, target)).length;
+      const isSeenOutside = [...probed, ...broadcast].some(([ip, targets]) => outside(ip, targets) > 0);
+      for (const [ip, targets] of probed) {
+        const owner = outside(ip, targets);
+        count(asOwner, ip, name, owner);
+        count(asGateway, ip, name, targets.size - owner);
+      }
+      // A LAN is asked for the neighbour of a visitor in the name of the router there, and then in that of the gateway.
+      for (const [ip, targets] of broadcast)
+        count(asOwner, ip, name, isSeenOutside ? outside(ip, targets) : targets.size);
+    }
+    const known: { address: Ip; lan: string }[] = [];
+    for (const [address, lans] of asOwner) {
+      if (this.isHosts(address, routers)) continue;
+      const [lan] = [...lans].sort((a, b) => b[1] - a[1])[0] ?? [];
+      if (lan !== undefined) known.push({ address, lan });
+    }
+    const open: Question[] = [];
+    const hasOwn = (name: string) => known.some(({ lan }) => lan === name);
+    // A visitor is also asked in the name of a neighbour, which tells it where that one is: the gateway asks more.
+    const bySize = [...asGateway].sort((a, b) => total(b[1]) - total(a[1]));
+    for (const [address, lans] of bySize) {
+      const isInSubnetOf = (other: { address: Ip }) => this.isInSubnet(other.address, address);
+      if (known.some(isInSubnetOf) || open.some(isInSubnetOf) || this.isHosts(address, routers)) continue;
+      const byLikelihood = [...lans.keys()].sort(
+        (a, b) =>
+          Number(hasOwn(a)) - Number(hasOwn(b)) || this.hostsOn(b, address) - this.hostsOn(a, address),
+      );
+      const firstIsTaken = hasOwn(byLikelihood[0] as string);
+      open.push({
+        address,
+        lans: firstIsTaken ? [ELSEWHERE, ...byLikelihood] : [...byLikelihood, ELSEWHERE],
+      });
+    }
+    for (const [name, mac] of routers) {
+      const address = this.answeredFor(name, mac);
+      const isTaken = [...known, ...open].some((each) => each.address === address);
+      if (address !== undefined && !isTaken) known.push({ address, lan: name });
+    }
+    return { known, open };
+  }
+
+  /** Of a router that asks nothing: the address that most look for; a gateway before others. */
+  private answeredFor(name: string, mac: Mac): Ip | undefined {
+    let best: { ip: Ip; askers: number } | undefined;
+    const { probed, broadcast, answered } = this.stationOn(name, mac);
+    if (probed.size + broadcast.size > 0) return undefined;
+    for (const ip of answered) {
+      const isGateway = this.subnets.some(({ gateway }) => gateway === ip);
+      const askers = (this.lans.get(name)?.askers.get(ip)?.size ?? 0) + (isGateway ? 1000 : 0);
+      if (best === undefined || askers > best.askers) best = { ip, askers };
+    }
+    return best?.ip;
+  }
+
+  /** Whether a station that is not the router was asked for an address alone, and answered. */
+  private isHosts(ip: Ip, routers: ReadonlyMap<string, Mac>): boolean {
+    for (const [name, { stations }] of this.lans) {
+      const own = routers.get(name);
+      const isAsked =
+        own !== undefined && [...this.stationOn(name, own).probed.values()].some((to) => to.has(ip));
+      if (!isAsked) continue;
+      for (const [mac, station] of stations) if (mac !== own && station.answered.has(ip)) return true;
+    }
+    return false;
+  }
+
+  /** How many addresses of the subnet of `ip` stations of a LAN speak for, the router apart. */
+  private hostsOn(name: string, ip: Ip): number {
+    const found = new Set<Ip>();
+    for (const station of this.lans.get(name)?.stations.values() ?? []) {
+      if (station.speaksAs(ip)) continue;
+      for (const used of station.used()) if (this.isInSubnet(ip, used)) found.add(used);
+    }
+    return found.size;
+  }
+
+  private isInSubnet(router: Ip, ip: Ip): boolean {
+    if (subnetOf(this, ip)?.gateway === router) return true;
+    return contains({ ip: router, length: this.lengthOf(router) }, ip);
+  }
+
+  private lengthOf(ip: Ip): number {
+    return (
+      this.subnets.find(({ gateway }) => gateway === ip)?.prefix.length ??
+      subnetOf(this, ip)?.prefix.length ??
+      ASSUMED_LENGTH
+    );
+  }
+
+  private stationOn(name: string, mac: Mac): Station {
+    return this.lans.get(name)?.stations.get(mac) ?? new Station();
+  }
+
+  private linksOf(
+    routers: ReadonlyMap<string, Mac>,
+    places: readonly { readonly address: Ip; readonly lan: string }[],
+  ): readonly Link[] {
+    const macs = new Map(routers);
+    if (!this.isComplete && places.some(({ lan }) => lan === ELSEWHERE)) macs.set(ELSEWHERE, MAC_ZERO);
+    return [...macs].map(([name, mac], at) => {
+      const addresses: Prefix[] = places
+        .filter(({ lan }) => lan === name)
+        .map(({ address: ip }) => ({ ip, length: this.lengthOf(ip) }));
+      return assumedLink(at + 1, name, mac, addresses);
+    });
+  }
+}
+
+/** Every answer to all questions, the likeliest first; of too many, only that one. */
+function* choicesOf(open: readonly Question[]): Generator<{ address: Ip; lan: string }[]> {
+  const product = open.reduce((sum, { lans }) => sum * lans.length, 1);
+  for (let n = 0; n < (product > MAX_TRIALS ? 1 : product); n++) {
+    let rest = n;
+    yield open.map(({ address, lans }) => {
+      const lan = lans[rest % lans.length] as string;
+      rest = Math.floor(rest / lans.length);
+      return { address, lan };
+    });
+  }
+}
+
+function isAnswered({ stations }: Lan, ip: Ip, asker: Mac): boolean {
+  for (const [mac, { answered }] of stations) if (mac !== asker && answered.has(ip)) return true;
+  return false;
+}
+
+/** .1 and .254, as most sites number their routers. */
+function isCustomaryGateway(ip: Ip): boolean {
+  return isIpv4(ip) && [1, 254].includes(ip & 255);
+}
+
+function add<K, V>(to: Map<K, Set<V>>, key: K, value: V): void {
+  const known = to.get(key);
+  if (known === undefined) to.set(key, new Set([value]));
+  else known.add(value);
+}
+
+function count(to: Map<Ip, Map<string, number>>, ip: Ip, lan: string, more: number): void {
+  if (more === 0) return;
+  const known = to.get(ip) ?? new Map<string, number>();
+  to.set(ip, known.set(lan, (known.get(lan) ?? 0) + more));
+}
+
+function total(counts: ReadonlyMap<string, number>): number {
+  return [...counts.values()].reduce((sum, each) => sum + each, 0);
+}
