@@ -1,7 +1,8 @@
+import type { Command } from '../../src/cli/command.js';
 import { EXIT_STATUS, OPTIONS as MARPD_OPTIONS, SIGNALS, readVersion } from '../../src/cli/arguments.js';
 import { COMMANDS } from '../../src/cli/commands.js';
-import { COMMAND_NAMES, EXIT_STATUS as CTL_EXIT_STATUS, argumentsOf } from '../../src/cli/help.js';
-import { COMMON, OPTIONS, type OptionName, signatureOf } from '../../src/cli/options.js';
+import { COMMAND_NAMES, EXIT_STATUS as CTL_EXIT_STATUS, argumentsOf, briefOf } from '../../src/cli/help.js';
+import { COMMON, type OptionName, signatureOf } from '../../src/cli/options.js';
 import { ALARMS, CAUSES, DROP_REASONS } from '../../src/mobility/events.js';
 import { ALARM_MEANINGS, CAUSE_MEANINGS, DROP_MEANINGS } from '../../src/observe/descriptions.js';
 import { Metrics } from '../../src/observe/metrics.js';
@@ -42,14 +43,14 @@ function prose(text: string): string {
     .join('\n');
 }
 
-const optionItem = (name: OptionName): string =>
-  item(bold(signatureOf(name).trim()), plain(OPTIONS[name].brief));
+const optionItem = (name: OptionName, command?: Command): string =>
+  item(bold(signatureOf(name).trim()), plain(briefOf(name, command)));
 
 export function marpctl(): string {
   const commands = COMMAND_NAMES.map((name) => {
     const command = COMMANDS[name];
     if (command === undefined) return '';
-    const own = (command.options ?? []).map(optionItem).join('');
+    const own = (command.options ?? []).map((each) => optionItem(each, command)).join('');
     return `## marpctl ${name} ${argumentsOf(command)}\n\n${plain(command.summary)}\n\n${command.more === undefined ? '' : `${prose(command.more)}\n`}${own}`;
   });
   return page('marpctl', 8, 'query and control marpd, the Mobile ARP router', [
@@ -61,7 +62,7 @@ export function marpctl(): string {
     ['COMMANDS', commands.join('')],
     [
       'OPTIONS OF EVERY COMMAND',
-      COMMON.map(optionItem).join('') +
+      COMMON.map((each) => optionItem(each)).join('') +
         item(bold('--version'), 'print the version') +
         item(bold('-h, --help'), 'print the help, or that of a command'),
     ],

@@ -52,6 +52,8 @@ export interface Command {
   readonly args?: readonly Argument[];
   /** Beside those that every command has. */
   readonly options?: readonly (keyof Options)[];
+  /** What options mean here, where that is more than their own words say. */
+  readonly briefs?: Partial<Record<keyof Options, string>>;
   /** Not listed in the help. */
   readonly hidden?: boolean;
   /** Resolves with the exit status. What is large or rarely used is imported here. */

@@ -132,8 +132,7 @@ and reads only. Without a name: the daemon of this machine.
     more: `Reads pcap and pcapng: files of tcpdump, dumpcap and Wireshark, and those of marpctl capture, which are replayed
 exactly (exit status 1 if a decision differs). It needs no root and no running marpd. Give one file per LAN.
 
-  marpctl explain lan0.pcap lan1.pcap --config marpd.toml --link lan0,02:00:00:00:00:01,10.1.1.1/24 \\
-    --link lan1,02:00:00:00:00:02,10.2.2.1/24
+  marpctl explain lan0.pcap lan1.pcap --config marpd.toml
   marpctl explain lan0=a.pcap --link lan0,02:00:00:00:00:01,10.1.1.1/24 -w out.pcapng
   marpctl explain lan0.pcap --assume-alive     what would it do on a LAN without marpd
 
@@ -146,13 +145,15 @@ is assumed is printed first. Better name each link: its MAC is in ip -br link, i
   },
   capture: {
     summary: 'show frames and decisions as they happen, or write them to a pcapng file',
-    more: `Everything that marpd is given and decides, until Ctrl-C. marpctl explain replays the file.
+    more: `Everything that marpd is given and decides, until Ctrl-C or for --duration. marpctl explain replays the file.
 
   marpctl capture
+  marpctl capture --duration 1m -w story.pcapng
   marpctl capture -w - | tshark -r - -T fields -e frame.interface_name -e _ws.col.Info -e frame.comment
   ssh root@router marpctl capture -w - | wireshark -k -i -
 `,
-    options: ['write', 'timeout'],
+    options: ['write', 'duration', 'timeout'],
+    briefs: { timeout: 'give up when marpd does not answer within TIME (default: 15s)' },
     run: async (call) => (await import('./explain.js')).capture(call),
   },
   wait: {

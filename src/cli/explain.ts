@@ -1,5 +1,4 @@
 import { closeSync, createWriteStream, openSync, readFileSync, writeSync } from 'node:fs';
-import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type Config, ConfigError, configForInterfaces, loadConfig } from '../config/config.js';
 import type { Link } from '../mobility/events.js';
@@ -29,7 +28,7 @@ export interface ExplainOptions {
 export interface ExplainIo {
   readonly out: (text: string) => unknown;
   readonly err: (text: string) => unknown;
-  readonly stdin: Readable;
+  readonly stdin: AsyncIterable<Uint8Array>;
   readonly version: string;
 }
 
@@ -250,32 +249,48 @@ export async function explainFiles({ args, options, terminal }: Invocation): Pro
   );
 }
 
-/** `marpctl capture`: the daemon's recording into a file, or told at once. Ends with Ctrl-C, --timeout or the daemon. */
+/** `marpctl capture`: the daemon's recording into a file, or told at once. Ends with Ctrl-C, --duration or the daemon. */
 export async function capture({ client, options, terminal }: Invocation): Promise<number> {
-  const { write, timeout } = options;
+  const { write, duration, timeout } = options;
   if (write === '-' && terminal.isTTY === true) throw new Usage('-w -: a terminal shows no pcapng');
-  const stream = await client.open('/v1/capture');
+  const stream = await client.open('/v1/capture', timeout);
   const stop = () => stream.destroy();
   terminal.signal?.addEventListener('abort', stop, { once: true });
-  const timer = timeout === undefined ? undefined : setTimeout(stop, timeout);
+  const timer = duration === undefined ? undefined : setTimeout(stop, duration);
   try {
+    if (terminal.signal?.aborted === true) stop();
+    const stdin = untilEnded(stream);
     if (write === undefined) {
-      const json = isJson(options);
-      return await told(() =>
-        explain(['-'], { json }, { ...terminal, stdin: stream, version: readVersion() }),
-      );
+      const io = { ...terminal, stdin, version: readVersion() };
+      await told(() => explain(['-'], { json: isJson(options) }, io));
+      return EXIT.ok;
     }
-    terminal.err(`capturing; Ctrl-C ends it\n`);
-    await pipeline(stream, write === '-' ? process.stdout : createWriteStream(write, { mode: 0o640 }));
+    terminal.err(
+      `capturing; ${duration === undefined ? '' : `ends after ${duration / 1000} s, and `}Ctrl-C ends it\n`,
+    );
+    await pipeline(stdin, write === '-' ? process.stdout : createWriteStream(write, { mode: 0o640 }));
   } catch (error) {
     const { code, path } = error as NodeJS.ErrnoException;
     if (path !== undefined) throw new Usage(`cannot write ${path}: ${(error as Error).message}`);
-    if (code !== 'ERR_STREAM_PREMATURE_CLOSE' && code !== 'ECONNRESET' && code !== 'EPIPE') throw error;
+    if (!isEnd(code)) throw error;
   } finally {
     clearTimeout(timer);
+    stream.destroy();
   }
   return EXIT.ok;
 }
+
+/** A stream that was stopped has ended, as one has whose other side is gone. */
+async function* untilEnded(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  try {
+    yield* stream;
+  } catch (error) {
+    if (!isEnd((error as NodeJS.ErrnoException).code)) throw error;
+  }
+}
+
+const isEnd = (code: string | undefined) =>
+  code === 'ERR_STREAM_PREMATURE_CLOSE' || code === 'ECONNRESET' || code === 'EPIPE';
 
 async function told(run: () => Promise<boolean>): Promise<number> {
   try {

@@ -29,13 +29,18 @@ export function usageOf(name: string): string {
   return `marpctl ${name} ${argumentsOf(command)}`.trimEnd() + options;
 }
 
-function list(names: readonly OptionName[]): string {
+/** What an option of a command means. */
+export function briefOf(name: OptionName, command?: Command): string {
+  return command?.briefs?.[name] ?? OPTIONS[name].brief;
+}
+
+function list(names: readonly OptionName[], command?: Command): string {
   const signatures = names.map(signatureOf);
   const width = Math.max(...signatures.map((each) => (each.length > 32 ? 0 : each.length)));
   return names
     .map((name, i) => {
       const signature = signatures[i] as string;
-      const { brief } = OPTIONS[name];
+      const brief = briefOf(name, command);
       return signature.length > width
         ? `  ${signature}\n  ${' '.repeat(width)}  ${brief}\n`
         : `  ${signature.padEnd(width)}  ${brief}\n`;
@@ -51,7 +56,7 @@ export function commandHelp(name: string): string {
 
   ${command.summary}
 
-${command.more === undefined ? '' : `${command.more}\n`}${own.length === 0 ? '' : `Options:\n${list(own)}\n`}Options of every command:
+${command.more === undefined ? '' : `${command.more}\n`}${own.length === 0 ? '' : `Options:\n${list(own, command)}\n`}Options of every command:
 ${list(COMMON)}
 Exit status: ${EXIT_STATUS}
 `;

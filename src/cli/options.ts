@@ -168,6 +168,7 @@ export const OPTIONS = {
   config: text('FILE', 'configuration file', 'c'),
   since: { kind: 'value', value: 'TIME', brief: 'only the last TIME, such as 5m', parse: parseTime },
   timeout: { kind: 'value', value: 'TIME', brief: 'give up after TIME (default: 10s)', parse: parseTime },
+  duration: { kind: 'value', value: 'TIME', brief: 'end after TIME, such as 1m', parse: parseTime },
   wait: {
     kind: 'value',
     value: 'TIME',

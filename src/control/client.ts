@@ -120,9 +120,9 @@ export class ControlClient {
     return (await this.#get(`/v1/drops${query}`, (schemas) => schemas.dropsAnswer)).drops;
   }
 
-  /** The answer to a GET as it comes, unchecked. */
-  open(path: string): Promise<IncomingMessage> {
-    return this.#request('GET', path);
+  /** The answer to a GET as it comes, unchecked. `timeoutMs`: for its beginning. */
+  open(path: string, timeoutMs = this.#timeoutMs): Promise<IncomingMessage> {
+    return this.#request('GET', path, undefined, undefined, timeoutMs);
   }
 
   async metrics(): Promise<string> {
@@ -189,6 +189,7 @@ export class ControlClient {
     path: string,
     body?: string,
     signal?: AbortSignal,
+    timeoutMs = this.#timeoutMs,
   ): Promise<IncomingMessage> {
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
       const endpoint = this.#endpoint();
@@ -203,9 +204,7 @@ export class ControlClient {
             ? {}
             : { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(body) },
       });
-      request.setTimeout(this.#timeoutMs, () =>
-        request.destroy(new Error(`no answer within ${this.#timeoutMs} ms`)),
-      );
+      request.setTimeout(timeoutMs, () => request.destroy(new Error(`no answer within ${timeoutMs} ms`)));
       request.once('response', (message) => {
         // A stream may be silent for hours.
         request.setTimeout(0);

@@ -1,5 +1,4 @@
 import { createReadStream } from 'node:fs';
-import type { Readable } from 'node:stream';
 import { CaptureFileError, CaptureFileReader, type CaptureItem } from '../wire/capture-file.js';
 
 /** A capture file, and the interface that it was taken on when it does not say so. */
@@ -29,14 +28,18 @@ function nameOfFile(path: string): string {
 }
 
 /** Items of one file in its order, some at a time. `-` is `stdin`. @throws CaptureFileError */
-export async function* readItems(source: CaptureSource, stdin: Readable): AsyncGenerator<NamedItem[]> {
+export async function* readItems(
+  source: CaptureSource,
+  stdin: AsyncIterable<Uint8Array>,
+): AsyncGenerator<NamedItem[]> {
   const { path } = source;
   const reader = new CaptureFileReader();
-  const stream = path === '-' ? stdin : createReadStream(path, { highWaterMark: CHUNK_BYTES });
+  const stream: AsyncIterable<Uint8Array> =
+    path === '-' ? stdin : createReadStream(path, { highWaterMark: CHUNK_BYTES });
   try {
     for await (const chunk of stream) {
       const items: NamedItem[] = [];
-      for (const item of reader.read(chunk as Uint8Array)) {
+      for (const item of reader.read(chunk)) {
         const named = item.kind === 'packet' ? item.interface.name : undefined;
         items.push({ item, name: source.name ?? named ?? nameOfFile(path) });
       }
@@ -54,7 +57,7 @@ export async function* readItems(source: CaptureSource, stdin: Readable): AsyncG
 /** Packets of several files in the order of their stamps. A single file keeps its own order. */
 export async function* merge(
   sources: readonly CaptureSource[],
-  stdin: Readable,
+  stdin: AsyncIterable<Uint8Array>,
 ): AsyncGenerator<NamedItem[]> {
   const [first, ...others] = sources;
   if (first === undefined) return;
