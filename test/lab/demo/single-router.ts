@@ -154,6 +154,8 @@ class Demo {
       ['the hosts', `${ctl} hosts`],
       ['why it was learned', `${ctl} why ${host.ip}`],
       ['every transition', `${ctl} monitor`],
+      ['record it', `${ctl} capture -w story.pcapng`],
+      ['explain the record', `${sudo}node ${CTL} explain story.pcapng`],
       ['is all well', `${sudo}ip netns exec ${router} node ${CTL} --socket ${site.marpd.socket} doctor`],
       ['the host routes', `${sudo}ip -n ${router} route show proto 44`],
       ['its neighbour entry', `${sudo}ip -n ${router} neigh show ${host.ip}`],
@@ -195,6 +197,7 @@ export async function demo(args: readonly string[]): Promise<number> {
     }
     await demo.stay();
     console.log(`\n${bold('Look for yourself, from another terminal:')}\n\n${demo.commands()}\n`);
+    console.log('The daemon of the lab has its own socket: marpctl needs --socket, or MARPD_SOCKET.\n');
     console.log(
       `${bold('Ctrl-C')} ends it and leaves nothing behind. What happens until then is told here:\n`,
     );
