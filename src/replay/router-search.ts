@@ -30,12 +30,21 @@ class Station {
   /** The capture says that this machine sent it. */
   isOut = false;
 
-  *used(): Generator<Ip> {
-    yield* new Set([...this.probed.keys(), ...this.broadcast.keys(), ...this.answered]);
+  /** Addresses in whose name it asked. */
+  asked(): ReadonlySet<Ip> {
+    return new Set([...this.probed.keys(), ...this.broadcast.keys()]);
+  }
+
+  used(): ReadonlySet<Ip> {
+    return new Set([...this.asked(), ...this.answered]);
+  }
+
+  asksAs(ip: Ip): boolean {
+    return this.probed.has(ip) || this.broadcast.has(ip);
   }
 
   speaksAs(ip: Ip): boolean {
-    return this.probed.has(ip) || this.broadcast.has(ip) || this.answered.has(ip);
+    return this.asksAs(ip) || this.answered.has(ip);
   }
 }
 
@@ -106,7 +115,7 @@ export class RouterSearch {
 
   private findRouters(): Map<string, Mac> {
     const routers = new Map<string, Mac>();
-    for (const [name, lan] of [...this.lans].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    for (const [name, lan] of this.lans) {
       let best: { mac: Mac; score: number } | undefined;
       for (const [mac, station] of lan.stations) {
         const score = this.score(name, lan, mac, station);
@@ -114,7 +123,25 @@ export class RouterSearch {
       }
       if (best !== undefined) routers.set(name, best.mac);
     }
-    return routers;
+    this.findSilent(routers);
+    return new Map([...routers].sort(([a], [b]) => (a < b ? -1 : 1)));
+  }
+
+  /** On a LAN where nobody answered it, the router is known by its MAC, or by the names in which it asks. */
+  private findSilent(routers: Map<string, Mac>): void {
+    const macs = new Set(routers.values());
+    const names = new Set<Ip>();
+    for (const [name, mac] of routers) {
+      for (const ip of this.stationOn(name, mac).asked()) names.add(ip);
+    }
+    for (const [name, { stations }] of this.lans) {
+      if (routers.has(name)) continue;
+      const found = [...stations].find(
+        ([mac, station]) =>
+          macs.has(mac) || [...station.asked()].some((ip) => names.has(ip) || isCustomaryGateway(ip)),
+      );
+      if (found !== undefined) routers.set(name, found[0]);
+    }
   }
 
   /** How much a station looks like the router; 0: not at all. */
@@ -128,24 +155,25 @@ export class RouterSearch {
     for (const targets of station.probed.values())
       for (const ip of targets) if (isAnswered(lan, ip, mac)) proven.add(ip);
     const isGateway = this.subnets.some(({ gateway }) => gateway !== undefined && station.speaksAs(gateway));
-    const isManifold = used.some((ip) => this.isUsedByOther(name, mac, ip));
+    const isManifold = used.some((ip) => station.asksAs(ip) && this.isAskedInByOther(name, mac, ip));
+    const isAnnounced = used.some((ip) => station.announced.has(ip));
     if (asked.size + proven.size === 0 && !isGateway && !isManifold) return 0;
     let score = 2 * asked.size + proven.size + Math.max(0, used.length - 1);
     if (isGateway) score += 1000;
     // A host takes its MAC along. The router has one on each LAN, and one name for visitors on all of them.
     if (isManifold) score += 10;
-    else if (this.isElsewhere(name, mac, used)) score -= 10;
+    else if (isAnnounced && this.isElsewhere(name, mac, used)) score -= 10;
     // These settle what little traffic leaves open.
     if (used.some(isCustomaryGateway)) score += 3;
-    if (used.some((ip) => station.announced.has(ip))) score -= 0.5;
+    if (isAnnounced) score -= 0.5;
     return Math.max(score, 0.1);
   }
 
-  /** Whether another MAC on another LAN speaks in the name of `ip` as well. */
-  private isUsedByOther(name: string, mac: Mac, ip: Ip): boolean {
+  /** Whether another MAC on another LAN asks in the name of `ip` as well. The router answers for hosts, but asks in no name of theirs. */
+  private isAskedInByOther(name: string, mac: Mac, ip: Ip): boolean {
     for (const [other, { stations }] of this.lans)
       if (other !== name && !stations.has(mac))
-        for (const station of stations.values()) if (station.speaksAs(ip)) return true;
+        for (const station of stations.values()) if (station.asksAs(ip)) return true;
     return false;
   }
 
