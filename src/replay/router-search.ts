@@ -52,6 +52,9 @@ class Lan {
   readonly stations = new Map<Mac, Station>();
   /** Who asked all of the LAN for an address. */
   readonly askers = new Map<Ip, Set<Mac>>();
+  /** Who asked in the name of an address, and who answered for it. */
+  readonly namesakes = new Map<Ip, Set<Mac>>();
+  readonly answerers = new Map<Ip, Set<Mac>>();
 }
 
 /** An address of the router on a LAN, as far as it is known: `lans` are where it may be, the likeliest first. */
@@ -91,8 +94,13 @@ export class RouterSearch {
     if (senderIp === targetIp) station.announced.add(senderIp);
     else if (opcode === ARP_REQUEST) {
       if (toAll) add(lan.askers, targetIp, senderMac);
-      if (senderIp !== 0) add(toAll ? station.broadcast : station.probed, senderIp, targetIp);
-    } else if (!toAll && senderIp !== 0) station.answered.add(senderIp);
+      if (senderIp === 0) return;
+      add(lan.namesakes, senderIp, senderMac);
+      add(toAll ? station.broadcast : station.probed, senderIp, targetIp);
+    } else if (!toAll && senderIp !== 0) {
+      add(lan.answerers, senderIp, senderMac);
+      station.answered.add(senderIp);
+    }
   }
 
   /** One link for each LAN whose router was found; and LANs without a router. */
@@ -171,9 +179,8 @@ export class RouterSearch {
 
   /** Whether another MAC on another LAN asks in the name of `ip` as well. The router answers for hosts, but asks in no name of theirs. */
   private isAskedInByOther(name: string, mac: Mac, ip: Ip): boolean {
-    for (const [other, { stations }] of this.lans)
-      if (other !== name && !stations.has(mac))
-        for (const station of stations.values()) if (station.asksAs(ip)) return true;
+    for (const [other, { stations, namesakes }] of this.lans)
+      if (other !== name && !stations.has(mac) && namesakes.has(ip)) return true;
     return false;
   }
 
@@ -259,12 +266,10 @@ export class RouterSearch {
 
   /** Whether a station that is not the router was asked for an address alone, and answered. */
   private isHosts(ip: Ip, routers: ReadonlyMap<string, Mac>): boolean {
-    for (const [name, { stations }] of this.lans) {
+    for (const [name, lan] of this.lans) {
       const own = routers.get(name);
-      const isAsked =
-        own !== undefined && [...this.stationOn(name, own).probed.values()].some((to) => to.has(ip));
-      if (!isAsked) continue;
-      for (const [mac, station] of stations) if (mac !== own && station.answered.has(ip)) return true;
+      if (own === undefined || !isAnswered(lan, ip, own)) continue;
+      if ([...this.stationOn(name, own).probed.values()].some((to) => to.has(ip))) return true;
     }
     return false;
   }
@@ -324,9 +329,8 @@ function* choicesOf(open: readonly Question[]): Generator<{ address: Ip; lan: st
   }
 }
 
-function isAnswered({ stations }: Lan, ip: Ip, asker: Mac): boolean {
-  for (const [mac, { answered }] of stations) if (mac !== asker && answered.has(ip)) return true;
-  return false;
+function isAnswered({ answerers }: Lan, ip: Ip, asker: Mac): boolean {
+  return [...(answerers.get(ip) ?? [])].some((mac) => mac !== asker);
 }
 
 /** .1 and .254, as most sites number their routers. */
