@@ -93,6 +93,11 @@ labTest(
     await host.plug('lan1', 'request');
     await site.marpd.routed(HOST, 'lan1');
     await site.marpd.state(HOST, 'settled');
+    await host.plug('lan0', 'request');
+    await site.marpd.state(HOST, 'home');
+    await host.plug('lan1', 'arp-gateway');
+    await site.marpd.routed(HOST, 'lan1');
+    await pause(200);
     await Promise.all(captures.map((capture) => capture.stop()));
     const files = captures.map(({ path }, i) => `lan${i}=${path}`);
     const links = [`lan0,${routerMac('lan0')},10.1.1.1/24`, `lan1,${routerMac('lan1')},10.2.2.1/24`];
@@ -102,6 +107,15 @@ labTest(
     assert.match(text, /^\d\d:\d\d:\d\d\.\d{6} lan1 +ARP, Request who-has 10\.1\.1\.5 tell 10\.1\.1\.5/m);
     assert.match(text, /10\.1\.1\.5 proving -> fresh on lan1 \(proof\): it answered the probe/);
     assert.match(text, /sent as predicted/);
+    const predicted = (said: string) => Number(/(\d+) frames sent as predicted/.exec(said)?.[1]);
+    for (const config of [[], ['--config', site.marpd.configPath]]) {
+      const searched = explain(...files, ...config);
+      assert.deepEqual(
+        [...searched.matchAll(/^assumed: --link (.*)$/gm)].map(([, link]) => link),
+        links,
+      );
+      assert.equal(predicted(searched), predicted(text), searched);
+    }
     const info = run(
       'tshark',
       '-r',
