@@ -114,7 +114,8 @@ labTest(
         [...searched.matchAll(/^assumed: --link (.*)$/gm)].map(([, link]) => link),
         links,
       );
-      assert.equal(predicted(searched), predicted(text), searched);
+      const named = explain(...files, ...config, ...links.flatMap((link) => ['--link', link]));
+      assert.equal(predicted(searched), predicted(named), searched);
     }
     const info = run(
       'tshark',
