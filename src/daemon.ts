@@ -98,8 +98,7 @@ export class Daemon {
       nameOf: this.nameOf,
       beginning: () => {
         const now = performance.now();
-        const events = this.tracker.seed();
-        return { originMs: Date.now() - now, now, policy: this.config.policy, events };
+        return { originMs: Date.now() - now, now, policy: this.config.policy, ...this.tracker.seed() };
       },
       onActive: (active) => this.capture.stamp(active),
     });

@@ -75,6 +75,8 @@ export class Outlet {
   #queuedBytes = 0;
   readonly #mostBytes: number;
   #flushing: NodeJS.Immediate | undefined;
+  /** What is known of 100,000 hosts is more than may wait besides. */
+  #beginningBytes = 0;
   /** It has lost something since the last section. */
   #broken = false;
   #ended = false;
@@ -96,7 +98,13 @@ export class Outlet {
   }
 
   begin(complete: boolean, ...comments: readonly string[]): void {
-    this.#recording.begin({ ...this.#options.beginning(), complete }, ...comments);
+    const before = this.bytes;
+    const beginning = this.#options.beginning();
+    this.#recording.begin(
+      { ...beginning, complete, known: complete ? undefined : beginning.known },
+      ...comments,
+    );
+    this.#beginningBytes = this.bytes - before;
   }
 
   take(write: (recording: Recording) => void): void {
@@ -107,7 +115,7 @@ export class Outlet {
       return;
     }
     write(this.#recording);
-    if (this.#stream.writableLength + this.#queuedBytes <= this.#mostBytes) return;
+    if (this.#stream.writableLength + this.#queuedBytes <= this.#mostBytes + this.#beginningBytes) return;
     this.#broken = true;
   }
 
