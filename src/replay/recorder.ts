@@ -75,13 +75,13 @@ export class Outlet {
   #queuedBytes = 0;
   readonly #mostBytes: number;
   #flushing: NodeJS.Immediate | undefined;
-  /** What is known of 100,000 hosts is more than may wait besides. */
-  #beginningBytes = 0;
   /** It has lost something since the last section. */
   #broken = false;
   #ended = false;
   /** Of the present stream. */
   bytes = 0;
+  /** Of them those that say what was known at its beginning: with 100,000 hosts more than may wait unread besides. */
+  beginningBytes = 0;
 
   constructor(
     options: RecorderOptions,
@@ -104,7 +104,7 @@ export class Outlet {
       { ...beginning, complete, known: complete ? undefined : beginning.known },
       ...comments,
     );
-    this.#beginningBytes = this.bytes - before;
+    this.beginningBytes = this.bytes - before;
   }
 
   take(write: (recording: Recording) => void): void {
@@ -115,7 +115,7 @@ export class Outlet {
       return;
     }
     write(this.#recording);
-    if (this.#stream.writableLength + this.#queuedBytes <= this.#mostBytes + this.#beginningBytes) return;
+    if (this.#stream.writableLength + this.#queuedBytes <= this.#mostBytes + this.beginningBytes) return;
     this.#broken = true;
   }
 

@@ -244,6 +244,40 @@ describe('a recording', () => {
     assert.deepEqual(replay(file()).differences, []);
   });
 
+  it('of a large table loses nothing because its beginning is longer than what may wait for a reader', async () => {
+    const crowd = new Crowd();
+    for (let n = 0; n < 100; n++) crowd.says(n);
+    crowd.advance(3000, 0.4);
+    const recorder = new Recorder({
+      application: 'marpd test',
+      nameOf: (iface) => crowd.router.link(iface)?.name,
+      beginning: () => ({ originMs: 0, now: crowd.now, policy: crowd.policy, ...crowd.router.seed() }),
+      onActive: () => {},
+      queueBytes: 10_000,
+    });
+    const chunks: Uint8Array[] = [];
+    const stream = new Writable({
+      write(chunk: Uint8Array, _encoding, done) {
+        chunks.push(Uint8Array.from(chunk));
+        done();
+      },
+    });
+    const outlet = recorder.add(stream, {});
+    assert.ok(outlet.bytes > 30_000, `${outlet.bytes}`);
+    for (let n = 0; n < 5; n++) {
+      const bytes = frameOf('gratuitous', Crowd.mac(n), Crowd.ip(n));
+      const event = { kind: 'frame', iface: LAN0, bytes } as const;
+      recorder.input(event, crowd.now, crowd.router.handle(event, crowd.now), undefined);
+    }
+    outlet.end();
+    await new Promise((resolve) => stream.on('finish', resolve));
+    const file = Buffer.concat(chunks);
+    const items = [...new CaptureFileReader().read(file)];
+    assert.equal(items.filter(({ kind }) => kind === 'section').length, 1);
+    assert.equal(items.filter(({ kind }) => kind === 'packet').length, 5);
+    assert.deepEqual(replay(file).differences, []);
+  });
+
   it('one decision that is missing, more or otherwise is one difference, wherever it stands', () => {
     const recorded = ['a', 'b', 'c', 'd'];
     assert.deepEqual(differencesOf(recorded, recorded), []);
