@@ -30,6 +30,7 @@ import type { HostTracker } from './mobility/tracker.js';
 import { networkNamespaceOf } from './system/network-namespace.js';
 import { formatIp, formatMac } from './wire/addresses.js';
 import type { Recorder } from './replay/recorder.js';
+import type { WallClock } from './system/wall-clock.js';
 import type { Observers } from './observe/observers.js';
 
 /** Each costs the daemon the encoding of every event. */
@@ -41,6 +42,7 @@ export interface ControlApiOptions {
   readonly kernel: Kernel;
   readonly views: Observers;
   readonly recorder: Recorder;
+  readonly clock: WallClock;
   /** As it is now. */
   readonly config: () => Config;
   /** For people; undefined when there is no file. */
@@ -73,7 +75,6 @@ export class ControlApi {
   /** Commands that the tracker has not answered yet. */
   private readonly commands = new Map<Token, (result: CommandResult) => void>();
   private nextToken: Token = 1;
-  private clockOrigin = Number.NEGATIVE_INFINITY;
 
   constructor(private readonly options: ControlApiOptions) {}
 
@@ -203,29 +204,21 @@ export class ControlApi {
   }
 
   private subscribe(listener: (record: object) => void): () => void {
-    const origin = this.origin();
+    const originOf = (at: number) => this.options.clock.originOf(at);
     const nameOf = (iface: IfIndex) => this.options.router.link(iface)?.name;
     return this.options.views.subscribe({
       saw: (action) => {
-        const record = recordOf(action, origin, nameOf);
+        const record = 'at' in action ? recordOf(action, originOf(action.at), nameOf) : undefined;
         if (record !== undefined) listener(record);
       },
       sawInstalled: (ip, age, dev, latencyMs, now) =>
-        listener(installedRecord(ip, age, dev, latencyMs, origin, now)),
+        listener(installedRecord(ip, age, dev, latencyMs, originOf(now), now)),
     });
   }
 
-  /** `Date.now()` is cut to whole milliseconds, so the latest origin of many is the best. After a step of the clock a new one is taken. */
-  private origin(): number {
-    const origin = Date.now() - performance.now();
-    const stepped = Math.abs(origin - this.clockOrigin) > 2;
-    this.clockOrigin = stepped ? origin : Math.max(origin, this.clockOrigin);
-    return this.clockOrigin;
-  }
-
   private dated<T extends { readonly agoMs: number | null }>(record: T, now: number) {
-    const { agoMs } = record;
-    return { ...record, time: formatTime(this.origin(), now - (agoMs ?? 0)) };
+    const at = now - (record.agoMs ?? 0);
+    return { ...record, time: formatTime(this.options.clock.originOf(at), at) };
   }
 
   private alarms(now: number) {

@@ -19,6 +19,8 @@ import type { Mac } from './wire/addresses.js';
 import { SleepWatch } from './system/sleep-watch.js';
 import { Recorder } from './replay/recorder.js';
 import { RecordRing } from './system/record-ring.js';
+import { formatTime } from './control/records.js';
+import { WallClock } from './system/wall-clock.js';
 import { Observers } from './observe/observers.js';
 
 /** By then links have settled and interfaces are captured. */
@@ -64,6 +66,7 @@ export class Daemon {
   private timer: NodeJS.Timeout | undefined;
   private doctor: NodeJS.Timeout | undefined;
   private readonly sleep = new SleepWatch();
+  private readonly clock = new WallClock();
   private childWatch: ChildWatch | undefined;
   private timerAt = Number.POSITIVE_INFINITY;
   private flushing = false;
@@ -91,15 +94,24 @@ export class Daemon {
     const { config, logger } = options;
     this.config = config;
     this.tracker = new HostTracker(config.policy);
-    this.observers = new Observers(logger, this.nameOf, () => this.api.gauges(), readVersion());
+    this.observers = new Observers(logger, {
+      nameOf: this.nameOf,
+      gauges: () => this.api.gauges(),
+      timeOf: (at) => formatTime(this.clock.originOf(at), at),
+      version: readVersion(),
+    });
     const onWarning = (message: string) => this.observers.warn(message);
     this.recorder = new Recorder({
       application: `marpd ${readVersion()}`,
       nameOf: this.nameOf,
       beginning: () => {
         const now = performance.now();
-        const events = this.tracker.seed();
-        return { originMs: Date.now() - now, now, policy: this.config.policy, events };
+        return {
+          originMs: this.clock.originOf(now),
+          now,
+          policy: this.config.policy,
+          ...this.tracker.seed(),
+        };
       },
       onActive: (active) => this.capture.stamp(active),
     });
@@ -142,13 +154,14 @@ export class Daemon {
       recordBytes === undefined
         ? undefined
         : new RecordRing(config.router.stateDirectory, recordBytes, this.recorder, onWarning);
-    const { tracker, capture, kernel, observers, recorder } = this;
+    const { tracker, capture, kernel, observers, recorder, clock } = this;
     this.api = new ControlApi({
       router: tracker,
       capture,
       kernel,
       views: observers,
       recorder,
+      clock,
       config: () => this.config,
       configPath: options.configPath,
       linesLost: options.linesLost,

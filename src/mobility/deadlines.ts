@@ -15,6 +15,22 @@ export class Deadlines<T extends Due> {
     return this.times.length;
   }
 
+  /**
+   * The heap as it is: in which order equal deadlines come depends on all of it. `keyOf` names an owner; one that it
+   * does not know is never due again.
+   */
+  snapshot<K>(keyOf: (owner: T) => K | undefined) {
+    return { times: [...this.times], owners: this.owners.map((owner) => keyOf(owner) ?? null) };
+  }
+
+  restore<K>(
+    { times, owners }: { readonly times: readonly number[]; readonly owners: readonly (K | null)[] },
+    ownerOf: (key: K | null) => T,
+  ): void {
+    for (const at of times) this.times.push(at);
+    for (const key of owners) this.owners.push(ownerOf(key));
+  }
+
   /** Sets the deadline of `owner`. A later one costs nothing until the earlier one surfaces. */
   schedule(owner: T, at: number): void {
     if (owner.due === at) return;

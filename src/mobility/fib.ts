@@ -36,11 +36,46 @@ export class Fib {
   private repeated: Set<Route> | undefined;
 
   constructor(
-    private readonly protocol: number,
+    private protocol: number,
     private watchTables: readonly number[],
     /** Numbers of the protocols whose host routes are other routers' claims. */
     private remoteProtocols: readonly number[],
   ) {}
+
+  snapshot() {
+    const { protocol, watchTables, remoteProtocols, remoteChanges, repeated } = this;
+    const routes = [...this.allRoutes()];
+    return {
+      protocol,
+      watchTables,
+      remoteProtocols,
+      routes,
+      remotes: [...this.remotes.values()].map(({ ip, since }) => ({ ip, since })),
+      remoteChanges,
+      /** Of a dump that has begun and not ended: which routes it has named so far. */
+      repeated: repeated && routes.map((route) => repeated.has(route)),
+    };
+  }
+
+  restore(state: ReturnType<Fib['snapshot']>): void {
+    const { routes, remotes, repeated } = state;
+    this.protocol = state.protocol;
+    this.watchTables = state.watchTables;
+    this.remoteProtocols = state.remoteProtocols;
+    // The oldest remote claim is to be the first again.
+    const hostRoutes = new Map(
+      routes
+        .filter(({ prefix: { ip, length } }) => length === hostLength(ip))
+        .map((route) => [route.prefix.ip, route]),
+    );
+    for (const { ip, since } of remotes) {
+      const route = hostRoutes.get(ip);
+      if (route !== undefined) this.remotes.set(ip, { ip, since, route });
+    }
+    for (const route of routes) this.apply('add', route, Number.NaN);
+    this.remoteChanges = state.remoteChanges;
+    this.repeated = repeated && new Set(routes.filter((_, at) => repeated[at]));
+  }
 
   /** Notes one change. Returns what became of the remote claim for that address, if that is what changed. */
   apply(change: 'add' | 'delete', route: Route, now: number): 'appeared' | 'vanished' | undefined {

@@ -6,7 +6,15 @@ import { type Probe, answers } from './probe.js';
 
 /** Probes that timed out, for hosts whose answer comes later: it counts as if it had come in time. */
 export class LateAnswers {
-  readonly #probes = new Map<Ip, Probe>();
+  #probes = new Map<Ip, Probe>();
+
+  snapshot(): Map<Ip, Probe> {
+    return this.#probes;
+  }
+
+  restore(probes: Map<Ip, Probe>): void {
+    this.#probes = probes;
+  }
 
   /** `probe` timed out without an answer. The oldest is forgotten for it when there are too many. */
   expect(ip: Ip, probe: Probe): void {

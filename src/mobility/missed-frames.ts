@@ -5,8 +5,17 @@ import type { IfIndex } from './events.js';
  * of them because this process or its capture stood still. Silence up to then proves nothing.
  */
 export class MissedFrames {
-  readonly #on = new Map<IfIndex, number>();
+  #on = new Map<IfIndex, number>();
   #everywhereAt = Number.NEGATIVE_INFINITY;
+
+  snapshot() {
+    return { on: this.#on, everywhereAt: this.#everywhereAt };
+  }
+
+  restore({ on, everywhereAt }: ReturnType<MissedFrames['snapshot']>): void {
+    this.#on = on;
+    this.#everywhereAt = everywhereAt;
+  }
 
   /** undefined: on every interface. */
   note(iface: IfIndex | undefined, now: number): void {

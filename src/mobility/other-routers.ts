@@ -116,6 +116,17 @@ export class OtherRouter implements Due {
     return this.#state;
   }
 
+  snapshot() {
+    const { iface, mac, gateway, otherAddress, due } = this;
+    return { iface, mac, gateway, otherAddress, due, state: this.#state };
+  }
+
+  restore({ state, otherAddress, due }: ReturnType<OtherRouter['snapshot']>): void {
+    this.#state = state;
+    this.otherAddress = otherAddress;
+    this.due = due;
+  }
+
   step(input: OtherRouterInput, now: number): OtherRouterOutcome | undefined {
     const [state, outcome] = stepOtherRouter(this.#state, input, now);
     this.#state = state;
@@ -130,6 +141,21 @@ const MOST_ON_INTERFACE = 16;
 export class OtherRouters {
   readonly #on = new Map<IfIndex, OtherRouter[]>();
   readonly #deadlines = new Deadlines<OtherRouter>();
+
+  snapshot() {
+    const numbers = new Map([...this.all()].map((router, number) => [router, number]));
+    return {
+      routers: [...numbers.keys()].map((router) => router.snapshot()),
+      deadlines: this.#deadlines.snapshot((router) => numbers.get(router)),
+    };
+  }
+
+  restore({ routers, deadlines }: ReturnType<OtherRouters['snapshot']>): void {
+    for (const state of routers) this.add(state.iface, state.mac, state.gateway)?.restore(state);
+    const all = [...this.all()];
+    const gone = new OtherRouter(0, 0 as Mac, 0 as Ip);
+    this.#deadlines.restore(deadlines, (number) => (number === null ? gone : (all[number] ?? gone)));
+  }
 
   /** Whether this MAC answers for a gateway address on this interface. */
   isPresent(iface: IfIndex, mac: Mac): boolean {

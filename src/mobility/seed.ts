@@ -1,27 +1,68 @@
 import type { TrackerContext } from './context.js';
-import type { Event, SavedHost } from './events.js';
+import type { Event } from './events.js';
+import { Host } from './host/host.js';
+import type { Ip } from '../wire/addresses.js';
 
-/**
- * Events by which another tracker learns what this one knows of the machine, of others' routes, and of hosts: who is
- * where, but not what is under way with it (probes, timers, contests).
- */
-export function* seedEvents(ctx: TrackerContext, memories: readonly SavedHost[]): Generator<Event> {
-  const { topology, fib, neighbours, ports, table } = ctx;
+/** How a recording begins that begins in the middle: another tracker goes on from there exactly as this one does. */
+
+/** The links, and which of them are captured. */
+export function* seedEvents({ topology }: TrackerContext): Generator<Event> {
   for (const link of topology.allLinks()) yield { kind: 'link', link };
-  yield { kind: 'routes-begin' };
-  for (const route of fib.allRoutes()) yield { kind: 'route', change: 'add', route, initial: true };
-  yield { kind: 'routes-end' };
-  for (const [iface, known] of neighbours)
-    for (const [ip, mac] of known) yield { kind: 'neighbour', iface, ip, mac };
-  for (const [bridge, known] of ports)
-    for (const [mac, port] of known) yield { kind: 'fdb', bridge, mac, port };
   for (const { index } of topology.allLinks())
     if (topology.isCapturing(index)) yield { kind: 'capture', iface: index, open: true };
-  for (const host of table.all()) {
-    const { ip, attachment, state } = host;
-    if (attachment === undefined || !host.claimed) continue;
-    const age = state === 'fresh' ? 'fresh' : 'settled';
-    yield { kind: 'adopt', ip, iface: attachment.iface, mac: attachment.mac, age };
+}
+
+/** All else that decisions depend on, as plain data. It refers to what the tracker has: to be written down at once. */
+export function snapshot(ctx: TrackerContext, awaitedAt: number) {
+  return {
+    now: ctx.now,
+    awaitedAt,
+    queuedMs: ctx.queuedMs,
+    captured: ctx.topology.captured,
+    fib: ctx.fib.snapshot(),
+    table: ctx.table.snapshot(),
+    deadlines: ctx.deadlines.snapshot((host) => (ctx.table.get(host.ip) === host ? host.ip : undefined)),
+    counts: ctx.counts,
+    remembered: [...ctx.remembered].map(({ ip }) => ip),
+    otherRouters: ctx.otherRouters.snapshot(),
+    lanQueries: ctx.lanQueries.snapshot(),
+    rarpLookups: ctx.rarpLookups.snapshot(),
+    limits: ctx.limits.snapshot(),
+    unanswered: ctx.unanswered.snapshot(),
+    waiting: ctx.waiting.snapshot(),
+    lateAnswers: ctx.lateAnswers.snapshot(),
+    missed: ctx.missed.snapshot(),
+    ports: ctx.ports,
+    neighbours: ctx.neighbours,
+    lookups: ctx.lookups,
+  };
+}
+
+export type Snapshot = ReturnType<typeof snapshot>;
+
+/** Into a context that knows the links and nothing else. It keeps what it is given. */
+export function restore(ctx: TrackerContext, state: Snapshot): void {
+  ctx.now = state.now;
+  ctx.queuedMs = state.queuedMs;
+  for (const iface of state.captured) ctx.topology.setCapturing(iface, true);
+  ctx.fib.restore(state.fib);
+  ctx.table.restore(state.table);
+  const gone = new Host(0 as Ip);
+  ctx.deadlines.restore(state.deadlines, (ip) => (ip === null ? gone : (ctx.table.get(ip) ?? gone)));
+  Object.assign(ctx.counts, state.counts);
+  for (const ip of state.remembered) {
+    const host = ctx.table.get(ip);
+    if (host !== undefined) ctx.remembered.add(host);
   }
-  if (memories.length > 0) yield { kind: 'remember', memories };
+  ctx.otherRouters.restore(state.otherRouters);
+  ctx.lanQueries.restore(state.lanQueries);
+  ctx.rarpLookups.restore(state.rarpLookups);
+  ctx.limits.restore(state.limits);
+  ctx.unanswered.restore(state.unanswered);
+  ctx.waiting.restore(state.waiting);
+  ctx.lateAnswers.restore(state.lateAnswers);
+  ctx.missed.restore(state.missed);
+  for (const [bridge, ports] of state.ports) ctx.ports.set(bridge, ports);
+  for (const [iface, known] of state.neighbours) ctx.neighbours.set(iface, known);
+  for (const [ip, waiting] of state.lookups) ctx.lookups.set(ip, waiting);
 }

@@ -20,6 +20,17 @@ class Index<K> {
     return found instanceof Host ? 1 : found.size;
   }
 
+  /** The order of the hosts that share a key. */
+  order(): [K, Ip[]][] {
+    return [...this.hosts].flatMap(([key, found]) =>
+      found instanceof Host ? [] : [[key, [...found].map(({ ip }) => ip)] satisfies [K, Ip[]]],
+    );
+  }
+
+  restoreOrder(order: readonly [K, readonly Ip[]][], hostOf: (ip: Ip) => Host | undefined): void {
+    for (const [key, ips] of order) this.hosts.set(key, new Set(ips.flatMap((ip) => hostOf(ip) ?? [])));
+  }
+
   add(key: K, host: Host): void {
     const found = this.hosts.get(key);
     if (found === undefined) this.hosts.set(key, host);
@@ -40,6 +51,28 @@ export class HostTable {
   private readonly byMac = new Index<Mac>();
   private readonly byIface = new Index<IfIndex>();
   private readonly byName = new Index<string>();
+
+  /** Which host comes first decides what is done first. */
+  snapshot() {
+    return {
+      hosts: [...this.byIp.values()].map((host) => host.snapshot()),
+      byMac: this.byMac.order(),
+      byIface: this.byIface.order(),
+      byName: this.byName.order(),
+    };
+  }
+
+  restore({ hosts, byMac, byIface, byName }: ReturnType<HostTable['snapshot']>): void {
+    for (const state of hosts) {
+      const host = this.create(state.ip);
+      host.restore(state);
+      if (state.attachment !== undefined) this.place(host, state.attachment, state.interface);
+    }
+    const hostOf = (ip: Ip) => this.byIp.get(ip);
+    this.byMac.restoreOrder(byMac, hostOf);
+    this.byIface.restoreOrder(byIface, hostOf);
+    this.byName.restoreOrder(byName, hostOf);
+  }
 
   get size(): number {
     return this.byIp.size;

@@ -57,6 +57,11 @@ export class Topology {
     else this.capturing.delete(iface);
   }
 
+  /** Interfaces that are captured, whether they are there or not. */
+  get captured(): readonly IfIndex[] {
+    return [...this.capturing];
+  }
+
   link(iface: IfIndex): Link | undefined {
     return this.links.get(iface);
   }

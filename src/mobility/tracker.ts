@@ -18,7 +18,7 @@ import { onCapture, onFdb, onLink, onLinkGone, reviewHosts } from './input/links
 import { type InterfaceRule, type Policy, ruleFor } from './policy.js';
 import { onRoute, remoteVanished } from './input/remote-claims.js';
 import { onMisdirectedPacket } from './input/stale-neighbours.js';
-import { seedEvents } from './seed.js';
+import { type Snapshot, restore, seedEvents, snapshot } from './seed.js';
 import { runDueTimers } from './timers.js';
 
 /**
@@ -211,14 +211,14 @@ export class HostTracker {
   }
 
   /** What a recording that begins now has to begin with. */
-  seed(): Event[] {
-    const claimed = new Set([...this.ctx.table.all()].filter((host) => host.claimed).map(({ ip }) => ip));
-    return [
-      ...seedEvents(
-        this.ctx,
-        this.memories().filter(({ ip }) => !claimed.has(ip)),
-      ),
-    ];
+  seed(): { readonly events: readonly Event[]; readonly known: Snapshot } {
+    return { events: [...seedEvents(this.ctx)], known: snapshot(this.ctx, this.awaitedAt) };
+  }
+
+  /** Goes on where another tracker was, whose links it has been told. */
+  restore(known: Snapshot): void {
+    restore(this.ctx, known);
+    this.awaitedAt = known.awaitedAt;
   }
 
   private noteNeighbour(iface: IfIndex, ip: Ip, mac: Mac | undefined): void {

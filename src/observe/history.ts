@@ -326,16 +326,8 @@ function decisionOf(transition: Transition, before: readonly HistoryEvent[]): st
   const cause = CAUSE_MEANINGS[transition.cause];
   switch (transition.to) {
     case 'fresh':
-    case 'settled': {
-      // A settled claim only aged; what counts is how it became a claim.
-      const isClaim = (state: HostState) => state === 'fresh' || state === 'settled';
-      const origin = isClaim(transition.from)
-        ? before.findLast(
-            (action): action is Transition => action.kind === 'transition' && !isClaim(action.from),
-          )
-        : undefined;
-      return `learned: ${learnedBecause(origin ?? transition, before)}${transition.to === 'settled' ? ' (settled)' : ''}`;
-    }
+    case 'settled':
+      return `learned: ${learnedBecause(originOf(transition, before), before)}${transition.to === 'settled' ? ' (settled)' : ''}`;
     case 'home':
       return `at home${place}: only recorded, the route of its subnet is used; ${learnedBecause(transition, before)}`;
     case 'away':
@@ -349,10 +341,33 @@ function decisionOf(transition: Transition, before: readonly HistoryEvent[]): st
   }
 }
 
+/**
+ * The transition by which a claimed host came to where it is: the last one that was a proof or a new place. A claim that
+ * aged, and one that was claimed again because of another router, are as they were otherwise.
+ */
+function originOf(transition: Transition, before: readonly HistoryEvent[]): Transition {
+  const transitions = [...before, transition].filter((action) => action.kind === 'transition');
+  const isClaim = (state: HostState) => state === 'fresh' || state === 'settled';
+  for (let at = transitions.length - 1; at >= 0; at--) {
+    const one = transitions[at] as Transition;
+    const previous = transitions[at - 1];
+    if (!isClaim(one.from)) return one;
+    const moved =
+      previous !== undefined && (previous.interface !== one.interface || previous.mac !== one.mac);
+    if (moved || (one.cause !== 'aged' && one.cause !== 'contested')) return one;
+  }
+  return transition;
+}
+
 function learnedBecause(transition: Transition, before: readonly HistoryEvent[]): string {
   const place = transition.interface === undefined ? '' : ` on ${transition.interface}`;
   const answer = before.findLast(
-    (action) => action.kind === 'evidence' && action.evidence === 'answer' && action.at <= transition.at,
+    (action) =>
+      action.kind === 'evidence' &&
+      action.evidence === 'answer' &&
+      action.at <= transition.at &&
+      action.interface === transition.interface &&
+      action.mac === transition.mac,
   );
   const rttMs = answer?.kind === 'evidence' ? answer.rttMs : undefined;
   if (transition.cause !== 'proven' && transition.cause !== 'moved') {

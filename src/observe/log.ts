@@ -1,7 +1,7 @@
 import { fstatSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { isatty } from 'node:tty';
-import { type DestinationStream, type Logger, pino, stdTimeFunctions } from 'pino';
+import { type DestinationStream, type Logger, pino } from 'pino';
 import { describe } from './descriptions.js';
 import type { Action, DropReason, HostState, IfIndex } from '../mobility/events.js';
 import { formatIp, formatMac } from '../wire/addresses.js';
@@ -20,7 +20,9 @@ export function createLogger(options: LogOptions, sink: DestinationStream): Logg
     {
       level: options.level,
       base: null,
-      timestamp: stdTimeFunctions.isoTime,
+      // Of an event that is when it happened; of other lines, when they are written.
+      timestamp: false,
+      mixin: () => ({ time: new Date().toISOString() }),
       formatters: { level: (label) => ({ level: label }) },
     },
     pretty ? prettyStream(sink) : plain,
@@ -99,9 +101,16 @@ export class ActionLog {
   #lines = BURST_LINES;
   #refilledAt = 0;
 
-  constructor(logger: Logger, nameOf: (iface: IfIndex) => string | undefined) {
+  readonly #timeOf: (at: number) => string;
+
+  constructor(
+    logger: Logger,
+    nameOf: (iface: IfIndex) => string | undefined,
+    timeOf: (at: number) => string,
+  ) {
     this.#logger = logger;
     this.#nameOf = nameOf;
+    this.#timeOf = timeOf;
   }
 
   record(action: Action): void {
@@ -110,7 +119,10 @@ export class ActionLog {
         this.#drops.set(action.reason, (this.#drops.get(action.reason) ?? 0) + 1);
         this.#summariseLater();
         if (!this.#logger.isLevelEnabled('trace')) return;
-        this.#logger.trace({ reason: action.reason }, describe(action, this.#nameOf(action.iface) ?? '?'));
+        this.#logger.trace(
+          { time: this.#timeOf(action.at), reason: action.reason },
+          describe(action, this.#nameOf(action.iface) ?? '?'),
+        );
         return;
       case 'transition': {
         const level = NEWS.has(action.from) || NEWS.has(action.to) ? 'info' : 'debug';
@@ -120,7 +132,7 @@ export class ActionLog {
         const ip = formatIp(action.ip);
         const mac = action.mac === undefined ? undefined : formatMac(action.mac);
         this.#logger[level](
-          { event: 'transition', ip, from, to, cause, interface: place, mac },
+          { time: this.#timeOf(action.at), event: 'transition', ip, from, to, cause, interface: place, mac },
           `${ip} ${describe(action, '')}`,
         );
         return;
@@ -132,7 +144,16 @@ export class ActionLog {
         const otherMac = action.otherMac === undefined ? undefined : formatMac(action.otherMac);
         const { interface: place, otherInterface, alarm } = action;
         this.#logger.warn(
-          { event: 'alarm', alarm, ip, mac, interface: place, otherMac, otherInterface },
+          {
+            time: this.#timeOf(action.at),
+            event: 'alarm',
+            alarm,
+            ip,
+            mac,
+            interface: place,
+            otherMac,
+            otherInterface,
+          },
           `${ip === undefined ? '' : `${ip} `}${describe(action, '')}`,
         );
         return;
@@ -144,7 +165,7 @@ export class ActionLog {
         const about = action.kind === 'evidence' ? action.ip : action.asker;
         const ip = about === undefined ? undefined : formatIp(about);
         this.#logger.debug(
-          { event: action.kind, ip, interface: action.interface },
+          { time: this.#timeOf(action.at), event: action.kind, ip, interface: action.interface },
           `${ip ?? '?'} ${describe(action, '')}`,
         );
         return;

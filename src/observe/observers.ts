@@ -28,13 +28,22 @@ export class Observers {
 
   constructor(
     logger: Logger,
-    nameOf: (iface: IfIndex) => string | undefined,
-    gauges: () => Gauges,
-    version?: string,
+    {
+      nameOf,
+      gauges,
+      timeOf,
+      version,
+    }: {
+      readonly nameOf: (iface: IfIndex) => string | undefined;
+      readonly gauges: () => Gauges;
+      /** When something happened, by the router's clock. */
+      readonly timeOf: (at: number) => string;
+      readonly version: string;
+    },
   ) {
     this.history = new HostHistory({ nameOf });
     this.metrics = new Metrics(gauges, version);
-    this.log = new ActionLog(logger, nameOf);
+    this.log = new ActionLog(logger, nameOf, timeOf);
   }
 
   record(action: Action): void {

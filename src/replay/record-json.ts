@@ -1,5 +1,6 @@
 import type { Event, Link, Route } from '../mobility/events.js';
 import type { Policy } from '../mobility/policy.js';
+import type { Snapshot } from '../mobility/seed.js';
 import { formatIp, formatPrefix } from '../wire/addresses.js';
 
 /**
@@ -18,6 +19,8 @@ export type Input = {
       readonly sameAddresses?: boolean;
     }
   | { readonly policy: Policy }
+  /** What the tracker knew when the recording began. */
+  | { readonly known: Snapshot }
 );
 
 /** The beginning of a recording. */
@@ -26,7 +29,7 @@ export interface Start {
   /** ms since 1970 at which the daemon's clock stood at 0. */
   readonly originMs: number;
   readonly policy: Policy;
-  /** Whether the tracker knew nothing before; otherwise only links, routes and hosts were told, not their timers. */
+  /** Whether the tracker knew nothing before; otherwise it is said what it knew. */
   readonly complete: boolean;
 }
 
@@ -65,16 +68,18 @@ export function partsOf(text: string): { readonly parts: readonly string[]; read
   return { parts, last: text.slice(at) };
 }
 
-/** JSON has no infinity, no Map and no undefined in lists. */
+/** JSON has no infinity, no NaN, no Map, no Set and no undefined in lists. */
 function encode(_key: string, value: unknown): unknown {
-  if (value === Number.POSITIVE_INFINITY) return { $: 'Infinity' };
+  if (typeof value === 'number') return Number.isFinite(value) ? value : { $: String(value) };
+  if (value instanceof Set) return { $: 'Set', entries: [...value] };
   return value instanceof Map ? { $: 'Map', entries: [...value] } : value;
 }
 
 function decode(_key: string, value: unknown): unknown {
   if (typeof value !== 'object' || value === null || !('$' in value)) return value;
   const { entries } = value as { entries?: [unknown, unknown][] };
-  return value.$ === 'Infinity' ? Number.POSITIVE_INFINITY : new Map(entries);
+  if (value.$ === 'Set') return new Set(entries);
+  return value.$ === 'Map' ? new Map(entries) : Number(value.$);
 }
 
 export function toJson(value: Input | Start): string {
@@ -89,6 +94,10 @@ export function fromJson<T extends Input | Start>(text: string): T {
 /** For a person who reads the journal entries in Wireshark. */
 export function describeInput(input: Input, nameOf: (iface: number) => string | undefined): string {
   if ('policy' in input) return 'configuration';
+  if ('known' in input) {
+    const { table, fib } = input.known;
+    return `known before: ${table.hosts.length} addresses, ${fib.routes.length} routes of others`;
+  }
   const { event } = input;
   switch (event.kind) {
     case 'link':

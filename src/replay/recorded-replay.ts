@@ -2,7 +2,8 @@ import type { Action, Event, IfIndex } from '../mobility/events.js';
 import { HostTracker } from '../mobility/tracker.js';
 import type { CapturedPacket, JournalEntry } from '../wire/capture-file.js';
 import { clockOf, parseInterfaceDescription } from './annotated-file.js';
-import { type Decision, describeDecision } from './decisions.js';
+import { type Decision, describeDecision, describeFrame } from './decisions.js';
+import { differencesOf } from './differences.js';
 import { FIELD, type Input, type Start, describeInput, fromJson, splitWait } from './record-json.js';
 import type { Chapter } from './story.js';
 
@@ -18,7 +19,7 @@ export class RecordedReplay {
   private parts = '';
   inputs = 0;
   differences = 0;
-  /** Recordings in the file that do not begin with the daemon. */
+  /** Recordings in the file that began while the daemon ran and do not say what it knew. */
   incomplete = 0;
 
   /** ms since 1970 at which the daemon's clock stood at 0. */
@@ -56,14 +57,19 @@ export class RecordedReplay {
     if (last === undefined) return;
     const input = fromJson<Input>(this.parts + last);
     this.parts = '';
-    const actions =
-      'policy' in input
-        ? tracker.setPolicy(input.policy, input.at)
-        : tracker.handle(this.eventOf(input), input.at);
+    const actions = this.apply(tracker, input);
     const differences = this.compare(actions, input.decided);
     const note = describeInput(input, this.nameOf);
     if (note === 'tick' && actions.length === 0 && differences.length === 0) return;
     yield { timeNs, interface: undefined, packet: undefined, note, actions, differences };
+  }
+
+  private apply(tracker: HostTracker, input: Input): readonly Action[] {
+    if ('policy' in input) return tracker.setPolicy(input.policy, input.at);
+    if ('event' in input) return tracker.handle(this.eventOf(input), input.at);
+    tracker.restore(input.known);
+    this.incomplete--;
+    return [];
   }
 
   private eventOf(input: Extract<Input, { event: unknown }>): Event {
@@ -95,36 +101,43 @@ export class RecordedReplay {
 
   /** What the recording ends with. */
   finish(): string[] {
-    return this.count(this.awaited.splice(0).map(() => 'a frame was predicted and not sent'));
+    return this.count(this.unsent());
   }
 
   private compare(actions: readonly Action[], recorded: readonly string[]): string[] {
     this.inputs++;
-    const differences = this.finishQuietly();
+    const differences = this.unsent();
     const decided: string[] = [];
     for (const action of actions) {
       if (action.kind === 'send') this.awaited.push({ iface: action.iface, bytes: action.bytes });
       else decided.push(describeDecision(action as Decision, this.nameOf));
     }
-    const length = Math.max(decided.length, recorded.length);
-    for (let i = 0; i < length; i++) {
-      if (decided[i] === recorded[i]) continue;
-      differences.push(`recorded: ${recorded[i] ?? 'nothing'}; now: ${decided[i] ?? 'nothing'}`);
-    }
+    differences.push(...differencesOf(recorded, decided));
     return this.count(differences);
   }
 
-  private finishQuietly(): string[] {
-    return this.awaited.splice(0).map(() => 'a frame was predicted and not sent');
+  /** The first frames of those that were predicted, which were not sent. */
+  private unsent(count = this.awaited.length): string[] {
+    return this.awaited
+      .splice(0, count)
+      .map(
+        ({ iface, bytes }) =>
+          `recorded: nothing; now: sent on ${this.nameOf(iface) ?? '?'}: ${describeFrame(bytes, bytes.length)}`,
+      );
   }
 
+  /** Frames that were predicted before this one were not sent before it: each is one difference. */
   private wasSent(iface: IfIndex, bytes: Uint8Array): string[] {
-    const expected = this.awaited.shift();
-    const same =
-      expected?.iface === iface &&
-      expected.bytes.length === bytes.length &&
-      expected.bytes.every((byte, i) => byte === bytes[i]);
-    return this.count(same ? [] : ['recorded: this frame was sent; now: another one or none']);
+    const at = this.awaited.findIndex(
+      (frame) =>
+        frame.iface === iface &&
+        frame.bytes.length === bytes.length &&
+        frame.bytes.every((byte, i) => byte === bytes[i]),
+    );
+    if (at < 0) return this.count(['recorded: this frame was sent; now: nothing']);
+    const skipped = this.unsent(at);
+    this.awaited.shift();
+    return this.count(skipped);
   }
 
   private count(differences: string[]): string[] {

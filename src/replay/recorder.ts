@@ -80,6 +80,8 @@ export class Outlet {
   #ended = false;
   /** Of the present stream. */
   bytes = 0;
+  /** Of them those that say what was known at its beginning: with 100,000 hosts more than may wait unread besides. */
+  beginningBytes = 0;
 
   constructor(
     options: RecorderOptions,
@@ -96,7 +98,13 @@ export class Outlet {
   }
 
   begin(complete: boolean, ...comments: readonly string[]): void {
-    this.#recording.begin({ ...this.#options.beginning(), complete }, ...comments);
+    const before = this.bytes;
+    const beginning = this.#options.beginning();
+    this.#recording.begin(
+      { ...beginning, complete, known: complete ? undefined : beginning.known },
+      ...comments,
+    );
+    this.beginningBytes = this.bytes - before;
   }
 
   take(write: (recording: Recording) => void): void {
@@ -107,7 +115,7 @@ export class Outlet {
       return;
     }
     write(this.#recording);
-    if (this.#stream.writableLength + this.#queuedBytes <= this.#mostBytes) return;
+    if (this.#stream.writableLength + this.#queuedBytes <= this.#mostBytes + this.beginningBytes) return;
     this.#broken = true;
   }
 

@@ -1,6 +1,7 @@
 import type { Action, Event, IfIndex } from '../mobility/events.js';
 import type { Prefix } from '../wire/addresses.js';
 import type { Policy } from '../mobility/policy.js';
+import type { Snapshot } from '../mobility/seed.js';
 import { AnnotatedFile, type Named, describeInterface, packetIdOf } from './annotated-file.js';
 import { type Decision, describeDecision } from './decisions.js';
 import {
@@ -24,7 +25,10 @@ export interface Beginning {
   readonly now: number;
   readonly policy: Policy;
   readonly complete: boolean;
+  /** The links, which the tracker is told first. */
   readonly events: readonly Event[];
+  /** What else the tracker knows; undefined: nothing. */
+  readonly known: Snapshot | undefined;
 }
 
 /** Turns the tracker's inputs and decisions into a pcapng file; `marpctl explain` replays it (recorded-replay.ts). */
@@ -43,7 +47,7 @@ export class Recording {
   }
 
   /** Starts a section that can be replayed by itself. */
-  begin({ originMs, now, policy, complete, events }: Beginning, ...comments: readonly string[]): void {
+  begin({ originMs, now, policy, complete, events, known }: Beginning, ...comments: readonly string[]): void {
     this.originMs = originMs;
     this.addresses.clear();
     const captured = events
@@ -53,6 +57,7 @@ export class Recording {
     const start: Start = { version: 1, originMs, policy, complete };
     this.write(this.file.entry(this.timeOf(now), 'recording begins', { [FIELD.start]: toJson(start) }));
     for (const event of events) this.input(event, now, [], undefined);
+    if (known !== undefined) this.note({ at: now, decided: [], known }, []);
   }
 
   /** `stampMs` is the kernel's time of a frame, in ms since 1970. */

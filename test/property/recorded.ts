@@ -13,8 +13,8 @@ export function record(tracker: HostTracker, policy: Policy, complete = true, no
     (iface) => tracker.link(iface)?.name,
     (bytes) => blocks.push(bytes),
   );
-  const events = complete ? [] : tracker.seed();
-  recording.begin({ originMs: 1_796_000_000_000, now, policy, complete, events });
+  const { events, known } = complete ? { events: [], known: undefined } : tracker.seed();
+  recording.begin({ originMs: 1_796_000_000_000, now, policy, complete, events, known });
   const handle = tracker.handle.bind(tracker);
   const setPolicy = tracker.setPolicy.bind(tracker);
   tracker.handle = (event: Event, at: number) => {

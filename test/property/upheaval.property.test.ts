@@ -47,7 +47,7 @@ function pick<T>(from: readonly T[], n: number): T {
 class Upheaval {
   readonly driver: Driver;
   private readonly present = new Map<number, Link>();
-  private policy: Policy;
+  policy: Policy;
 
   constructor(private readonly first: Policy) {
     this.policy = first;
@@ -319,4 +319,20 @@ describe('a recording of such a life', () => {
       { ...effort(40), includeErrorInReport: true },
     );
   });
+
+  for (const prove of ['before', 'after', 'never'] satisfies ProveRule[])
+    it(`prove = ${prove}: is replayed without a difference when it begins in the middle of the life`, () => {
+      const life = fc.array(numbers, { minLength: 20, maxLength: 60, size: 'max' });
+      fc.assert(
+        fc.property(life, life, (before, after) => {
+          const upheaval = new Upheaval(testPolicy({ prove }));
+          for (const step of before) upheaval.run(step);
+          const file = record(upheaval.driver.router, upheaval.policy, false, upheaval.driver.now);
+          for (const step of after) upheaval.run(step);
+          upheaval.end();
+          assert.deepEqual(replay(file()).differences, []);
+        }),
+        { ...effort(40), includeErrorInReport: true },
+      );
+    });
 });

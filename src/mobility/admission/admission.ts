@@ -17,9 +17,19 @@ import { MOST_CREDIT, PROBE_WINDOW, TAKEN_PER_TICK } from './constants.js';
 
 /** Probes of new attachments that are open. */
 export class OutstandingProofs {
-  private readonly macs = new Map<Mac, number>();
-  private readonly newcomers = new Map<IfIndex, number>();
-  private readonly once = new Map<IfIndex, number>();
+  private macs = new Map<Mac, number>();
+  private newcomers = new Map<IfIndex, number>();
+  private once = new Map<IfIndex, number>();
+
+  snapshot() {
+    return { macs: this.macs, newcomers: this.newcomers, once: this.once };
+  }
+
+  restore({ macs, newcomers, once }: ReturnType<OutstandingProofs['snapshot']>): void {
+    this.macs = macs;
+    this.newcomers = newcomers;
+    this.once = once;
+  }
 
   open(candidate: Candidate): void {
     const { mac, iface } = candidate.attachment;

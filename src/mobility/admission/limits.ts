@@ -25,6 +25,28 @@ export class Limits {
     this.keepalives = probeBudget(limits);
   }
 
+  snapshot() {
+    return {
+      newcomers: new Map([...this.newcomers].map(([name, window]) => [name, window.snapshot()])),
+      keepalives: this.keepalives.snapshot(),
+      alarmed: this.alarmed.last,
+      repaired: this.repaired.last,
+      lookedUp: this.lookedUp.last,
+    };
+  }
+
+  restore(state: ReturnType<Limits['snapshot']>): void {
+    for (const [name, window] of state.newcomers) {
+      const newcomers = new AdmissionWindow(this.limits);
+      newcomers.restore(window);
+      this.newcomers.set(name, newcomers);
+    }
+    this.keepalives.restore(state.keepalives);
+    this.alarmed.last = state.alarmed;
+    this.repaired.last = state.repaired;
+    this.lookedUp.last = state.lookedUp;
+  }
+
   /** The window of an interface. It goes by name: a re-created tap gets no new budget. */
   newcomersOf(name: string, now: number): AdmissionWindow {
     let newcomers = this.newcomers.get(name);
@@ -62,7 +84,7 @@ export class Limits {
 
 /** Lets each key pass once per interval. Of too many the oldest are forgotten, which errs on the side of passing. */
 class Dampener {
-  private readonly last = new Map<string, number>();
+  last = new Map<string, number>();
 
   constructor(private readonly intervalMs: number) {}
 

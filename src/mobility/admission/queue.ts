@@ -25,6 +25,11 @@ class Fifo {
     return this.#sightings.has(ip);
   }
 
+  /** In their order. */
+  all(): Iterable<Sighting> {
+    return this.#sightings.values();
+  }
+
   push(sighting: Sighting): void {
     this.#sightings.set(sighting.ip, sighting);
     this.first ??= this.#order.next().value;
@@ -46,6 +51,14 @@ class Fifo {
  */
 export class AdmissionQueue {
   private readonly queues = new Map<IfIndex, Fifo>();
+
+  snapshot(): Sighting[] {
+    return [...this.queues.values()].flatMap((queue) => [...queue.all()]);
+  }
+
+  restore(sightings: readonly Sighting[]): void {
+    for (const sighting of sightings) this.add(sighting);
+  }
 
   ifaces(): IterableIterator<IfIndex> {
     return this.queues.keys();

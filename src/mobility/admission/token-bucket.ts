@@ -13,6 +13,14 @@ export class TokenBucket {
     this.depthMs = burst * this.intervalMs;
   }
 
+  snapshot(): number {
+    return this.fullAt;
+  }
+
+  restore(fullAt: number): void {
+    this.fullAt = fullAt;
+  }
+
   /** Takes one token; false when there is none. */
   take(now: number): boolean {
     const fullAt = Math.max(this.fullAt, now) + this.intervalMs;

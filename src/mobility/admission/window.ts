@@ -49,6 +49,30 @@ export class AdmissionWindow {
     this.lostHosts = probeBudget(limits);
   }
 
+  snapshot() {
+    return {
+      budget: this.#budget.snapshot(),
+      lostHosts: this.lostHosts.snapshot(),
+      lookups: this.lookups.snapshot(),
+      windowStart: this.#windowStart,
+      current: { ...this.#current },
+      last: { ...this.#last },
+      stormUntil: this.#stormUntil,
+      reported: this.#reported,
+    };
+  }
+
+  restore(state: ReturnType<AdmissionWindow['snapshot']>): void {
+    this.#budget.restore(state.budget);
+    this.lostHosts.restore(state.lostHosts);
+    this.lookups.restore(state.lookups);
+    this.#windowStart = state.windowStart;
+    this.#current = state.current;
+    this.#last = state.last;
+    this.#stormUntil = state.stormUntil;
+    this.#reported = state.reported;
+  }
+
   /** Time has passed: what was long ago no longer counts. */
   roll(now: number): void {
     if (now - this.#windowStart < COUNTING_MS) return;

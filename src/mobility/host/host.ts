@@ -83,6 +83,46 @@ export class Host implements Due {
 
   constructor(readonly ip: Ip) {}
 
+  /** All of it but for what is as at the beginning. */
+  snapshot() {
+    const unless = <T>(initial: T, state: T) => (state === initial ? undefined : state);
+    return {
+      ip: this.ip,
+      due: unless(Number.POSITIVE_INFINITY, this.due),
+      attachment: this.#attachment,
+      interface: this.#interface,
+      lastHeard: unless(Number.NEGATIVE_INFINITY, this.#lastHeard),
+      rttMs: this.#rttMs,
+      slowestMs: this.#slowestMs,
+      suppressedUntil: this.#suppressedUntil,
+      claim: unless(UNKNOWN, this.#claim),
+      proof: unless(PROOF_IDLE, this.#proof),
+      keepalive: unless(KEEPALIVE_OFF, this.#keepalive),
+      contest: unless(NO_CONTEST, this.#contest),
+      announcement: unless(ANNOUNCEMENT_OFF, this.#announcement),
+      recovery: unless(NO_RECOVERY, this.#recovery),
+      stuckRoute: unless(NO_STUCK_ROUTE, this.#stuckRoute),
+      answerHold: unless(NO_ANSWER_HOLD, this.#answerHold),
+    };
+  }
+
+  /** All but the attachment, by which the table finds it. */
+  restore(state: ReturnType<Host['snapshot']>): void {
+    this.due = state.due ?? Number.POSITIVE_INFINITY;
+    this.#lastHeard = state.lastHeard ?? Number.NEGATIVE_INFINITY;
+    this.#rttMs = state.rttMs;
+    this.#slowestMs = state.slowestMs;
+    this.#suppressedUntil = state.suppressedUntil;
+    this.#claim = state.claim ?? UNKNOWN;
+    this.#proof = state.proof ?? PROOF_IDLE;
+    this.#keepalive = state.keepalive ?? KEEPALIVE_OFF;
+    this.#contest = state.contest ?? NO_CONTEST;
+    this.#announcement = state.announcement ?? ANNOUNCEMENT_OFF;
+    this.#recovery = state.recovery ?? NO_RECOVERY;
+    this.#stuckRoute = state.stuckRoute ?? NO_STUCK_ROUTE;
+    this.#answerHold = state.answerHold ?? NO_ANSWER_HOLD;
+  }
+
   // --- the machines ------------------------------------------------------------------------------------------------
 
   get claim(): Claim {

@@ -22,7 +22,7 @@ export function onLink(ctx: TrackerContext, link: Link): void {
   else if (old !== undefined && old.mac !== link.mac) refreshGatewayEntries(ctx, link);
   if (old?.master !== undefined) onPort(ctx, link.index, old.master, link);
   if (runsIn(link, link.master) && !runsIn(old, link.master)) askGuests(ctx, link);
-  if (old === undefined || old.addresses !== link.addresses) reviewHosts(ctx);
+  if (old === undefined || renamed || old.addresses !== link.addresses) reviewHosts(ctx);
 }
 
 export function onLinkGone(ctx: TrackerContext, iface: IfIndex): void {

@@ -40,6 +40,22 @@ export class RarpLookups {
   #candidatesAt = Number.NEGATIVE_INFINITY;
   #candidatesOf = Number.NaN;
 
+  snapshot() {
+    return {
+      lookups: [...this.all()],
+      candidates: this.#candidates,
+      candidatesAt: this.#candidatesAt,
+      candidatesOf: this.#candidatesOf,
+    };
+  }
+
+  restore({ lookups, candidates, candidatesAt, candidatesOf }: ReturnType<RarpLookups['snapshot']>): void {
+    for (const lookup of lookups) this.open(lookup);
+    this.#candidates = candidates;
+    this.#candidatesAt = candidatesAt;
+    this.#candidatesOf = candidatesOf;
+  }
+
   at(iface: IfIndex, mac: Mac): RarpLookup | undefined {
     return this.#on.get(iface)?.get(mac);
   }

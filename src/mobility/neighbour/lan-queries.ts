@@ -93,6 +93,17 @@ export class LanQuery implements Due {
     return this.#state;
   }
 
+  snapshot() {
+    const { iface, target, due } = this;
+    return { iface, target, due, state: this.#state, askers: this.#askers };
+  }
+
+  restore({ state, askers, due }: ReturnType<LanQuery['snapshot']>): void {
+    this.#state = state;
+    this.#askers = askers;
+    this.due = due;
+  }
+
   step(input: LanQueryInput, now: number): LanQueryOutcome | undefined {
     const [state, outcome] = stepLanQuery(this.#state, input, now);
     this.#state = state;
@@ -118,6 +129,29 @@ export class LanQueries {
   readonly #deadlines = new Deadlines<LanQuery>();
   #size = 0;
 
+  snapshot() {
+    const queries = [...this.#on.values()].flatMap((there) => [...there.values()]);
+    const numbers = new Map(queries.map((query, number) => [query, number]));
+    return {
+      queries: queries.map((query) => query.snapshot()),
+      budgets: new Map([...this.#budgets].map(([iface, budget]) => [iface, budget.snapshot()])),
+      deadlines: this.#deadlines.snapshot((query) => numbers.get(query)),
+    };
+  }
+
+  restore(state: ReturnType<LanQueries['snapshot']>): void {
+    const queries = state.queries.map((saved) => {
+      const query = this.#add(saved.iface, saved.target);
+      query.restore(saved);
+      return query;
+    });
+    for (const [iface, fullAt] of state.budgets) this.#budgetOf(iface).restore(fullAt);
+    const gone = new LanQuery(0, 0 as Ip);
+    this.#deadlines.restore(state.deadlines, (number) =>
+      number === null ? gone : (queries[number] ?? gone),
+    );
+  }
+
   /** What is known: `asking` is not yet. */
   stateOf(iface: IfIndex, target: Ip): LanQueryState['kind'] {
     return this.get(iface, target)?.state.kind ?? 'idle';
@@ -129,12 +163,21 @@ export class LanQueries {
 
   /** A new one; undefined when the interface has asked too much of late. */
   open(iface: IfIndex, target: Ip, now: number): LanQuery | undefined {
+    const budget = this.#budgetOf(iface);
+    if (this.#size >= MOST_REMEMBERED || !budget.take(now)) return undefined;
+    return this.#add(iface, target);
+  }
+
+  #budgetOf(iface: IfIndex): TokenBucket {
     let budget = this.#budgets.get(iface);
     if (budget === undefined) {
       budget = new TokenBucket(QUESTIONS_BURST, QUESTIONS_PER_SECOND);
       this.#budgets.set(iface, budget);
     }
-    if (this.#size >= MOST_REMEMBERED || !budget.take(now)) return undefined;
+    return budget;
+  }
+
+  #add(iface: IfIndex, target: Ip): LanQuery {
     const query = new LanQuery(iface, target);
     const there = this.#on.get(iface) ?? new Map<Ip, LanQuery>();
     this.#on.set(iface, there.set(target, query));

@@ -142,6 +142,42 @@ labTest(
 );
 
 labTest(
+  'a recording that begins when hosts are known, kept back, lost and asked is replayed without a difference',
+  async (lab) => {
+    const site = await new Site(lab, { config: { timers: { keepalive: '1s' } } }).start();
+    const host = (n: number) => site.host(`host${n}`, { address: `10.1.1.${n}/24` });
+    const [visitor, mover, lost] = [host(5), host(6), host(7)];
+    await lost.plug('lan1', 'request');
+    await site.marpd.state('10.1.1.7', 'settled');
+    lost.unplug();
+    await mover.plug('lan1', 'request');
+    await visitor.plug('lan1', 'request');
+    const frames = await visitor.frames();
+    for (let n = 0; n < 30; n++) {
+      frames.gratuitous(visitor.ip, visitor.mac);
+      await pause(50);
+    }
+    const path = join(lab.directory, 'middle.pcapng');
+    const program = await startCapture(site, path);
+    for (let n = 0; n < 10; n++) {
+      frames.gratuitous(visitor.ip, visitor.mac);
+      await pause(50);
+    }
+    await visitor.plug('lan0', 'request');
+    await mover.plug('lan0', 'request', false);
+    await pause(4000);
+    await mover.plug('lan1', 'request', false);
+    await lost.plug('lan1', 'request');
+    await site.marpd.state('10.1.1.7', 'settled');
+    await program.stop('SIGINT');
+    const text = explain(path);
+    assert.match(text, /known before: 3 addresses, /);
+    assert.match(text, /recorded events, 0 differences/);
+    assert.doesNotMatch(text, /DIFFERENCE/);
+  },
+);
+
+labTest(
   `a recording of ${SECONDS} s of chaos is replayed without a difference, as is the flight recorder's`,
   async (lab) => {
     const site = new Site(lab, { config: { capture: { record: '64MiB' }, timers: { keepalive: '1s' } } });

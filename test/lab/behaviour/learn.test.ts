@@ -222,3 +222,29 @@ function residentMegabytes(site: Site): Record<string, number> {
   }
   return found;
 }
+
+labTest(
+  'an event has one time: in `why`, whenever it is asked, in the event stream and in the log',
+  async (lab) => {
+    const site = await new Site(lab).start();
+    const told = new Map<string, string>();
+    const stream = await site.marpd.ctl.follow((record) => {
+      if (record.event === 'transition') told.set(`${record.from} -> ${record.to}`, String(record.time));
+    });
+    await site.host('visitor').plug('lan1', 'request');
+    await site.marpd.state(VISITOR, 'settled');
+    const asked = new Set<string>();
+    for (let n = 0; n < 20; n++) {
+      const { records } = (await site.marpd.ctl.why(VISITOR)) as WhyView;
+      const moves = records.filter(({ kind }) => kind === 'transition');
+      asked.add(moves.map(({ time }) => time).join());
+      await new Promise((resolve) => setTimeout(resolve, 150));
+    }
+    await waitFor(() => told.size === 3, 5000, 'three transitions in the stream');
+    stream.stop();
+    const times = [...told.values()];
+    assert.deepEqual([...asked], [times.join()]);
+    for (const time of times)
+      await site.marpd.said(new RegExp(`"time":"${time.replaceAll('.', '\\.')}".*"transition"`));
+  },
+);

@@ -77,6 +77,32 @@ test('why says how a host was learned, with the round trip of its proof', () => 
   );
 });
 
+test('why tells of the proof that put the host where it is, not of an earlier one', () => {
+  const on = (action: Action, iface: number) => ({ ...action, iface, interface: `lan${iface}` }) as Action;
+  const proof = (at: number, rttMs: number, iface: number) => on(evidence(at, 'answer', rttMs), iface);
+  const became = (at: number, from: HostState, to: HostState, cause: Cause, iface: number) =>
+    on(transition(at, from, to, cause), iface);
+  const moves = [
+    became(10, 'unknown', 'proving', 'sighting', 1),
+    proof(17.6, 7.6, 1),
+    became(17.6, 'proving', 'fresh', 'proven', 1),
+    proof(2000, 0.3, 2),
+    became(2000, 'fresh', 'fresh', 'moved', 2),
+  ];
+  const there = 'learned: answered the probe on lan2 after 0.3 ms, a new location';
+  assert.equal(conclusion(...moves), there);
+  const settled = [...moves, became(3000, 'fresh', 'settled', 'aged', 2)];
+  assert.equal(conclusion(...settled), `${there} (settled)`);
+  assert.equal(conclusion(...settled, proof(4000, 9, 2)), `${there} (settled)`);
+  assert.equal(conclusion(...settled, became(4000, 'settled', 'fresh', 'contested', 2)), there);
+  const back = [...settled, proof(5000, 0.5, 1), became(5000, 'settled', 'fresh', 'moved', 1)];
+  assert.equal(
+    conclusion(...back, became(6000, 'fresh', 'settled', 'aged', 1)),
+    'learned: answered the probe on lan1 after 0.5 ms, a new location (settled)',
+  );
+  assert.match(conclusion(...back, became(6000, 'fresh', 'fresh', 'contested', 2)), /the address.* on lan2$/);
+});
+
 test('why says why a host was not learned', () => {
   assert.match(conclusion(), /^never heard: no ARP from 10\.1\.1\.5 was received on a mobility interface/);
   assert.match(conclusion(drop(1, 'mac-not-bound')), /^not learned: the address is bound to another MAC/);

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { formatTime } from '../../../src/control/records.js';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { ActionLog, createLogger } from '../../../src/observe/log.js';
@@ -147,8 +148,18 @@ function capture(level: 'trace' | 'debug' | 'info' | 'warn'): { log: ActionLog; 
     { level, format: 'json' },
     { write: (text) => lines.push(JSON.parse(text) as Line) },
   );
-  return { log: new ActionLog(logger, (iface) => (iface === 3 ? 'lan0' : undefined)), lines };
+  const nameOf = (iface: number) => (iface === 3 ? 'lan0' : undefined);
+  return { log: new ActionLog(logger, nameOf, (at) => formatTime(1_796_000_000_000, at)), lines };
 }
+
+test('the log line of an event has its time, to the microsecond, and no other', () => {
+  const { log, lines } = capture('info');
+  log.record(transition(1234.567, 'proving', 'fresh'));
+  log.warn('something');
+  const [event, other] = lines as [Line, Line];
+  assert.equal(event.time, formatTime(1_796_000_000_000, 1234.567));
+  assert.ok(Math.abs(Date.parse(other.time) - Date.now()) < 10_000);
+});
 
 test('the log line is a view of the transition', () => {
   const { log, lines } = capture('info');

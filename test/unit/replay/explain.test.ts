@@ -8,12 +8,13 @@ import { explain, type ExplainOptions } from '../../../src/cli/explain.js';
 import { run } from '../../../src/ctl.js';
 import { HostTracker } from '../../../src/mobility/tracker.js';
 import { parseRoutes } from '../../../src/replay/assumptions.js';
+import { differencesOf } from '../../../src/replay/differences.js';
 import { Recorder } from '../../../src/replay/recorder.js';
-import { type Mac, MAC_BROADCAST, MAC_ZERO, formatIp } from '../../../src/wire/addresses.js';
+import { type Ipv4, type Mac, MAC_BROADCAST, MAC_ZERO, formatIp } from '../../../src/wire/addresses.js';
 import { ARP_REPLY, ARP_REQUEST, encodeArp } from '../../../src/wire/arp.js';
 import { CaptureFileReader } from '../../../src/wire/capture-file.js';
 import { enhancedPacket, interfaceDescription, sectionHeader } from '../../../src/wire/pcapng.js';
-import { Driver, IPS, LAN0, MACS, frameOf, testPolicy } from '../../property/driver.js';
+import { Driver, IPS, LAN0, MACS, frameOf, testPolicy, link as trackerLink } from '../../property/driver.js';
 import { record, replay } from '../../property/recorded.js';
 import { Crowd } from '../../property/crowd.js';
 import { ip, link } from '../mobility/small-router.js';
@@ -212,6 +213,81 @@ describe('a recording', () => {
     assert.ok(inputs > 3000, `${inputs}`);
   });
 
+  it('that begins in a storm is replayed without a difference', () => {
+    const crowd = new Crowd();
+    const say = (from: number, to: number) => {
+      for (let n = from; n < to; n++) {
+        crowd.says(n, LAN0, Crowd.mac(n), 2000);
+        crowd.advance(1);
+      }
+    };
+    say(0, 1500);
+    const file = record(crowd.router, crowd.policy, false, crowd.now);
+    say(1500, 4500);
+    assert.equal(crowd.storms > 0, true);
+    assert.deepEqual(replay(file()).differences, []);
+  });
+
+  it('of a host whose announcements the reader keeps back says so again when the host leaves', () => {
+    const driver = new Driver(testPolicy());
+    driver.boot();
+    const [host, mac] = [IPS[4] as Ipv4, MACS[0] as Mac];
+    driver.setAnswering(host, mac, LAN0, true);
+    for (let n = 0; n < 20; n++) {
+      driver.handle({ kind: 'frame', iface: LAN0, bytes: frameOf('gratuitous', mac, host) });
+      driver.advance(50);
+    }
+    assert.ok(driver.router.host(host)?.suppressedUntil !== undefined, driver.trace.join('\n'));
+    const file = record(driver.router, driver.policy, false, driver.now);
+    driver.handle({ kind: 'link', link: { ...trackerLink(LAN0), carrier: false } });
+    driver.advance(20_000);
+    assert.deepEqual(replay(file()).differences, []);
+  });
+
+  it('of a large table loses nothing because its beginning is longer than what may wait for a reader', async () => {
+    const crowd = new Crowd();
+    for (let n = 0; n < 100; n++) crowd.says(n);
+    crowd.advance(3000, 0.4);
+    const recorder = new Recorder({
+      application: 'marpd test',
+      nameOf: (iface) => crowd.router.link(iface)?.name,
+      beginning: () => ({ originMs: 0, now: crowd.now, policy: crowd.policy, ...crowd.router.seed() }),
+      onActive: () => {},
+      queueBytes: 10_000,
+    });
+    const chunks: Uint8Array[] = [];
+    const stream = new Writable({
+      write(chunk: Uint8Array, _encoding, done) {
+        chunks.push(Uint8Array.from(chunk));
+        done();
+      },
+    });
+    const outlet = recorder.add(stream, {});
+    assert.ok(outlet.bytes > 30_000, `${outlet.bytes}`);
+    for (let n = 0; n < 5; n++) {
+      const bytes = frameOf('gratuitous', Crowd.mac(n), Crowd.ip(n));
+      const event = { kind: 'frame', iface: LAN0, bytes } as const;
+      recorder.input(event, crowd.now, crowd.router.handle(event, crowd.now), undefined);
+    }
+    outlet.end();
+    await new Promise((resolve) => stream.on('finish', resolve));
+    const file = Buffer.concat(chunks);
+    const items = [...new CaptureFileReader().read(file)];
+    assert.equal(items.filter(({ kind }) => kind === 'section').length, 1);
+    assert.equal(items.filter(({ kind }) => kind === 'packet').length, 5);
+    assert.deepEqual(replay(file).differences, []);
+  });
+
+  it('one decision that is missing, more or otherwise is one difference, wherever it stands', () => {
+    const recorded = ['a', 'b', 'c', 'd'];
+    assert.deepEqual(differencesOf(recorded, recorded), []);
+    assert.deepEqual(differencesOf(recorded, ['b', 'c', 'd']), ['recorded: a; now: nothing']);
+    assert.deepEqual(differencesOf(['b', 'c'], ['b', 'x', 'c']), ['recorded: nothing; now: x']);
+    assert.deepEqual(differencesOf(recorded, ['a', 'b', 'x', 'd']), ['recorded: c; now: x']);
+    assert.deepEqual(differencesOf(['a', 'a'], ['a']), ['recorded: a; now: nothing']);
+    assert.equal(differencesOf(['a', 'b'], ['b', 'a']).length, 1);
+  });
+
   it('that a slow reader loses a part of goes on with a section that can be replayed', async () => {
     const { policy } = new Driver(testPolicy());
     const tracker = new HostTracker(policy);
@@ -219,7 +295,7 @@ describe('a recording', () => {
     const recorder = new Recorder({
       application: 'marpd test',
       nameOf: (iface) => tracker.link(iface)?.name,
-      beginning: () => ({ originMs: 0, now: 5, policy, events: tracker.seed() }),
+      beginning: () => ({ originMs: 0, now: 5, policy, ...tracker.seed() }),
       onActive: (on) => active.push(on),
       queueBytes: 100_000,
     });
