@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import type { Ipv4, Mac } from '../../src/wire/addresses.js';
 import { SimWorld } from '../scenario/sim/sim-world.js';
 import { assertAgreement, type ScheduleStep, runSchedule } from './schedule.js';
-import { Driver, frameOf, hostRoute, IPS, LAN0, LAN1, MACS, testPolicy } from './driver.js';
+import { Driver, frameOf, hostRoute, IPS, LAN0, LAN1, link, MACS, testPolicy } from './driver.js';
 import { assertCounts, allHostsGone, runSteps, type Step } from './steps.js';
 
 /** Counterexamples that the properties once found, kept as they were shrunk. */
@@ -222,5 +222,22 @@ describe('claims of an earlier run', () => {
     driver.handle({ kind: 'adopt', ip: VISITOR, iface: LAN1, mac: ONE, age: 'fresh' });
     driver.advance(1000);
     assert.equal(driver.router.host(VISITOR)?.state, 'remembered', 'nobody answered');
+  });
+});
+
+describe('an interface that is renamed', () => {
+  it('without a carrier to a name that no rule allows: what was claimed there is withdrawn', () => {
+    const driver = new Driver(testPolicy());
+    driver.boot();
+    const dead = link(LAN0, { carrier: false });
+    driver.handle({ kind: 'link', link: dead });
+    driver.setAnswering(VISITOR, ONE, LAN0, true);
+    driver.handle({ kind: 'frame', iface: LAN0, bytes: frameOf('gratuitous', ONE, VISITOR) });
+    driver.advance(100);
+    assert.equal(driver.router.host(VISITOR)?.state, 'fresh');
+    // The list of addresses is the very one, so nothing else asks for a review.
+    driver.handle({ kind: 'link', link: { ...dead, name: 'eth9' } });
+    assert.equal(driver.router.host(VISITOR)?.cause, 'not-allowed');
+    driver.advance(5000);
   });
 });

@@ -21,7 +21,7 @@ export function onLink(ctx: TrackerContext, link: Link): void {
   if ((renamed || !wasListening) && topology.isListening(link.index)) reprobeRemembered(ctx, link);
   else if (old !== undefined && old.mac !== link.mac) refreshGatewayEntries(ctx, link);
   if (old?.master !== undefined) onPort(ctx, link.index, old.master, link);
-  if (old === undefined || old.addresses !== link.addresses) reviewHosts(ctx);
+  if (old === undefined || renamed || old.addresses !== link.addresses) reviewHosts(ctx);
 }
 
 export function onLinkGone(ctx: TrackerContext, iface: IfIndex): void {
