@@ -22,7 +22,7 @@ async function recording(t: TestContext) {
     const recorder = new Recorder({
       application: 'marpd test',
       nameOf: (iface) => tracker.link(iface)?.name,
-      beginning: () => ({ originMs: 0, now: 5, policy, events: [] }),
+      beginning: () => ({ originMs: 0, now: 5, policy, events: [], known: undefined }),
       onActive: () => undefined,
     });
     recorder.add(stream, { complete: true });
