@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { pause, waitFor } from '../kit/program.js';
@@ -60,6 +61,7 @@ test('Ctrl-C at any moment leaves nothing behind', { timeout: 180_000 }, async (
 
 test('it stays up with commands to look for oneself, which really run', { timeout: 120_000 }, async () => {
   const { child, said } = start('single-router');
+  const folder = mkdtempSync(join(tmpdir(), 'marpd-demo-'));
   try {
     await waitFor(() => said.text.includes('Ctrl-C'), 100_000, 'the commands');
     const commands = said.text.split('\n').filter((line) => / (ip -n|node) /.test(line));
@@ -67,13 +69,16 @@ test('it stays up with commands to look for oneself, which really run', { timeou
     for (const line of commands) {
       const command = line.replace(/^.*?(?=(sudo |ip |node ))/, '');
       if (/monitor|tcpdump|ping|doctor/.test(command)) continue;
-      const shell = spawn('sh', ['-c', command], { stdio: ['ignore', 'ignore', 'ignore'] });
+      // By itself a recording goes on until Ctrl-C. It is written where one stands.
+      const bounded = command.replace('capture -w', 'capture --duration 1s -w');
+      const shell = spawn('sh', ['-c', bounded], { cwd: folder, stdio: ['ignore', 'ignore', 'ignore'] });
       const [status] = (await once(shell, 'exit')) as [number | null];
       assert.equal(status, 0, command);
     }
   } finally {
     child.kill('SIGINT');
     await once(child, 'exit');
+    rmSync(folder, { recursive: true });
   }
   assert.deepEqual(traces(child.pid as number), []);
 });
