@@ -151,10 +151,8 @@ export class Host {
     // A card that is made to speak needs its tool ready first: nothing may pass between plug and word.
     const frames = announcement === 'silent' ? undefined : await this.frames();
     this.cable.plug(lan, carrierDrop);
-    if (carrierDrop) {
-      await this.carrier();
-      await this.cable.forwards();
-    }
+    if (carrierDrop) await this.carrier();
+    await this.cable.forwards();
     const at = Date.now();
     if (announcement === 'request') frames?.gratuitous(this.ip, this.mac);
     if (announcement === 'reply') frames?.gratuitousReply(this.ip, this.mac);
