@@ -35,9 +35,9 @@ export class HostTracker {
   handle(event: Event, now: number): readonly Action[] {
     const { ctx } = this;
     ctx.now = now;
+    ctx.queuedMs = event.kind === 'frame' ? (event.queuedMs ?? 0) : 0;
     switch (event.kind) {
       case 'frame':
-        ctx.queuedMs = event.queuedMs ?? 0;
         onFrame(ctx, event.iface, event.bytes);
         break;
       case 'misdirected-packet':
