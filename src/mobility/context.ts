@@ -48,7 +48,7 @@ export class TrackerContext {
     remembered: 0,
   };
   now = 0;
-  /** Milliseconds that the present frame has waited before it was handed over. */
+  /** Milliseconds that the present frame has waited before it was handed over; 0 of any other event. */
   queuedMs = 0;
 
   private actions: Action[] = [];

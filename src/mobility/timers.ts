@@ -7,6 +7,7 @@ import { learningRefusal } from './admission/learning.js';
 import type { TrackerContext } from './context.js';
 import { contestedUntil } from './host/contest.js';
 import {
+  atEase,
   discard,
   emitStuckRoute,
   overlaps,
@@ -102,6 +103,7 @@ function mayHaveAnswered({ missed }: TrackerContext, host: Host, probe: Probe): 
 /** fresh becomes settled; settled for as long again, and unopposed, it is the incumbent, or dropped when at home. */
 function age(ctx: TrackerContext, host: Host): void {
   const { claim } = host;
+  if (claim.state === 'home') return atEase(ctx, host);
   const remote = ctx.fib.remote(host.ip);
   const ageAt = ctx.now + ctx.policy.timers.settleMs;
   if (claim.state === 'fresh') {

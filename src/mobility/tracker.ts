@@ -39,11 +39,11 @@ export class HostTracker {
   handle(event: Event, now: number): readonly Action[] {
     const { ctx } = this;
     ctx.now = now;
+    ctx.queuedMs = event.kind === 'frame' ? (event.queuedMs ?? 0) : 0;
     // Stopped by a signal, frozen, starved: what came meanwhile may still be on its way to us.
     if (now - this.awaitedAt > STALL_MS) ctx.missed.note(undefined, now);
     switch (event.kind) {
       case 'frame':
-        ctx.queuedMs = event.queuedMs ?? 0;
         onFrame(ctx, event.iface, event.bytes);
         break;
       case 'misdirected-packet':

@@ -60,9 +60,7 @@ function journeys(carrierDrop: boolean, rounds: number): Promise<{ there: number
 
 async function move(host: Host, stream: Stream, lan: string, carrierDrop: boolean): Promise<number> {
   const frames = await host.frames();
-  host.cable.plug(lan, carrierDrop);
-  if (carrierDrop) await host.carrier();
-  await host.cable.forwards();
+  await host.connect(lan, carrierDrop);
   const spoke = monotonicNs();
   frames.gratuitous(host.ip, host.mac);
   await waitFor(() => stream.flows(), 20_000, `echoes from ${lan}`, 5);

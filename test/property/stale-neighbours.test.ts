@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { ETHER_TYPE_IPV4 } from '../../src/wire/ethernet.js';
 import { type Ipv4, type Mac, parseIp, writeIpv4, writeMac } from '../../src/wire/addresses.js';
 import { decodeArp } from '../../src/wire/arp.js';
-import type { Action } from '../../src/mobility/events.js';
+import type { Action, IfIndex } from '../../src/mobility/events.js';
 import { Driver, IPS, LAN0, LAN1, MACS, OUR_MAC, testPolicy } from './driver.js';
 import { runStep } from './steps.js';
 
@@ -18,6 +18,8 @@ type Send = Extract<Action, { kind: 'send' }>;
 
 class Homecoming extends Driver {
   readonly sends: Send[] = [];
+  /** Interfaces on which packets of this MAC are looked at. */
+  readonly watched = new Map<Mac, IfIndex[]>();
 
   constructor() {
     super(testPolicy());
@@ -25,6 +27,7 @@ class Homecoming extends Driver {
     this.router.handle = (event, now) => {
       const actions = handle(event, now);
       this.sends.push(...actions.filter((action) => action.kind === 'send'));
+      for (const action of actions) if (action.kind === 'watch-misdirected') this.#watch(action);
       return actions;
     };
     this.boot();
@@ -34,6 +37,11 @@ class Homecoming extends Driver {
       this.advance(iface === LAN1 ? 5000 : 100);
     }
     this.sends.length = 0;
+  }
+
+  #watch({ iface, mac, watch }: Extract<Action, { kind: 'watch-misdirected' }>): void {
+    const others = (this.watched.get(mac) ?? []).filter((index) => index !== iface);
+    this.watched.set(mac, watch ? [...others, iface] : others);
   }
 
   /** An IPv4 packet of the guest on its home LAN. */
@@ -99,10 +107,32 @@ describe('the neighbours of a host that has come home', () => {
     assert.equal(world.router.host(SILENT), undefined, 'and not remembered');
   });
 
+  it('are still asked for half a minute later, and no more after a minute', () => {
+    const world = new Homecoming();
+    world.advance(5000);
+    assert.equal(world.router.host(GUEST)?.state, 'home');
+    assert.deepEqual(world.watched.get(ONE), [LAN0]);
+    world.advance(25_000);
+    world.misdirected(STALE, NEIGHBOUR);
+    world.advance(5);
+    assert.equal(world.about(NEIGHBOUR, 'repair').length, 1);
+    world.advance(40_000);
+    assert.deepEqual(world.watched.get(ONE), []);
+    world.sends.length = 0;
+    world.misdirected(STALE, NEIGHBOUR);
+    world.advance(5);
+    assert.deepEqual(world.about(NEIGHBOUR, 'repair'), []);
+  });
+
   it('that were forgotten are asked for again', () => {
     const world = new Homecoming();
-    world.handle({ kind: 'command', token: 1, command: { name: 'clear', ip: NEIGHBOUR } });
-    world.advance(1000);
+    world.setAnswering(NEIGHBOUR, TWO, LAN0, false);
+    for (const token of [1, 2]) {
+      world.handle({ kind: 'command', token, command: { name: 'clear', ip: NEIGHBOUR } });
+      world.advance(2000);
+    }
+    assert.equal(world.router.host(NEIGHBOUR), undefined);
+    world.setAnswering(NEIGHBOUR, TWO, LAN0, true);
     world.sends.length = 0;
     world.misdirected(STALE, NEIGHBOUR);
     world.advance(5);

@@ -388,7 +388,9 @@ describe('the machines of a host do what their tables say', () => {
     const states: Claim[] = [
       UNKNOWN,
       { ...past, state: 'proving' },
-      { ...held, state: 'home' },
+      { ...held, state: 'home', staleUntil: undefined },
+      { ...held, state: 'home', staleUntil: NOW },
+      { ...held, state: 'home', staleUntil: NOW + 1 },
       { ...claimed, state: 'fresh' },
       { ...claimed, state: 'settled' },
       { ...claimed, ageAt: NOW + 1, state: 'fresh' },
@@ -413,6 +415,7 @@ describe('the machines of a host do what their tables say', () => {
       { input: 'age', ageAt: later },
       { input: 'unopposed' },
       { input: 'returned' },
+      { input: 'at-ease' },
       { input: 'age-later', ageAt: later },
       { input: 'home-changed', homecoming: true, ageAt: later },
       { input: 'lost', cause, endsAt: later },

@@ -26,6 +26,7 @@ export const CLAIM_TABLE: readonly Row<HostState, InputName, ClaimOutcome>[] = [
   ...rows(HOST_STATES, 'due'),
   { from: 'fresh', input: 'due', to: 'fresh', outcome: 'ages', note: 'its time as fresh is over' },
   { from: 'settled', input: 'due', to: 'settled', outcome: 'ages', note: 'settled for as long again' },
+  { from: 'home', input: 'due', to: 'home', outcome: 'ages', note: 'back for a minute' },
   { from: 'fresh', input: 'due', to: 'fresh', outcome: 'withdrawable', note: 'the 20 ms rule is over' },
   { from: 'settled', input: 'due', to: 'settled', outcome: 'withdrawable', note: 'the 20 ms rule is over' },
   { from: 'away', input: 'due', to: 'away', outcome: 'ends', note: 'the remote claim is gone for good' },
@@ -33,6 +34,7 @@ export const CLAIM_TABLE: readonly Row<HostState, InputName, ClaimOutcome>[] = [
   { from: 'fresh', input: 'age', to: 'settled', outcome: 'entered' },
   { from: 'settled', input: 'unopposed', to: 'settled', note: 'from now on the incumbent' },
   { from: 'settled', input: 'returned', to: 'home', outcome: 'entered' },
+  { from: 'home', input: 'at-ease', to: 'home' },
   ...rows(['fresh', 'settled'], 'age-later'),
   ...rows(['fresh', 'settled'], 'home-changed'),
 
@@ -89,7 +91,8 @@ interface Claimed extends Held {
 
 export type Claim =
   | (Past & { readonly state: 'unknown' | 'proving' })
-  | (Held & { readonly state: 'home' })
+  /** `staleUntil`: back from another LAN, it may take the router there for its neighbours. */
+  | (Held & { readonly state: 'home'; readonly staleUntil: number | undefined })
   | (Claimed & { readonly state: 'fresh' | 'settled' })
   /** `endsAt`: when the loss of the remote claim counts. */
   | (Past & { readonly state: 'away'; readonly endsAt: number | undefined })
@@ -113,13 +116,19 @@ export type ClaimInput =
   | { readonly input: 'lost' | 'remember'; readonly cause: Cause; readonly endsAt: number }
   | { readonly input: 'lost-later'; readonly cause: Cause; readonly at: number }
   | { readonly input: 'remote-vanished'; readonly endsAt: number }
-  | { readonly input: 'returned' | 'unopposed' | 'due' | 'remote-appeared' };
+  | { readonly input: 'returned' | 'at-ease' | 'unopposed' | 'due' | 'remote-appeared' };
 
 /**
  * A claim is not deleted earlier than this after a remote one appeared: zebra may then go on announcing a route that
  * no longer exists (seen in up to 4 of 20 tries below 1 ms, 0 of 60 from 20 ms on).
  */
 export const EARLY_RELEASE_MS = 20;
+
+/**
+ * How long a host that is back home is helped with its neighbour entries. Linux keeps one for 15 to 45 s and doubts it
+ * 8 s after that.
+ */
+const STALE_NEIGHBOURS_MS = 60_000;
 
 export const UNKNOWN: Claim = {
   state: 'unknown',
@@ -173,7 +182,7 @@ export function stepClaim(claim: Claim, input: ClaimInput, now: number): Step<Cl
     }
     case 'returned':
       if (claim.state !== 'settled') return broken(claim, input);
-      return enter(home(claim, 'returned', now, claim));
+      return enter(home(claim, 'returned', now, claim, now + STALE_NEIGHBOURS_MS));
     case 'lost':
     case 'remember':
       return enter({ ...past(claim, input.cause, now), state: 'remembered', endsAt: input.endsAt });
@@ -202,6 +211,9 @@ function stay(claim: Claim, input: ClaimInput, now: number): Step<Claim, ClaimOu
     case 'remote-appeared':
       if (claim.state === 'away') return [{ ...claim, remoteAppearedAt: now, endsAt: undefined }, undefined];
       return [{ ...claim, remoteAppearedAt: now }, undefined];
+    case 'at-ease':
+      if (claim.state !== 'home') return broken(claim, input);
+      return [{ ...claim, staleUntil: undefined }, undefined];
     case 'remote-vanished':
       return [claim.state === 'away' ? { ...claim, endsAt: input.endsAt } : claim, undefined];
     case 'due':
@@ -216,6 +228,7 @@ function dueOutcome(claim: Claim, now: number): ClaimOutcome | undefined {
     if (claim.withdrawal !== undefined && claim.withdrawal.at <= now) return 'withdrawable';
     return claim.ageAt <= now ? 'ages' : undefined;
   }
+  if (claim.state === 'home') return (claim.staleUntil ?? NEVER) <= now ? 'ages' : undefined;
   return endOf(claim) <= now ? 'ends' : undefined;
 }
 
@@ -236,7 +249,13 @@ function unclaimed(state: 'unknown' | 'proving', before: Claim, cause: Cause, no
   return { state, since: now, cause, remoteAppearedAt, releasedAt: releasedAt(before, now) };
 }
 
-function home(before: Claim, cause: Cause, now: number, { role, retryUsed }: Standing): Claim {
+function home(
+  before: Claim,
+  cause: Cause,
+  now: number,
+  { role, retryUsed }: Standing,
+  staleUntil?: number,
+): Claim {
   const { remoteAppearedAt } = before;
   return {
     state: 'home',
@@ -246,6 +265,7 @@ function home(before: Claim, cause: Cause, now: number, { role, retryUsed }: Sta
     releasedAt: releasedAt(before, now),
     role,
     retryUsed,
+    staleUntil,
   };
 }
 
@@ -297,5 +317,6 @@ export function endsAt(claim: Claim): number | undefined {
 }
 
 export function claimDeadline(claim: Claim): number {
-  return isClaimed(claim) ? Math.min(claim.ageAt, claim.withdrawal?.at ?? NEVER) : endOf(claim);
+  if (isClaimed(claim)) return Math.min(claim.ageAt, claim.withdrawal?.at ?? NEVER);
+  return claim.state === 'home' ? (claim.staleUntil ?? NEVER) : endOf(claim);
 }

@@ -21,7 +21,10 @@ export const COORDINATION: readonly { readonly when: string; readonly causes: st
   { when: 'claim enters any other state', causes: 'keepalive: not-held. proof: old-closed' },
   { when: 'claim leaves fresh or settled', causes: 'the route is released' },
   { when: 'claim: away', causes: 'announcement: departed' },
-  { when: 'claim: ages', causes: 'claim: age, unopposed, returned or age-later; keepalive: schedule' },
+  {
+    when: 'claim: ages',
+    causes: 'claim: age, unopposed, returned, at-ease or age-later; keepalive: schedule',
+  },
   { when: 'claim: withdrawable', causes: 'claim: lost or elsewhere' },
   { when: 'the kernel has the route of a claim', causes: 'answer hold: installed' },
   { when: 'proof: candidate answers', causes: 'claim: found or found-at-home; keepalive: schedule' },
@@ -66,6 +69,7 @@ export function transition(
   if (attachment !== undefined) ctx.table.place(host, attachment, ctx.topology.nameOf(attachment.iface));
   const from = host.state;
   const claimedAt = host.claimed ? before : undefined;
+  const watchedAt = host.mayHaveStaleNeighbours ? before : undefined;
   host.stepClaim(input, ctx.now);
   const { state, claimed } = host;
   ctx.counts[from]--;
@@ -77,7 +81,7 @@ export function transition(
     const dev = ctx.topology.nameOf(before.iface);
     if (dev !== undefined) ctx.emit({ kind: 'forget-neighbour', ip: host.ip, dev });
   }
-  watchMisdirected(ctx, claimedAt, claimed ? host.attachment : undefined);
+  watchMisdirected(ctx, watchedAt, host.mayHaveStaleNeighbours ? host.attachment : undefined);
   ctx.emit({
     kind: 'transition',
     ip: host.ip,
@@ -117,6 +121,12 @@ function emitClaim(
   if (attachment === undefined || dev === undefined) throw new Error('a claim without an attachment');
   if (attachment.mac === MAC_BROADCAST) throw new Error('a claim without a MAC');
   ctx.emit({ kind: 'claim', ip, iface: attachment.iface, dev, mac: attachment.mac, age });
+}
+
+/** Back home for so long that its neighbour entries are true or forgotten. */
+export function atEase(ctx: TrackerContext, host: Host): void {
+  host.stepClaim({ input: 'at-ease' }, ctx.now);
+  watchMisdirected(ctx, host.attachment, undefined);
 }
 
 function watchMisdirected(

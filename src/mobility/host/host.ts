@@ -303,6 +303,11 @@ export class Host implements Due {
     return isClaimed(this.#claim);
   }
 
+  /** It came from another LAN: what it sends to a MAC that is not ours may name a stale neighbour. */
+  get mayHaveStaleNeighbours(): boolean {
+    return this.claimed || (this.#claim.state === 'home' && this.#claim.staleUntil !== undefined);
+  }
+
   /** We believe that it is at `attachment`. */
   get held(): boolean {
     return isHeld(this.#claim);

@@ -48,7 +48,7 @@ function onAddressCommand(ctx: TrackerContext, name: 'probe' | 'clear', ip: Ip):
     host.stepContest({ input: 'clear' }, ctx.now);
     host.stepRecovery({ input: 'clear' }, ctx.now);
     if (host.candidate !== undefined) setCandidate(ctx, host, undefined);
-    if (host.claimed) withdraw(ctx, host, 'clear');
+    if (host.held) withdraw(ctx, host, 'clear');
     else if (host.state !== 'unknown') transition(ctx, host, { input: 'forget', cause: 'clear' });
     if (host.state === 'remembered' && !host.claimed) probeLastPlace(ctx, host);
     // Nobody tells us again of a claim of another router that was there before.

@@ -27,7 +27,7 @@ export function onMisdirectedPacket(ctx: TrackerContext, iface: IfIndex, bytes: 
   const { source, destination, sourceIp, destinationIp } = packet;
   if (isGroupMac(destination) || ctx.topology.isOwnMac(iface, destination)) return;
   const host = ctx.table.get(sourceIp);
-  if (host?.claimed !== true || host.attachment === undefined || !host.isAt(iface, source)) return;
+  if (host?.attachment === undefined || !host.mayHaveStaleNeighbours || !host.isAt(iface, source)) return;
   switch (answeringRow(ctx, iface, sourceIp, destinationIp).answer) {
     case 'answer':
       if (ctx.mayRepair(sourceIp, destinationIp))
@@ -43,7 +43,9 @@ export function onMisdirectedPacket(ctx: TrackerContext, iface: IfIndex, bytes: 
 }
 
 function isHomecoming({ claim }: Host): boolean {
-  return (claim.state === 'fresh' || claim.state === 'settled') && claim.homecoming;
+  return (
+    claim.state === 'home' || ((claim.state === 'fresh' || claim.state === 'settled') && claim.homecoming)
+  );
 }
 
 /** `sender` is at home and sends to `wrong`, the MAC that it has for `ip`. */

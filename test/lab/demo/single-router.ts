@@ -128,13 +128,8 @@ class Demo {
 
   async plug(lan: string, speak: () => Promise<void>, carrierDrop = true): Promise<void> {
     await this.host.frames();
-    const at = Date.now();
-    this.host.cable.plug(lan, carrierDrop);
-    this.timeline.act(
-      `the cable is plugged into ${lan}${carrierDrop ? '' : ', the carrier never drops'}`,
-      at,
-    );
-    if (carrierDrop) await this.host.carrier();
+    await this.host.connect(lan, carrierDrop);
+    this.timeline.act(`the cable is plugged into ${lan}${carrierDrop ? '' : ', the carrier never drops'}`);
     await speak();
   }
 

@@ -150,9 +150,7 @@ export class Host {
   async plug(lan: string, announcement: Announcement, carrierDrop = true): Promise<number> {
     // A card that is made to speak needs its tool ready first: nothing may pass between plug and word.
     const frames = announcement === 'silent' ? undefined : await this.frames();
-    this.cable.plug(lan, carrierDrop);
-    if (carrierDrop) await this.carrier();
-    await this.cable.forwards();
+    await this.connect(lan, carrierDrop);
     const at = Date.now();
     if (announcement === 'request') frames?.gratuitous(this.ip, this.mac);
     if (announcement === 'reply') frames?.gratuitousReply(this.ip, this.mac);
@@ -160,19 +158,32 @@ export class Host {
     return at;
   }
 
+  /** Puts its cable into a segment, and waits until frames pass. */
+  async connect(lan: string, carrierDrop = true): Promise<void> {
+    if (carrierDrop) {
+      this.cable.unplug();
+      // A card hears of its cable a little later. If both changes fell into one such moment the host would never know
+      // that it was unplugged, and keep its neighbour entries.
+      await this.carrier(false);
+    }
+    this.cable.plug(lan, false);
+    await this.carrier();
+    await this.cable.forwards();
+  }
+
   unplug(carrierDrop = true): void {
     this.cable.unplug(carrierDrop);
   }
 
-  /** Waits until the card has carrier. */
-  async carrier(): Promise<void> {
+  /** Waits until the card knows that it has carrier, or that it has none. */
+  async carrier(on = true): Promise<void> {
     await waitFor(
-      () =>
-        this.namespace
-          .json<{ flags: string[] }>('link', 'show', 'dev', 'eth0')[0]
-          ?.flags.includes('LOWER_UP'),
-      2000,
-      `carrier of ${this.namespace.role}`,
+      () => {
+        const [card] = this.namespace.json<{ operstate: string }>('link', 'show', 'dev', 'eth0');
+        return (card?.operstate === 'UP') === on;
+      },
+      3000,
+      `${on ? 'carrier' : 'loss of carrier'} of ${this.namespace.role}`,
       1,
     );
   }

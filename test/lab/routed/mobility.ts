@@ -25,6 +25,8 @@ const OUTAGE_MS: Readonly<Record<EngineName, number>> = {
   'frr-bgp': 600,
   'bird-ospf': 12_000,
 };
+/** The host asks for its neighbour anew; when that is lost on a loaded machine, its kernel asks again after 1 s. */
+const QUESTION_MS = SOAK ? 500 : 1500;
 /** Shortest stay at one place. A host that is gone before the engine has told of it looks like two to marpd. */
 const RESTLESS_MS: Readonly<Record<EngineName, number>> = {
   'frr-ospf': 30,
@@ -73,7 +75,10 @@ export function cleanMoves(engine: EngineName): void {
         const to: FirstHop = meter.at === 'r1' ? 'r2' : 'r1';
         const report = await meter.move(to);
         assert.ok(report.remote.outageMs < limit, `outage of ${report.remote.outageMs} ms in move ${i + 1}`);
-        assert.ok(report.neighbour.outageMs < limit + 500, `neighbour: ${report.neighbour.outageMs} ms`);
+        assert.ok(
+          report.neighbour.outageMs < limit + QUESTION_MS,
+          `neighbour: ${report.neighbour.outageMs} ms`,
+        );
         await site.clean(new Map(to === 'r1' ? [] : [[HOST, to]]));
       }
       await undisputed(site);

@@ -176,6 +176,17 @@ export const DISPUTES: readonly Scenario[] = [
     await untilQuiet(world, 2 * world.settleMs);
   }),
 
+  scenario('two', '`clear` for a host at home: it is asked, and at home again', async (world) => {
+    await world.plug('h', 'a');
+    const home = async () => (await world.transitions('r1', H)).at(-1)?.to === 'home';
+    await world.until('it is at home', 3000, home);
+    const before = (await world.transitions('r1', H)).length;
+    const cleared = await world.command('r1', 'clear', { host: 'h', lan: 'a' });
+    assert.ok(cleared.ok, cleared.message);
+    const anew = async () => (await world.transitions('r1', H)).length > before && (await home());
+    await world.until('it is at home again', 1000, anew);
+  }),
+
   ...([false, true] as const).flatMap((victimsMac) =>
     (['one', 'two'] as const).map((layout) =>
       scenario(
