@@ -20,6 +20,13 @@ export const CLAIM_TABLE: readonly Row<HostState, InputName, ClaimOutcome>[] = [
   ...rows(['unknown', 'proving', 'home', 'remembered'], 'found-at-home', 'home', 'entered'),
   ...rows(HOST_STATES, 'found', 'fresh', 'entered'),
   ...rows(HOST_STATES, 'reclaim', 'fresh', 'entered'),
+  ...(['found', 'reclaim'] as const).map((input) => ({
+    from: 'settled' as const,
+    input,
+    to: 'settled' as const,
+    outcome: 'entered' as const,
+    note: 'a challenger on another LAN of this router: its age stays',
+  })),
   ...rows(HOST_STATES, 'adopt', 'settled', 'entered'),
   ...rows(['fresh', 'settled'], 'retry-fresh', 'fresh', 'entered'),
 
@@ -71,8 +78,8 @@ interface Past {
 
 interface Held extends Past {
   readonly role: Role;
-  /** The challenger has claimed fresh a second time; it gives way the next time. */
-  readonly retryUsed: boolean;
+  /** From then on a challenger may claim fresh a second time; NEVER: it has, and gives way the next time. */
+  readonly retryFrom: number;
 }
 
 interface Claimed extends Held {
@@ -102,10 +109,18 @@ export type ClaimInput =
       readonly input: 'found';
       readonly cause: Cause;
       readonly ageAt: number;
+      readonly retryFrom: number;
       readonly homecoming: boolean;
       readonly overlapsRemote: boolean;
     }
-  | { readonly input: 'reclaim'; readonly ageAt: number; readonly homecoming: boolean }
+  /** `role`: among the routers. */
+  | {
+      readonly input: 'reclaim';
+      readonly cause: Cause;
+      readonly ageAt: number;
+      readonly homecoming: boolean;
+      readonly role: Role;
+    }
   | { readonly input: 'adopt'; readonly ageAt: number; readonly homecoming: boolean }
   | { readonly input: 'retry-fresh' | 'age' | 'age-later'; readonly ageAt: number }
   | { readonly input: 'home-changed'; readonly homecoming: boolean; readonly ageAt: number }
@@ -136,6 +151,14 @@ export function isHeld(claim: Claim): claim is Extract<Claim, Held> {
   return isClaimed(claim) || claim.state === 'home';
 }
 
+/**
+ * A claim that another router may still object to. It ages as if its host had not moved since: or a machine that is now
+ * here, now there would keep it fresh for ever, and the objection hidden.
+ */
+export function isYoung(claim: Claim): claim is Extract<Claim, Claimed> {
+  return isClaimed(claim) && claim.role === 'challenger';
+}
+
 /** @throws Error when the table has no such row: an invariant of ours is broken */
 export function stepClaim(claim: Claim, input: ClaimInput, now: number): Step<Claim, ClaimOutcome> {
   if (POSSIBLE.get(input.input)?.has(claim.state) !== true) return broken(claim, input);
@@ -143,33 +166,35 @@ export function stepClaim(claim: Claim, input: ClaimInput, now: number): Step<Cl
     case 'prove':
       return enter({ ...past(claim, input.cause, now), state: 'proving' });
     case 'found-at-home':
-      return enter({ ...past(claim, input.cause, now), ...CHALLENGER, state: 'home' });
+      return enter({ ...past(claim, input.cause, now), role: 'challenger', retryFrom: now, state: 'home' });
     case 'found': {
       const { ageAt, homecoming, overlapsRemote } = input;
-      const held = { ...past(claim, input.cause, now), ...CHALLENGER };
+      if (isYoung(claim)) {
+        const moved = { ...claim, ...past(claim, input.cause, now) };
+        return enter({ ...moved, homecoming, overlapsRemote, withdrawal: undefined });
+      }
+      // The router that had it is the incumbent, on whichever of its LANs.
+      const role = isHeld(claim) ? 'incumbent' : 'challenger';
+      const held = { ...past(claim, input.cause, now), role, retryFrom: input.retryFrom } as const;
       return enter({ ...held, state: 'fresh', ageAt, homecoming, overlapsRemote, withdrawal: undefined });
     }
-    case 'reclaim':
-      return enter({
-        ...past(claim, 'contested', now),
-        state: 'fresh',
-        role: 'incumbent',
-        retryUsed: isHeld(claim) && claim.retryUsed,
-        ageAt: input.ageAt,
-        homecoming: input.homecoming,
-        overlapsRemote: true,
-        withdrawal: undefined,
-      });
+    case 'reclaim': {
+      const { ageAt, homecoming, role } = input;
+      const again = { ...past(claim, input.cause, now), homecoming, withdrawal: undefined };
+      if (role === 'challenger' && isYoung(claim)) return enter({ ...claim, ...again });
+      const retryFrom = isHeld(claim) ? claim.retryFrom : now;
+      return enter({ ...again, state: 'fresh', role, retryFrom, ageAt, overlapsRemote: true });
+    }
     case 'adopt': {
       const { ageAt, homecoming } = input;
-      const held = { ...past(claim, 'adopted', now), role: 'incumbent', retryUsed: false } as const;
+      const held = { ...past(claim, 'adopted', now), role: 'incumbent', retryFrom: now } as const;
       const overlapsRemote = isClaimed(claim) && claim.overlapsRemote;
       return enter({ ...held, state: 'settled', ageAt, homecoming, overlapsRemote, withdrawal: undefined });
     }
     case 'retry-fresh': {
       if (!isClaimed(claim)) return broken(claim, input);
       const { ageAt } = input;
-      const again = { ...claim, ...past(claim, 'contested', now), retryUsed: true, overlapsRemote: true };
+      const again = { ...claim, ...past(claim, 'contested', now), retryFrom: NEVER, overlapsRemote: true };
       return enter({ ...again, state: 'fresh', ageAt, withdrawal: undefined });
     }
     case 'age': {
@@ -180,8 +205,8 @@ export function stepClaim(claim: Claim, input: ClaimInput, now: number): Step<Cl
     }
     case 'returned': {
       if (claim.state !== 'settled') return broken(claim, input);
-      const { role, retryUsed } = claim;
-      return enter({ ...past(claim, 'returned', now), role, retryUsed, state: 'home' });
+      const { role, retryFrom } = claim;
+      return enter({ ...past(claim, 'returned', now), role, retryFrom, state: 'home' });
     }
     case 'lost':
     case 'remember':
@@ -229,8 +254,6 @@ function dueOutcome(claim: Claim, now: number): ClaimOutcome | undefined {
   }
   return endOf(claim) <= now ? 'ends' : undefined;
 }
-
-const CHALLENGER = { role: 'challenger', retryUsed: false } as const;
 
 function enter(claim: Claim): Step<Claim, ClaimOutcome> {
   return [claim, 'entered'];
