@@ -4,7 +4,7 @@ import { checkCapBuild } from './capture/cap-build.js';
 import { ConfigError, configForInterfaces, loadConfig } from './config/config.js';
 import { ControlError } from './control/socket.js';
 import { Daemon, StartError } from './daemon.js';
-import { createLogger } from './observe/log.js';
+import { createLogger, isJournal } from './observe/log.js';
 import { LogSink, sayLast } from './observe/log-sink.js';
 import { InstanceError } from './system/instance-lock.js';
 import { feedWatchdog, sdNotify } from './system/sd-notify.js';
@@ -56,7 +56,8 @@ function fail(error: unknown): never {
     error instanceof InstanceError ||
     typeof error === 'string';
   const text = error instanceof Error ? (expected ? error.message : error.stack) : String(error);
-  sayLast(`marpd: ${text}`);
+  const priority = isJournal(2) ? '<3>' : '';
+  sayLast(`${priority}marpd: ${String(text).replaceAll('\n', `\n${priority}`)}`);
   // sysexits.h: EX_CONFIG, which the systemd unit does not restart for, and EX_SOFTWARE.
   process.exit(badConfig ? 78 : expected ? 1 : 70);
 }

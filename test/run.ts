@@ -220,9 +220,13 @@ interface Counts {
 }
 
 /** Runs files in a process that gets the processors only when nobody else needs them, and counts what it counted. */
-async function runBackground(files: readonly string[]): Promise<void> {
+async function runBackground(
+  files: readonly string[],
+  node = process.execPath,
+  label = 'the tests in the background',
+): Promise<void> {
   if (files.length === 0) return;
-  const command = ['--idle', '0', process.execPath, '--import', 'tsx', 'test/run.ts', ...files];
+  const command = ['--idle', '0', node, '--import', 'tsx', 'test/run.ts', ...files];
   const child = spawn('chrt', command, { cwd: root, stdio: ['ignore', 'pipe', 'inherit', 'ipc'] });
   let output = '';
   child.stdout?.on('data', (text) => {
@@ -237,9 +241,21 @@ async function runBackground(files: readonly string[]): Promise<void> {
     child.on('close', (code, signal) => done(`ended with ${signal ?? code}`));
   });
   process.stdout.write(output);
-  passed.push(...(counts?.passed ?? []));
-  failed.push(...(counts?.failed ?? [`the tests in the background: ${end}`]));
+  const named = (title: string): string => (node === process.execPath ? title : `${label}: ${title}`);
+  passed.push(...(counts?.passed ?? []).map(named));
+  failed.push(...(counts?.failed.map(named) ?? [`${label}: ${end}`]));
   skipped.push(...(counts?.skipped ?? []));
+}
+
+/** The unit tests on every supported Node but this one; `scripts/setup --test` has fetched them. */
+async function runOnOtherNodes(): Promise<void> {
+  const unit = groups.find(({ name }) => name === 'unit') as Group;
+  for (const major of ['20', '22', '24']) {
+    if (interrupted || process.versions.node.startsWith(`${major}.`)) continue;
+    const home = `/var/cache/marpd-setup/nodes/${major}/node_modules/node-linux-${process.arch}`;
+    console.log(`\nunit, on Node ${major}`);
+    await runBackground(testFiles(unit), `${home}/bin/node`, `Node ${major}`);
+  }
 }
 
 /**
@@ -260,6 +276,7 @@ function select(argument: string): ReadonlyMap<Group, readonly string[]> {
 }
 
 function list(): void {
+  console.log(`nodes\n  the unit tests on every supported Node but this one`);
   console.log(`checks\n${checks.map(({ name }) => `  ${name}`).join('\n')}`);
   for (const group of groups) {
     console.log(`${group.name}: ${group.about}`);
@@ -281,7 +298,7 @@ async function runChecks(): Promise<void> {
 
 const chosen = new Map(groups.map((group) => [group, new Set<string>()]));
 for (const argument of wanted.length === 0 ? groups.map(({ name }) => name) : wanted) {
-  if (argument === 'checks') continue;
+  if (argument === 'checks' || argument === 'nodes') continue;
   for (const [group, files] of select(argument)) for (const file of files) chosen.get(group)?.add(file);
 }
 const filesOf = (group: Group): string[] => [...(chosen.get(group) ?? [])];
@@ -300,11 +317,14 @@ const checking = wanted.length === 0 || wanted.includes('checks') ? runChecks() 
 for (const group of inTurn.filter((one) => isChosen(one) && !beside.has(one))) {
   if (group.name.startsWith('lab/')) await checking;
   if (interrupted) break;
-  const background = runBackground(besideOf(group).flatMap(filesOf));
+  const background = runBackground(besideOf(group).flatMap(filesOf)).then(() =>
+    wanted.length === 0 && group.name === 'lab/routing' ? runOnOtherNodes() : undefined,
+  );
   await runGroup(group, filesOf(group));
   await background;
 }
 await checking;
+if (wanted.includes('nodes')) await runOnOtherNodes();
 
 if (wanted.length === 0) {
   // Otherwise a new folder of tests would never run and nobody would notice.

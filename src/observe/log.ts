@@ -15,7 +15,7 @@ export interface LogOptions {
 export function createLogger(options: LogOptions, sink: DestinationStream): Logger {
   const isAuto = options.format === 'auto';
   const pretty = options.format === 'pretty' || (isAuto && isatty(1));
-  const plain = isAuto && isJournal() ? journalStream(sink) : sink;
+  const plain = isAuto && isJournal(1) ? journalStream(sink) : sink;
   return pino(
     {
       level: options.level,
@@ -27,10 +27,10 @@ export function createLogger(options: LogOptions, sink: DestinationStream): Logg
   );
 }
 
-/** Whether stdout is a stream of systemd-journald (systemd.exec(5), JOURNAL_STREAM). */
-function isJournal(): boolean {
+/** Whether stdout or stderr is a stream of systemd-journald (systemd.exec(5), JOURNAL_STREAM). */
+export function isJournal(fd: 1 | 2): boolean {
   if (process.env.JOURNAL_STREAM === undefined) return false;
-  const { dev, ino } = fstatSync(1);
+  const { dev, ino } = fstatSync(fd);
   return process.env.JOURNAL_STREAM === `${dev}:${ino}`;
 }
 
