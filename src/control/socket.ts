@@ -94,7 +94,7 @@ export function explain(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException;
   // What RestrictAddressFamilies= of the unit answers.
   if (code === 'EAFNOSUPPORT')
-    return 'the service may not use TCP: systemctl edit marpd, [Service], RestrictAddressFamilies=AF_INET AF_INET6';
+    return 'the service may not use TCP: systemctl edit marpd, [Service], RestrictAddressFamilies=AF_INET AF_INET6 and IPAddressDeny=';
   if (code === 'EADDRINUSE') return 'the address is already in use by another program';
   if (code === 'EADDRNOTAVAIL') return 'no interface of this machine has this address';
   if (code === 'EACCES' || code === 'EPERM') return `permission denied (${message})`;
