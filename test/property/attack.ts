@@ -109,4 +109,3 @@ export class Siege {
     return { longestMs: this.longest, worstMinuteMs: worst * SAMPLE_MS };
   }
 }
-
