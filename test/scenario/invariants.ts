@@ -11,6 +11,8 @@ const MAX_TICKS_AT_ONCE = 1000;
 const MAX_PROBES_PER_SECOND = 300;
 /** An answer older than this proves nothing. */
 const PROOF_LASTS_MS = 1000;
+/** A proof that waits for that of another place is sent so long after the frame that led to it. */
+const SPOKE_MS = 3000;
 
 /** A tick does a part of what is due; so many parts are more than any test has hosts, or a tracker that turns in circles. */
 const MAX_LATE_TICKS = 100;
@@ -192,7 +194,7 @@ export class Invariants {
 
   /** Whether the one that is asked has just used that address: it is past its own conflict check. */
   private hasSpoken(iface: IfIndex, { targetIp, destination }: ArpFrame, now: number): boolean {
-    return now - (this.said.get(`${targetIp} ${destination} ${iface}`) ?? -Infinity) < PROOF_LASTS_MS;
+    return now - (this.said.get(`${targetIp} ${destination} ${iface}`) ?? -Infinity) < SPOKE_MS;
   }
 
   /** A frame of ours about somebody else: to one host, and no more than that one has just said itself on this LAN. */
