@@ -63,6 +63,8 @@ export class Fuzzer {
     // Its counters are wanted by the copies of our modules that it imports.
     Object.assign(globalThis, { [COUNTERS]: new Uint8Array(this.#code.points) });
     const { target } = (await import(module)) as { target: Target };
+    // Only its facts are wanted here; the worker has a copy of its own.
+    await target.close?.();
     const about = (file: string) => target.covers.some((prefix) => file.startsWith(prefix));
     const words = [...this.#code.words].flatMap(([file, list]) => (about(file) ? list : []));
     const task = { words, seeds: this.seeds(name), seed, runForMs, module };
