@@ -15,8 +15,8 @@ export function viewHost(router: HostTracker, host: Readonly<Host>, now: number)
     (iface === undefined ? undefined : router.link(iface)?.name) ?? null;
   return {
     ip: formatIp(host.ip),
-    mac: macOrNull(host.attachment?.mac ?? host.candidate?.attachment.mac),
-    interface: host.interface ?? nameOf(host.candidate?.attachment.iface),
+    mac: macOrNull(host.attachment?.mac ?? host.candidates[0]?.attachment.mac),
+    interface: host.interface ?? nameOf(host.candidates[0]?.attachment.iface),
     state: host.state,
     cause: host.cause,
     sinceMs: now - host.since,

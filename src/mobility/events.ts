@@ -257,8 +257,8 @@ export const DROP_REASONS = [
   'inquiry-limit',
   // timing and contests
   'detached', // stale frame of a guest that was just detached
-  'contested', // challenger, waiting for its next try
-  'frozen', // too many contested moves
+  'contested', // the address was contested: other places wait for their next turn
+  'frozen', // the same, after too many contested moves
   'no-probe-source', // no address that a proof could be sent from
 ] as const;
 export type DropReason = (typeof DROP_REASONS)[number];
@@ -278,6 +278,8 @@ export interface Transition {
   readonly mac: Mac | undefined;
   /** When the new state ends by itself, ms on the monotonic clock. */
   readonly deadline: number | undefined;
+  /** When the frame or command came that led to it. */
+  readonly heardAt: number;
   readonly at: number;
 }
 

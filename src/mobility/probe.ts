@@ -9,7 +9,7 @@ import { probeSource, sendProbe } from './neighbour/send.js';
 export type ProbePurpose =
   /** Is the host at the candidate attachment? */
   | 'prove'
-  /** Is it still at the old place, while a candidate claims the address? */
+  /** Is it still at the old place, while a candidate claims the address, or has it since? */
   | 'old-place'
   /** Is it still here although another router claims it? */
   | 'remote-claim'
@@ -58,9 +58,12 @@ interface ProbeSchedule {
 
 /** QEMU announces a guest five times in 800 ms. The MAC is asked once a second for what RARP says, so for as long. */
 export const PRESENCE_SCHEDULE: ProbeSchedule = { tries: [0, 50, 150, 450, 800], timeoutMs: 1000 };
+/** The old place may object for so long, a slow host for longer. */
+const OBJECTION_MS = 1000;
 
 const PROBE_SCHEDULES: Readonly<Partial<Record<ProbePurpose, ProbeSchedule>>> = {
   prove: { tries: [0, 50, 150], timeoutMs: 500 },
+  'old-place': { tries: [0, 50, 150, 400, 900], timeoutMs: OBJECTION_MS },
   'ask-again': { tries: [0, 250], timeoutMs: 750 },
   keepalive: { tries: [0, 250, 500], timeoutMs: 750 },
   overlap: { tries: [0, 200, 400], timeoutMs: 600 },
@@ -80,7 +83,6 @@ function scheduleOf(
   schedule = PROBE_SCHEDULES[purpose],
 ): ProbeSchedule {
   if (schedule === undefined) {
-    // Whether a host is still at its old place is decided within this time (design.md 3.3).
     const timeoutMs = oldPlaceTimeoutMs(host);
     return { tries: [0, timeoutMs / 3, (2 * timeoutMs) / 3], timeoutMs };
   }
@@ -92,9 +94,25 @@ function scheduleOf(
   return tries.length === schedule.tries.length ? { tries: schedule.tries, timeoutMs } : { tries, timeoutMs };
 }
 
-/** How long an old place may take to answer: clamp(10 x smoothed RTT, 20, 150) ms, 50 ms if unknown (design.md 3.3). */
-export function oldPlaceTimeoutMs(host: Host): number {
-  return host.rttMs === undefined ? 50 : Math.min(150, Math.max(20, 10 * host.rttMs));
+/**
+ * After this silence a host is taken to have left: clamp(10 x smoothed RTT, 20, 150) ms, 50 ms if unknown, and longer for
+ * a slow host. Its old place is asked for longer than that, and may still object (design.md 3.3).
+ */
+export function oldPlaceTimeoutMs({ rttMs, slowestMs }: Host): number {
+  const usual = rttMs === undefined ? 50 : Math.min(150, Math.max(20, 10 * rttMs));
+  return Math.max(usual, Math.min(OBJECTION_MS, PATIENCE * (slowestMs ?? 0)));
+}
+
+/** When an open probe times out, if its tries go out in time. */
+export function endOf({ sent, firstSentAt, nextAt, timeoutMs }: Probe): number {
+  return (sent > 0 ? firstSentAt : nextAt) + timeoutMs;
+}
+
+/** It was answered, and what follows is decided then. */
+export function postpone(open: Probe, until: number): void {
+  const probe: OpenProbe = open;
+  probe.sent = probe.tries.length;
+  probe.nextAt = until;
 }
 
 /**
@@ -171,8 +189,11 @@ function mayBeRouters(
   const isHome = topology.isHome(iface, host.ip);
   if (purpose === 'remote-claim') return isHome;
   if (purpose === 'prove' && isHome && fib.remote(host.ip) !== undefined) return true;
-  if (host.attachment?.mac === mac) return false;
-  if (purpose === 'old-place') return isHome && !host.held;
+  const isKnown = host.attachment?.mac === mac;
+  // Without an answer to a probe, the MAC may be that of a router that announced the host.
+  if (purpose === 'old-place')
+    return isHome && !host.held && !(isKnown && (host.rttMs ?? host.slowestMs) !== undefined);
+  if (isKnown) return false;
   if (purpose !== 'prove') return false;
   return isHome
     ? host.claimed && host.attachment?.iface !== iface

@@ -5,7 +5,7 @@ import { mayStillAsk } from './admission/admission.js';
 import { MOST_WAIT_MS } from './admission/constants.js';
 import { learningRefusal } from './admission/learning.js';
 import type { TrackerContext } from './context.js';
-import { contestedUntil } from './host/contest.js';
+import { guardedUntil } from './host/contest.js';
 import {
   atEase,
   discard,
@@ -18,7 +18,9 @@ import {
   withdraw,
 } from './host/coordinator.js';
 import type { Host } from './host/host.js';
-import { bind, onTimeout, startProofUnlessSuppressed } from './host/proving.js';
+import { PROOF_IDLE } from './host/proof.js';
+import { bind, startProofUnlessSuppressed } from './host/proving.js';
+import { onTimeout } from './input/answers.js';
 import { reprobeAt } from './host/recovery.js';
 import { detachOver } from './input/commands.js';
 import { reprobe } from './input/links.js';
@@ -59,19 +61,22 @@ function runDue(ctx: TrackerContext, host: Host): void {
   const { now } = ctx;
   if (host.stepClaim({ input: 'due' }, now) === 'withdrawable') withdrawPending(ctx, host);
   releaseAnswers(ctx, host, { input: 'due' });
-  for (const probe of [host.candidate?.probe, host.currentProbe, host.oldProbe]) {
-    if (probe !== undefined && probe.nextAt <= now) advanceProbe(ctx, host, probe);
-  }
+  for (const probe of openProbes(host)) if (probe.nextAt <= now) advanceProbe(ctx, host, probe);
   if (host.stepClaim({ input: 'due' }, now) === 'ages') age(ctx, host);
   if (host.stepStuckRoute('due', now) === 'delete-route') emitStuckRoute(ctx, host, false);
   if (keepaliveIsDue(host, now)) keepAlive(ctx, host);
   announce(ctx, host);
   if (reprobeAt(host.recovery) <= now) reprobe(ctx, host);
   if (host.recovery.detached !== undefined && host.recovery.detached.until <= now) detachOver(ctx, host);
-  if (host.proof.deferred !== undefined && host.proof.deferred.at <= now) followDeferred(ctx, host);
-  retryChallenge(ctx, host);
+  followDeferred(ctx, host);
   if (host.stepClaim({ input: 'due' }, now) === 'ends') endState(ctx, host);
-  if (host.state !== 'unknown' || host.proof.deferred !== undefined) ctx.touch(host);
+  if (host.state !== 'unknown' || host.proof.deferred.length > 0) ctx.touch(host);
+}
+
+function openProbes({ candidates, currentProbe, oldProbes }: Host): Probe[] {
+  const open = candidates.map(({ probe }) => probe);
+  if (currentProbe !== undefined) open.push(currentProbe);
+  return [...open, ...oldProbes];
 }
 
 function withdrawPending(ctx: TrackerContext, host: Host): void {
@@ -81,17 +86,17 @@ function withdrawPending(ctx: TrackerContext, host: Host): void {
 }
 
 function advanceProbe(ctx: TrackerContext, host: Host, probe: Probe): void {
-  const { candidate } = host;
-  if (candidate?.probe !== probe && host.currentProbe !== probe && host.oldProbe !== probe) return;
+  if (!openProbes(host).includes(probe)) return;
+  const candidate = host.candidates.find((one) => one.probe === probe);
   if (probe.sent >= probe.tries.length) {
     if (mayHaveAnswered(ctx, host, probe)) return restart(ctx, host.ip, probe);
     onTimeout(ctx, host, probe);
-    return candidate?.probe === probe ? proofEnded(ctx, host.ip) : undefined;
+    return candidate === undefined ? undefined : proofEnded(ctx, host.ip);
   }
   sendTry(ctx, host.ip, probe);
-  if (probe.sent > 1 && candidate?.probe === probe && !candidate.repeated) {
+  if (probe.sent > 1 && candidate?.repeated === false) {
     ctx.unanswered.repeated(candidate);
-    host.stepProof({ input: 'repeated' });
+    host.stepProof({ input: 'repeated', candidate });
   }
 }
 
@@ -115,11 +120,12 @@ function age(ctx: TrackerContext, host: Host): void {
   if (claim.state !== 'settled') return;
   if (remote !== undefined || host.currentProbe?.purpose === 'remote-claim') {
     host.stepClaim({ input: 'age-later', ageAt }, ctx.now);
+    if (remote !== undefined && claim.role === 'challenger') checkDespiteRemote(ctx, host);
     return;
   }
   host.stepClaim({ input: 'unopposed' }, ctx.now);
   if (!claim.homecoming) return;
-  const until = contestedUntil(host.contest);
+  const until = guardedUntil(host.contest);
   if (ctx.now < until) host.stepClaim({ input: 'age-later', ageAt: until }, ctx.now);
   else transition(ctx, host, { input: 'returned' });
 }
@@ -166,29 +172,21 @@ function announce(ctx: TrackerContext, host: Host): void {
     sendAnnouncement(ctx, iface, host.ip);
 }
 
+/** Places whose turn has come. */
 function followDeferred(ctx: TrackerContext, host: Host): void {
-  const { deferred } = host.proof;
-  host.stepProof({ input: 'take-deferred' });
-  if (deferred === undefined) return;
-  const { iface, mac } = deferred.attachment;
-  if (host.isHeldAt(iface, mac)) return;
-  const newcomer = host.state === 'unknown';
-  if (newcomer && !mayStillAsk(ctx, iface)) ctx.drop('newcomer-budget', iface, host.ip, mac);
-  else if (ctx.topology.isListening(iface)) {
-    return startProofUnlessSuppressed(ctx, host, deferred.attachment, 'probe-hint');
+  const due = host.proof.deferred.filter(({ at }) => at <= ctx.now);
+  if (due.length > 0) host.stepProof({ input: 'take-deferred', due: ctx.now });
+  for (const { attachment } of due) {
+    if (host.isHeldAt(attachment.iface, attachment.mac)) continue;
+    const { iface, mac } = attachment;
+    const newcomer = host.state === 'unknown';
+    if (newcomer && !mayStillAsk(ctx, iface)) ctx.drop('newcomer-budget', iface, host.ip, mac);
+    else if (ctx.topology.isListening(iface)) {
+      startProofUnlessSuppressed(ctx, host, attachment, 'probe-hint');
+      continue;
+    }
+    if (newcomer && host.proof === PROOF_IDLE) return discard(ctx, host);
   }
-  if (newcomer) discard(ctx, host);
-}
-
-/** A challenger that had to wait is asked again. */
-function retryChallenge(ctx: TrackerContext, host: Host): void {
-  const { contest, attachment } = host;
-  if (host.state !== 'remembered' || contest.kind === 'none') return;
-  if (contest.retryAt === undefined || contest.retryAt > ctx.now) return;
-  host.stepContest({ input: 'retry' }, ctx.now);
-  if (attachment === undefined || host.candidate !== undefined) return;
-  if (ctx.topology.isListening(attachment.iface))
-    startProofUnlessSuppressed(ctx, host, attachment, 'contested');
 }
 
 function endState(ctx: TrackerContext, host: Host): void {

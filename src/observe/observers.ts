@@ -11,7 +11,7 @@ const MAX_PENDING_CLAIMS = 200_000;
 /** Gets every action as it happens. */
 export interface Observer {
   saw(action: Action): void;
-  /** `latencyMs` from the first evidence of a fresh claim to the kernel's acknowledgement. */
+  /** `latencyMs` from the frame or command that led to a fresh claim to the kernel's acknowledgement. */
   sawInstalled(ip: Ip, age: ClaimAge, dev: string, latencyMs: number | undefined, now: number): void;
 }
 
@@ -21,7 +21,7 @@ export class Observers {
   readonly metrics: Metrics;
   private readonly log: ActionLog;
   private readonly subscribers = new Set<Observer>();
-  /** When the first evidence came that led to a claim. */
+  /** When the frame or command came that led to a claim. */
   private readonly claimStartedAt = new Map<Ip, number>();
   /** Why there is a fresh claim that the kernel has not acknowledged yet. */
   private readonly claimCause = new Map<Ip, Cause>();
@@ -82,21 +82,15 @@ export class Observers {
     this.metrics.stop();
   }
 
-  /** Begins with evidence that is not the answer to a probe, and ends with a claim or nothing. */
   private followClaim(action: Action): void {
-    if (action.kind === 'evidence') {
-      if (action.ip === undefined || action.evidence === 'answer' || this.claimStartedAt.has(action.ip))
-        return;
-      if (this.claimStartedAt.size < MAX_PENDING_CLAIMS) this.claimStartedAt.set(action.ip, action.at);
-    } else if (action.kind === 'transition') {
-      const { ip, to, cause, at } = action;
-      if (to === 'fresh') {
-        this.claimCause.set(ip, cause);
-        if (!this.claimStartedAt.has(ip)) this.claimStartedAt.set(ip, at);
-      } else if (to !== 'proving' && to !== 'settled') {
-        this.claimCause.delete(ip);
-        this.claimStartedAt.delete(ip);
-      }
+    if (action.kind !== 'transition') return;
+    const { ip, to, cause, heardAt } = action;
+    if (to === 'fresh') {
+      this.claimCause.set(ip, cause);
+      if (this.claimStartedAt.size < MAX_PENDING_CLAIMS) this.claimStartedAt.set(ip, heardAt);
+    } else if (to !== 'proving' && to !== 'settled') {
+      this.claimCause.delete(ip);
+      this.claimStartedAt.delete(ip);
     }
   }
 }

@@ -35,7 +35,7 @@ const made: fc.Arbitrary<Made> = fc.oneof(
     .record({ from: states(), to: states(), cause: fc.constantFrom(...CAUSES), iface: option(ifaces) })
     .chain((fixed) =>
       fc
-        .record({ interface: option(names), mac: option(macs), deadline: times, at })
+        .record({ interface: option(names), mac: option(macs), deadline: times, heardAt: at, at })
         .map((rest) => (ip: Ip) => ({ kind: 'transition' as const, ip, ...fixed, ...rest })),
     ),
   fc

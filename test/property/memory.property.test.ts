@@ -92,7 +92,7 @@ describe('memory is bounded', () => {
     driver.boot();
     const ip = IPS[4] as Ipv4;
     const mac = MACS[0] as Mac;
-    const grown = growth([1000, 9000], (i) => {
+    const grown = growth([5000, 9000], (i) => {
       const iface = i % 2 === 0 ? LAN0 : LAN1;
       for (const index of [LAN0, LAN1]) driver.setAnswering(ip, mac, index, index === iface);
       driver.handle({ kind: 'frame', iface, bytes: frameOf('gratuitous', mac, ip) });

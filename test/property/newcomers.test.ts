@@ -74,7 +74,7 @@ describe('a crowd of newcomers', () => {
     crowd.answers(question.ip, question.source, LAN1);
     assert.equal(crowd.router.host(Crowd.ip(515))?.attachment?.iface, LAN1);
     crowd.advance(60);
-    assert.equal(crowd.router.host(Crowd.ip(515))?.candidate, undefined);
+    assert.equal(crowd.router.host(Crowd.ip(515))?.asking, false);
     assert.notEqual(crowd.router.host(Crowd.ip(516)), undefined, 'it has had its turn');
 
     for (let n = 2000; n < 2600; n++) crowd.says(n);

@@ -165,7 +165,7 @@ it('a lost host that speaks while it is asked whether it is back is proven at on
   const driver = visitor();
   driver.advance(5000);
   driver.setAnswering(VISITOR, ONE, LAN1, false);
-  while (driver.router.host(VISITOR)?.candidate === undefined) driver.advance(10);
+  while (driver.router.host(VISITOR)?.asking === false) driver.advance(10);
   driver.setAnswering(VISITOR, ONE, LAN1, true);
   driver.handle({ kind: 'frame', iface: LAN1, bytes: frameOf('gratuitous', ONE, VISITOR) });
   driver.advance(2);
@@ -182,7 +182,7 @@ for (const kind of ['gratuitous', 'request', 'rarp'] as const) {
     driver.handle({ kind: 'link', link: link(LAN1, { carrier: false }) });
     driver.handle({ kind: 'link', link: link(LAN1) });
     driver.advance(400);
-    assert.equal(driver.router.host(VISITOR)?.candidate?.probe.sent, 3, driver.trace.join('\n'));
+    assert.equal(driver.router.host(VISITOR)?.candidates[0]?.probe.sent, 3, driver.trace.join('\n'));
     driver.setAnswering(VISITOR, ONE, LAN1, true);
     driver.handle({ kind: 'frame', iface: LAN1, bytes: frameOf(kind, ONE, VISITOR) });
     driver.advance(2);

@@ -262,9 +262,9 @@ class Upheaval {
     for (let i = 0; i < 20 && driver.claims() > 0; i++) driver.advance(100);
     assertCounts(driver);
     assert.equal(driver.claims(), 0, 'every claim is withdrawn when evidence stops');
-    const proving = [...driver.router.hosts()].filter(([, { state, candidate, proof }]) => {
-      if (state === 'unknown') return proof.deferred === undefined && candidate === undefined;
-      return state === 'proving' && candidate === undefined;
+    const proving = [...driver.router.hosts()].filter(([, { state, asking, proof }]) => {
+      if (state === 'unknown') return proof.deferred.length === 0 && !asking;
+      return state === 'proving' && !asking;
     });
     assert.deepEqual(proving, [], 'nobody is being proven for ever');
   }

@@ -14,14 +14,15 @@ export type NodeName = RouterName | 'core';
 
 /**
  * `one`: r1 has lans a and b. `two`: r1 has a, r2 has b. `three`: r1 a, r2 b, r3 c. In all of them the routers have one
- * link each to the core, with `far` behind it.
+ * link each to the core, with `far` behind it. `mixed`, simulated only: r1 has a and b, r2 has c.
  */
-export type Layout = 'one' | 'two' | 'three';
+export type Layout = 'one' | 'two' | 'three' | 'mixed';
 
 export const ROUTERS: Readonly<Record<Layout, Readonly<Partial<Record<RouterName, readonly LanName[]>>>>> = {
   one: { r1: ['a', 'b'] },
   two: { r1: ['a'], r2: ['b'] },
   three: { r1: ['a'], r2: ['b'], r3: ['c'] },
+  mixed: { r1: ['a', 'b'], r2: ['c'] },
 };
 
 export interface LanSpec {
@@ -98,7 +99,7 @@ export interface PlugOptions {
 
 export interface ForgeOptions {
   readonly ip: Ip;
-  readonly announce: 'gratuitous-request' | 'gratuitous-reply' | 'request';
+  readonly announce: 'gratuitous-request' | 'gratuitous-reply' | 'request' | 'probe';
   /** The forger also answers ARP requests for the address from then on. */
   readonly answers: boolean;
   /** Forged sender MAC; default a MAC of the forger's own. */

@@ -140,7 +140,7 @@ describe('the machines of a host do what their tables say', () => {
       { kind: 'sending', iface: 1, left: 2, at: NOW, heldUntil: NOW + 1 },
     ];
     const inputs: AnnouncementInput[] = [
-      { input: 'departed', iface: 1 },
+      { input: 'departed', iface: 1, from: NOW },
       { input: 'hold-back', until: NOW + 1000 },
       { input: 'seen-on', iface: 1 },
       { input: 'seen-on', iface: 2 },
@@ -281,28 +281,40 @@ describe('the machines of a host do what their tables say', () => {
       attachment: HERE,
       cause: 'sighting',
       probe: probe('prove'),
+      since: NOW,
       incumbent: undefined,
+      answered: undefined,
       repeated: false,
     } as const;
-    const deferred = { attachment: HERE, at: NOW };
+    const other = { ...candidate, attachment: THERE };
+    const deferred = [{ attachment: HERE, at: NOW }];
     const old = probe('old-place');
+    const older = { ...old, attachment: THERE };
+    const parts = { candidates: [], old: [], deferred: [] };
     const states: Proof[] = [
       PROOF_IDLE,
-      { kind: 'idle', deferred },
-      { kind: 'asking', candidate, old: undefined, deferred: undefined },
-      { kind: 'asking', candidate, old, deferred },
-      { kind: 'confirming', old, deferred: undefined },
-      { kind: 'confirming', old, deferred },
+      { ...parts, kind: 'idle', deferred },
+      { ...parts, kind: 'asking', candidates: [candidate] },
+      { ...parts, kind: 'asking', candidates: [candidate, other], old: [older, old], deferred },
+      { ...parts, kind: 'asking', candidates: [candidate], old: [old] },
+      { ...parts, kind: 'confirming', old: [old] },
+      { ...parts, kind: 'confirming', old: [older, old], deferred },
     ];
     const inputs: ProofInput[] = [
       { input: 'ask', candidate },
       { input: 'ask-old', probe: old },
       { input: 'old-answered', at: THERE },
-      { input: 'old-closed' },
-      { input: 'close' },
-      { input: 'repeated' },
+      { input: 'old-closed', probe: undefined },
+      { input: 'old-closed', probe: old },
+      { input: 'old-silent', probe: old },
+      { input: 'close', candidate: undefined },
+      { input: 'close', candidate },
+      { input: 'repeated', candidate },
+      { input: 'answered', candidate, by: HERE.mac, at: NOW },
       { input: 'defer', attachment: THERE, at: NOW },
-      { input: 'take-deferred' },
+      { input: 'defer', attachment: { ...HERE, mac: THERE.mac }, at: NOW },
+      { input: 'take-deferred', due: NOW },
+      { input: 'expedite-deferred', until: NOW, now: NOW },
       { input: 'held-at', attachment: HERE },
       { input: 'held-at', attachment: THERE },
     ];
@@ -359,6 +371,7 @@ describe('the machines of a host do what their tables say', () => {
     const open = {
       kind: 'open',
       times: [NOW - 1000],
+      guardedUntil: NOW + 1,
       refusals: 1,
       challenger: THERE,
       retryAt: NOW + 1,
@@ -370,9 +383,11 @@ describe('the machines of a host do what their tables say', () => {
       { ...open, times, kind: 'frozen', until: NOW + 1 },
     ];
     const inputs: ContestInput[] = [
-      { input: 'contested', challenger: THERE, suppress: true, freezeMs: 540_000 },
-      { input: 'contested', challenger: undefined, suppress: false, freezeMs: undefined },
-      { input: 'retry' },
+      { input: 'contested', challenger: THERE, freezeMs: 540_000 },
+      { input: 'contested', challenger: undefined, freezeMs: undefined },
+      { input: 'returned', challenger: THERE },
+      { input: 'outbid', challenger: THERE },
+      { input: 'refused', challenger: THERE },
       { input: 'incumbent-gone' },
       { input: 'clear' },
     ];
@@ -382,7 +397,7 @@ describe('the machines of a host do what their tables say', () => {
 
   it('claim', () => {
     const past = { since: 0, cause: 'sighting', remoteAppearedAt: undefined, releasedAt: undefined } as const;
-    const held = { ...past, role: 'challenger', retryUsed: false } as const;
+    const held = { ...past, role: 'challenger', retryFrom: NOW } as const;
     const claimed = { ...held, homecoming: false, overlapsRemote: false, ageAt: NOW, withdrawal: undefined };
     const waiting = { ...claimed, ageAt: NOW + 1, withdrawal: { cause: 'detach', at: NOW } } as const;
     const states: Claim[] = [
@@ -392,6 +407,7 @@ describe('the machines of a host do what their tables say', () => {
       { ...held, state: 'home', staleUntil: NOW },
       { ...held, state: 'home', staleUntil: NOW + 1 },
       { ...claimed, state: 'fresh' },
+      { ...claimed, role: 'incumbent', state: 'settled' },
       { ...claimed, state: 'settled' },
       { ...claimed, ageAt: NOW + 1, state: 'fresh' },
       { ...claimed, ageAt: NEVER, state: 'settled' },
@@ -407,8 +423,16 @@ describe('the machines of a host do what their tables say', () => {
     const inputs: ClaimInput[] = [
       { input: 'prove', cause },
       { input: 'found-at-home', cause },
-      { input: 'found', cause, ageAt: later, homecoming: false, overlapsRemote: false },
-      { input: 'reclaim', ageAt: later, homecoming: false },
+      {
+        input: 'found',
+        cause,
+        ageAt: later,
+        retryFrom: NOW,
+        homecoming: false,
+        overlapsRemote: false,
+      },
+      { input: 'reclaim', ageAt: later, homecoming: false, cause, role: 'incumbent' },
+      { input: 'reclaim', ageAt: later, homecoming: false, cause, role: 'challenger' },
       { input: 'adopt', ageAt: later, homecoming: false },
       { input: 'retry-fresh', ageAt: later },
       { input: 'due' },

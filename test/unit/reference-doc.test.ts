@@ -21,6 +21,7 @@ const ACTIONS: readonly Action[] = [
     cause: 'proven',
     ...place,
     deadline: undefined,
+    heardAt: 0,
     at: 0,
   },
   {

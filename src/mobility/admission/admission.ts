@@ -1,6 +1,6 @@
 import type { Ip, Mac } from '../../wire/addresses.js';
 import type { TrackerContext } from '../context.js';
-import type { EvidenceKind, IfIndex } from '../events.js';
+import type { Attachment, EvidenceKind, IfIndex } from '../events.js';
 import type { Host } from '../host/host.js';
 import type { Candidate } from '../host/proof.js';
 import type { AdmissionWindow } from './window.js';
@@ -17,31 +17,27 @@ import { MOST_CREDIT, PROBE_WINDOW, TAKEN_PER_TICK } from './constants.js';
 
 /** Probes of new attachments that are open. */
 export class OutstandingProofs {
-  private macs = new Map<Mac, number>();
   private newcomers = new Map<IfIndex, number>();
   private once = new Map<IfIndex, number>();
 
   snapshot() {
-    return { macs: this.macs, newcomers: this.newcomers, once: this.once };
+    return { newcomers: this.newcomers, once: this.once };
   }
 
-  restore({ macs, newcomers, once }: ReturnType<OutstandingProofs['snapshot']>): void {
-    this.macs = macs;
+  restore({ newcomers, once }: ReturnType<OutstandingProofs['snapshot']>): void {
     this.newcomers = newcomers;
     this.once = once;
   }
 
   open(candidate: Candidate): void {
-    const { mac, iface } = candidate.attachment;
-    add(this.macs, mac, 1);
+    const { iface } = candidate.attachment;
     if (!isNewcomer(candidate)) return;
     add(this.newcomers, iface, 1);
     if (!candidate.repeated) add(this.once, iface, 1);
   }
 
   close(candidate: Candidate): void {
-    const { mac, iface } = candidate.attachment;
-    add(this.macs, mac, -1);
+    const { iface } = candidate.attachment;
     if (!isNewcomer(candidate)) return;
     add(this.newcomers, iface, -1);
     if (!candidate.repeated) add(this.once, iface, -1);
@@ -50,10 +46,6 @@ export class OutstandingProofs {
   /** The second try is sent; `candidate` is as it was before. */
   repeated(candidate: Candidate): void {
     if (isNewcomer(candidate)) add(this.once, candidate.attachment.iface, -1);
-  }
-
-  of(mac: Mac): number {
-    return this.macs.get(mac) ?? 0;
   }
 
   /** Newcomers of an interface that were seen, or probed for an address, and have not answered yet. */
@@ -143,9 +135,9 @@ function reportStorm(ctx: TrackerContext, iface: IfIndex, mac: Mac): void {
 
 /** MACs with too many addresses and interfaces with too many hosts have no newcomers. */
 function mayBecomeHost(ctx: TrackerContext, iface: IfIndex, ip: Ip, mac: Mac): boolean {
-  if (isMacFull(ctx, mac)) {
+  if (isMacFull(ctx, ip, { iface, mac })) {
     ctx.drop('mac-limit', iface, ip, mac);
-    ctx.alarm('mac-limit', 'one MAC uses more addresses than it may', { place: { iface, mac } });
+    alarmMacLimit(ctx, { iface, mac });
     return false;
   }
   const known = ctx.table.get(ip);
@@ -230,13 +222,16 @@ export function hasCapacity(ctx: TrackerContext, host: Host | undefined, iface: 
   return ctx.table.countOn(iface) < (ctx.topology.rule(iface)?.maxHosts ?? 0);
 }
 
-/** Whether this MAC already has all the addresses it may have, those being proven included. */
-function isMacFull(ctx: TrackerContext, mac: Mac): boolean {
-  const limit = ctx.policy.limits.addressesPerMac;
-  let count = ctx.unanswered.of(mac);
-  if (count >= limit) return true;
-  for (const host of ctx.table.withMac(mac)) {
-    if (host.held && ++count >= limit) return true;
-  }
-  return false;
+/**
+ * Whether a MAC has all the addresses on an interface that it may have there, besides this one. Only those count that are
+ * proven, and no other LAN: else anybody could use up the addresses of a host by naming its MAC.
+ */
+export function isMacFull(ctx: TrackerContext, ip: Ip, { iface, mac }: Attachment): boolean {
+  let left = ctx.policy.limits.addressesPerMac;
+  for (const host of ctx.table.withMac(mac)) if (host.ip !== ip && host.isHeldAt(iface, mac)) left--;
+  return left <= 0;
+}
+
+export function alarmMacLimit(ctx: TrackerContext, place: Attachment): void {
+  ctx.alarm('mac-limit', 'one MAC uses more addresses than it may', { place });
 }

@@ -9,7 +9,7 @@ const ANY: readonly Kind[] = ['off', 'held-back', 'sending'];
 export const ANNOUNCEMENT_TABLE: readonly Row<Kind, InputName, 'send'>[] = [
   ...rows(ANY, 'departed', 'sending'),
   ...rows(['off', 'held-back'], 'hold-back', 'held-back'),
-  ...rows(['sending'], 'hold-back'),
+  { from: 'sending', input: 'hold-back', to: 'sending', note: 'once; it does not begin anew' },
   ...rows(['off', 'held-back'], 'arrived-home', 'off'),
   { from: 'sending', input: 'arrived-home', to: 'sending', note: 'the hold ends' },
   ...rows(ANY, 'seen-on'),
@@ -38,9 +38,10 @@ export type Announcement =
     };
 
 export type AnnouncementInput =
-  | { readonly input: 'departed'; readonly iface: IfIndex }
+  /** `from`: the earliest time. */
+  | { readonly input: 'departed'; readonly iface: IfIndex; readonly from: number }
   | { readonly input: 'hold-back'; readonly until: number }
-  /** A frame of the host on this interface. */
+  /** The host is proven to be on this interface. */
   | { readonly input: 'seen-on'; readonly iface: IfIndex }
   | { readonly input: 'arrived-home' | 'cancel' }
   /** `wanted`: the host is elsewhere and the LAN can be sent to. */
@@ -60,15 +61,17 @@ export function stepAnnouncement(
   const heldUntil = state.kind === 'off' ? undefined : state.heldUntil;
   switch (input.input) {
     case 'departed': {
-      const at = Math.max(now, heldUntil ?? 0);
-      return [{ kind: 'sending', iface: input.iface, left: ANNOUNCEMENTS, at, heldUntil }, undefined];
+      // A hold that is over does not count: nothing had to be held back.
+      const hold = heldUntil !== undefined && now < heldUntil ? heldUntil : undefined;
+      const at = Math.max(input.from, hold ?? 0);
+      return [{ kind: 'sending', iface: input.iface, left: ANNOUNCEMENTS, at, heldUntil: hold }, undefined];
     }
     case 'hold-back': {
-      const until = Math.max(heldUntil ?? 0, input.until);
-      return [
-        state.kind === 'sending' ? { ...state, heldUntil: until } : { kind: 'held-back', heldUntil: until },
-        undefined,
-      ];
+      const { until } = input;
+      if (state.kind === 'sending')
+        return [heldUntil === undefined ? { ...state, heldUntil: until } : state, undefined];
+      if (heldUntil !== undefined && now < heldUntil) return [state, undefined];
+      return [{ kind: 'held-back', heldUntil: until }, undefined];
     }
     case 'arrived-home':
       return [state.kind === 'sending' ? { ...state, heldUntil: undefined } : ANNOUNCEMENT_OFF, undefined];

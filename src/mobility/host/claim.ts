@@ -20,6 +20,13 @@ export const CLAIM_TABLE: readonly Row<HostState, InputName, ClaimOutcome>[] = [
   ...rows(['unknown', 'proving', 'home', 'remembered'], 'found-at-home', 'home', 'entered'),
   ...rows(HOST_STATES, 'found', 'fresh', 'entered'),
   ...rows(HOST_STATES, 'reclaim', 'fresh', 'entered'),
+  ...(['found', 'reclaim'] as const).map((input) => ({
+    from: 'settled' as const,
+    input,
+    to: 'settled' as const,
+    outcome: 'entered' as const,
+    note: 'a challenger on another LAN of this router: its age stays',
+  })),
   ...rows(HOST_STATES, 'adopt', 'settled', 'entered'),
   ...rows(['fresh', 'settled'], 'retry-fresh', 'fresh', 'entered'),
 
@@ -74,8 +81,8 @@ interface Past {
 
 interface Held extends Past {
   readonly role: Role;
-  /** The challenger has claimed fresh a second time; it gives way the next time. */
-  readonly retryUsed: boolean;
+  /** From then on a challenger may claim fresh a second time; NEVER: it has, and gives way the next time. */
+  readonly retryFrom: number;
 }
 
 interface Claimed extends Held {
@@ -106,10 +113,18 @@ export type ClaimInput =
       readonly input: 'found';
       readonly cause: Cause;
       readonly ageAt: number;
+      readonly retryFrom: number;
       readonly homecoming: boolean;
       readonly overlapsRemote: boolean;
     }
-  | { readonly input: 'reclaim'; readonly ageAt: number; readonly homecoming: boolean }
+  /** `role`: among the routers. */
+  | {
+      readonly input: 'reclaim';
+      readonly cause: Cause;
+      readonly ageAt: number;
+      readonly homecoming: boolean;
+      readonly role: Role;
+    }
   | { readonly input: 'adopt'; readonly ageAt: number; readonly homecoming: boolean }
   | { readonly input: 'retry-fresh' | 'age' | 'age-later'; readonly ageAt: number }
   | { readonly input: 'home-changed'; readonly homecoming: boolean; readonly ageAt: number }
@@ -146,6 +161,14 @@ export function isHeld(claim: Claim): claim is Extract<Claim, Held> {
   return isClaimed(claim) || claim.state === 'home';
 }
 
+/**
+ * A claim that another router may still object to. It ages as if its host had not moved since: or a machine that is now
+ * here, now there would keep it fresh for ever, and the objection hidden.
+ */
+export function isYoung(claim: Claim): claim is Extract<Claim, Claimed> {
+  return isClaimed(claim) && claim.role === 'challenger';
+}
+
 /** @throws Error when the table has no such row: an invariant of ours is broken */
 export function stepClaim(claim: Claim, input: ClaimInput, now: number): Step<Claim, ClaimOutcome> {
   if (POSSIBLE.get(input.input)?.has(claim.state) !== true) return broken(claim, input);
@@ -155,23 +178,38 @@ export function stepClaim(claim: Claim, input: ClaimInput, now: number): Step<Cl
     case 'forget':
       return enter(unclaimed('unknown', claim, input.cause, now));
     case 'found-at-home':
-      return enter(home(claim, input.cause, now, CHALLENGER));
-    case 'found':
-      return enter(claimed('fresh', claim, input.cause, now, CHALLENGER, input));
+      return enter(home(claim, input.cause, now, { role: 'challenger', retryFrom: now }));
+    case 'found': {
+      const { homecoming, overlapsRemote, retryFrom } = input;
+      if (isYoung(claim)) {
+        const terms = { ageAt: claim.ageAt, homecoming, overlapsRemote };
+        return enter(claimed(claim.state, claim, input.cause, now, claim, terms));
+      }
+      // The router that had it is the incumbent, on whichever of its LANs.
+      const role = isHeld(claim) ? 'incumbent' : 'challenger';
+      return enter(claimed('fresh', claim, input.cause, now, { role, retryFrom }, input));
+    }
     case 'reclaim': {
-      const held = { role: 'incumbent', retryUsed: isHeld(claim) && claim.retryUsed } as const;
-      return enter(claimed('fresh', claim, 'contested', now, held, { ...input, overlapsRemote: true }));
+      const { ageAt, homecoming, role } = input;
+      if (role === 'challenger' && isYoung(claim)) {
+        const { overlapsRemote } = claim;
+        const terms = { ageAt: claim.ageAt, homecoming, overlapsRemote };
+        return enter(claimed(claim.state, claim, input.cause, now, claim, terms));
+      }
+      const retryFrom = isHeld(claim) ? claim.retryFrom : now;
+      const terms = { ageAt, homecoming, overlapsRemote: true };
+      return enter(claimed('fresh', claim, input.cause, now, { role, retryFrom }, terms));
     }
     case 'adopt': {
       const overlapsRemote = isClaimed(claim) && claim.overlapsRemote;
-      const held = { role: 'incumbent', retryUsed: false } as const;
+      const held = { role: 'incumbent', retryFrom: now } as const;
       return enter(claimed('settled', claim, 'adopted', now, held, { ...input, overlapsRemote }));
     }
     case 'retry-fresh': {
       if (!isClaimed(claim)) return broken(claim, input);
       const { role, homecoming } = claim;
       const terms = { ageAt: input.ageAt, homecoming, overlapsRemote: true };
-      return enter(claimed('fresh', claim, 'contested', now, { role, retryUsed: true }, terms));
+      return enter(claimed('fresh', claim, 'contested', now, { role, retryFrom: NEVER }, terms));
     }
     case 'age': {
       if (claim.state !== 'fresh') return broken(claim, input);
@@ -232,10 +270,8 @@ function dueOutcome(claim: Claim, now: number): ClaimOutcome | undefined {
   return endOf(claim) <= now ? 'ends' : undefined;
 }
 
-type Standing = Pick<Held, 'role' | 'retryUsed'>;
+type Standing = Pick<Held, 'role' | 'retryFrom'>;
 type Terms = Pick<Claimed, 'ageAt' | 'homecoming' | 'overlapsRemote'> & Partial<Pick<Claimed, 'withdrawal'>>;
-
-const CHALLENGER: Standing = { role: 'challenger', retryUsed: false };
 
 function enter(claim: Claim): Step<Claim, ClaimOutcome> {
   return [claim, 'entered'];
@@ -253,7 +289,7 @@ function home(
   before: Claim,
   cause: Cause,
   now: number,
-  { role, retryUsed }: Standing,
+  { role, retryFrom }: Standing,
   staleUntil?: number,
 ): Claim {
   const { remoteAppearedAt } = before;
@@ -264,7 +300,7 @@ function home(
     remoteAppearedAt,
     releasedAt: releasedAt(before, now),
     role,
-    retryUsed,
+    retryFrom,
     staleUntil,
   };
 }
@@ -274,7 +310,7 @@ function claimed(
   before: Claim,
   cause: Cause,
   now: number,
-  { role, retryUsed }: Standing,
+  { role, retryFrom }: Standing,
   { ageAt, homecoming, overlapsRemote, withdrawal }: Terms,
 ): Claim {
   const { remoteAppearedAt } = before;
@@ -285,7 +321,7 @@ function claimed(
     remoteAppearedAt,
     releasedAt: releasedAt(before, now),
     role,
-    retryUsed,
+    retryFrom,
     homecoming,
     ageAt,
     withdrawal,

@@ -1,12 +1,13 @@
 import type { TrackerContext } from '../context.js';
 import type { Attachment, Cause, DropReason } from '../events.js';
-import { frozenUntilOf, suppressionOf } from './contest.js';
+import type { Role } from './claim.js';
+import { dampedUntil, frozenUntilOf, retryAtOf } from './contest.js';
 import {
   announceDeparture,
-  freshUntil,
+  closeCandidates,
+  isGuarded,
   probeHeld,
   scheduleKeepalive,
-  setCandidate,
   transition,
   withdraw,
 } from './coordinator.js';
@@ -23,63 +24,62 @@ const RETRY_FRESH_MS = 150;
  */
 const HOMECOMING_MS = 1000;
 const REPAIR_OVER_MS = 2 * REPAIR_MS;
+/** An address that another router claims, or claimed so lately, is frozen nowhere here. */
+const REMOTE_LATELY_MS = 180_000;
 
 const FINAL: ReadonlySet<Cause> = new Set(['not-allowed', 'clear', 'detach']);
 
-/** Why evidence from this attachment is suppressed now. */
-export function suppressionReason(ctx: TrackerContext, host: Host, at: Attachment): DropReason | undefined {
-  // Nobody has the address any more: whoever is there may have it.
-  const vacant = !host.held && ctx.fib.remote(host.ip) === undefined;
-  return suppressionOf(host.contest, at, host.attachment, vacant, ctx.now);
-}
-
-/** Counts a contested move. */
-function recordContest(
+/** Why evidence from places where the host is not held has to wait, and until when. */
+export function suppressionOf(
   ctx: TrackerContext,
   host: Host,
-  challenger: Attachment | undefined,
-  { suppress, mayFreeze }: { suppress: boolean; mayFreeze: boolean },
-): 'frozen' | undefined {
-  const freezeMs = mayFreeze ? ctx.policy.timers.freezeMs : undefined;
-  return host.stepContest({ input: 'contested', challenger, suppress, freezeMs }, ctx.now);
+): { readonly reason: DropReason; readonly until: number } | undefined {
+  const { contest } = host;
+  if (contest.kind === 'none') return undefined;
+  if (host.held) {
+    const until = dampedUntil(contest);
+    const reason = ctx.now < frozenUntilOf(contest) ? 'frozen' : 'contested';
+    return isGuarded(ctx, host) && ctx.now < until ? { reason, until } : undefined;
+  }
+  const until = retryAtOf(contest);
+  return ctx.now < until && ctx.fib.remote(host.ip) !== undefined
+    ? { reason: 'contested', until }
+    : undefined;
 }
 
-function alarmFrozen(
-  ctx: TrackerContext,
-  host: Host,
-  incumbent: Attachment,
-  other: Attachment | 'remote',
-): void {
-  const what = { ip: host.ip, place: incumbent, other };
-  ctx.alarm('frozen', 'the address was contested too often: frozen where it was', what);
-}
-
-/** Two interfaces of this box: the attachment that held the host keeps it, the other has to wait. */
+/**
+ * Two places of this box where a host answers: the one where it was first keeps it. Places are compared, not MACs:
+ * a clone has the MAC of its victim.
+ */
 export function contestHere(
   ctx: TrackerContext,
   host: Host,
   incumbent: Attachment,
   challenger: Attachment,
 ): void {
-  const heldByIncumbent = host.isHeldAt(incumbent.iface, incumbent.mac);
-  if (incumbent.mac === challenger.mac) {
-    // One host that was here and there within a round trip. Its last frame counts; no contest with itself.
-    setCandidate(ctx, host, undefined);
-    if (!heldByIncumbent) reclaim(ctx, host, incumbent);
-    return ctx.touch(host);
-  }
-  const outcome = recordContest(ctx, host, challenger, { suppress: true, mayFreeze: true });
-  ctx.alarm('duplicate', 'two living hosts use one address; the one that was first keeps it', {
-    ip: host.ip,
-    place: incumbent,
-    other: challenger,
-  });
-  if (outcome === 'frozen') alarmFrozen(ctx, host, incumbent, challenger);
-  setCandidate(ctx, host, undefined);
+  const isRemote = ctx.now - ctx.remoteAppearedAt(host) < REMOTE_LATELY_MS;
+  const mayFreeze = !isRemote && ctx.fib.remote(host.ip) === undefined;
+  const freezeMs = mayFreeze ? ctx.policy.timers.freezeMs : undefined;
+  const outcome = host.stepContest({ input: 'contested', challenger, freezeMs }, ctx.now);
+  const what = { ip: host.ip, place: incumbent, other: challenger };
+  ctx.alarm('duplicate', 'two living hosts use one address; the one that was first keeps it', what);
+  if (outcome === 'frozen')
+    ctx.alarm('frozen', 'the address was contested too often: frozen where it was', what);
+  keepAt(ctx, host, incumbent, 'contested');
+}
+
+/** The host is at its old place after all: it went back at once, or a clone of it was elsewhere. */
+export function returnTo(ctx: TrackerContext, host: Host, old: Attachment, challenger: Attachment): void {
+  host.stepContest({ input: 'returned', challenger }, ctx.now);
+  keepAt(ctx, host, old, 'moved');
+}
+
+function keepAt(ctx: TrackerContext, host: Host, incumbent: Attachment, cause: Cause): void {
+  closeCandidates(ctx, host);
   host.heard(ctx.now);
-  const frozen = ctx.now < frozenUntilOf(host.contest);
-  if (!heldByIncumbent || (frozen && host.claimed)) reclaim(ctx, host, incumbent);
-  else ctx.touch(host);
+  if (!host.isHeldAt(incumbent.iface, incumbent.mac)) return reclaim(ctx, host, incumbent, cause);
+  scheduleKeepalive(ctx, host);
+  ctx.touch(host);
 }
 
 /**
@@ -100,13 +100,16 @@ export function heldDespiteRemote(ctx: TrackerContext, host: Host, at: Attachmen
   // What policy, an operator or a hypervisor has ended, an answer within the 20 ms does not bring back.
   if (isClaim && claim.withdrawal !== undefined && FINAL.has(claim.withdrawal.cause)) return ctx.touch(host);
   if (isClaim && claim.role === 'challenger') {
-    return claim.retryUsed ? yieldToIncumbent(ctx, host, at) : retryFresh(ctx, host);
+    if (claim.retryFrom === Number.POSITIVE_INFINITY) return yieldToIncumbent(ctx, host, at);
+    if (ctx.now >= claim.retryFrom) return retryFresh(ctx, host);
+    // Settled, it hides nothing. The other claim may be one that has not heard of ours while it was fresh.
+    host.stepClaim({ input: 'age-later', ageAt: claim.retryFrom }, ctx.now);
+    return ctx.touch(host);
   }
-  const outcome = recordContest(ctx, host, undefined, { suppress: false, mayFreeze: true });
+  host.stepContest({ input: 'contested', challenger: undefined, freezeMs: undefined }, ctx.now);
   alarmDuplicate(ctx, host, at, 'another router claims a host that is alive here');
-  if (outcome === 'frozen') alarmFrozen(ctx, host, at, 'remote');
-  setCandidate(ctx, host, undefined);
-  reclaim(ctx, host, at);
+  closeCandidates(ctx, host);
+  reclaim(ctx, host, at, 'contested', 'incumbent');
 }
 
 /**
@@ -115,32 +118,49 @@ export function heldDespiteRemote(ctx: TrackerContext, host: Host, at: Attachmen
  * a contest.
  */
 function retryFresh(ctx: TrackerContext, host: Host): void {
-  const ageAt = ctx.now + Math.min(RETRY_FRESH_MS, 0.6 * ctx.policy.timers.settleMs);
-  transition(ctx, host, { input: 'retry-fresh', ageAt });
+  transition(ctx, host, { input: 'retry-fresh', ageAt: ctx.now + shortFreshMs(ctx) });
   scheduleKeepalive(ctx, host);
   ctx.touch(host);
 }
 
-/** The incumbent stays: the challenger withdraws, and tries again later. */
+/** How long a claim is fresh that only asks whether the other router still has the host. */
+export function shortFreshMs(ctx: TrackerContext): number {
+  return Math.min(RETRY_FRESH_MS, 0.6 * ctx.policy.timers.settleMs);
+}
+
+/** The incumbent stays: the challenger withdraws, and tries again later, whoever speaks here until then. */
 function yieldToIncumbent(ctx: TrackerContext, host: Host, at: Attachment): void {
-  recordContest(ctx, host, at, { suppress: true, mayFreeze: false });
+  host.stepContest({ input: 'refused', challenger: at }, ctx.now);
   alarmDuplicate(ctx, host, at, 'another router has this host and it is alive there');
   withdraw(ctx, host, 'duplicate');
+  host.stepProof({ input: 'defer', attachment: at, at: retryAtOf(host.contest) });
+  ctx.touch(host);
 }
 
 function alarmDuplicate(ctx: TrackerContext, host: Host, place: Attachment, message: string): void {
   ctx.alarm('duplicate', message, { ip: host.ip, place, other: 'remote' });
 }
 
-/** Claims the host fresh for the incumbent; also when it was only said, never proven, to be elsewhere. */
-export function reclaim(ctx: TrackerContext, host: Host, at: Attachment): void {
+/**
+ * Claims the host for the incumbent; also when it was only said, never proven, to be elsewhere. `role`: among the
+ * routers; the home router is always the incumbent.
+ */
+export function reclaim(ctx: TrackerContext, host: Host, at: Attachment, cause: Cause, role?: Role): void {
   const rule = ctx.topology.rule(at.iface);
   if (rule === undefined) throw new Error('a host answered on an interface that is no mobility interface');
-  const homecoming = rule.learn === 'foreign' && ctx.topology.isHome(at.iface, host.ip);
-  transition(ctx, host, { input: 'reclaim', ageAt: freshUntil(ctx, host, true), homecoming }, at);
+  const isHome = ctx.topology.isHome(at.iface, host.ip);
+  const before = host.held && 'role' in host.claim && !isHome ? host.claim.role : 'incumbent';
+  const reclaimed = {
+    input: 'reclaim',
+    cause,
+    // The challenger must have seen it, aged and withdrawn before it ages.
+    ageAt: ctx.now + (cause === 'contested' ? 2 : 1) * ctx.policy.timers.settleMs,
+    homecoming: rule.learn === 'foreign' && isHome,
+    role: role ?? before,
+  } as const;
+  transition(ctx, host, reclaimed, at);
   host.heard(ctx.now);
   host.stepKeepalive({ input: 'close' }, ctx.now);
-  host.stepProof({ input: 'old-closed' });
   host.stepAnnouncement({ input: 'cancel' }, ctx.now);
   announceDeparture(ctx, host);
   scheduleKeepalive(ctx, host);

@@ -1,67 +1,85 @@
-import type { Attachment, DropReason } from '../events.js';
-import { NEVER, type Row, type Step, rows } from './machine.js';
+import type { Attachment } from '../events.js';
+import { type Row, type Step, rows } from './machine.js';
 
 type Kind = Contest['kind'];
 type InputName = ContestInput['input'];
 
-/** The contest over an address between two living hosts: how often, with whom, and what is suppressed meanwhile. */
+/**
+ * The contest over an address between two living hosts: how often, with whom, and what it asks of the next move. A
+ * contested address moves only when its old place is silent; between routers the challenger waits.
+ */
 const ANY: readonly Kind[] = ['none', 'open', 'frozen'];
 export const CONTEST_TABLE: readonly Row<Kind, InputName, 'frozen'>[] = [
   ...rows(['none', 'open'], 'contested', 'open'),
   { from: 'open', input: 'contested', to: 'frozen', outcome: 'frozen', note: 'five within 180 s' },
   ...rows(['frozen'], 'contested'),
-  { from: 'open', input: 'retry', to: 'open', note: 'the challenger is heard again' },
-  ...rows(['none', 'frozen'], 'retry'),
+  ...rows(['none', 'open'], 'returned', 'open'),
+  ...rows(['frozen'], 'returned'),
+  ...(['outbid', 'refused'] as const).flatMap((input) => [
+    ...rows(['none', 'open'] as const, input, 'open' as const),
+    ...rows(['frozen'] as const, input),
+  ]),
   { from: 'open', input: 'incumbent-gone', to: 'open', note: 'the challenger need not wait any longer' },
   ...rows(['none', 'frozen'], 'incumbent-gone'),
   ...rows(ANY, 'clear', 'none'),
 ];
 
 interface Contested {
-  /** When contested moves happened, the last 180 s. */
+  /** When contested moves happened, the last five of the last 180 s. */
   readonly times: readonly number[];
-  /** Consecutive refusals of the challenger. */
+  /** Until then the address moves only when its old place is silent. */
+  readonly guardedUntil: number;
+  /** Consecutive refusals of this router as the challenger of another one. */
   readonly refusals: number;
   /** Where the challenger is; undefined when it is behind another router. */
   readonly challenger: Attachment | undefined;
-  /** The challenger is suppressed before this; undefined when its time has come. */
+  /** While another router claims the address, it is not claimed here before this. */
   readonly retryAt: number | undefined;
 }
 
 export type Contest =
   | { readonly kind: 'none' }
   | (Contested & { readonly kind: 'open' })
-  /** The address stays with its incumbent until then. */
+  /** The address stays with its incumbent until then, as long as that one answers. */
   | (Contested & { readonly kind: 'frozen'; readonly until: number });
 
 export type ContestInput =
   | {
       readonly input: 'contested';
       readonly challenger: Attachment | undefined;
-      /** Whether the challenger is ours to suppress. */
-      readonly suppress: boolean;
       /** For how long a contest that was repeated too often is frozen; undefined: not by this one. */
       readonly freezeMs: number | undefined;
     }
-  | { readonly input: 'retry' | 'incumbent-gone' | 'clear' };
+  /** The host was elsewhere for a moment, or somebody pretended so. */
+  | { readonly input: 'returned'; readonly challenger: Attachment }
+  /** Another router has the host by now, and here it is silent. */
+  | { readonly input: 'outbid'; readonly challenger: Attachment }
+  /** Another router has the host, and somebody answers here: we are the challenger and give way. */
+  | { readonly input: 'refused'; readonly challenger: Attachment }
+  | { readonly input: 'incumbent-gone' | 'clear' };
 
 /** RFC 7432 section 15.1: N = 5 moves within M = 180 s. */
 const WINDOW_MS = 180_000;
 const LIMIT = 5;
+/** Moves to and fro within M that are no contest. */
+const RETURNS = 3;
 const RETRY_MS = 10_000;
 const RETRY_MAX_MS = 540_000;
+/** After a contested move no other place is asked about the address for so long. */
+const DAMPING_MS = 500;
 
 export const NO_CONTEST: Contest = { kind: 'none' };
 
 export function stepContest(contest: Contest, input: ContestInput, now: number): Step<Contest, 'frozen'> {
   switch (input.input) {
     case 'contested':
+    case 'returned':
+    case 'outbid':
+    case 'refused':
       return contested(contest, input, now);
-    case 'retry':
-      return [contest.kind === 'none' ? contest : { ...contest, retryAt: undefined }, undefined];
     case 'incumbent-gone':
       if (contest.kind === 'none' || contest.retryAt === undefined) return [contest, undefined];
-      return [{ ...contest, retryAt: now }, undefined];
+      return [{ ...contest, retryAt: Math.min(contest.retryAt, now) }, undefined];
     case 'clear':
       return [NO_CONTEST, undefined];
   }
@@ -69,54 +87,62 @@ export function stepContest(contest: Contest, input: ContestInput, now: number):
 
 function contested(
   old: Contest,
-  { challenger, suppress, freezeMs }: Extract<ContestInput, { input: 'contested' }>,
+  input: Exclude<ContestInput, { input: 'incumbent-gone' | 'clear' }>,
   now: number,
 ): Step<Contest, 'frozen'> {
-  const before = old.kind === 'none' ? [] : old.times;
-  const times = before.filter((time) => now - time < WINDOW_MS);
-  times.push(now);
-  const last = before.at(-1);
-  const refusals = old.kind !== 'none' && last !== undefined && now - last < RETRY_MAX_MS ? old.refusals : 0;
-  const retryAt = suppress ? now + Math.min(RETRY_MAX_MS, RETRY_MS * 2 ** refusals) : undefined;
-  const open = { times, refusals: refusals + 1, challenger, retryAt };
+  const before = old.kind === 'none' ? { ...old, ...NEW } : old;
+  const times = before.times.filter((time) => now - time < WINDOW_MS);
+  // A few moves to and fro are no trouble: the host may have gone back at once.
+  const isTrouble = input.input === 'contested' || times.length >= RETURNS;
+  const last = before.times.at(-1) ?? Number.NEGATIVE_INFINITY;
+  const refusals = now - last < RETRY_MAX_MS ? before.refusals : 0;
+  const isRefused =
+    input.input === 'refused' || (input.input === 'outbid' && (isTrouble || now < before.guardedUntil));
+  const open = {
+    times: [...times, now].slice(-LIMIT),
+    guardedUntil: isTrouble ? now + WINDOW_MS : before.guardedUntil,
+    refusals: isRefused ? refusals + 1 : refusals,
+    challenger: input.challenger,
+    retryAt: isRefused ? now + Math.min(RETRY_MAX_MS, RETRY_MS * 2 ** refusals) : before.retryAt,
+  };
   const frozenUntil = frozenUntilOf(old);
   if (now < frozenUntil) return [{ ...open, kind: 'frozen', until: frozenUntil }, undefined];
-  if (times.length < LIMIT || freezeMs === undefined) return [{ ...open, kind: 'open' }, undefined];
+  const freezeMs = input.input === 'contested' ? input.freezeMs : undefined;
+  if (open.times.length < LIMIT || freezeMs === undefined) return [{ ...open, kind: 'open' }, undefined];
   return [{ ...open, kind: 'frozen', until: now + freezeMs }, 'frozen'];
 }
+
+const NEW: Contested = {
+  times: [],
+  guardedUntil: Number.NEGATIVE_INFINITY,
+  refusals: 0,
+  challenger: undefined,
+  retryAt: undefined,
+};
 
 /** Until when the address is frozen, 0 when it is not. */
 export function frozenUntilOf(contest: Contest): number {
   return contest.kind === 'frozen' ? contest.until : 0;
 }
 
-/**
- * Why evidence from this attachment is suppressed now. `holder`: the attachment where the host is held or was last.
- * `vacant`: nobody has the address, so that whoever is there may have it.
- */
-export function suppressionOf(
-  contest: Contest,
-  at: Attachment,
-  holder: Attachment | undefined,
-  vacant: boolean,
-  now: number,
-): DropReason | undefined {
-  if (contest.kind === 'none' || vacant) return undefined;
-  if (now < frozenUntilOf(contest)) {
-    return holder?.iface === at.iface && holder.mac === at.mac ? undefined : 'frozen';
-  }
-  if (contest.retryAt === undefined || now >= contest.retryAt) return undefined;
-  const { challenger } = contest;
-  return challenger?.iface === at.iface && challenger.mac === at.mac ? 'contested' : undefined;
+/** Until when the address moves only when its old place is silent, and a claim at home is not dropped. */
+export function guardedUntil(contest: Contest): number {
+  if (contest.kind === 'none') return Number.NEGATIVE_INFINITY;
+  return Math.max(contest.guardedUntil, frozenUntilOf(contest));
 }
 
-/** Until when the last contested move is recent enough to keep a claim that would otherwise be dropped. */
-export function contestedUntil(contest: Contest): number {
+/** Until when no other place is asked about the address. */
+export function dampedUntil(contest: Contest): number {
   const last = contest.kind === 'none' ? undefined : contest.times.at(-1);
-  return last === undefined ? Number.NEGATIVE_INFINITY : last + WINDOW_MS;
+  return last === undefined ? Number.NEGATIVE_INFINITY : last + DAMPING_MS;
 }
 
-/** Only a challenger that is not held waits for its turn. */
-export function contestDeadline(contest: Contest): number {
-  return contest.kind === 'none' ? NEVER : (contest.retryAt ?? NEVER);
+/** Until when this router leaves the address to the other one that claims it. */
+export function retryAtOf(contest: Contest): number {
+  return contest.kind === 'none' ? 0 : (contest.retryAt ?? 0);
+}
+
+/** Whether this router gave way to another one lately: its next claim is a short one. */
+export function isRefused(contest: Contest): boolean {
+  return contest.kind !== 'none' && contest.refusals > 0;
 }

@@ -4,9 +4,9 @@ import type { TrackerContext } from '../context.js';
 import type { Attachment, Cause } from '../events.js';
 import { type ProbePurpose, startProbe } from '../probe.js';
 import { type ClaimInput, EARLY_RELEASE_MS } from './claim.js';
-import { frozenUntilOf } from './contest.js';
+import { guardedUntil } from './contest.js';
 import type { Host } from './host.js';
-import type { Candidate } from './proof.js';
+import { type Candidate, candidateOn } from './proof.js';
 
 /**
  * What the outcome of one machine means for the others. The left column happens in one machine, the right one is put
@@ -29,40 +29,52 @@ export const COORDINATION: readonly { readonly when: string; readonly causes: st
   { when: 'the kernel has the route of a claim', causes: 'answer hold: installed' },
   { when: 'proof: candidate answers', causes: 'claim: found or found-at-home; keepalive: schedule' },
   {
+    when: 'the same, and the address is contested',
+    causes: 'proof: answered; claim: found when the old place is silent',
+  },
+  {
     when: 'proof: candidate and old place answer',
-    causes: 'contest: contested; claim: reclaim at the old place',
+    causes: 'contest: contested or returned; claim: reclaim at the old place',
   },
   { when: 'proof: candidate silent', causes: 'proof: close; a claim that was only proving: lost or forget' },
-  { when: 'proof: old place silent', causes: 'announcement: departed from the home LAN' },
   {
     when: 'keepalive: lost, no-answer, hold-expired',
     causes: 'claim: lost, or lost-later under the 20 ms rule',
   },
-  { when: 'keepalive: old-place-silent', causes: 'keepalive: probe once more before the host is given up' },
+  {
+    when: 'keepalive: old-place-silent',
+    causes:
+      'contest: clear, claim: found where the candidate answered; keepalive: probe once more if none has',
+  },
   { when: 'keepalive: remote-claim-stands', causes: 'claim: elsewhere or lost' },
   {
     when: 'keepalive: answered although remote',
     causes: 'claim: reclaim (incumbent) or retry-fresh, then lost',
   },
-  { when: 'contest: frozen', causes: 'an alarm; the claim of the incumbent stays fresh as long' },
+  { when: 'claim of a challenger lost', causes: 'contest: refused; proof: defer until it may try again' },
+  { when: 'the last remote claim is gone', causes: 'contest: incumbent-gone; proof: expedite-deferred' },
+  { when: 'contest: frozen', causes: 'an alarm' },
   { when: 'recovery: probe due, detach over', causes: 'proof: ask at the last attachment' },
   { when: 'stuck route: add-route, delete-route', causes: 'the kernel adds or deletes it' },
 ];
 
 /** Five times a second while a fresh claim overlaps another (design.md 3.3). */
 const OVERLAP_INTERVAL_MS = 200;
+/** While an address is contested its host is asked this often, so that others are free to have it soon when it leaves. */
+const CONTESTED_INTERVAL_MS = 500;
 /** A host is heard at least this often, and four times per keepalive, however much of what it says is suppressed. */
 const SUPPRESS_MS = 1000;
 
 /**
  * Puts an input into the claim that changes its state, and does what follows from the new state. Claims and releases
- * of routes follow from here and from nowhere else.
+ * of routes follow from here and from nowhere else. `heardAt`: when the frame came that led to it.
  */
 export function transition(
   ctx: TrackerContext,
   host: Host,
   input: ClaimInput,
   attachment?: Attachment,
+  heardAt = ctx.now,
 ): void {
   const before = host.attachment;
   if (before !== undefined) endSuppression(ctx, host, before);
@@ -92,6 +104,7 @@ export function transition(
     interface: host.interface,
     mac: host.attachment?.mac,
     deadline: host.endsAt,
+    heardAt,
     at: ctx.now,
   });
   if (claimed || state === 'away') ctx.lateAnswers.forget(host.ip);
@@ -109,7 +122,7 @@ function informMachines({ now }: TrackerContext, host: Host): void {
     host.stepStuckRoute('held', now);
   } else {
     host.stepKeepalive({ input: 'not-held' }, now);
-    host.stepProof({ input: 'old-closed' });
+    host.stepProof({ input: 'old-closed', probe: undefined });
   }
 }
 
@@ -153,7 +166,7 @@ function boundRemembered(ctx: TrackerContext, host: Host): void {
 
 /** Takes a host that nothing is known of out of the table. */
 export function discard(ctx: TrackerContext, host: Host): void {
-  setCandidate(ctx, host, undefined);
+  closeCandidates(ctx, host);
   if (host.stepStuckRoute('discard', ctx.now) === 'delete-route') emitStuckRoute(ctx, host, false);
   host.end();
   ctx.lookups.delete(host.ip);
@@ -162,12 +175,6 @@ export function discard(ctx: TrackerContext, host: Host): void {
 }
 
 // --- claim ---------------------------------------------------------------------------------------------------------
-
-/** Until when a claim is fresh. `contested`: the challenger must have seen it, aged and withdrawn before it ages. */
-export function freshUntil(ctx: TrackerContext, host: Host, contested = false): number {
-  const settleMs = ctx.policy.timers.settleMs * (contested ? 2 : 1);
-  return Math.max(ctx.now + settleMs, frozenUntilOf(host.contest));
-}
 
 /**
  * The state `remembered`, for the time that the policy gives. Silence is not the end: the host is asked again where it
@@ -237,28 +244,38 @@ export function goAway(ctx: TrackerContext, host: Host, cause: Cause): void {
   ctx.touch(host);
 }
 
-/** Tells the neighbours on the home LAN of a host that is elsewhere to send to us (RFC 5944 section 4.6). */
-export function announceDeparture(ctx: TrackerContext, host: Host): void {
+/**
+ * Tells the neighbours on the home LAN of a host that is elsewhere to send to us (RFC 5944 section 4.6). `from`: the
+ * earliest time.
+ */
+export function announceDeparture(ctx: TrackerContext, host: Host, from = ctx.now): void {
   const home = ctx.topology.homeInterface(host.ip);
   if (home === undefined || !ctx.topology.isUsable(home)) return;
   if (host.held && host.attachment?.iface === home) return;
-  host.stepAnnouncement({ input: 'departed', iface: home }, ctx.now);
+  host.stepAnnouncement({ input: 'departed', iface: home, from }, ctx.now);
 }
 
 // --- proof ---------------------------------------------------------------------------------------------------------
 
-/** Opens, replaces or closes the probe to a new attachment. */
-export function setCandidate(ctx: TrackerContext, host: Host, candidate: Candidate | undefined): void {
-  const { candidate: before } = host;
+/** Opens the probe to a new attachment; it replaces the one on the same interface. */
+export function setCandidate(ctx: TrackerContext, host: Host, candidate: Candidate): void {
+  const before = candidateOn(host.proof, candidate.attachment.iface);
   if (before !== undefined) ctx.unanswered.close(before);
-  host.stepProof(candidate === undefined ? { input: 'close' } : { input: 'ask', candidate });
-  if (candidate !== undefined) ctx.unanswered.open(candidate);
+  host.stepProof({ input: 'ask', candidate });
+  ctx.unanswered.open(candidate);
 }
 
-/** Gives up the probe to a new attachment, and with it a claim that consists of nothing else. */
-export function abandonCandidate(ctx: TrackerContext, host: Host, cause: Cause): void {
-  setCandidate(ctx, host, undefined);
-  if (host.state !== 'proving') ctx.touch(host);
+/** Closes one of them, or all. */
+export function closeCandidates(ctx: TrackerContext, host: Host, candidate?: Candidate): void {
+  for (const one of host.candidates)
+    if (candidate === undefined || one === candidate) ctx.unanswered.close(one);
+  host.stepProof({ input: 'close', candidate });
+}
+
+/** Gives up the probe to a new attachment, and with the last of them a claim that consists of nothing else. */
+export function abandonCandidate(ctx: TrackerContext, host: Host, cause: Cause, candidate?: Candidate): void {
+  closeCandidates(ctx, host, candidate);
+  if (host.state !== 'proving' || host.asking) ctx.touch(host);
   else if (host.attachment === undefined) transition(ctx, host, { input: 'forget', cause });
   else lost(ctx, host, cause);
 }
@@ -275,7 +292,13 @@ export function scheduleKeepalive(ctx: TrackerContext, host: Host): void {
 export function quietMs(ctx: TrackerContext, host: Host): number {
   if (overlaps(host)) return OVERLAP_INTERVAL_MS;
   const rule = host.attachment && ctx.topology.rule(host.attachment.iface);
-  return rule?.keepaliveMs ?? OVERLAP_INTERVAL_MS;
+  const keepaliveMs = rule?.keepaliveMs ?? OVERLAP_INTERVAL_MS;
+  return isGuarded(ctx, host) ? Math.min(CONTESTED_INTERVAL_MS, keepaliveMs) : keepaliveMs;
+}
+
+/** Contested lately: it moves only when its old place is silent. */
+export function isGuarded({ now }: TrackerContext, { contest }: Host): boolean {
+  return now < guardedUntil(contest);
 }
 
 /** Its fresh claim hides or replaces another one. */

@@ -27,7 +27,7 @@ import {
   isHeld,
   stepClaim,
 } from './claim.js';
-import { type Contest, type ContestInput, NO_CONTEST, contestDeadline, stepContest } from './contest.js';
+import { type Contest, type ContestInput, NO_CONTEST, stepContest } from './contest.js';
 import {
   KEEPALIVE_OFF,
   type Keepalive,
@@ -322,8 +322,14 @@ export class Host implements Due {
     return this.held && this.isAt(iface, mac);
   }
 
-  get candidate(): Candidate | undefined {
-    return this.#proof.kind === 'asking' ? this.#proof.candidate : undefined;
+  /** The open probes to where it was heard, one an interface. */
+  get candidates(): readonly Candidate[] {
+    return this.#proof.candidates;
+  }
+
+  /** It is being asked somewhere else than where it is held. */
+  get asking(): boolean {
+    return this.#proof.kind === 'asking';
   }
 
   /** The open probe to where it is held. */
@@ -331,16 +337,9 @@ export class Host implements Due {
     return this.#keepalive.kind === 'probing' ? this.#keepalive.probe : undefined;
   }
 
-  /** The open probe to where it may be instead. */
-  get oldProbe(): Probe | undefined {
-    return this.#proof.kind === 'idle' ? undefined : this.#proof.old;
-  }
-
-  /** The probe that tells where the host is, while it is open: one such decision at a time. */
-  get openProof(): Probe | undefined {
-    const { candidate, currentProbe } = this;
-    if (candidate !== undefined && candidate.probe.purpose !== 'ask-again') return candidate.probe;
-    return currentProbe?.purpose === 'prove' ? currentProbe : this.oldProbe;
+  /** The open probes to where it may be instead. */
+  get oldProbes(): readonly Probe[] {
+    return this.#proof.old;
   }
 
   /** The earliest of all its deadlines. */
@@ -352,8 +351,6 @@ export class Host implements Due {
     if (this.#recovery !== NO_RECOVERY) next = Math.min(next, recoveryDeadline(this.#recovery));
     if (this.#stuckRoute !== NO_STUCK_ROUTE) next = Math.min(next, stuckRouteDeadline(this.#stuckRoute));
     if (this.#answerHold !== NO_ANSWER_HOLD) next = Math.min(next, answerHoldDeadline(this.#answerHold));
-    // Only a challenger that is not held waits for its turn.
-    if (this.state === 'remembered') next = Math.min(next, contestDeadline(this.#contest));
     return next;
   }
 }

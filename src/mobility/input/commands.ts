@@ -6,11 +6,11 @@ import { learningRefusal } from '../admission/learning.js';
 import type { Command, IfIndex, SavedHost, Attachment, Token } from '../events.js';
 import {
   abandonCandidate,
+  closeCandidates,
   discard,
   probeNow,
   quietMs,
   scheduleKeepalive,
-  setCandidate,
   transition,
   withdraw,
 } from '../host/coordinator.js';
@@ -47,7 +47,7 @@ function onAddressCommand(ctx: TrackerContext, name: 'probe' | 'clear', ip: Ip):
   if (name === 'clear') {
     host.stepContest({ input: 'clear' }, ctx.now);
     host.stepRecovery({ input: 'clear' }, ctx.now);
-    if (host.candidate !== undefined) setCandidate(ctx, host, undefined);
+    closeCandidates(ctx, host);
     if (host.held) withdraw(ctx, host, 'clear');
     else if (host.state !== 'unknown') transition(ctx, host, { input: 'forget', cause: 'clear' });
     if (host.state === 'remembered' && !host.claimed) probeLastPlace(ctx, host);
@@ -75,7 +75,7 @@ function probeLastPlace(ctx: TrackerContext, host: Host): boolean {
     return false;
   if (host.held) {
     probeNow(ctx, host);
-  } else if (host.candidate === undefined) {
+  } else if (!host.asking) {
     startProof(ctx, host, { iface: link.index, mac: host.attachment.mac }, 'command');
   }
   ctx.touch(host);
@@ -147,7 +147,7 @@ function detach(ctx: TrackerContext, ip: Ip, name: string, mac: Mac | undefined)
   if (host?.attachment === undefined || host.interface !== name) return;
   if (mac !== undefined && host.attachment.mac !== mac) return;
   const from = host.attachment;
-  if (host.candidate !== undefined) abandonCandidate(ctx, host, 'detach');
+  if (host.asking) abandonCandidate(ctx, host, 'detach');
   host.stepKeepalive({ input: 'grace', until: undefined }, ctx.now);
   if (host.held) withdraw(ctx, host, 'detach');
   host.stepRecovery({ input: 'detach', from }, ctx.now);

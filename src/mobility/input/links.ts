@@ -6,6 +6,7 @@ import { abandonCandidate, lostWithRoute, probeNow, transition, withdraw } from 
 import { askAgain, startProof, startProofUnlessSuppressed } from '../host/proving.js';
 import { forgetOtherRouters } from '../other-routers.js';
 import type { Host } from '../host/host.js';
+import { candidateOn } from '../host/proof.js';
 
 export function onLink(ctx: TrackerContext, link: Link): void {
   const { topology } = ctx;
@@ -86,7 +87,8 @@ function loseInterface(ctx: TrackerContext, iface: IfIndex, cause: Cause, routes
   forgetOtherRouters(ctx, (router) => router.iface === iface);
   ctx.lanQueries.forgetInterface(iface);
   for (const host of [...ctx.table.on(iface)]) {
-    if (host.candidate?.attachment.iface === iface) abandonCandidate(ctx, host, cause);
+    const candidate = candidateOn(host.proof, iface);
+    if (candidate !== undefined) abandonCandidate(ctx, host, cause, candidate);
     if (!host.held) continue;
     if (routesDeleted) lostWithRoute(ctx, host, cause);
     else withdraw(ctx, host, cause);
@@ -140,8 +142,9 @@ export function reprobe(ctx: TrackerContext, host: Host): void {
   if (giveUp || reprobing === undefined || host.state !== 'remembered') return ctx.touch(host);
   const last = { iface: link.index, mac: attachment.mac };
   // A probe from before the link-up may have no try left.
-  const isOutdated = reprobing.reason === 'link-up' && host.candidate?.probe.purpose === 'ask-again';
-  if ((host.candidate === undefined || isOutdated) && ctx.topology.isListening(link.index)) {
+  const isOutdated =
+    reprobing.reason === 'link-up' && host.candidates.every(({ probe }) => probe.purpose === 'ask-again');
+  if ((!host.asking || isOutdated) && ctx.topology.isListening(link.index)) {
     if (reprobing.reason === 'link-up' && reprobing.count < LINK_UP_PROBES)
       return startProofUnlessSuppressed(ctx, host, last, 'link-up');
     // After a contest the challenger may be the one that is alive: the two are asked in turn.

@@ -13,7 +13,8 @@ import {
   transition,
   withdraw,
 } from '../host/coordinator.js';
-import { startProof } from '../host/proving.js';
+import { retryAtOf } from '../host/contest.js';
+import { candidateAt, startProof } from '../host/proving.js';
 import type { Host } from '../host/host.js';
 
 /** A route of somebody else came, changed or went. `initial` marks the dump at start: no storm of announcements. */
@@ -48,7 +49,10 @@ export function remoteVanished(ctx: TrackerContext, ip: Ip): void {
   // A routing daemon may delete and add in one change; after `settle` the loss is real.
   host.stepClaim({ input: 'remote-vanished', endsAt: ctx.now + ctx.policy.timers.settleMs }, ctx.now);
   repairStuckRoute(ctx, host);
-  if (host.state === 'remembered') host.stepContest({ input: 'incumbent-gone' }, ctx.now);
+  if (host.state === 'remembered') {
+    host.stepProof({ input: 'expedite-deferred', until: retryAtOf(host.contest), now: ctx.now });
+    host.stepContest({ input: 'incumbent-gone' }, ctx.now);
+  }
   ctx.touch(host);
 }
 
@@ -72,7 +76,7 @@ function askAtHome(ctx: TrackerContext, ip: Ip, known: Host | undefined, initial
     return;
   }
   const host = known ?? ctx.create(ip);
-  if (host.candidate !== undefined) return;
+  if (host.asking) return;
   const mac =
     (host.attachment?.iface === home ? host.attachment.mac : undefined) ?? ctx.neighbours.get(home)?.get(ip);
   const place = { iface: home, mac: mac ?? MAC_BROADCAST };
@@ -83,13 +87,7 @@ function askAtHome(ctx: TrackerContext, ip: Ip, known: Host | undefined, initial
   if (probe === undefined) {
     return goAway(ctx, host, initial ? 'adopted' : 'remote-claim');
   }
-  setCandidate(ctx, host, {
-    attachment: place,
-    cause: initial ? 'adopted' : 'remote-claim',
-    probe,
-    incumbent: undefined,
-    repeated: false,
-  });
+  setCandidate(ctx, host, candidateAt(ctx, place, initial ? 'adopted' : 'remote-claim', probe));
   transition(ctx, host, { input: 'prove', cause: 'remote-claim' });
 }
 
@@ -107,9 +105,9 @@ export function awayLost(ctx: TrackerContext, host: Host): void {
     const { announcement } = host;
     const { deferred } = host.proof;
     transition(ctx, host, { input: 'forget', cause: 'remote-claim-lost' });
-    if (deferred === undefined) return;
+    if (deferred.length === 0) return;
     const again = ctx.create(host.ip);
-    again.stepProof({ input: 'defer', ...deferred });
+    for (const one of deferred) again.stepProof({ input: 'defer', ...one });
     const heldUntil = announcement.kind === 'off' ? undefined : announcement.heldUntil;
     if (heldUntil !== undefined) again.stepAnnouncement({ input: 'hold-back', until: heldUntil }, ctx.now);
     return ctx.touch(again);

@@ -1,23 +1,16 @@
-import { oldPlaceTimeoutMs } from '../probe.js';
-import type { Ip, Mac } from '../../wire/addresses.js';
+import { endOf } from '../probe.js';
+import { type Ip, isUnspecified, type Mac } from '../../wire/addresses.js';
 import { admit, admitLookup, admitWaiting } from '../admission/admission.js';
 import { learningRefusal } from '../admission/learning.js';
 import type { TrackerContext } from '../context.js';
 import { frameRefusal } from './frame-checks.js';
-import { suppressionReason } from '../host/contention.js';
 import { suppressRefreshes } from '../host/coordinator.js';
-import { wasHeard } from '../host/proof.js';
 import type { DropReason, EvidenceKind, IfIndex, Attachment } from '../events.js';
 import type { Host } from '../host/host.js';
 import { onControlAnswer, onRarpLookupAnswer, openRarpLookup } from './rarp-lookup.js';
-import {
-  closeCurrent,
-  findProbe,
-  onLateReply,
-  onReply,
-  startProof,
-  startProofUnlessSuppressed,
-} from '../host/proving.js';
+import { candidateOn, isAsked, MOST_OLD_PLACES, wasHeard } from '../host/proof.js';
+import { isSuppressed, startProof, startProofUnlessSuppressed, waitForOwner } from '../host/proving.js';
+import { closeCurrent, confirmOld, findProbe, onLateReply, onReply } from './answers.js';
 import type { Sighting } from '../admission/queue.js';
 import type { AcdProbeMessage, SightingMessage } from '../neighbour/message.js';
 import { answer, noteOnLan } from '../neighbour/responder.js';
@@ -27,6 +20,8 @@ import { hearGatewayAnswer, noteOtherAddress, suspect } from '../other-routers.j
 const PROBING_MS = 1000 + 3 * 2000 + 2000;
 /** A host heard on its home LAN is proven there within this, or not. */
 const HEARD_MS = 1000;
+/** A host that speaks at its old place is asked there at once, but no more often than this. */
+const ASK_OLD_MS = 20;
 /** The word of a host is as good as new for this long. */
 const BELIEVED_MS = 500;
 
@@ -86,17 +81,26 @@ function onAcdProbe(ctx: TrackerContext, iface: IfIndex, { target: ip, mac }: Ac
   ctx.note('probe', iface, mac, ip);
   let host = ctx.table.get(ip);
   if (host !== undefined) {
-    host.stepAnnouncement({ input: 'seen-on', iface }, ctx.now);
-    if (host.isHeldAt(iface, mac) || host.proof.deferred !== undefined) return ctx.touch(host);
+    holdAnnouncements(ctx, host, { iface, mac }, PROBING_MS);
+    if (host.isHeldAt(iface, mac)) return ctx.touch(host);
   } else {
     if (admit(ctx, iface, ip, mac, 'probe') !== 'now') return;
     host = ctx.create(ip);
   }
-  if (ctx.topology.isHome(iface, ip))
-    host.stepAnnouncement({ input: 'hold-back', until: ctx.now + PROBING_MS }, ctx.now);
   const at = ctx.now + ctx.policy.timers.acdProbeWaitMs;
   host.stepProof({ input: 'defer', attachment: { iface, mac }, at });
   ctx.touch(host);
+}
+
+/**
+ * The host itself may be about to be back at home, and would take an announcement of its departure for a conflict. Where
+ * its MAC is known, any other one has to prove itself first.
+ */
+function holdAnnouncements(ctx: TrackerContext, host: Host, { iface, mac }: Attachment, forMs: number): void {
+  if (!ctx.topology.isHome(iface, host.ip)) return;
+  const known = host.attachment?.mac ?? ctx.neighbours.get(iface)?.get(host.ip);
+  if (known === undefined || mac === known)
+    host.stepAnnouncement({ input: 'hold-back', until: ctx.now + forMs }, ctx.now);
 }
 
 /** RARP (RFC 903) names a MAC and no address: its last known addresses are asked there, or the MAC is asked. */
@@ -112,13 +116,13 @@ function onPresence(ctx: TrackerContext, iface: IfIndex, mac: Mac): void {
     else if (detached?.iface === iface) ctx.drop('detached', iface, host.ip, mac);
     else if (prepared?.iface === iface && prepared.mac === mac)
       startProofUnlessSuppressed(ctx, host, { iface, mac }, 'rarp');
-    else if (!isAsked(host, { iface, mac })) elsewhere.push(host);
+    else if (!isBeingAsked(host, { iface, mac })) elsewhere.push(host);
   }
   if (elsewhere.length === 0) return;
   if (!ctx.limits.mayLookUp(iface, mac, ctx.now) || !admitLookup(ctx, iface))
     return ctx.drop('inquiry-limit', iface, undefined, mac);
   for (const host of elsewhere)
-    if (!isDeferred(ctx, host, { iface, mac })) startProofUnlessSuppressed(ctx, host, { iface, mac }, 'rarp');
+    if (!hasToWait(ctx, host, { iface, mac })) startProofUnlessSuppressed(ctx, host, { iface, mac }, 'rarp');
 }
 
 function onSighting(ctx: TrackerContext, iface: IfIndex, message: SightingMessage): void {
@@ -154,28 +158,31 @@ function onGatewayClaim(ctx: TrackerContext, iface: IfIndex, message: SightingMe
 }
 
 /** A known host was heard at a place where we do not hold it. Returns whether that is to be looked into. */
-function isActionable(ctx: TrackerContext, host: Host, { iface, mac }: Attachment): boolean {
+function isActionable(ctx: TrackerContext, host: Host, place: Attachment): boolean {
+  const { iface, mac } = place;
   const { detached, prepared } = host.recovery;
   if (detached?.iface === iface && detached.mac === mac) {
     ctx.drop('detached', iface, host.ip, mac);
     return false;
   }
-  host.stepAnnouncement({ input: 'seen-on', iface }, ctx.now);
-  if (ctx.topology.isHome(iface, host.ip))
-    host.stepAnnouncement({ input: 'hold-back', until: ctx.now + HEARD_MS }, ctx.now);
-  const isExpected = prepared?.iface === iface && prepared.mac === mac;
-  if (isAsked(host, { iface, mac }) && !isExpected) return false;
-  const reason = suppressionReason(ctx, host, { iface, mac });
-  if (reason !== undefined) ctx.drop(reason, iface, host.ip, mac);
-  return reason === undefined && (isExpected || !isDeferred(ctx, host, { iface, mac }));
+  holdAnnouncements(ctx, host, place, HEARD_MS);
+  if (prepared?.iface === iface && prepared.mac === mac) return !isSuppressed(ctx, host, place);
+  if (isBeingAsked(host, place)) return false;
+  const old = host.oldProbes.find((one) => isAsked(one, place));
+  if (old !== undefined) {
+    if (ctx.now - old.firstSentAt >= ASK_OLD_MS) confirmOld(ctx, host, place);
+    return false;
+  }
+  return !isSuppressed(ctx, host, place) && !hasToWait(ctx, host, place);
 }
 
 /**
  * Whether a frame of the host from there is no news, since the open probe was sent because of another one. A probe that
  * we sent by ourselves may have been sent before the host was there: no try may be left that it could answer.
  */
-function isAsked({ candidate }: Host, { iface, mac }: Attachment): boolean {
-  return candidate?.attachment.iface === iface && candidate.attachment.mac === mac && wasHeard(candidate);
+function isBeingAsked(host: Host, place: Attachment): boolean {
+  const candidate = candidateOn(host.proof, place.iface);
+  return candidate !== undefined && wasHeard(candidate) && isAsked(candidate, place);
 }
 
 function startLearning(
@@ -222,18 +229,20 @@ export function learnLate(ctx: TrackerContext, iface: IfIndex, ip: Ip, mac: Mac)
 }
 
 /**
- * While one place is being asked, another one waits for its turn: or two living hosts with one address, each answer
- * being a sighting of its own, would have us ask them in turn as fast as they answer.
+ * While two old places may still object, a third move waits, and so does another MAC while its LAN is asked about the
+ * claim of another router, or a MAC there once more.
  */
-function isDeferred(ctx: TrackerContext, host: Host, place: Attachment): boolean {
-  const open = host.openProof;
-  const at = (open?.sent ? open.firstSentAt : ctx.now) + oldPlaceTimeoutMs(host);
-  if (open === undefined || ctx.now >= at) return false;
-  if (host.proof.deferred === undefined) {
-    ctx.note('probe', place.iface, place.mac, host.ip);
-    host.stepProof({ input: 'defer', attachment: place, at });
-    ctx.touch(host);
-  }
+function hasToWait(ctx: TrackerContext, host: Host, place: Attachment): boolean {
+  const { currentProbe } = host;
+  const check = candidateOn(host.proof, place.iface)?.probe;
+  let open = host.oldProbes[MOST_OLD_PLACES - 1] && host.oldProbes[0];
+  if (check?.purpose === 'remote-claim' || (check !== undefined && isUnspecified(check.sourceIp)))
+    open = check;
+  // Claimed on the word of a frame: it has its chance to answer.
+  else if (currentProbe?.purpose === 'prove') open = currentProbe;
+  if (open === undefined || ctx.now > endOf(open)) return false;
+  ctx.note('probe', place.iface, place.mac, host.ip);
+  waitForOwner(ctx, host, open, place);
   return true;
 }
 

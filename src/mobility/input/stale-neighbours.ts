@@ -62,7 +62,7 @@ function resolveFor(ctx: TrackerContext, sender: Host, ip: Ip, wrong: Mac): void
   const waiting = ctx.lookups.get(ip) ?? new Set();
   ctx.lookups.set(ip, waiting.add(sender.ip));
   if (here) return probeNow(ctx, neighbour);
-  if (neighbour.candidate !== undefined) return;
+  if (neighbour.asking) return;
   const mac = neighbour.attachment?.iface === attachment.iface ? neighbour.attachment.mac : undefined;
   const kernels = ctx.neighbours.get(attachment.iface)?.get(ip);
   startProofUnlessSuppressed(

@@ -133,7 +133,9 @@ export class SimWorld implements World {
     });
     forger.plug(this.segment(lan), true);
     forger.answers = options.answers;
-    forger.announce(options.announce === 'request' ? 'arp-gateway' : options.announce);
+    const { announce } = options;
+    if (announce === 'probe') forger.announce('probe-once');
+    else forger.announce(announce === 'request' ? 'arp-gateway' : announce);
     return name;
   }
 

@@ -346,6 +346,7 @@ test('records of actions: text addresses, wall-clock time with microseconds, nul
     interface: 'lan1',
     mac: parseMac('02:00:0a:01:01:05'),
     deadline: 2500.25,
+    heardAt: at,
     at,
   };
   assert.deepEqual(

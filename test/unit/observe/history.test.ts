@@ -42,6 +42,7 @@ const transition = (at: number, from: HostState, to: HostState, cause: Cause, ip
   interface: 'lan1',
   mac,
   deadline: undefined,
+  heardAt: at,
   at,
 });
 const drop = (at: number, reason: DropReason, ip: Ip | undefined = visitor): Action => ({

@@ -20,6 +20,7 @@ const transition = (at: number, from: HostState, to: HostState, ip: Ip = visitor
   interface: 'lan1',
   mac,
   deadline: undefined,
+  heardAt: at,
   at,
 });
 const drop = (reason: DropReason): Action => ({ kind: 'drop', reason, ip: visitor, mac, iface: 3, at: 0 });
