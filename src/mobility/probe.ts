@@ -189,11 +189,9 @@ function mayBeRouters(
   const isHome = topology.isHome(iface, host.ip);
   if (purpose === 'remote-claim') return isHome;
   if (purpose === 'prove' && isHome && fib.remote(host.ip) !== undefined) return true;
-  const isKnown = host.attachment?.mac === mac;
-  // Without an answer to a probe, the MAC may be that of a router that announced the host.
-  if (purpose === 'old-place')
-    return isHome && !host.held && !(isKnown && (host.rttMs ?? host.slowestMs) !== undefined);
-  if (isKnown) return false;
+  // The MAC that was recorded at home may be that of a router that announced the host and answered for it.
+  if (purpose === 'old-place') return isHome && !host.held;
+  if (host.attachment?.mac === mac) return false;
   if (purpose !== 'prove') return false;
   return isHome
     ? host.claimed && host.attachment?.iface !== iface

@@ -76,7 +76,7 @@ describe('while a host is asked', () => {
     says(driver, LAN1, TWO, VISITOR);
     driver.advance(50);
     driver.handle({ kind: 'link-gone', iface: LAN0 });
-    driver.advance(500);
+    driver.advance(150);
     assert.equal(stateOf(driver, VISITOR), 'fresh lan1');
   });
 
@@ -95,8 +95,9 @@ describe('while a host is asked', () => {
     const driver = driverOf();
     settled(driver, LAN0, ONE, VISITOR);
     driver.setAnswering(VISITOR, ONE, LAN0, false);
-    driver.advance(6000);
+    driver.advance(6900);
     assert.equal(stateOf(driver, VISITOR), 'remembered lan0');
+    assert.deepEqual(driver.router.host(VISITOR)?.candidates, [], 'nobody is asked there at this moment');
     driver.delays.set(ONE, 20);
     driver.setAnswering(VISITOR, ONE, LAN1, true);
     says(driver, LAN1, ONE, VISITOR);

@@ -24,6 +24,8 @@ const RETRY_FRESH_MS = 150;
  */
 const HOMECOMING_MS = 1000;
 const REPAIR_OVER_MS = 2 * REPAIR_MS;
+/** Until the kernel and the routing daemon show what a fresh claim has hidden. */
+const JUST_AGED_MS = 50;
 /** An address that another router claims, or claimed so lately, is frozen nowhere here. */
 const REMOTE_LATELY_MS = 180_000;
 
@@ -91,7 +93,10 @@ export function heldDespiteRemote(ctx: TrackerContext, host: Host, at: Attachmen
   const { remoteAppearedAt = Number.NEGATIVE_INFINITY, releasedAt = Number.NEGATIVE_INFINITY } = claim;
   const repairOverMs = remoteAppearedAt + REPAIR_OVER_MS - ctx.now;
   const justHome = claim.state === 'home' && remoteAppearedAt - releasedAt < HOMECOMING_MS;
-  if (justHome && repairOverMs > 0) {
+  // As long as our claim was fresh it hid a stuck route of a router that the host had left a moment before.
+  const hasJustAged = claim.cause === 'aged' && remoteAppearedAt - claim.since < JUST_AGED_MS;
+  const justAged = claim.state === 'settled' && claim.role === 'incumbent' && hasJustAged;
+  if ((justHome || justAged) && repairOverMs > 0) {
     // The claim that is still there then is meant.
     probeHeld(ctx, host, 'remote-claim', at, repairOverMs);
     return ctx.touch(host);

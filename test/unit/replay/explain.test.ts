@@ -96,7 +96,7 @@ describe('explain of captures that others made', () => {
       [
         ['unknown', 'proving', 'sighting', 0],
         ['proving', 'fresh', 'proven', 1],
-        ['fresh', 'settled', 'aged', 1001],
+        ['fresh', 'settled', 'aged', 251],
       ],
     );
     const own = records.find(({ event, note }) => event === 'frame' && note !== null);
