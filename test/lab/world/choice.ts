@@ -45,6 +45,7 @@ const LONG: readonly Choice[] = [
   [/^C5: a forged \S+ for h on another router/, 'another victim'],
   [/^C5: a forger that answers for/, 'seven minutes'],
   [/^`clear` for a host that is away/, 'mobility-frr-ospf clears after its disputes'],
+  [/^`clear` for a host at home/, 'the kernel has no part in it'],
   [/^C5: shouting is no contest: .*\(two\)$/, 'half a minute'],
   // With the short run's keepalive it gives the host up before the link returns. FRR's core then still has the claim
   // that nobody could take back, and sends there for some seconds until the databases are compared.
