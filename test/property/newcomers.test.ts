@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Mac } from '../../src/wire/addresses.js';
 import { Crowd, FIRST } from './crowd.js';
 import { LAN0, LAN1, link } from './driver.js';
 

@@ -142,6 +142,11 @@ export function retryAtOf(contest: Contest): number {
   return contest.kind === 'none' ? 0 : (contest.retryAt ?? 0);
 }
 
+/** Whether two hosts have the address, or lately had. A host that went to and fro a few times is one. */
+export function isDisputed(contest: Contest, now: number): boolean {
+  return guardedUntil(contest) > now || isRefused(contest);
+}
+
 /** Whether this router gave way to another one lately: its next claim is a short one. */
 export function isRefused(contest: Contest): boolean {
   return contest.kind !== 'none' && contest.refusals > 0;

@@ -27,7 +27,7 @@ import {
   isHeld,
   stepClaim,
 } from './claim.js';
-import { type Contest, type ContestInput, NO_CONTEST, stepContest } from './contest.js';
+import { type Contest, type ContestInput, NO_CONTEST, isDisputed, stepContest } from './contest.js';
 import {
   KEEPALIVE_OFF,
   type Keepalive,
@@ -306,6 +306,11 @@ export class Host implements Due {
   /** It came from another LAN: what it sends to a MAC that is not ours may name a stale neighbour. */
   get mayHaveStaleNeighbours(): boolean {
     return this.claimed || (this.#claim.state === 'home' && this.#claim.staleUntil !== undefined);
+  }
+
+  /** Two hosts have its address, or lately had. */
+  isDisputed(now: number): boolean {
+    return isDisputed(this.#contest, now);
   }
 
   /** We believe that it is at `attachment`. */

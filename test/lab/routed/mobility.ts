@@ -5,6 +5,7 @@ import { evacuation } from './evacuation.js';
 import { monotonicNs } from './gauges.js';
 import { Host, macFor } from '../kit/host.js';
 import { pause, staysTrue, waitFor } from '../kit/program.js';
+import { PROTOCOL } from './moves.js';
 import { type FirstHop, HOST, PLACES, type RoutedSite } from './routed-site.js';
 import { SOAK } from '../kit/lab-test.js';
 import { atRest, recover, suite } from './suite.js';
@@ -114,7 +115,8 @@ export function cleanMoves(engine: EngineName): void {
         }
         await atRest(site, meter.at);
         await site.clean(new Map([[HOST, meter.at]]));
-        await undisputed(site);
+        // So restless a host may be a clone to its routers, which then ask its old place first. It is no alarm.
+        assert.deepEqual((await disputes(site)).alarms, []);
       });
 
     await step('random moves (seed 20260101) at random times leave no stuck route in any table', async () => {
@@ -292,13 +294,14 @@ export function disputedMoves(engine: EngineName): void {
     );
 
     await step(
-      'a forger that answers the proof: the living owner is back, repetition freezes (design.md 3.3)',
+      'a forger that answers the proof: the living owner is back, and the challenger waits (design.md 3.3)',
       async () => {
         await meter.move('r2');
         await pause(UNOPPOSED_MS);
         let worst = 0;
-        const frozen = async () => (await disputes(site)).alarms.includes('r2 frozen');
-        for (let i = 10; i < 30 && !(await frozen()); i++) {
+        const claimed: boolean[] = [];
+        // A new MAC each time: the wait is for the address.
+        for (let i = 10; i < 16; i++) {
           const mac = `02:00:00:00:66:${i}`;
           const from = monotonicNs();
           frames.answer(HOST, 1, mac);
@@ -307,6 +310,10 @@ export function disputedMoves(engine: EngineName): void {
           await ownerHasIt(site);
           const { outageMs } = await meter.remote.window(from, monotonicNs() - 10e6);
           worst = Math.max(worst, outageMs);
+          const events = meter.watch.of(HOST, from);
+          claimed.push(
+            events.some(({ role, added, protocol }) => role === 'r4' && added && protocol === PROTOCOL),
+          );
           frames.mute();
           await waitFor(
             () => site.marpd('r4').routesOf(HOST).length === 0,
@@ -316,11 +323,14 @@ export function disputedMoves(engine: EngineName): void {
           );
         }
         assert.ok(worst < SETTLE_MS + 200 + OUTAGE_MS[engine], `the owner was silent for ${worst} ms`);
+        assert.equal(claimed[0], true, 'whoever answers is believed at first');
+        assert.deepEqual(claimed.slice(2), [false, false, false, false]);
         const { alarms } = await disputes(site);
-        assert.ok(alarms.includes('r2 frozen'), alarms.join(', '));
         assert.ok(alarms.includes('r2 duplicate') && alarms.includes('r4 duplicate'), alarms.join(', '));
-        const view = await site.marpd('r2').ctl.host(HOST);
-        assert.ok(view?.contest?.frozenForMs != null, 'marpctl shows how long it is frozen');
+        assert.ok(
+          !alarms.some((alarm) => alarm.endsWith('frozen')),
+          'what another router claimed is not frozen',
+        );
         await ownerHasIt(site);
         await clearAll(site);
       },

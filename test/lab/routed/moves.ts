@@ -32,7 +32,7 @@ export interface MoveReport {
   readonly neighbour: StreamWindow;
 }
 
-const PROTOCOL = 44;
+export const PROTOCOL = 44;
 
 /** After a move is over by all other signs, this long is still watched for losses. */
 const AFTERMATH_MS = 100;
