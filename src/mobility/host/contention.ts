@@ -1,6 +1,6 @@
 import type { TrackerContext } from '../context.js';
 import type { Attachment, Cause, DropReason } from '../events.js';
-import type { Role } from './claim.js';
+import type { Claim, Role } from './claim.js';
 import { dampedUntil, frozenUntilOf, retryAtOf } from './contest.js';
 import {
   announceDeparture,
@@ -91,17 +91,16 @@ function keepAt(ctx: TrackerContext, host: Host, incumbent: Attachment, cause: C
 export function heldDespiteRemote(ctx: TrackerContext, host: Host, at: Attachment): void {
   const { claim } = host;
   const { remoteAppearedAt = Number.NEGATIVE_INFINITY, releasedAt = Number.NEGATIVE_INFINITY } = claim;
+  const isClaim = claim.state === 'fresh' || claim.state === 'settled';
   const repairOverMs = remoteAppearedAt + REPAIR_OVER_MS - ctx.now;
   const justHome = claim.state === 'home' && remoteAppearedAt - releasedAt < HOMECOMING_MS;
   // As long as our claim was fresh it hid a stuck route of a router that the host had left a moment before.
-  const hasJustAged = claim.cause === 'aged' && remoteAppearedAt - claim.since < JUST_AGED_MS;
-  const justAged = claim.state === 'settled' && claim.role === 'incumbent' && hasJustAged;
+  const justAged = isClaim && claim.role === 'incumbent' && claim.state === 'settled' && hidRemote(claim);
   if ((justHome || justAged) && repairOverMs > 0) {
     // The claim that is still there then is meant.
     probeHeld(ctx, host, 'remote-claim', at, repairOverMs);
     return ctx.touch(host);
   }
-  const isClaim = claim.state === 'fresh' || claim.state === 'settled';
   // What policy, an operator or a hypervisor has ended, an answer within the 20 ms does not bring back.
   if (isClaim && claim.withdrawal !== undefined && FINAL.has(claim.withdrawal.cause)) return ctx.touch(host);
   if (isClaim && claim.role === 'challenger') {
@@ -115,6 +114,12 @@ export function heldDespiteRemote(ctx: TrackerContext, host: Host, at: Attachmen
   alarmDuplicate(ctx, host, at, 'another router claims a host that is alive here');
   closeCandidates(ctx, host);
   reclaim(ctx, host, at, 'contested', 'incumbent');
+}
+
+/** Whether the remote claim was there before ours aged. */
+export function hidRemote({ state, cause, since, remoteAppearedAt }: Claim): boolean {
+  if (state === 'fresh') return true;
+  return state === 'settled' && cause === 'aged' && (remoteAppearedAt ?? 0) - since < JUST_AGED_MS;
 }
 
 /**

@@ -4,7 +4,14 @@ import { learningRefusal } from '../admission/learning.js';
 import type { TrackerContext } from '../context.js';
 import type { Attachment, IfIndex } from '../events.js';
 import { isYoung } from '../host/claim.js';
-import { contestHere, heldDespiteRemote, reclaim, returnTo, suppressionOf } from '../host/contention.js';
+import {
+  contestHere,
+  heldDespiteRemote,
+  hidRemote,
+  reclaim,
+  returnTo,
+  suppressionOf,
+} from '../host/contention.js';
 import {
   abandonCandidate,
   closeCandidates,
@@ -264,7 +271,7 @@ export function onLateReply(
 function yieldToRemote(ctx: TrackerContext, host: Host, probe: Probe): void {
   const { attachment } = host;
   const spoke = host.lastHeard > probe.firstSentAt;
-  if (attachment !== undefined && isYoung(host.claim))
+  if (attachment !== undefined && isYoung(host.claim) && hidRemote(host.claim))
     host.stepContest({ input: 'outbid', challenger: attachment }, ctx.now);
   withdraw(ctx, host, 'remote-claim');
   if (attachment === undefined || host.claimed) return;
