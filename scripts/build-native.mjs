@@ -4,7 +4,7 @@
 // whenever a captured interface is set down, flapped or deleted; taps appear and vanish all day. Without the
 // assert the handle merely goes deaf, which marpd notices and repairs by opening it again.
 //
-// cap-build.h mends eight more things in which cap is made for a sniffer and not for a daemon; it says which.
+// cap-build.h mends nine more things in which cap is made for a sniffer and not for a daemon; it says which.
 //
 // cap's own install script knows no such switch. npm 11 does not run it (package.json: allowScripts), npm 10
 // does; either way this step has the last word, and marpd checks the binary when it starts (src/capture/cap-build.ts).

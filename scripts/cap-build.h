@@ -1,6 +1,6 @@
 // Compiled into cap's binding (CXXFLAGS=-include, see build-native.mjs); cap's own sources stay as published.
 //
-// cap 0.2.1 is right for a packet sniffer and wrong for a daemon in eight places. Each is mended here by standing in
+// cap 0.2.1 is right for a packet sniffer and wrong for a daemon in nine places. Each is mended here by standing in
 // for one function that binding.cc calls, and nothing else:
 //
 // - It asks for 65,535 bytes of every frame, and libpcap sizes the slots of the kernel's ring by that: 65,616 bytes
@@ -16,6 +16,8 @@
 // - A closed handle is freed while it still stands in libuv's list of handles. The caller must keep a closed Cap
 //   reachable until the next turn of the event loop.
 // - When its interface goes down the poll ends for good; the kernel would resume delivery when it comes up again.
+// - It looks up the network of the interface, which its filters do not use, with an AF_INET socket. Where the unit
+//   forbids those, it warns on standard error each time.
 //
 // And it cannot tell what the kernel dropped: send(buffer, 0), an error otherwise, fills the first 8 bytes of the
 // buffer with libpcap's ps_recv and ps_drop (host order), counted since the handle was opened. Nor when a frame came:
@@ -53,6 +55,11 @@ static const int marpd_run_frames = 64;
 static char marpd_error[2 * PCAP_ERRBUF_SIZE];
 static int marpd_run = 0;
 static uv_poll_cb marpd_on_readable = nullptr;
+
+static inline int marpd_lookupnet(bpf_u_int32* net, bpf_u_int32* mask) {
+  *net = *mask = 0;
+  return 0;
+}
 
 static inline int marpd_activate(pcap_t*& handle) {
   (pcap_set_snaplen)(handle, marpd_snap_bytes);
@@ -150,6 +157,7 @@ static inline int marpd_poll_stop(uv_poll_t* poll) {
 }
 
 #define AsyncResource MarpdAsyncResource
+#define pcap_lookupnet(device, net, mask, error) marpd_lookupnet(net, mask)
 #define pcap_activate(handle) marpd_activate(handle)
 #define pcap_setnonblock(handle, on, error) marpd_setnonblock(handle, on, error)
 #define pcap_compile(handle, code, text, optimize, mask) marpd_compile(handle, code, text, optimize, mask)

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
-import { after, test } from 'node:test';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { test } from 'node:test';
+import { debianPackage } from '../kit/debian-package.js';
 import { labTest } from '../kit/lab-test.js';
 import { CommandFailed, type Lab, type Namespace, run } from '../kit/namespace.js';
 import { Program } from '../kit/program.js';
@@ -11,13 +11,9 @@ import { Site } from '../kit/site.js';
 
 /** The Debian package: installed in a root of its own, upgraded, run, removed and purged; nothing of it stays. */
 
-const ROOT = resolve(import.meta.dirname, '../../..');
 const ROOTS = '/var/cache/marpd-setup/roots';
-const built = mkdtempSync(join(tmpdir(), 'marpd-package-'));
-after(() => rmSync(built, { recursive: true }));
-run([join(ROOT, 'scripts/package'), '--output', built], '', 300_000);
-const [name = ''] = readdirSync(built);
-const PACKAGE = join(built, name);
+const PACKAGE = debianPackage();
+const built = dirname(PACKAGE);
 /** The same with the next version number. */
 const NEXT = join(built, 'next.deb');
 run([

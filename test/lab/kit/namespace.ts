@@ -1,5 +1,14 @@
 import { type ChildProcess, spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, readdirSync, readlinkSync, rmSync, statSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -13,6 +22,8 @@ import { join } from 'node:path';
  */
 
 const NETNS = '/run/netns';
+/** Where the control groups of version 2 are: below those of version 1, or alone. */
+const CGROUPS = ['/sys/fs/cgroup/unified', '/sys/fs/cgroup'];
 const NAME = /^marp-([0-9a-z]+)-([0-9a-z]{3})\d+(?:-|$)/;
 const alive = new Set<Lab>();
 
@@ -163,6 +174,13 @@ export class Lab {
     child.once('exit', () => this.#children.delete(child));
   }
 
+  /** A control group, for a service manager that makes others in it. @returns its path below the root of them all */
+  controlGroup(): string {
+    const path = join(controlGroups(), this.name);
+    mkdirSync(path, { recursive: true });
+    return this.name;
+  }
+
   /** Text that a failing test prints about this lab. */
   onFailure(note: () => string): void {
     this.#failureNotes.push(note);
@@ -185,6 +203,7 @@ export class Lab {
   remove(): void {
     for (const child of this.#children) child.kill('SIGKILL');
     removeNamespaces(this.namespaces.map((namespace) => namespace.name));
+    removeControlGroup(this.name);
     rmSync(this.directory, { recursive: true, force: true });
     alive.delete(this);
   }
@@ -223,6 +242,7 @@ export function sweep(): string[] {
     entries.filter((entry) => NAME.test(entry) && !ownerLives(entry));
   const namespaces = orphans(list(NETNS));
   removeNamespaces(namespaces);
+  for (const group of CGROUPS.flatMap((path) => orphans(list(path)))) removeControlGroup(group);
   const directories = orphans(list(tmpdir()));
   for (const directory of directories) rmSync(join(tmpdir(), directory), { recursive: true, force: true });
   return [...namespaces, ...directories.map((directory) => join(tmpdir(), directory))];
@@ -292,3 +312,21 @@ function removeNamespaces(names: readonly string[]): void {
     spawnSync('ip', ['-force', '-batch', '-'], options);
   }
 }
+
+function controlGroups(): string {
+  const path = CGROUPS.find((each) => existsSync(join(each, 'cgroup.procs')));
+  if (path === undefined) throw new Error(`no control groups of version 2 at ${CGROUPS.join(' or ')}`);
+  return path;
+}
+
+// With what is in it. Processes that were killed take a moment to end, and stand in the way until then.
+function removeControlGroup(name: string): void {
+  const path = CGROUPS.map((each) => join(each, name)).find((each) => existsSync(each));
+  if (path === undefined) return;
+  writeFileSync(join(path, 'cgroup.kill'), '1');
+  const options = { stdio: 'ignore', detached: true } as const;
+  spawnSync('sh', ['-c', REMOVE_GROUP, 'sh', path], options);
+}
+
+const REMOVE_GROUP =
+  'for attempt in $(seq 100); do find "$1" -depth -type d -delete 2>/dev/null && break; sleep 0.05; done';
