@@ -21,7 +21,7 @@ import {
 } from './coordinator.js';
 import type { Host } from './host.js';
 import { NEVER } from './machine.js';
-import { type Candidate, candidateOn, wasHeard } from './proof.js';
+import { type Candidate, candidateOn, isSame, wasHeard } from './proof.js';
 
 /** Where a host is: a sighting starts a proof, and its outcome (input/answers.ts) binds the host to a place. */
 
@@ -67,17 +67,17 @@ export function startProof(
 ): void {
   const before = candidateOn(host.proof, heardAt.iface);
   const rule = ctx.topology.rule(heardAt.iface);
-  const at = rule?.prove === 'before' ? placeToAsk(host, before, heardAt) : heardAt;
   if (rule === undefined) return discardUnknown(ctx, host);
   // Only a frame of the host itself is believed before, or without, a proof; our own ideas of where it may be are not.
   const spoke = wasHeard({ cause });
   const isAlive = spoke || cause === 'probe-hint' || cause === 'sibling';
   const { prepared } = host.recovery;
-  if (isAlive && prepared?.iface === at.iface && prepared.mac === at.mac) {
+  if (isAlive && prepared !== undefined && isSame(prepared, heardAt)) {
     // Believed, and asked all the same: the probe repairs its gateway entry.
     host.stepKeepalive({ input: 'grace', until: ctx.now + rule.holdMs }, ctx.now);
-    return bind(ctx, host, at, 'prepared', startProbe(ctx, host, 'prove', at));
+    return bind(ctx, host, heardAt, 'prepared', startProbe(ctx, host, 'prove', heardAt));
   }
+  const at = rule.prove === 'before' ? placeToAsk(host, before, heardAt) : heardAt;
   const firstSourceIp = holdAnswers(ctx, host, at, asked);
   if (rule.prove === 'never' && spoke) return bind(ctx, host, at, cause);
 
