@@ -57,7 +57,7 @@ export function viewForeignRoute(router: HostTracker, ip: Ip): ForeignRouteView 
 /** The incumbent's side and the other's; behind another router only the interface `remote` is known of it. */
 function viewContest(router: HostTracker, host: Readonly<Host>, now: number): HostView['contest'] {
   const { contest, attachment } = host;
-  if (contest.kind === 'none' || !host.isDisputed(now)) return null;
+  if (contest.kind === 'none' || !host.isContested(now)) return null;
   const nameOf = (iface: number) => router.link(iface)?.name ?? null;
   const { challenger } = contest;
   const here = { mac: macOrNull(attachment?.mac), interface: host.interface ?? null };

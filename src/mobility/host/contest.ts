@@ -143,7 +143,7 @@ export function retryAtOf(contest: Contest): number {
 }
 
 /** Whether two hosts have the address, or lately had. A host that went to and fro a few times is one. */
-export function isDisputed(contest: Contest, now: number): boolean {
+export function isContested(contest: Contest, now: number): boolean {
   return guardedUntil(contest) > now || isRefused(contest);
 }
 

@@ -27,7 +27,7 @@ import {
   isHeld,
   stepClaim,
 } from './claim.js';
-import { type Contest, type ContestInput, NO_CONTEST, isDisputed, stepContest } from './contest.js';
+import { type Contest, type ContestInput, NO_CONTEST, isContested, stepContest } from './contest.js';
 import {
   KEEPALIVE_OFF,
   type Keepalive,
@@ -309,8 +309,8 @@ export class Host implements Due {
   }
 
   /** Two hosts have its address, or lately had. */
-  isDisputed(now: number): boolean {
-    return isDisputed(this.#contest, now);
+  isContested(now: number): boolean {
+    return isContested(this.#contest, now);
   }
 
   /** We believe that it is at `attachment`. */
