@@ -129,10 +129,12 @@ labTest('a probe for an away host is never answered on its behalf, not even at h
   const site = await new Site(lab).start();
   const host = site.host('host');
   const stranger = site.host('stranger', { address: '10.1.1.9/24' });
+  await stranger.plug('lan0', 'request');
+  const capture = await Capture.start(stranger.namespace, 'eth0');
   await host.plug('lan1', 'request');
   await site.marpd.state(HOST, 'settled');
-  const capture = await Capture.start(stranger.namespace, 'eth0');
-  await stranger.plug('lan0', 'request');
+  // The announcements of its departure say that it has the address, to whoever is not the host (RFC 5944 section 4.6).
+  await waitFor(() => capture.arps({ senderIp: HOST }).length >= 3, 5000, 'the announcements');
   assert.ok(stranger.addressIsFree(HOST), 'nobody on this LAN has it');
   assert.deepEqual(capture.arps({ opcode: 'reply', senderIp: HOST }), []);
 });
