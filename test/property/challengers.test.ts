@@ -15,6 +15,14 @@ for (const [what, answerMs, attacks] of [
     100,
     [{ ...on, mac: 'clone', announce: 'probe', delayMs: 300, restMs: 1362 }],
   ],
+  [
+    'is silent when it is asked, and answers a moment later',
+    300,
+    [
+      { ...on, mac: 'clone', delayMs: 1, restMs: 181 },
+      { ...on, mac: 'clone', announce: 'gratuitous-reply', delayMs: 950, restMs: 60 },
+    ],
+  ],
 ] as const)
   it(`a challenger behind another router gains no more when it ${what}`, async () => {
     for (let seed = 1; seed <= 3; seed++) {

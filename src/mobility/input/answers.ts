@@ -288,11 +288,13 @@ function noteOutbid({ now }: TrackerContext, host: Host, input: 'outbid' | 'vani
 function yieldToRemote(ctx: TrackerContext, host: Host, probe: Probe): void {
   const { attachment } = host;
   const spoke = host.lastHeard > probe.firstSentAt;
+  const wasYoung = isYoung(host.claim);
   noteOutbid(ctx, host, 'outbid');
   withdraw(ctx, host, 'remote-claim');
   if (attachment === undefined || host.claimed) return;
   if (spoke) startProofUnlessSuppressed(ctx, host, attachment, 'sighting');
-  keepAskingOld(ctx, host, attachment);
+  // Only the incumbent may still object.
+  if (!wasYoung) keepAskingOld(ctx, host, attachment);
 }
 
 /**
