@@ -387,6 +387,7 @@ describe('the machines of a host do what their tables say', () => {
       { input: 'contested', challenger: undefined, freezeMs: undefined },
       { input: 'returned', challenger: THERE },
       { input: 'outbid', challenger: THERE },
+      { input: 'vanished', challenger: THERE },
       { input: 'refused', challenger: THERE },
       { input: 'incumbent-gone' },
       { input: 'clear' },

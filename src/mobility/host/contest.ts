@@ -15,7 +15,7 @@ export const CONTEST_TABLE: readonly Row<Kind, InputName, 'frozen'>[] = [
   ...rows(['frozen'], 'contested'),
   ...rows(['none', 'open'], 'returned', 'open'),
   ...rows(['frozen'], 'returned'),
-  ...(['outbid', 'refused'] as const).flatMap((input) => [
+  ...(['outbid', 'vanished', 'refused'] as const).flatMap((input) => [
     ...rows(['none', 'open'] as const, input, 'open' as const),
     ...rows(['frozen'] as const, input),
   ]),
@@ -54,6 +54,8 @@ export type ContestInput =
   | { readonly input: 'returned'; readonly challenger: Attachment }
   /** Another router has the host by now, and here it is silent. */
   | { readonly input: 'outbid'; readonly challenger: Attachment }
+  /** It is silent here before our claim has aged, and another router may have it: it went back, or plays dead. */
+  | { readonly input: 'vanished'; readonly challenger: Attachment }
   /** Another router has the host, and somebody answers here: we are the challenger and give way. */
   | { readonly input: 'refused'; readonly challenger: Attachment }
   | { readonly input: 'incumbent-gone' | 'clear' };
@@ -75,6 +77,7 @@ export function stepContest(contest: Contest, input: ContestInput, now: number):
     case 'contested':
     case 'returned':
     case 'outbid':
+    case 'vanished':
     case 'refused':
       return contested(contest, input, now);
     case 'incumbent-gone':
@@ -93,11 +96,13 @@ function contested(
   const before = old.kind === 'none' ? { ...old, ...NEW } : old;
   const times = before.times.filter((time) => now - time < WINDOW_MS);
   // A few moves to and fro are no trouble: the host may have gone back at once.
-  const isTrouble = input.input === 'contested' || times.length >= RETURNS;
+  const returns = input.input === 'vanished' ? LIMIT - 1 : RETURNS;
+  const isTrouble = input.input === 'contested' || times.length >= returns;
   const last = before.times.at(-1) ?? Number.NEGATIVE_INFINITY;
   const refusals = now - last < RETRY_MAX_MS ? before.refusals : 0;
   const isRefused =
-    input.input === 'refused' || (input.input === 'outbid' && (isTrouble || now < before.guardedUntil));
+    input.input === 'refused' ||
+    ((input.input === 'outbid' || input.input === 'vanished') && (isTrouble || now < before.guardedUntil));
   const open = {
     times: [...times, now].slice(-LIMIT),
     guardedUntil: isTrouble ? now + WINDOW_MS : before.guardedUntil,

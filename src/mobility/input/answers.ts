@@ -17,16 +17,19 @@ import {
   closeCandidates,
   goAway,
   isGuarded,
+  overlaps,
   probeNow,
   scheduleKeepalive,
   setCandidate,
   withdraw,
 } from '../host/coordinator.js';
 import type { Host } from '../host/host.js';
+import { NEVER } from '../host/machine.js';
 import { type Candidate, candidateOn, isSame, MOST_OLD_PLACES } from '../host/proof.js';
 import {
   bind,
   candidateAt,
+  isSuppressed,
   notifyWaiting,
   probeOld,
   startProof,
@@ -99,12 +102,18 @@ function onCandidateReply(ctx: TrackerContext, host: Host, candidate: Candidate,
   const { probe } = candidate;
   const incumbent = incumbentOf(ctx, host, candidate);
   if (probe.purpose === 'remote-claim') return heldDespiteRemote(ctx, host, from);
+  // Asked before this router gave way to another one.
+  if (!host.held && isSuppressed(ctx, host, from)) return closeCandidates(ctx, host, candidate);
   if (isNewcomer(candidate)) noteProof(ctx, from.iface);
   const isMove = host.held && !host.isAt(from.iface, from.mac);
   const guarded = isMove && isGuarded(ctx, host);
   const isOwner = isMove && !guarded && ownerOf(host)?.mac === from.mac;
-  if (incumbent !== undefined && !isOwner && (guarded || incumbent.mac !== from.mac))
-    return contestHere(ctx, host, incumbent, from);
+  if (incumbent !== undefined && !isOwner && (guarded || incumbent.mac !== from.mac)) {
+    // Two that came at a time: among the routers this one has held the host for no longer.
+    if (!host.held) bind(ctx, host, incumbent, 'proven');
+    if (host.held) contestHere(ctx, host, incumbent, from);
+    return;
+  }
   const { currentProbe, attachment } = host;
   const purpose = currentProbe?.purpose;
   if (guarded && currentProbe !== undefined && (purpose === 'old-place' || purpose === 'remote-claim')) {
@@ -185,6 +194,7 @@ export function onTimeout(ctx: TrackerContext, host: Host, probe: Probe): void {
       withdraw(ctx, host, 'no-answer');
       return ctx.lateAnswers.expect(host.ip, probe);
     case 'lost':
+      if (overlaps(host)) noteOutbid(ctx, host, 'vanished');
       withdraw(ctx, host, 'keepalive-lost');
       return ctx.lateAnswers.expect(host.ip, probe);
     default:
@@ -267,16 +277,24 @@ export function onLateReply(
   return true;
 }
 
+/** A claim that hid another router's is lost: whoever answered for it, once, has had traffic of that one's host. */
+function noteOutbid({ now }: TrackerContext, host: Host, input: 'outbid' | 'vanished'): void {
+  const { attachment, claim } = host;
+  if (attachment !== undefined && isYoung(claim) && hidRemote(claim))
+    host.stepContest({ input, challenger: attachment }, now);
+}
+
 /** Another router has it. If it spoke here since it was asked, it may be back: that sighting needs a proof of its own. */
 function yieldToRemote(ctx: TrackerContext, host: Host, probe: Probe): void {
   const { attachment } = host;
   const spoke = host.lastHeard > probe.firstSentAt;
-  if (attachment !== undefined && isYoung(host.claim) && hidRemote(host.claim))
-    host.stepContest({ input: 'outbid', challenger: attachment }, ctx.now);
+  const wasYoung = isYoung(host.claim);
+  noteOutbid(ctx, host, 'outbid');
   withdraw(ctx, host, 'remote-claim');
   if (attachment === undefined || host.claimed) return;
   if (spoke) startProofUnlessSuppressed(ctx, host, attachment, 'sighting');
-  keepAskingOld(ctx, host, attachment);
+  // Only the incumbent may still object.
+  if (!wasYoung) keepAskingOld(ctx, host, attachment);
 }
 
 /**
@@ -305,7 +323,11 @@ export function closeCurrent(ctx: TrackerContext, host: Host): void {
     (claim.state === 'fresh' || claim.state === 'settled')
   ) {
     // It was silent and is back: it may have been elsewhere meanwhile, so this is the newest claim again.
-    const ageAt = Math.max(claim.ageAt, ctx.now + ctx.policy.timers.settleMs);
+    // A challenger's is so once: it might be silent to every question and speak after each.
+    const { settleMs } = ctx.policy.timers;
+    const isLast = isYoung(claim) && claim.retryFrom === NEVER;
+    const most = isYoung(claim) ? claim.retryFrom + settleMs : NEVER;
+    const ageAt = isLast ? claim.ageAt : Math.max(claim.ageAt, Math.min(most, ctx.now + settleMs));
     host.stepClaim({ input: 'age-later', ageAt }, ctx.now);
   }
   host.stepKeepalive({ input: 'close' }, ctx.now);
