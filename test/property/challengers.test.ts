@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import type { Ipv4, Mac } from '../../src/wire/addresses.js';
+import { ipOf, untilClaimed } from '../scenario/scenario.js';
+import { SimWorld } from '../scenario/sim/sim-world.js';
+import { FIXTURES } from '../scenario/world.js';
 import { type Attack, Siege } from './attack.js';
 import { Driver, frameOf, hostRoute, IPS, LAN0, MACS, testPolicy } from './driver.js';
 
@@ -56,4 +59,23 @@ it('a challenger that speaks after each question, and answers none, is not fresh
     driver.handle({ kind: 'frame', iface: LAN0, bytes: frameOf('gratuitous', mac, ip) });
   }
   assert.ok(freshMs <= 2300, `fresh for ${freshMs} ms\n${driver.trace.slice(-20).join('\n')}`);
+});
+
+it('a mover whose only frame comes just after a forged one was asked about in vain is learned', async () => {
+  for (const afterMs of [20, 100, 160, 300, 450]) {
+    const world = new SimWorld('one', { seed: 1 });
+    world.host('v').answerDelayMs = [20, 20];
+    await world.plug('v', 'b');
+    await world.advance(4000);
+    await world.unplug('v');
+    await world.forge('a', {
+      ip: ipOf('v'),
+      announce: 'gratuitous-request',
+      answers: false,
+      mac: FIXTURES.v.mac,
+    });
+    await world.advance(afterMs);
+    await world.plug('v', 'a', { announce: 'arp-gateway' });
+    await untilClaimed(world, 'r1', ipOf('v'), 'a', 'fresh', 2000);
+  }
 });

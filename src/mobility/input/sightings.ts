@@ -167,7 +167,10 @@ function isActionable(ctx: TrackerContext, host: Host, place: Attachment): boole
   }
   holdAnnouncements(ctx, host, place, HEARD_MS);
   if (prepared?.iface === iface && prepared.mac === mac) return !isSuppressed(ctx, host, place);
-  if (isBeingAsked(host, place)) return false;
+  if (isBeingAsked(host, place)) {
+    askOnceMore(ctx, host, place);
+    return false;
+  }
   const old = host.oldProbes.find((one) => isAsked(one, place));
   if (old !== undefined) {
     if (ctx.now - old.firstSentAt >= ASK_OLD_MS) confirmOld(ctx, host, place);
@@ -183,6 +186,14 @@ function isActionable(ctx: TrackerContext, host: Host, place: Attachment): boole
 function isBeingAsked(host: Host, place: Attachment): boolean {
   const candidate = candidateOn(host.proof, place.iface);
   return candidate !== undefined && wasHeard(candidate) && isAsked(candidate, place);
+}
+
+/** The last try has gone, maybe to nobody, and the host may say no more than this: it is asked again after the probe. */
+function askOnceMore(ctx: TrackerContext, host: Host, place: Attachment): void {
+  const probe = candidateOn(host.proof, place.iface)?.probe;
+  if (probe === undefined || probe.sent < probe.tries.length) return;
+  host.stepProof({ input: 'defer', attachment: place, at: endOf(probe) + 1 });
+  ctx.touch(host);
 }
 
 function startLearning(
