@@ -143,5 +143,6 @@ labTest('a claim ages from fresh to settled without a gap (design.md 3.3)', asyn
   assert.deepEqual(changes, ['+1', `+${210 * 2 ** 24 + 2}`, '-1']);
   const [fresh, settled] = log.of(VISITOR);
   const age = (settled?.at ?? 0) - (fresh?.at ?? 0);
-  assert.ok(age > 900 && age < 2000, `${age.toFixed(0)} ms`);
+  // No other router had it: a quarter of `settle`.
+  assert.ok(age > 200 && age < 1000, `${age.toFixed(0)} ms`);
 });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import type { Host } from '../kit/host.js';
 import { labTest } from '../kit/lab-test.js';
 import type { Lab } from '../kit/namespace.js';
+import { pause } from '../kit/program.js';
 import { REMOTE_IP, Site, routerMac } from '../kit/site.js';
 
 const TRIES = 20;
@@ -48,6 +49,9 @@ async function announce(host: Host, number: number): Promise<void> {
   (await host.frames()).gratuitous(ip, mac);
 }
 
+/** The last place may object for a second, and a third move within it waits (design.md 3.3). */
+const STAY_MS = 1200;
+
 /** design.md 3.2 "First packets". */
 const CASES: readonly Case[] = [
   {
@@ -77,6 +81,7 @@ const CASES: readonly Case[] = [
   {
     title: 'a visitor that moves on, its cache flushed (the hints of the lab)',
     visit: async (host, number) => {
+      await pause(STAY_MS);
       host.cable.plug(number % 2 === 0 ? 'lan2' : 'lan1', false);
       await host.cable.forwards();
       host.namespace.ip('neigh flush dev eth0');
