@@ -22,6 +22,7 @@ class Response extends Writable {
     done();
   }
 
+  setHeader(): void {}
   writeHead(): void {}
   flushHeaders(): void {}
   setTimeout(): void {}
@@ -81,6 +82,7 @@ export const target: Target = {
     'GET\n/v1/hosts/10.0.0.1\n',
     'GET\n/v1/why/10.0.0.9\n',
     'GET\n/v1/events?kinds=transition,alarm&ip=10.0.0.1\n',
+    'GET\n/v1/capture\n',
     'GET\n/v1/drops\n',
     'GET\n/v1/interfaces\n',
     'GET\n/metrics\n',
