@@ -116,7 +116,8 @@ export class Capture {
       this.#open(added);
       return;
     }
-    const changed = known.link.name !== link.name || filterOf(known.link) !== filterOf(link);
+    // A handle is bound to the index: a new name changes nothing, and frames are lost while one is opened.
+    const changed = filterOf(known.link) !== filterOf(link);
     known.link = link;
     if (changed || known.retry !== undefined) this.#open(known);
   }
