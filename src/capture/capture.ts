@@ -105,7 +105,7 @@ export class Capture {
 
   /**
    * Captures on the interface from now until close(), through failures and deaths. The same link again is no change
-   * but retries sooner; another name or MAC opens it anew.
+   * but retries sooner; another MAC opens it anew.
    */
   open(link: CaptureLink): void {
     const known = this.#interfaces.get(link.index);
