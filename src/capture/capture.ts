@@ -105,7 +105,7 @@ export class Capture {
 
   /**
    * Captures on the interface from now until close(), through failures and deaths. The same link again is no change
-   * but retries sooner; another name or MAC opens it anew.
+   * but retries sooner; another MAC opens it anew.
    */
   open(link: CaptureLink): void {
     const known = this.#interfaces.get(link.index);
@@ -116,7 +116,8 @@ export class Capture {
       this.#open(added);
       return;
     }
-    const changed = known.link.name !== link.name || filterOf(known.link) !== filterOf(link);
+    // A handle is bound to the index: a new name changes nothing, and frames are lost while one is opened.
+    const changed = filterOf(known.link) !== filterOf(link);
     known.link = link;
     if (changed || known.retry !== undefined) this.#open(known);
   }

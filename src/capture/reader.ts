@@ -2,7 +2,7 @@ import '../system/no-debugger.js';
 import { type ConnectOpts, Socket, type SocketConstructorOpts } from 'node:net';
 import cap from 'cap';
 import { ETHERNET_HEADER_BYTES } from '../wire/ethernet.js';
-import { isAnswer, isCaptured } from './family/families.js';
+import { isCaptured, rankOf } from './family/families.js';
 import { ALIVE_MS, WAITING_FRAMES } from './overload/constants.js';
 import { RefreshFilter } from './overload/refresh-filter.js';
 import { Queue, SendQueue } from './overload/send-queue.js';
@@ -168,12 +168,12 @@ function open(request: OpenRequest): void {
 
 /** Passes on what is in `captured`. */
 function pass(from: OpenInterface, iface: number, bytes: number): void {
-  const reply = isAnswer(captured);
-  if (!reply && refreshFilter.isRedundant(iface, captured, bytes, clock)) from.suppressed++;
+  const rank = rankOf(captured);
+  if (rank === 'other' && refreshFilter.isRedundant(iface, captured, bytes, clock)) from.suppressed++;
   else if (stamping && readStamp(from)) {
     captured.set(stamp, bytes);
-    sendQueue.frame(from.queue, reply, STAMPED_FRAME, iface, captured, bytes + STAMP_BYTES);
-  } else sendQueue.frame(from.queue, reply, FRAME, iface, captured, bytes);
+    sendQueue.frame(from.queue, rank, STAMPED_FRAME, iface, captured, bytes + STAMP_BYTES);
+  } else sendQueue.frame(from.queue, rank, FRAME, iface, captured, bytes);
 }
 
 /** False: this cap cannot tell. */

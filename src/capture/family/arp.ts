@@ -1,6 +1,6 @@
 import { ARP_REPLY, ARP_REQUEST } from '../../wire/arp.js';
 import { ETHER_TYPE_ARP, ETHER_TYPE_IPV4, ETHER_TYPE_RARP } from '../../wire/ethernet.js';
-import { type FrameFamily, type FrameSender, readUint16, readUint32 } from './sender.js';
+import { type FrameFamily, type FrameRank, type FrameSender, readUint16, readUint32 } from './sender.js';
 
 /** Ethernet header and ARP packet (RFC 826) without padding. */
 const ARP_BYTES = 42;
@@ -11,11 +11,12 @@ export const ARP_FRAMES: FrameFamily = {
   packetFilter: 'ip',
   etherTypes: [ETHER_TYPE_ARP, ETHER_TYPE_RARP, ETHER_TYPE_IPV4],
 
-  /** A unicast ARP reply. */
-  isAnswer(bytes: Uint8Array): boolean {
-    return (
-      ((bytes[0] as number) & 1) === 0 && bytes[21] === ARP_REPLY && readUint16(bytes, 12) === ETHER_TYPE_ARP
-    );
+  /** A unicast ARP reply, or an ARP request that is neither a probe nor an announcement (RFC 5227 section 1.1). */
+  rank(bytes: Uint8Array): FrameRank {
+    if (readUint16(bytes, 12) !== ETHER_TYPE_ARP) return 'other';
+    if (bytes[21] === ARP_REPLY) return ((bytes[0] as number) & 1) === 0 ? 'reply' : 'other';
+    const senderIp = readUint32(bytes, 28);
+    return senderIp !== 0 && senderIp !== readUint32(bytes, 38) ? 'question' : 'other';
   },
 
   /** The sender of an ARP packet, or who would like to be the target of a probe (RFC 5227). */

@@ -1,5 +1,5 @@
 import { ARP_FRAMES } from './arp.js';
-import type { FrameFamily, FrameSender } from './sender.js';
+import type { FrameFamily, FrameRank, FrameSender } from './sender.js';
 
 /** All that the rest of the capture knows of address families. A second family is one more entry. */
 const FAMILIES: readonly FrameFamily[] = [ARP_FRAMES];
@@ -24,10 +24,13 @@ export function isCaptured(etherType: number): boolean {
   return etherTypes.has(etherType);
 }
 
-/** Whether the frame may answer a question that we asked by unicast. `bytes` may be longer than the frame. */
-export function isAnswer(bytes: Uint8Array): boolean {
-  for (const family of FAMILIES) if (family.isAnswer(bytes)) return true;
-  return false;
+/** `bytes` may be longer than the frame. */
+export function rankOf(bytes: Uint8Array): FrameRank {
+  for (const family of FAMILIES) {
+    const rank = family.rank(bytes);
+    if (rank !== 'other') return rank;
+  }
+  return 'other';
 }
 
 /**

@@ -8,6 +8,12 @@ export interface FrameSender {
   macLow: number;
 }
 
+/**
+ * The order in which frames leave a queue. A `reply` may answer a question that we asked by unicast. A `question` waits for
+ * our answer: a host cannot send before it has it.
+ */
+export type FrameRank = 'reply' | 'question' | 'other';
+
 /** What the capture has to know of the frames of one address family. */
 export interface FrameFamily {
   /** A pcap-filter(7) expression, one term, for the family's neighbour messages. */
@@ -16,8 +22,8 @@ export interface FrameFamily {
   readonly packetFilter: string;
   /** The EtherTypes of both. */
   readonly etherTypes: readonly number[];
-  /** Whether the frame may answer a question that we asked by unicast. `bytes` may be longer than the frame. */
-  isAnswer(bytes: Uint8Array): boolean;
+  /** `bytes` may be longer than the frame. */
+  rank(bytes: Uint8Array): FrameRank;
   /** Reads the sender of the frame in the first `length` bytes into `sender`; false when there is none to be read. */
   readSender(bytes: Uint8Array, length: number, sender: FrameSender): boolean;
 }

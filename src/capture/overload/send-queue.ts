@@ -1,5 +1,6 @@
 import { writeSync } from 'node:fs';
 import type { Socket } from 'node:net';
+import type { FrameRank } from '../family/sender.js';
 import { HEADER_BYTES, MAX_PAYLOAD_BYTES, QUEUED_BYTES, writeHeader, writeQueued } from '../protocol.js';
 import { BATCH_BYTES, FIRST_CHUNK_BYTES, QUEUE_BYTES, UNREAD_BYTES } from './constants.js';
 
@@ -11,7 +12,8 @@ import { BATCH_BYTES, FIRST_CHUNK_BYTES, QUEUE_BYTES, UNREAD_BYTES } from './con
  * The daemon reports what it has read. When that falls behind, every interface has a queue of its own and the queues
  * take turns, so that a frame from a quiet interface does not wait behind what a busy one has queued. Within an
  * interface replies leave first: a host's reply must not wait behind the newcomers of a burst until the daemon takes
- * the host for silent. Apart from that, order is kept. The daemon is told how long each chunk has waited: frames that
+ * the host for silent. Questions and other frames take turns: a host waits a second for an answer, and a queue may be
+ * longer than that. Apart from that, order is kept. The daemon is told how long each chunk has waited: frames that
  * wait here are a sign of a storm, as are those that wait for their probe in the daemon.
  */
 
@@ -51,23 +53,36 @@ export class Queue {
   /** Frames dropped because the daemon does not keep up and the queue is full. */
   dropped = 0;
   readonly replies = new Fifo();
+  readonly questions = new Fifo();
   readonly others = new Fifo();
+  /** The last chunk that was taken held questions. */
+  #questionsLeft = false;
 
   /** `iface`: 0 for records about no interface. */
   constructor(readonly iface = 0) {}
 
   get bytes(): number {
-    return this.replies.bytes + this.others.bytes;
+    return this.replies.bytes + this.questions.bytes + this.others.bytes;
   }
 
   /** Takes the chunk that leaves next. */
   shift(): Chunk | undefined {
-    const chunk = (this.replies.bytes > 0 ? this.replies : this.others).shift();
+    const chunk = this.#next().shift();
     if (chunk === undefined) return undefined;
     writeQueued(chunk.buffer, 0, this.iface, performance.now() - chunk.since);
     writeQueued(chunk.buffer, chunk.used, this.iface, 0);
     chunk.used += QUEUED_BYTES;
     return chunk;
+  }
+
+  ofRank(rank: FrameRank): Fifo {
+    return rank === 'reply' ? this.replies : rank === 'question' ? this.questions : this.others;
+  }
+
+  #next(): Fifo {
+    if (this.replies.bytes > 0) return this.replies;
+    this.#questionsLeft = this.questions.bytes > 0 && (!this.#questionsLeft || this.others.bytes === 0);
+    return this.#questionsLeft ? this.questions : this.others;
   }
 }
 
@@ -97,7 +112,7 @@ export class SendQueue {
   /** Sends a record whose payload is the first `payloadBytes` of `payload`, or drops it when the queue is full. */
   frame(
     queue: Queue,
-    isReply: boolean,
+    rank: FrameRank,
     kind: number,
     iface: number,
     payload: Uint8Array,
@@ -111,7 +126,7 @@ export class SendQueue {
       this.#scheduleFlush();
       return;
     }
-    const fifo = isReply ? queue.replies : queue.others;
+    const fifo = queue.ofRank(rank);
     if (this.#isFull(fifo)) {
       queue.dropped++;
       return;
@@ -121,12 +136,12 @@ export class SendQueue {
     chunk.used += size;
   }
 
-  /** Whether a frame that is not a reply would be dropped now. */
+  /** Whether a frame that is neither reply nor question would be dropped now. */
   isFull(queue: Queue): boolean {
     return this.#congested && this.#isFull(queue.others);
   }
 
-  /** Sends a record about an interface, in order with its frames but for replies. It is never dropped. */
+  /** Sends a record about an interface, in order with its frames but for replies and questions. It is never dropped. */
   record(queue: Queue, bytes: Uint8Array): void {
     if (!this.#congested && this.#used + bytes.length > BATCH_BYTES) this.flush();
     if (this.#congested) {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { Frames, macFor } from '../kit/host.js';
+import { Capture } from '../kit/pcap.js';
 import { waitFor } from '../kit/program.js';
 import { Site, routerMac } from '../kit/site.js';
 import { labTest } from '../kit/lab-test.js';
@@ -95,6 +96,26 @@ labTest('a renamed interface is another interface', async (lab) => {
   await site.marpd.captures('lan1');
   (await visitor.frames()).gratuitous(VISITOR, visitor.mac);
   await site.marpd.routed(VISITOR, 'lan1');
+});
+
+labTest('a rename of an interface that is up loses no frame', async (lab) => {
+  const site = await new Site(lab, { config: { interface: [{ name: 'lan*' }] } }).start();
+  const visitor = site.host('visitor');
+  await visitor.plug('lan1', 'request');
+  await site.marpd.routed(VISITOR, 'lan1');
+  const frames = await visitor.frames();
+  const capture = await Capture.start(visitor.namespace, 'eth0');
+  for (const [from, to] of [
+    ['lan1', 'lan11'],
+    ['lan11', 'lan12'],
+    ['lan12', 'lan13'],
+  ] as const) {
+    site.router.ip(`link set ${from} name ${to}`);
+    await site.marpd.routed(VISITOR, to);
+    const asked = Date.now();
+    frames.request(VISITOR, visitor.mac, '10.1.1.1');
+    await capture.arp({ opcode: 'reply', senderIp: '10.1.1.1' }, 500, asked - 1);
+  }
 });
 
 labTest(

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
-import { debianPackage } from '../kit/debian-package.js';
+import { SITE_CONFIG, debianPackage } from '../kit/debian-package.js';
 import { labTest } from '../kit/lab-test.js';
 import { CommandFailed, type Lab, type Namespace, run } from '../kit/namespace.js';
 import { Program } from '../kit/program.js';
@@ -29,16 +29,6 @@ test('lintian finds no error', () => {
   });
   assert.equal(status, 0, `${stdout}${stderr}`);
 });
-
-const CONFIG = `[[interface]]
-name = "lan*"
-[[subnet]]
-prefix = "10.1.1.0/24"
-gateway = "10.1.1.1"
-[[subnet]]
-prefix = "10.2.2.0/24"
-gateway = "10.2.2.1"
-`;
 
 /** A Debian with what a test changes in it kept apart; mounted anew by each command that runs in it. */
 class Debian {
@@ -108,17 +98,17 @@ for (const [suite, release] of [
       debian.run('apt-get install -y --no-install-recommends ./marpd.deb');
       assert.match(debian.run('marpctl --version; id marpd'), /^marpctl .*\nuid=\d+\(marpd\)/);
       debian.run('test ! -e /etc/systemd/system/multi-user.target.wants/marpd.service');
-      debian.put('etc/marpd/marpd.toml', CONFIG);
+      debian.put('etc/marpd/marpd.toml', SITE_CONFIG);
       assert.match(debian.run('marpd --config /etc/marpd/marpd.toml --check'), /: ok$/m);
 
       await serve(site, debian);
 
       debian.run('apt-get install -y --no-install-recommends ./next.deb');
-      assert.equal(debian.run('cat /etc/marpd/marpd.toml'), CONFIG, 'an edited file stays');
+      assert.equal(debian.run('cat /etc/marpd/marpd.toml'), SITE_CONFIG, 'an edited file stays');
       assert.match(debian.run("dpkg-query -W -f '${Version}' marpd"), /\.1$/);
       debian.run('apt-get remove -y marpd');
       assert.throws(() => debian.run('test -e /usr/lib/marpd'), CommandFailed);
-      assert.equal(debian.run('cat /etc/marpd/marpd.toml'), CONFIG);
+      assert.equal(debian.run('cat /etc/marpd/marpd.toml'), SITE_CONFIG);
       debian.run('apt-get purge -y marpd; rm /marpd.deb /next.deb; ! id marpd 2>/dev/null');
       assert.deepEqual(debian.changed(), []);
       assert.throws(() => debian.run('ls -d /etc/marpd /run/marpd'), CommandFailed);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { BootedDebian } from '../kit/booted-debian.js';
-import { debianPackage } from '../kit/debian-package.js';
+import { SITE_CONFIG, debianPackage } from '../kit/debian-package.js';
 import type { Host } from '../kit/host.js';
 import { labTest } from '../kit/lab-test.js';
 import { CommandFailed } from '../kit/namespace.js';
@@ -11,16 +11,6 @@ import { Site } from '../kit/site.js';
 /** The units, as the package installs them, with a real systemd: a Debian 13 that systemd-nspawn boots. */
 
 const PACKAGE = debianPackage();
-
-const CONFIG = `[[interface]]
-name = "lan*"
-[[subnet]]
-prefix = "10.1.1.0/24"
-gateway = "10.1.1.1"
-[[subnet]]
-prefix = "10.2.2.0/24"
-gateway = "10.2.2.1"
-`;
 
 /** In the place of FRR: starts slowly, and writes down which routes marpd still has when it is stopped itself. */
 const ROUTING_DAEMON = `[Service]
@@ -119,7 +109,7 @@ async function withPackage(site: Site): Promise<BootedDebian> {
   const debian = await new BootedDebian(site.router).booted();
   debian.put('root/marpd.deb', readFileSync(PACKAGE));
   debian.run('dpkg --install /root/marpd.deb');
-  debian.put('etc/marpd/marpd.toml', CONFIG);
+  debian.put('etc/marpd/marpd.toml', SITE_CONFIG);
   return debian;
 }
 
@@ -171,9 +161,9 @@ const learned = (debian: BootedDebian, host: Host) =>
 /** What systemctl says of a file that is accepted and of one that is refused, and the journal of both. */
 function assertReloads(debian: BootedDebian): void {
   debian.run('systemctl reload marpd');
-  debian.put('etc/marpd/marpd.toml', `${CONFIG}[timers]\nhold = "never"\n`);
+  debian.put('etc/marpd/marpd.toml', `${SITE_CONFIG}[timers]\nhold = "never"\n`);
   assert.throws(() => debian.run('systemctl reload marpd'), CommandFailed);
-  debian.put('etc/marpd/marpd.toml', CONFIG);
+  debian.put('etc/marpd/marpd.toml', SITE_CONFIG);
   debian.run('systemctl reload marpd');
   assert.equal(debian.show('marpd', 'ActiveState').ActiveState, 'active');
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { EventRecord } from '../../../src/control/records.js';
 import { CTL } from '../kit/ctl.js';
@@ -19,6 +19,7 @@ const MOST_MS = 300;
 /** The routes of a router, and their changes from now on, for --routes. */
 async function watchRoutes(router: Namespace): Promise<{ readonly path: string; readonly program: Program }> {
   const path = join(router.lab.directory, `${router.role}.routes`);
+  writeFileSync(path, '');
   const script = `ip -o -d -N route show table all >${path}; exec ip -ts -o -d -N monitor route >>${path}`;
   const program = new Program(router, ['sh', '-c', script], { quiet: true });
   // It does not say that it listens; it does when a change of ours shows up.

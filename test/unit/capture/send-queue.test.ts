@@ -70,7 +70,7 @@ function numbered(n: number): Uint8Array {
 }
 
 function newcomer(sendQueue: SendQueue, queue: Queue, iface: number, n: number): void {
-  sendQueue.frame(queue, false, FRAME, iface, numbered(n), 60);
+  sendQueue.frame(queue, 'other', FRAME, iface, numbered(n), 60);
 }
 
 async function until(look: () => boolean): Promise<void> {
@@ -144,11 +144,28 @@ describe('the reader writing to the daemon', () => {
     const sendQueue = make();
     const queue = new Queue();
     for (let i = 0; i < 50_000; i++) newcomer(sendQueue, queue, 1, i);
-    for (let i = 0; i < 100; i++) sendQueue.frame(queue, true, FRAME, 1, numbered(100_000 + i), 60);
+    for (let i = 0; i < 100; i++) sendQueue.frame(queue, 'reply', FRAME, 1, numbered(100_000 + i), 60);
     parent.resume();
     await until(() => arrived.length === 50_100);
     const last = arrived.indexOf(`${FRAME}:1:100099`);
     assert.ok(last < 1000, `the last reply came ${last}th`);
+  });
+
+  it('lets questions take turns with the newcomers of a burst, so that neither waits for all of the other', async (t) => {
+    const { parent, arrived, sendQueue: make, close } = await connected();
+    t.after(close);
+    const sendQueue = make();
+    const queue = new Queue();
+    for (let i = 0; i < 50_000; i++) newcomer(sendQueue, queue, 1, i);
+    for (let i = 0; i < 50_000; i++) sendQueue.frame(queue, 'question', FRAME, 1, numbered(100_000 + i), 60);
+    parent.resume();
+    await until(() => arrived.length === 100_000);
+    const first = arrived.indexOf(`${FRAME}:1:100000`);
+    assert.ok(first < 1000, `the first question came ${first}th`);
+    const questions = arrived
+      .slice(1000, 50_000)
+      .filter((text) => text.length === `${FRAME}:1:100000`.length);
+    assert.ok(questions.length > 20_000 && questions.length < 29_000, `${questions.length} questions`);
   });
 
   it('does not let replies of one interface delay frames of another', async (t) => {
@@ -156,7 +173,7 @@ describe('the reader writing to the daemon', () => {
     t.after(close);
     const sendQueue = make();
     const [busy, quiet] = [new Queue(), new Queue()];
-    for (let i = 0; i < 20_000; i++) sendQueue.frame(busy, true, FRAME, 1, numbered(i), 60);
+    for (let i = 0; i < 20_000; i++) sendQueue.frame(busy, 'reply', FRAME, 1, numbered(i), 60);
     newcomer(sendQueue, quiet, 2, 0);
     parent.resume();
     await until(() => arrived.length === 20_001);

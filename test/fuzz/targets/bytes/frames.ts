@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { isAnswer, senderOf } from '../../../../src/capture/family/families.js';
+import { rankOf, senderOf } from '../../../../src/capture/family/families.js';
 import { RefreshFilter } from '../../../../src/capture/overload/refresh-filter.js';
 import { arpDriver } from '../../../../src/mobility/arp/driver.js';
 import { MAC_BROADCAST, type Mac } from '../../../../src/wire/addresses.js';
@@ -65,8 +65,9 @@ export const target: Target = {
     // The reader looks at bytes in place, which may be longer than the frame.
     const sender = senderOf(bytes, bytes.length);
     assert.equal(sender === undefined, typeof arp === 'string', 'reader and daemon agree on what is ARP');
-    isAnswer(bytes);
+    const rank = rankOf(bytes);
     if (sender === undefined || typeof arp === 'string') return;
+    assert.ok(rank !== 'question' || sender.kind === 'other', 'a probe or announcement asks for nothing');
     assert.equal(sender.macHigh * 2 ** 32 + sender.macLow, arp.senderMac);
     assert.equal(sender.ip, arp.senderIp === 0 ? arp.targetIp : arp.senderIp);
     const { kind, ip, macHigh, macLow } = sender;
