@@ -128,6 +128,23 @@ describe('a stall of our own withdraws nobody', () => {
     assert.equal(crowd.router.host(Crowd.ip(0))?.held, true, 'contested: it is alive here');
   });
 
+  it('nor does it make a host slow whose answer waited meanwhile', () => {
+    const crowd = quietVisitors(3);
+    let asked = 0;
+    crowd.delayOf = () => {
+      asked++;
+      return 1;
+    };
+    while (asked === 0) crowd.advance(1);
+    stall(crowd, 1800);
+    crowd.advance(100);
+    for (let n = 0; n < 3; n++) {
+      const host = crowd.router.host(Crowd.ip(n));
+      assert.equal(host?.slowestMs, undefined);
+      assert.ok((host?.rttMs ?? 0) < 100, `${host?.rttMs} ms`);
+    }
+  });
+
   it('of the capture alone: as long as nothing is heard at all, nobody is given up', () => {
     const crowd = quietVisitors(12);
     crowd.delayOf = () => NEVER;

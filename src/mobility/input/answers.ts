@@ -58,10 +58,7 @@ export function onReply(ctx: TrackerContext, host: Host, probe: Probe, from: Att
   const rttMs = ctx.now - probe.firstSentAt;
   const candidate = host.candidates.find((one) => one.probe === probe);
   // Whoever answers in its name elsewhere does not choose how long it may be silent.
-  if (!host.held || host.isAt(from.iface, from.mac)) {
-    if (probe.sent === 1) host.measured(rttMs);
-    host.answeredAfter(rttMs);
-  }
+  if (!host.held || host.isAt(from.iface, from.mac)) measure(ctx, host, probe, rttMs);
   ctx.note('answer', from.iface, from.mac, host.ip, rttMs);
   if (candidate !== undefined) return onCandidateReply(ctx, host, candidate, from);
   if (host.oldProbes.includes(probe)) return onOldReply(ctx, host, probe, from);
@@ -73,6 +70,13 @@ export function onReply(ctx: TrackerContext, host: Host, probe: Probe, from: Att
   else if (host.asking) host.stepProof({ input: 'old-answered', at: from });
   if (probe.purpose === 'remote-claim' && ctx.fib.remote(host.ip) !== undefined)
     heldDespiteRemote(ctx, host, from);
+}
+
+/** How long the host takes to answer. What passed while we stood still is not its own. */
+function measure(ctx: TrackerContext, host: Host, { sent, firstSentAt }: Probe, rttMs: number): void {
+  if (ctx.missed.everywhereAt >= firstSentAt) return;
+  if (sent === 1) host.measured(rttMs);
+  host.answeredAfter(rttMs);
 }
 
 /**
@@ -271,7 +275,7 @@ export function onLateReply(
   if (probe.purpose === 'prove') noteLateProof(ctx, from.iface);
   const host = known ?? ctx.create(ip);
   const afterMs = ctx.now - probe.firstSentAt;
-  host.answeredAfter(afterMs);
+  if (ctx.missed.everywhereAt < probe.firstSentAt) host.answeredAfter(afterMs);
   ctx.note('answer', from.iface, from.mac, ip, afterMs);
   bind(ctx, host, from, 'proven');
   return true;

@@ -6,7 +6,7 @@ import { Frames, type Host, macFor } from '../kit/host.js';
 import { SOAK } from '../kit/lab-test.js';
 import { PROTOCOL } from '../kit/marpd.js';
 import type { Lab } from '../kit/namespace.js';
-import { pause } from '../kit/program.js';
+import { pause, waitFor } from '../kit/program.js';
 import { REAL_SETTLE, SUBNETS, Site } from '../kit/site.js';
 import { atRest } from './account.js';
 import { Attacker } from './attacker.js';
@@ -18,6 +18,8 @@ const ROAMING = '10.3.3';
 const MOVERS = [2, 3, 4].map((n) => `${ROAMING}.${n}`);
 const BOUND = [50, 51, 52, 53, 54].map((n) => `${ROAMING}.${n}`);
 const STORMS: readonly StormKind[] = ['random', 'sender', 'repeat', 'malformed'];
+/** For so long the old place of a host may object to its new one. */
+const OBJECTION_MS = 1000;
 const STALL_MS = SOAK ? 20_000 : 3000;
 
 /** A site under all that can happen to it, and the truth of where each host is. */
@@ -128,6 +130,7 @@ export class Chaos {
    * each host was not served meanwhile, ms.
    */
   async besiege(ms: number): Promise<Map<string, number>> {
+    await waitFor(() => this.#areIncumbents(), CALM_MS, 'every old place to have lost its right to object', 100);
     const unserved = new Map<string, number>();
     const end = performance.now() + ms;
     let sampledAt = performance.now();
@@ -148,6 +151,12 @@ export class Chaos {
       }
     }
     return unserved;
+  }
+
+  /** A host that has just displaced an attacker may be contested by it for a while (design.md 3.3). */
+  async #areIncumbents(): Promise<boolean> {
+    const hosts = await Promise.all([...this.places.keys()].map((ip) => this.site.marpd.ctl.host(ip)));
+    return hosts.every((host) => host?.state === 'settled' && host.sinceMs > OBJECTION_MS);
   }
 
   /** Whoever is left says a word. */
