@@ -95,12 +95,11 @@ function scheduleOf(
 }
 
 /**
- * After this silence a host is taken to have left: clamp(5 x smoothed RTT, 50, 150) ms, and longer for a slow host. Our own
- * delay is part of the round trip, some milliseconds on a busy machine; it must not decide. The old place is asked for
- * longer than that, and may still object (design.md 3.3).
+ * After this silence a host is taken to have left: clamp(5 x smoothed RTT, 20, 150) ms, 50 ms if unknown, and longer for a
+ * slow host. Its old place is asked for longer than that, and may still object (design.md 3.3).
  */
 export function oldPlaceTimeoutMs({ rttMs, slowestMs }: Host): number {
-  const usual = Math.min(150, Math.max(50, 5 * (rttMs ?? 0)));
+  const usual = rttMs === undefined ? 50 : Math.min(150, Math.max(20, 5 * rttMs));
   return Math.max(usual, Math.min(OBJECTION_MS, PATIENCE * (slowestMs ?? 0)));
 }
 
