@@ -95,11 +95,12 @@ function scheduleOf(
 }
 
 /**
- * After this silence a host is taken to have left: clamp(5 x smoothed RTT, 20, 150) ms, 50 ms if unknown, and longer for a
- * slow host. Its old place is asked for longer than that, and may still object (design.md 3.3).
+ * After this silence a host is taken to have left: SRTT + max(20, 4 x RTTVAR) ms (RFC 6298 section 2, with a granularity
+ * of 20 ms), at most 150 ms, 50 ms if nothing was measured, and longer for a slow host. Its old place is asked for longer
+ * than that, and may still object (design.md 3.3).
  */
-export function oldPlaceTimeoutMs({ rttMs, slowestMs }: Host): number {
-  const usual = rttMs === undefined ? 50 : Math.min(150, Math.max(20, 5 * rttMs));
+export function oldPlaceTimeoutMs({ rttMs, rttVarianceMs, slowestMs }: Host): number {
+  const usual = rttMs === undefined ? 50 : Math.min(150, rttMs + Math.max(20, 4 * rttVarianceMs));
   return Math.max(usual, Math.min(OBJECTION_MS, PATIENCE * (slowestMs ?? 0)));
 }
 

@@ -69,6 +69,7 @@ export class Host implements Due {
   #interface: string | undefined;
   #lastHeard = Number.NEGATIVE_INFINITY;
   #rttMs: number | undefined;
+  #rttVarianceMs = 0;
   #slowestMs: number | undefined;
   #suppressedUntil: number | undefined;
 
@@ -93,6 +94,7 @@ export class Host implements Due {
       interface: this.#interface,
       lastHeard: unless(Number.NEGATIVE_INFINITY, this.#lastHeard),
       rttMs: this.#rttMs,
+      rttVarianceMs: unless(0, this.#rttVarianceMs),
       slowestMs: this.#slowestMs,
       suppressedUntil: this.#suppressedUntil,
       claim: unless(UNKNOWN, this.#claim),
@@ -111,6 +113,7 @@ export class Host implements Due {
     this.due = state.due ?? Number.POSITIVE_INFINITY;
     this.#lastHeard = state.lastHeard ?? Number.NEGATIVE_INFINITY;
     this.#rttMs = state.rttMs;
+    this.#rttVarianceMs = state.rttVarianceMs ?? 0;
     this.#slowestMs = state.slowestMs;
     this.#suppressedUntil = state.suppressedUntil;
     this.#claim = state.claim ?? UNKNOWN;
@@ -247,8 +250,20 @@ export class Host implements Due {
     return this.#rttMs;
   }
 
+  /** How far the round-trip time deviates from that (RTTVAR of RFC 6298 section 2: gain 1/4, begins with half of it), ms. */
+  get rttVarianceMs(): number {
+    return this.#rttVarianceMs;
+  }
+
   measured(rttMs: number): void {
-    this.#rttMs = this.#rttMs === undefined ? rttMs : this.#rttMs + (rttMs - this.#rttMs) / 8;
+    if (this.#rttMs === undefined) {
+      this.#rttMs = rttMs;
+      this.#rttVarianceMs = rttMs / 2;
+      return;
+    }
+    const difference = rttMs - this.#rttMs;
+    this.#rttVarianceMs += (Math.abs(difference) - this.#rttVarianceMs) / 4;
+    this.#rttMs += difference / 8;
   }
 
   /**
