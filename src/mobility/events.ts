@@ -18,6 +18,8 @@ export interface Link {
   readonly carrier: boolean;
   /** Index of the bridge or bond this interface is enslaved to. */
   readonly master: IfIndex | undefined;
+  /** Of a macvlan: the interface that it stands on, if that is in this network namespace. */
+  readonly lower?: IfIndex | undefined;
   /** `info_kind` of the link: `bridge`, `veth`, `tun`, ... */
   readonly type: string | undefined;
   /** Addresses of the interface, host bits kept. */

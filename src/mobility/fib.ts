@@ -147,11 +147,11 @@ export class Fib {
     return routes?.find((route) => !this.isRemoteClaim(route));
   }
 
-  /** Whether some route forwards to this address by another interface than `here`. */
-  isNextHopElsewhere(ip: Ip, here: IfIndex): boolean {
+  /** Whether some route forwards to this address by another LAN than `here`; `lanOf`: the LAN of an interface. */
+  isNextHopElsewhere(ip: Ip, here: IfIndex, lanOf = (iface: IfIndex) => iface): boolean {
     const ifaces = this.nextHops.get(ip);
     if (ifaces === undefined) return false;
-    for (const iface of ifaces.keys()) if (iface !== undefined && iface !== here) return true;
+    for (const iface of ifaces.keys()) if (iface !== undefined && lanOf(iface) !== here) return true;
     return false;
   }
 

@@ -1,7 +1,8 @@
-import { type Ip, type Mac, unspecifiedOf } from '../wire/addresses.js';
+import { type Ip, type Mac, isVirtualRouterMac, unspecifiedOf } from '../wire/addresses.js';
 import type { TrackerContext } from './context.js';
 import { Deadlines, type Due } from './deadlines.js';
 import type { IfIndex } from './events.js';
+import { probeNow } from './host/coordinator.js';
 import { NEVER, type Row, type Step } from './host/machine.js';
 import type { SightingMessage } from './neighbour/message.js';
 import { sendProbe } from './neighbour/send.js';
@@ -162,6 +163,14 @@ export class OtherRouters {
     return this.on(iface).some((router) => router.mac === mac && router.state.kind === 'present');
   }
 
+  /**
+   * Whether this MAC is a router's there: another one's, or a virtual router's. What it answers may be proxy ARP, and what
+   * it says need not be its own word.
+   */
+  isRouterMac(iface: IfIndex, mac: Mac): boolean {
+    return isVirtualRouterMac(mac) || this.isPresent(iface, mac);
+  }
+
   /** Whether another machine on this interface answers for this gateway address. */
   isGatewayUsed(iface: IfIndex, gateway: Ip): boolean {
     return this.on(iface).some((router) => router.gateway === gateway && router.state.kind === 'present');
@@ -236,12 +245,15 @@ export function hearGatewayAnswer(ctx: TrackerContext, iface: IfIndex, message: 
   const router = ctx.otherRouters.on(iface).find((other) => other.mac === mac && other.gateway === ip);
   if (router === undefined) return;
   if (answeredTo !== 'anybody' && answeredTo !== ctx.topology.addressOn(iface, ip)) return;
-  if (router.step({ input: 'answered' }, ctx.now) === 'appeared')
-    ctx.alarm('other-router', 'another machine uses a configured gateway address', {
-      ip,
-      place: { iface, mac },
-    });
+  const appeared = router.step({ input: 'answered' }, ctx.now) === 'appeared';
   ctx.otherRouters.touch(router);
+  if (!appeared) return;
+  ctx.alarm('other-router', 'another machine uses a configured gateway address', {
+    ip,
+    place: { iface, mac },
+  });
+  // What was believed of it before may have been proxy ARP.
+  for (const host of [...ctx.table.withMac(mac)]) if (host.isHeldAt(iface, mac)) probeNow(ctx, host);
 }
 
 /**

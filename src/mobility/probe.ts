@@ -177,15 +177,15 @@ function firstTryAt(
 
 /**
  * Whether the answer may be that of another router, which answers for the hosts behind it (proxy ARP): nobody in
- * particular is asked, or a MAC that is not known to be the host's while the host may be elsewhere.
+ * particular is asked, or a MAC that is not known to be the host's while the host may be elsewhere, or a router's.
  */
 function mayBeRouters(
-  { topology, fib, lanQueries }: TrackerContext,
+  { topology, fib, lanQueries, otherRouters }: TrackerContext,
   host: Host,
   purpose: ProbePurpose,
   { iface, mac }: Attachment,
 ): boolean {
-  if (mac === MAC_BROADCAST) return true;
+  if (mac === MAC_BROADCAST || otherRouters.isRouterMac(iface, mac)) return true;
   const isHome = topology.isHome(iface, host.ip);
   if (purpose === 'remote-claim') return isHome;
   if (purpose === 'prove' && isHome && fib.remote(host.ip) !== undefined) return true;
@@ -193,6 +193,8 @@ function mayBeRouters(
   if (purpose === 'old-place') return isHome && !host.held;
   if (host.attachment?.mac === mac) return false;
   if (purpose !== 'prove') return false;
+  // Another MAC on the LAN where it was: that of a router that tells of its departure, perhaps.
+  if (host.attachment?.iface === iface) return true;
   return isHome
     ? host.claimed && host.attachment?.iface !== iface
     : lanQueries.stateOf(iface, host.ip) === 'taken';

@@ -28,6 +28,10 @@ export class Topology {
   private readonly capturing = new Set<IfIndex>();
   private readonly local = new Map<Ip, IfIndex[]>();
   private readonly macOwners = new Map<Mac, Link[]>();
+  /** Macvlans that are part of a mobility interface's LAN, and that interface. */
+  private readonly lans = new Map<IfIndex, IfIndex>();
+  /** MACs of the interfaces of a LAN that hold a configured gateway, by gateway. */
+  private readonly speakers = new Map<IfIndex, Map<Ip, Link>>();
   private gateways = new Set<Ip>();
   private subnets: { iface: IfIndex; address: Prefix; mobility: boolean }[] = [];
   private allowed: readonly Prefix[] = [];
@@ -79,6 +83,38 @@ export class Topology {
     return this.links.get(iface)?.name;
   }
 
+  /**
+   * The LAN that an interface is on, as the index of its mobility interface. Virtual routers have their address on a
+   * macvlan (VRRP, RFC 9568 section 7.3): that is the same LAN, and what is there is ours.
+   */
+  lanOf(iface: IfIndex): IfIndex {
+    return this.lans.get(iface) ?? iface;
+  }
+
+  /** The macvlans of a LAN. */
+  macvlansOn(iface: IfIndex): readonly Link[] {
+    return [...this.lans].flatMap(([index, lan]) => (lan === iface ? (this.links.get(index) ?? []) : []));
+  }
+
+  /**
+   * The MAC that we speak with on a LAN, as Ethernet source and as ARP sender: that of the interface that holds the
+   * gateway (RFC 9568 section 8.1.2), so that a host's entry for it stays right when another router takes over. `name`:
+   * in whose name; another gateway may have another MAC. undefined: the interface is gone.
+   */
+  speakingMac(iface: IfIndex, name?: Ip): Mac | undefined {
+    const speakers = this.speakers.get(iface);
+    if (speakers === undefined) return this.links.get(iface)?.mac;
+    const speaker = name === undefined ? undefined : speakers.get(name);
+    return (speaker ?? [...speakers.values()].find(({ index }) => index !== iface) ?? this.links.get(iface))
+      ?.mac;
+  }
+
+  /** The interface of a LAN that has this address of ours, if one has it. */
+  holderOn(ip: Ip, lan: IfIndex): Link | undefined {
+    const holders = this.local.get(ip)?.filter((index) => this.lanOf(index) === lan);
+    return holders?.[0] === undefined ? undefined : this.links.get(holders[0]);
+  }
+
   /** The rule of a mobility interface; undefined for every other one. */
   rule(iface: IfIndex): InterfaceRule | undefined {
     return this.rules.get(iface);
@@ -100,20 +136,25 @@ export class Topology {
   }
 
   /**
-   * Whether a frame on `iface` with this MAC is to or from this machine: it is the MAC of the interface, of its master,
-   * or of a port of it. The MACs of other interfaces may be hosts': a macvtap device has that of its guest.
+   * Whether a frame on `iface` with this MAC is to or from this machine: it is the MAC of the interface, of a macvlan on
+   * it, of its master, or of a port of it. The MACs of other interfaces may be hosts': a macvtap device has that of its
+   * guest.
    */
   isOwnMac(iface: IfIndex, mac: Mac): boolean {
     const owners = this.macOwners.get(mac);
     if (owners === undefined) return false;
     const master = this.links.get(iface)?.master;
-    return owners.some((owner) => owner.index === iface || owner.index === master || owner.master === iface);
+    return owners.some(
+      ({ index, master: ofOwner }) => this.lanOf(index) === iface || index === master || ofOwner === iface,
+    );
   }
 
   /** Whether a mobility interface of this machine, any of them, has this MAC. A macvtap device has that of its guest. */
   isMobilityMac(mac: Mac): boolean {
     const owners = this.macOwners.get(mac);
-    return owners?.some((owner) => this.rules.has(owner.index) && owner.type !== 'macvtap') === true;
+    return (
+      owners?.some((owner) => this.rules.has(this.lanOf(owner.index)) && owner.type !== 'macvtap') === true
+    );
   }
 
   isLocal(ip: Ip): boolean {
@@ -121,7 +162,7 @@ export class Topology {
   }
 
   isLocalOn(ip: Ip, iface: IfIndex): boolean {
-    return this.local.get(ip)?.includes(iface) === true;
+    return this.holderOn(ip, iface) !== undefined;
   }
 
   /** A gateway address of the configuration. */
@@ -171,18 +212,20 @@ export class Topology {
     return isUnroutable(ip) || this.isEdge(ip);
   }
 
-  /** An address of ours on an interface, of the family of `other` and not that one. */
+  /** An address of ours on a LAN, of the family of `other` and not that one. */
   addressOn(iface: IfIndex, other: Ip): Ip | undefined {
     const isUsable = ({ ip }: Prefix) => ip !== other && isIpv4(ip) === isIpv4(other);
     return this.subnets.find((subnet) => subnet.iface === iface && isUsable(subnet.address))?.address.ip;
   }
 
   /**
-   * Sender IP of a proof (design.md 3.2 "Prove"): on the host's own LAN our address there; towards a visitor the gateway
-   * it is configured with, so that RFC 826's merge rule repairs its stale entry; else our address in its subnet; else
-   * our address on the receiving interface, else any. Never 0.0.0.0.
+   * Sender IP of a proof (design.md 3.2 "Prove"): on the host's own LAN its gateway if we have that there, else our
+   * address there; towards a visitor the gateway it is configured with, so that RFC 826's merge rule repairs its stale
+   * entry; else our address in its subnet; else our address on the receiving interface, else any. Never 0.0.0.0.
    */
   probeSource(iface: IfIndex, ip: Ip): Ip | undefined {
+    const gateway = subnetOf(this.policy, ip)?.gateway;
+    if (gateway !== undefined && this.isLocalOn(gateway, iface)) return gateway;
     let onInterface: Ip | undefined;
     let inSubnet: Ip | undefined;
     let any: Ip | undefined;
@@ -194,7 +237,6 @@ export class Topology {
       if (index === iface) onInterface ??= address.ip;
       any ??= address.ip;
     }
-    const gateway = subnetOf(this.policy, ip)?.gateway;
     return gateway ?? inSubnet ?? onInterface ?? any;
   }
 
@@ -231,10 +273,11 @@ export class Topology {
     this.local.clear();
     this.macOwners.clear();
     this.subnets = [];
+    this.gateways = new Set(this.policy.subnets.flatMap((subnet) => subnet.gateway ?? []));
+    this.deriveLans();
     for (const link of this.links.values()) {
-      // An interface with a master is never a mobility interface: its bridge is (design.md 3.2).
-      const rule = link.master === undefined ? ruleFor(this.policy, link.name) : undefined;
-      if (rule !== undefined) this.rules.set(link.index, rule);
+      const lan = this.lanOf(link.index);
+      const mobility = this.rules.has(lan);
       if (link.mac !== 0) {
         const owners = this.macOwners.get(link.mac);
         if (owners === undefined) this.macOwners.set(link.mac, [link]);
@@ -243,16 +286,41 @@ export class Topology {
       for (const address of link.addresses) {
         this.local.set(address.ip, [...(this.local.get(address.ip) ?? []), link.index]);
         if (isSubnetAddress(address)) {
-          this.subnets.push({ iface: link.index, address, mobility: rule !== undefined });
+          this.subnets.push({ iface: lan, address, mobility });
+        }
+        if (mobility && link.up && link.carrier && this.gateways.has(address.ip)) {
+          const speakers = this.speakers.get(lan) ?? new Map<Ip, Link>();
+          // Where both have it, hosts are to use the one that other routers can have, too.
+          if (lan !== link.index || !speakers.has(address.ip)) speakers.set(address.ip, link);
+          this.speakers.set(lan, speakers);
         }
       }
     }
-    this.gateways = new Set(this.policy.subnets.flatMap((subnet) => subnet.gateway ?? []));
     this.allowed =
       this.policy.subnets.length > 0
         ? this.policy.subnets.map((subnet) => subnet.prefix)
         : this.subnets
             .filter(({ mobility, address }) => mobility && address.length < hostLength(address.ip))
             .map(({ address }) => address);
+  }
+
+  private deriveLans(): void {
+    this.lans.clear();
+    this.speakers.clear();
+    // An interface with a master is never a mobility interface: its bridge is (design.md 3.2).
+    const ruleOf = ({ master, name }: Link) =>
+      master === undefined ? ruleFor(this.policy, name) : undefined;
+    for (const link of this.links.values()) {
+      const lower =
+        link.type === 'macvlan' && link.lower !== undefined ? this.links.get(link.lower) : undefined;
+      // One that is down without an address is being made for a container: in a moment it is in another namespace.
+      const isInUse = link.up || link.addresses.length > 0;
+      if (isInUse && lower !== undefined && ruleOf(lower) !== undefined)
+        this.lans.set(link.index, lower.index);
+      else {
+        const rule = ruleOf(link);
+        if (rule !== undefined) this.rules.set(link.index, rule);
+      }
+    }
   }
 }

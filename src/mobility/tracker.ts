@@ -180,6 +180,11 @@ export class HostTracker {
     return this.ctx.fib.remote(ip);
   }
 
+  /** MACs of ours on a LAN besides that of the mobility interface. */
+  macvlanMacs(iface: IfIndex): readonly Mac[] {
+    return this.ctx.topology.macvlansOn(iface).map(({ mac }) => mac);
+  }
+
   isMobility(iface: IfIndex): boolean {
     return this.ctx.topology.rule(iface) !== undefined;
   }

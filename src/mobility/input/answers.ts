@@ -265,6 +265,8 @@ export function onLateReply(
 ): boolean {
   const probe = ctx.lateAnswers.take(ip, from.iface, from.mac, answeredTo, ctx.now);
   if (probe === undefined || ctx.topology.rule(from.iface) === undefined) return false;
+  // It would have been asked once more, and is if this is a sighting.
+  if (probe.isUnverified || ctx.otherRouters.isRouterMac(from.iface, from.mac)) return false;
   const remote = ctx.fib.remote(ip);
   if (remote !== undefined && remote.since > probe.firstSentAt) return false;
   if (known !== undefined) {

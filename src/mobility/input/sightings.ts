@@ -49,7 +49,8 @@ export function onFrame(ctx: TrackerContext, iface: IfIndex, bytes: Uint8Array):
 
 /**
  * Why a sighting is not heard. What we hold is always heard, whatever else has become true of it. Another router is not:
- * it may answer for addresses that are elsewhere (proxy ARP), so its answers prove nothing.
+ * it may answer for addresses that are elsewhere (proxy ARP), so its answers prove nothing. (That of a host that we hold
+ * at its MAC proves something if the question came from nobody: `mayBeRouters` in probe.ts.)
  */
 function hearingRefusal(
   ctx: TrackerContext,
@@ -144,7 +145,9 @@ function onSighting(ctx: TrackerContext, iface: IfIndex, message: SightingMessag
     if (onRarpLookupAnswer(ctx, iface, ip, mac)) return;
   }
   if (host !== undefined) {
-    if (host.isHeldAt(iface, mac)) return onRefresh(ctx, host);
+    // What a router says of others is no sign of life of them; it may be a host itself, so it is asked.
+    if (host.isHeldAt(iface, mac))
+      return ctx.otherRouters.isRouterMac(iface, mac) ? undefined : onRefresh(ctx, host);
     if (!isActionable(ctx, host, { iface, mac })) return;
   }
   const evidence = EVIDENCE[message.form];

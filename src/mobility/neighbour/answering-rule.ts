@@ -59,10 +59,11 @@ export const ANSWERING_RULE: readonly AnsweringRow[] = [
   },
   {
     target: 'a configured gateway',
-    known: 'another router on this LAN answers for it',
+    known: 'another router on this LAN answers for it, and it is no address of ours there',
     asker: 'anybody',
     answer: 'silence',
-    applies: ({ ctx, iface, target }) => ctx.otherRouters.isGatewayUsed(iface, target),
+    applies: ({ ctx, iface, target }) =>
+      ctx.otherRouters.isGatewayUsed(iface, target) && !ctx.topology.isLocalOn(target, iface),
   },
   {
     target: 'our address on this interface',
@@ -204,15 +205,21 @@ function isElsewhere({ host }: Question): boolean {
 
 function isRoutedElsewhere({ ctx, iface, target }: Question): boolean {
   const route = ctx.fib.bestRoute(target);
-  return route !== undefined && route.type === 'unicast' && route.iface !== iface;
+  return route !== undefined && route.type === 'unicast' && !isOnLan(ctx, route.iface, iface);
 }
 
 /** Whether the kernel itself answers a visitor on this interface: `rp_filter` applies to ARP as well. */
-function passesReversePath({ ctx, iface, asker }: Question): boolean {
-  const mode = ctx.topology.link(iface)?.rpFilter ?? 0;
+function passesReversePath({ ctx, iface, asker, target }: Question): boolean {
+  // Our address may be that of a macvlan, which has a filter of its own; claims lead to the mobility interface.
+  const holder = ctx.topology.holderOn(target, iface);
+  const mode = holder?.rpFilter ?? 0;
   if (mode === 0) return true;
   const host = ctx.table.get(asker);
-  if (host?.claimed === true) return mode === 2 || host.attachment?.iface === iface;
+  if (host?.claimed === true) return mode === 2 || host.attachment?.iface === holder?.index;
   const route = ctx.fib.bestRoute(asker);
-  return route !== undefined && (mode === 2 || route.iface === iface);
+  return route !== undefined && (mode === 2 || route.iface === holder?.index);
+}
+
+function isOnLan(ctx: TrackerContext, iface: IfIndex | undefined, lan: IfIndex): boolean {
+  return iface !== undefined && ctx.topology.lanOf(iface) === lan;
 }

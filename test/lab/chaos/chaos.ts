@@ -130,7 +130,12 @@ export class Chaos {
    * each host was not served meanwhile, ms.
    */
   async besiege(ms: number): Promise<Map<string, number>> {
-    await waitFor(() => this.#areIncumbents(), CALM_MS, 'every old place to have lost its right to object', 100);
+    await waitFor(
+      () => this.#areIncumbents(),
+      CALM_MS,
+      'every old place to have lost its right to object',
+      100,
+    );
     const unserved = new Map<string, number>();
     const end = performance.now() + ms;
     let sampledAt = performance.now();
