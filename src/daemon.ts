@@ -135,6 +135,7 @@ export class Daemon {
       ...config.router,
       settings: config.kernel.settings,
       isMobility: (iface) => this.tracker.isMobility(iface),
+      lanOf: (iface) => this.tracker.lanOf(iface),
       onEvent: (event) => this.onEvent(event),
       onInstalled: (ip, age, dev) => {
         this.show();

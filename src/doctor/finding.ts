@@ -10,9 +10,11 @@ export interface Facts {
   /** What those of a mobility interface must be: the table that marpd sets them by. */
   readonly interfaceSysctls: readonly {
     readonly key: string;
-    readonly wanted: 0 | 1;
+    readonly wanted: 0 | 1 | 2;
     /** Whether the larger of `all` and the interface's own value counts, not the own value alone. */
     readonly combined: boolean;
+    /** Only on a LAN that has a macvlan, and on the macvlan. */
+    readonly withMacvlan: boolean;
     /** What a wrong value does. */
     readonly consequence: string;
   }[];

@@ -180,6 +180,11 @@ export class HostTracker {
     return this.ctx.fib.remote(ip);
   }
 
+  /** The mobility interface whose LAN a macvlan is part of; any other interface itself. */
+  lanOf(iface: IfIndex): IfIndex {
+    return this.ctx.topology.lanOf(iface);
+  }
+
   /** MACs of ours on a LAN besides that of the mobility interface. */
   macvlanMacs(iface: IfIndex): readonly Mac[] {
     return this.ctx.topology.macvlansOn(iface).map(({ mac }) => mac);
