@@ -20,6 +20,7 @@ import { MissedFrames } from './missed-frames.js';
 import type { Policy } from './policy.js';
 import { OtherRouters } from './other-routers.js';
 import { LanQueries } from './neighbour/lan-queries.js';
+import { OpenQuestions } from './neighbour/open-questions.js';
 import type { FamilyDrivers } from './neighbour/driver.js';
 import { HostTable } from './table.js';
 import { Topology } from './topology.js';
@@ -33,6 +34,7 @@ export class TrackerContext {
   readonly deadlines = new Deadlines<Host>();
   readonly otherRouters = new OtherRouters();
   readonly lanQueries = new LanQueries();
+  readonly openQuestions = new OpenQuestions();
   /** Behind which port of a bridge a MAC was last seen; kept when the entry ages out. */
   readonly ports = new Map<IfIndex, Map<Mac, IfIndex>>();
   /** What the kernel's neighbour table says of hosts that never spoke to us. */

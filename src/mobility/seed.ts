@@ -26,6 +26,7 @@ export function snapshot(ctx: TrackerContext, awaitedAt: number) {
     remembered: [...ctx.remembered].map(({ ip }) => ip),
     otherRouters: ctx.otherRouters.snapshot(),
     lanQueries: ctx.lanQueries.snapshot(),
+    openQuestions: ctx.openQuestions.snapshot(),
     rarpLookups: ctx.rarpLookups.snapshot(),
     limits: ctx.limits.snapshot(),
     unanswered: ctx.unanswered.snapshot(),
@@ -56,6 +57,7 @@ export function restore(ctx: TrackerContext, state: Snapshot): void {
   }
   ctx.otherRouters.restore(state.otherRouters);
   ctx.lanQueries.restore(state.lanQueries);
+  ctx.openQuestions.restore(state.openQuestions);
   ctx.rarpLookups.restore(state.rarpLookups);
   ctx.limits.restore(state.limits);
   ctx.unanswered.restore(state.unanswered);

@@ -161,15 +161,15 @@ function canAsk(ctx: TrackerContext, iface: IfIndex, ip: Ip): boolean {
   return ctx.topology.isListening(iface) && probeSource(ctx, iface, ip) !== undefined;
 }
 
-/** Broadcast gratuitous ARP request with our MAC on the LAN that the host left (RFC 5944 section 4.6). */
+/** Broadcast gratuitous ARP request with our MAC on each LAN that the host left (RFC 5944 section 4.6). */
 function announce(ctx: TrackerContext, host: Host): void {
   const { announcement } = host;
   if (announcement.kind !== 'sending' || announcement.at > ctx.now) return;
-  const { iface } = announcement;
-  const elsewhere = host.state === 'away' || (host.claimed && host.attachment?.iface !== iface);
-  const wanted = elsewhere && ctx.topology.isUsable(iface);
-  if (host.stepAnnouncement({ input: 'due', wanted }, ctx.now) === 'send')
-    sendAnnouncement(ctx, iface, host.ip);
+  const isLeft = (iface: IfIndex) =>
+    host.state === 'away' || (host.claimed && host.attachment?.iface !== iface);
+  const left = announcement.ifaces.filter((iface) => isLeft(iface) && ctx.topology.isUsable(iface));
+  if (host.stepAnnouncement({ input: 'due', wanted: left.length > 0 }, ctx.now) !== 'send') return;
+  for (const iface of left) sendAnnouncement(ctx, iface, host.ip);
 }
 
 /** Places whose turn has come. */

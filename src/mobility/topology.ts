@@ -187,6 +187,14 @@ export class Topology {
     return this.connected(ip, true)?.iface;
   }
 
+  /** All mobility interfaces with a subnet that contains `ip`: a subnet may be on several LANs. */
+  homeInterfaces(ip: Ip): readonly IfIndex[] {
+    const homes = new Set<IfIndex>();
+    for (const { iface, address, mobility } of this.subnets)
+      if (mobility && contains(address, ip)) homes.add(iface);
+    return [...homes];
+  }
+
   /** Whether `ip` belongs to a LAN of ours on which hosts do not move. */
   isOnOtherLan(ip: Ip): boolean {
     const found = this.connected(ip, undefined);

@@ -14,15 +14,17 @@ export type NodeName = RouterName | 'core';
 
 /**
  * `one`: r1 has lans a and b. `two`: r1 has a, r2 has b. `three`: r1 a, r2 b, r3 c. In all of them the routers have one
- * link each to the core, with `far` behind it. `mixed`, simulated only: r1 has a and b, r2 has c.
+ * link each to the core, with `far` behind it. `mixed`, simulated only: r1 has a and b, r2 has c. `virtual-subnet`: as
+ * `three`, but lan b has the subnet of lan a, with the same gateway, and all routers learn all hosts (RFC 7814).
  */
-export type Layout = 'one' | 'two' | 'three' | 'mixed';
+export type Layout = 'one' | 'two' | 'three' | 'mixed' | 'virtual-subnet';
 
 export const ROUTERS: Readonly<Record<Layout, Readonly<Partial<Record<RouterName, readonly LanName[]>>>>> = {
   one: { r1: ['a', 'b'] },
   two: { r1: ['a'], r2: ['b'] },
   three: { r1: ['a'], r2: ['b'], r3: ['c'] },
   mixed: { r1: ['a', 'b'], r2: ['c'] },
+  'virtual-subnet': { r1: ['a'], r2: ['b'], r3: ['c'] },
 };
 
 export interface LanSpec {
@@ -40,6 +42,11 @@ export const LANS: Readonly<Record<LanName, LanSpec>> = {
   b: { network: ipv4('10.2.2.0'), gateway: ipv4('10.2.2.1'), prefixLength: 24 },
   c: { network: ipv4('10.3.3.0'), gateway: ipv4('10.3.3.1'), prefixLength: 24 },
 };
+/** The subnet of a LAN. */
+export function subnetOn(layout: Layout, lan: LanName): LanSpec {
+  return layout === 'virtual-subnet' && lan === 'b' ? LANS.a : LANS[lan];
+}
+
 /** A home subnet of the site that no router in the world has connected. */
 export const ORPHAN: LanSpec = { network: ipv4('10.9.9.0'), gateway: ipv4('10.9.9.1'), prefixLength: 24 };
 
@@ -63,6 +70,8 @@ export const FIXTURES = {
   h: hostSpec('10.1.1.5', '02:00:0a:01:01:05', LANS.a),
   /** At home on lan b. */
   g: hostSpec('10.2.2.5', '02:00:0a:02:02:05', LANS.b),
+  /** Of the subnet of lan a, for where that is on two LANs. */
+  k: hostSpec('10.1.1.7', '02:00:0a:01:01:07', LANS.a),
   /** Its home is nowhere. */
   v: hostSpec('10.9.9.5', '02:00:0a:09:09:05', ORPHAN),
   neighbourA: hostSpec('10.1.1.9', '02:00:0a:01:01:09', LANS.a),

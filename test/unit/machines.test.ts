@@ -135,12 +135,13 @@ describe('the machines of a host do what their tables say', () => {
     const states: Announcement[] = [
       ANNOUNCEMENT_OFF,
       { kind: 'held-back', heldUntil: NOW + 1 },
-      { kind: 'sending', iface: 1, left: 3, at: NOW, heldUntil: undefined },
-      { kind: 'sending', iface: 1, left: 1, at: NOW, heldUntil: undefined },
-      { kind: 'sending', iface: 1, left: 2, at: NOW, heldUntil: NOW + 1 },
+      { kind: 'sending', ifaces: [1], left: 3, at: NOW, heldUntil: undefined },
+      { kind: 'sending', ifaces: [1], left: 1, at: NOW, heldUntil: undefined },
+      { kind: 'sending', ifaces: [1], left: 2, at: NOW, heldUntil: NOW + 1 },
+      { kind: 'sending', ifaces: [1, 2], left: 2, at: NOW, heldUntil: NOW + 1 },
     ];
     const inputs: AnnouncementInput[] = [
-      { input: 'departed', iface: 1, from: NOW },
+      { input: 'departed', ifaces: [1], from: NOW },
       { input: 'hold-back', until: NOW + 1000 },
       { input: 'seen-on', iface: 1 },
       { input: 'seen-on', iface: 2 },

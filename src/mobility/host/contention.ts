@@ -158,14 +158,15 @@ function alarmDuplicate(ctx: TrackerContext, host: Host, place: Attachment, mess
 export function reclaim(ctx: TrackerContext, host: Host, at: Attachment, cause: Cause, role?: Role): void {
   const rule = ctx.topology.rule(at.iface);
   if (rule === undefined) throw new Error('a host answered on an interface that is no mobility interface');
-  const isHome = ctx.topology.isHome(at.iface, host.ip);
+  // A subnet on several LANs (RFC 7814) has several home routers, so none of them has a right to its hosts.
+  const isHome = rule.learn === 'foreign' && ctx.topology.isHome(at.iface, host.ip);
   const before = host.held && 'role' in host.claim && !isHome ? host.claim.role : 'incumbent';
   const reclaimed = {
     input: 'reclaim',
     cause,
     // The challenger must have seen it, aged and withdrawn before it ages.
     ageAt: ctx.now + (cause === 'contested' ? 2 : 1) * ctx.policy.timers.settleMs,
-    homecoming: rule.learn === 'foreign' && isHome,
+    homecoming: isHome,
     role: role ?? before,
   } as const;
   transition(ctx, host, reclaimed, at);

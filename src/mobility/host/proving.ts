@@ -2,7 +2,7 @@ import { type Ip, MAC_BROADCAST, unspecifiedOf } from '../../wire/addresses.js';
 import { alarmMacLimit, hasCapacity, isMacFull, isNewcomer, noteSilence } from '../admission/admission.js';
 import type { TrackerContext } from '../context.js';
 import type { Attachment, Cause } from '../events.js';
-import { releaseAnswers } from '../neighbour/responder.js';
+import { answerOpenQuestions, releaseAnswers } from '../neighbour/responder.js';
 import { probeSource, sendRepair } from '../neighbour/send.js';
 import { PRESENCE_SCHEDULE, type Probe, endOf, oldPlaceTimeoutMs, startProbe } from '../probe.js';
 import { isYoung } from './claim.js';
@@ -219,7 +219,8 @@ export function bind(
   host.stepAnnouncement({ input: 'seen-on', iface: at.iface }, now);
   scheduleKeepalive(ctx, host);
   announceDeparture(ctx, host, silentAt(host));
-  notifyWaiting(ctx, host);
+  if (unanswered === undefined) notifyWaiting(ctx, host);
+  answerOpenQuestions(ctx, host.ip);
   ctx.touch(host);
   proveSameMac(ctx, host, at);
 }
@@ -286,7 +287,7 @@ export function notifyWaiting(ctx: TrackerContext, neighbour: Host): void {
   if (waiting === undefined) return;
   ctx.lookups.delete(neighbour.ip);
   const { attachment } = neighbour;
-  if (attachment === undefined || neighbour.claimed) return;
+  if (attachment === undefined || !neighbour.held) return;
   for (const ip of waiting) {
     const host = ctx.table.get(ip);
     if (host?.held !== true || host.attachment?.iface !== attachment.iface) continue;

@@ -2,7 +2,8 @@ import { startProbe } from '../probe.js';
 import { type Ip, MAC_BROADCAST } from '../../wire/addresses.js';
 import type { TrackerContext } from '../context.js';
 import { learningRefusal } from '../admission/learning.js';
-import type { Route } from '../events.js';
+import type { IfIndex, Route } from '../events.js';
+import { answerOpenQuestions } from '../neighbour/responder.js';
 import {
   goAway,
   lost,
@@ -20,8 +21,10 @@ import type { Host } from '../host/host.js';
 /** A route of somebody else came, changed or went. `initial` marks the dump at start: no storm of announcements. */
 export function onRoute(ctx: TrackerContext, change: 'add' | 'delete', route: Route, initial: boolean): void {
   const what = ctx.fib.apply(change, route, ctx.now);
-  if (what === 'appeared') remoteAppeared(ctx, route.prefix.ip, initial);
-  else if (what === 'vanished') remoteVanished(ctx, route.prefix.ip);
+  if (what === 'appeared') {
+    remoteAppeared(ctx, route.prefix.ip, initial);
+    answerOpenQuestions(ctx, route.prefix.ip);
+  } else if (what === 'vanished') remoteVanished(ctx, route.prefix.ip);
 }
 
 /** Another router says that it has the host. If it is ours, by claim or by home, it is asked here (design.md 3.3). */
@@ -65,10 +68,15 @@ export function checkDespiteRemote(ctx: TrackerContext, host: Host): void {
   else ctx.touch(host);
 }
 
-/** A host of our home subnet that we do not hold: asked at the MAC that the kernel knows, else by broadcast. */
+/**
+ * A host of our home subnet that we do not hold is elsewhere, whether it was ever here or not (RFC 7814). It is asked
+ * first at the MAC that it had or that the kernel knows. Where only visitors are learned, a silent host may be at home,
+ * so all are asked; where all hosts are, one that nobody knows is none of ours.
+ */
 function askAtHome(ctx: TrackerContext, ip: Ip, known: Host | undefined, initial: boolean): void {
-  const home = ctx.topology.homeInterface(ip);
-  if (home === undefined || ctx.topology.rule(home)?.learn !== 'foreign') return;
+  const home = homeOf(ctx, ip, known);
+  if (home === undefined) return;
+  const isOnlyHome = ctx.topology.rule(home)?.learn === 'foreign';
   if (
     learningRefusal(ctx, home, ip, undefined) !== undefined ||
     (known === undefined && ctx.table.size >= ctx.policy.limits.hosts)
@@ -79,16 +87,25 @@ function askAtHome(ctx: TrackerContext, ip: Ip, known: Host | undefined, initial
   if (host.asking) return;
   const mac =
     (host.attachment?.iface === home ? host.attachment.mac : undefined) ?? ctx.neighbours.get(home)?.get(ip);
+  const cause = initial ? 'adopted' : 'remote-claim';
+  if (mac === undefined && !isOnlyHome) return goAway(ctx, host, cause, host.attachment !== undefined);
   const place = { iface: home, mac: mac ?? MAC_BROADCAST };
   // After `detach` from there the hypervisor has answered the question already.
   const detached = host.recovery.detached !== undefined && host.attachment?.iface === home;
   const probe =
     !detached && ctx.topology.isUsable(home) ? startProbe(ctx, host, 'remote-claim', place) : undefined;
   if (probe === undefined) {
-    return goAway(ctx, host, initial ? 'adopted' : 'remote-claim');
+    return goAway(ctx, host, cause);
   }
-  setCandidate(ctx, host, candidateAt(ctx, place, initial ? 'adopted' : 'remote-claim', probe));
+  setCandidate(ctx, host, candidateAt(ctx, place, cause, probe));
   transition(ctx, host, { input: 'prove', cause: 'remote-claim' });
+}
+
+/** The LAN of its subnet where the host was last, or the first of them. */
+function homeOf(ctx: TrackerContext, ip: Ip, known: Host | undefined): IfIndex | undefined {
+  const last = known?.attachment?.iface;
+  if (last !== undefined && ctx.topology.homeInterfaces(ip).includes(last)) return last;
+  return ctx.topology.homeInterface(ip);
 }
 
 /** A proof has failed. Another router may have claimed the host while it was asked: then its home is looked at now. */

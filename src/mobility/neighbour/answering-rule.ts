@@ -20,6 +20,8 @@ export interface AnsweringRow {
   readonly known: string;
   readonly asker: string;
   readonly answer: Answer;
+  /** The question is kept for a second: a claim that answers it may be on its way. */
+  readonly isKept?: true;
   applies(question: Question): boolean;
 }
 
@@ -116,9 +118,18 @@ export const ANSWERING_RULE: readonly AnsweringRow[] = [
   },
   {
     target: 'an address of a subnet of this interface',
+    known: 'another router claims it, and it is not being asked here',
+    asker: 'anybody',
+    answer: 'answer',
+    applies: (question) =>
+      isOfThisLan(question) && isClaimedElsewhere(question) && question.host?.state !== 'proving',
+  },
+  {
+    target: 'an address of a subnet of this interface',
     known: 'anything else',
     asker: 'anybody',
     answer: 'silence',
+    isKept: true,
     applies: isOfThisLan,
   },
   {
@@ -201,6 +212,12 @@ function isOfThisLan({ ctx, iface, target }: Question): boolean {
 
 function isElsewhere({ host }: Question): boolean {
   return host !== undefined && (host.claimed || host.state === 'away');
+}
+
+/** Another router, and not one on this LAN, says that it has the host. */
+function isClaimedElsewhere({ ctx, iface, target }: Question): boolean {
+  const remote = ctx.fib.remote(target);
+  return remote !== undefined && !isOnLan(ctx, remote.route.iface, iface);
 }
 
 function isRoutedElsewhere({ ctx, iface, target }: Question): boolean {

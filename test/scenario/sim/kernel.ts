@@ -28,6 +28,8 @@ export interface KernelListener {
   link(link: Link): void;
   neighbour(iface: IfIndex, ip: Ip, mac: Mac | undefined): void;
   frame(iface: IfIndex, bytes: Uint8Array): void;
+  /** An IP packet of somebody to a MAC that is not ours. */
+  packet?(iface: IfIndex, bytes: Uint8Array): void;
 }
 
 interface Port extends Station {
@@ -60,6 +62,9 @@ export class SimKernel {
         listening: () =>
           this.links.get(link.index)?.up === true && this.links.get(link.index)?.carrier === true,
         receive: (bytes) => this.receive(link.index, bytes),
+        overhear: (bytes) => {
+          for (const listener of this.listeners) listener.packet?.(link.index, bytes);
+        },
         forward: (packet, hops) => this.forwardFrom(link.index, packet, hops),
       };
       segment.add(port);

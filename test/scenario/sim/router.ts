@@ -1,4 +1,4 @@
-import { hostLength, type Ip, isIpv4, type Mac } from '../../../src/wire/addresses.js';
+import { hostLength, type Ip, isIpv4, type Mac, readMac } from '../../../src/wire/addresses.js';
 import type {
   Action,
   Alarm,
@@ -59,6 +59,8 @@ export class SimRouter implements KernelListener {
   readonly events = new Map<Event['kind'], number>();
   /** As in the capture child, but for its size: nothing that a scenario tells may depend on what it keeps back. */
   private refreshFilter = new RefreshFilter(64);
+  /** Hosts whose packets to other MACs are looked at, by interface and MAC. */
+  private readonly watched = new Map<string, number>();
   private readonly replies = new Map<number, (verdict: { ok: boolean; message: string }) => void>();
   private run = 0;
   private token = 0;
@@ -82,6 +84,7 @@ export class SimRouter implements KernelListener {
     this.refreshFilter = new RefreshFilter(64);
     this.invariants.restart();
     this.desired.clear();
+    this.watched.clear();
     const { kernel } = this;
     for (const link of kernel.allLinks()) this.handle({ kind: 'link', link });
     this.handle({ kind: 'routes-begin' });
@@ -173,6 +176,12 @@ export class SimRouter implements KernelListener {
     this.later('capture', () => this.handle({ kind: 'frame', iface, bytes: copy }));
   }
 
+  /** As the second capture does: only those of the MACs that are watched. */
+  packet(iface: IfIndex, bytes: Uint8Array): void {
+    if ((this.watched.get(`${iface} ${readMac(bytes, 6)}`) ?? 0) === 0) return;
+    this.later('capture', () => this.handle({ kind: 'misdirected-packet', iface, bytes }));
+  }
+
   private handle(event: Event): void {
     const { ctx } = this;
     if (ctx === undefined) return;
@@ -238,6 +247,11 @@ export class SimRouter implements KernelListener {
         this.replies.get(action.token)?.({ ok: action.ok, message: action.message });
         this.replies.delete(action.token);
         return;
+      case 'watch-misdirected': {
+        const key = `${action.iface} ${action.mac}`;
+        this.watched.set(key, (this.watched.get(key) ?? 0) + (action.watch ? 1 : -1));
+        return;
+      }
       case 'evidence':
       case 'answered':
         return;

@@ -1,4 +1,13 @@
-import { type Ip, isGroupMac, type Mac, readMac } from '../../../src/wire/addresses.js';
+import {
+  type Ip,
+  type Ipv4,
+  isGroupMac,
+  type Mac,
+  readMac,
+  writeIpv4,
+  writeMac,
+} from '../../../src/wire/addresses.js';
+import { ETHER_TYPE_IPV4 } from '../../../src/wire/ethernet.js';
 import type { Clock } from './clock.js';
 
 /** Whatever is plugged into a LAN. */
@@ -9,6 +18,8 @@ export interface Station {
   /** Cable in and interface up. */
   listening(): boolean;
   receive(bytes: Uint8Array): void;
+  /** An IP packet in a frame that was flooded or sent to nobody. */
+  overhear?(bytes: Uint8Array): void;
   /** An IP packet in a frame for this station's MAC: whether it reaches `packet.to` from here on. */
   forward(packet: Packet, hops: number): boolean;
 }
@@ -72,6 +83,20 @@ export class Segment {
     for (const station of this.byMac.get(mac) ?? []) {
       if (station !== from && station.listening()) return station.forward(packet, hops);
     }
+    // A bridge that does not know the MAC floods the frame.
+    for (const station of this.listeners)
+      if (station !== from && station.listening()) station.overhear?.(frameOf(from.mac, mac, packet));
     return false;
   }
+}
+
+/** The beginning of an IPv4 packet, as far as anybody reads it. */
+function frameOf(source: Mac, destination: Mac, { from, to }: Packet): Uint8Array {
+  const bytes = new Uint8Array(34);
+  writeMac(bytes, 0, destination);
+  writeMac(bytes, 6, source);
+  bytes.set([ETHER_TYPE_IPV4 >> 8, ETHER_TYPE_IPV4 & 255, 0x45], 12);
+  writeIpv4(bytes, 26, from as Ipv4);
+  writeIpv4(bytes, 30, to as Ipv4);
+  return bytes;
 }

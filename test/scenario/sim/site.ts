@@ -15,6 +15,7 @@ import {
   ORPHAN,
   ROUTERS,
   type RouterName,
+  subnetOn,
 } from '../world.js';
 
 export interface SimOptions {
@@ -24,6 +25,8 @@ export interface SimOptions {
   readonly loss?: number;
   /** One hop of the routing engine, ms: FRR OSPF tuned, or 50 for iBGP. */
   readonly hopMs?: readonly [number, number];
+  /** All routers have the same MAC on their LANs. */
+  readonly oneGatewayMac?: boolean;
   readonly rule?: Partial<InterfaceRule>;
   readonly policy?: (policy: Policy) => Policy;
 }
@@ -51,12 +54,13 @@ function prefix(ip: string, length: number): Prefix {
   return { ip: parseIp(ip) as Ip, length };
 }
 
-function policyOf(options: SimOptions): Policy {
+function policyOf(layout: Layout, options: SimOptions): Policy {
   const subnets = [LANS.a, LANS.b, LANS.c, ORPHAN, CROWD].map(
     (lan) =>
       `[[subnet]]\nprefix = "${formatIp(lan.network)}/${lan.prefixLength}"\ngateway = "${formatIp(lan.gateway)}"\n`,
   );
-  const { policy } = parseConfig(`[[interface]]\nname = "lan*"\n${subnets.join('')}`);
+  const learn = layout === 'virtual-subnet' ? 'learn = "all"\n' : '';
+  const { policy } = parseConfig(`[[interface]]\nname = "lan*"\n${learn}${subnets.join('')}`);
   const withRule = { ...policy, interfaces: policy.interfaces.map((rule) => ({ ...rule, ...options.rule })) };
   return options.policy?.(withRule) ?? withRule;
 }
@@ -78,11 +82,11 @@ export class Site {
   private readonly coreNode: RoutingNode;
 
   constructor(
-    layout: Layout,
+    private readonly layout: Layout,
     private readonly options: SimOptions,
   ) {
     this.clock = new Clock(options.seed ?? 1);
-    this.policy = policyOf(options);
+    this.policy = policyOf(layout, options);
     this.domain = new RoutingDomain(this.clock, {
       hopMs: options.hopMs ?? [0.4, 1],
       originateMs: [0.1, 1.5],
@@ -131,8 +135,13 @@ export class Site {
     for (const lan of lans) {
       const segment = new Segment(lan, this.clock, { delayMs: LAN_DELAY_MS, loss: this.options.loss ?? 0 });
       this.lans.set(lan, segment);
-      const own = { ip: LANS[lan].gateway, length: LANS[lan].prefixLength };
-      const address = mac(`02:00:fe:0${number}:00:0${LAN_ORDER.indexOf(lan) + 1}`);
+      const { gateway, prefixLength } = subnetOn(this.layout, lan);
+      const own = { ip: gateway, length: prefixLength };
+      const address = mac(
+        this.options.oneGatewayMac === true
+          ? '02:00:fe:00:00:01'
+          : `02:00:fe:0${number}:00:0${LAN_ORDER.indexOf(lan) + 1}`,
+      );
       const rpFilter = this.options.rpFilter ?? 1;
       kernel.addLink(
         { ...LINK, index: indexOf(lan), name: `lan${lan}`, mac: address, addresses: [own], rpFilter },

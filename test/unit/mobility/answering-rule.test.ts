@@ -49,9 +49,10 @@ function makeContext(): TrackerContext {
   return ctx;
 }
 
-function route(ctx: TrackerContext, to: string, iface: number, protocol = 3): void {
+function route(ctx: TrackerContext, to: string, iface: number, protocol = 3, via?: string): void {
   const prefix = parsePrefix(to) as Prefix;
-  const what = { prefix, table: 254, protocol, metric: 20, type: 'unicast', iface, via: undefined } as const;
+  const next = via === undefined ? undefined : ip(via);
+  const what = { prefix, table: 254, protocol, metric: 20, type: 'unicast', iface, via: next } as const;
   ctx.fib.apply('add', what, NOW);
 }
 
@@ -100,6 +101,7 @@ const EXAMPLES: readonly { asker: string; target: string; known?: (ctx: TrackerC
   { asker: VISITOR, target: '10.1.1.254' },
   { asker: VISITOR, target: TARGET, known: (ctx) => claim(ctx, TARGET, LAN1) },
   { asker: HOME, target: '10.2.2.9', known: (ctx) => claim(ctx, '10.2.2.9', LAN0) },
+  { asker: HOME, target: '10.2.2.9', known: (ctx) => route(ctx, '10.2.2.9/32', WAN, 188, '192.0.2.2') },
   { asker: HOME, target: '10.2.2.9', known: (ctx) => atHome(ctx, '10.2.2.9', LAN0, NOW) },
   { asker: HOME, target: '198.51.100.7' },
   { asker: VISITOR, target: '10.9.9.9', known: (ctx) => claim(ctx, '10.9.9.9', LAN0) },

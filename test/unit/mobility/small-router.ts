@@ -92,6 +92,7 @@ export function reply(
   iface: IfIndex,
   sender: string,
   target: string,
+  now = 1010,
 ): readonly Action[] {
   const addresses = {
     destination: macOf(iface),
@@ -100,5 +101,5 @@ export function reply(
     targetMac: macOf(iface),
   };
   const packet = { opcode: ARP_REPLY, senderIp: ip(sender), targetIp: ip(target) } as const;
-  return tracker.handle({ kind: 'frame', iface, bytes: encodeArp({ ...addresses, ...packet }) }, 1010);
+  return tracker.handle({ kind: 'frame', iface, bytes: encodeArp({ ...addresses, ...packet }) }, now);
 }
