@@ -77,6 +77,10 @@ export interface RoutedSiteOptions {
   readonly third?: boolean;
   /** Home subnets that no router has connected: known to every marpd, and let through by every FRR. */
   readonly orphans?: readonly Subnet[];
+  /** Virtual Subnet (RFC 7814): R2 has the subnet of R1, with the same gateway, and all hosts have a claim. */
+  readonly virtualSubnet?: boolean;
+  /** One MAC for the gateway on R1 and R2. */
+  readonly oneGatewayMac?: boolean;
   /** Merged over the default sections of every marpd. */
   readonly config?: MarpdConfig;
 }
@@ -94,7 +98,7 @@ export class RoutedSite {
   constructor(
     readonly lab: Lab,
     readonly engineName: EngineName,
-    options: RoutedSiteOptions = {},
+    private readonly options: RoutedSiteOptions = {},
   ) {
     this.firstHops = options.third === true ? ['r1', 'r2', 'r4'] : ['r1', 'r2'];
     this.network = new Switch(
@@ -112,13 +116,18 @@ export class RoutedSite {
     this.remote = remote;
     this.#cables();
     const config = {
-      interface: [{ name: 'lan0' }],
+      interface: [{ name: 'lan0', ...(options.virtualSubnet === true ? { learn: 'all' } : {}) }],
       subnet: [...SUBNETS.slice(0, this.firstHops.length), ...(options.orphans ?? [])],
       ...options.config,
       router: { settle: SETTLE[engineName], ...(options.config?.router as object | undefined) },
     };
     for (const role of this.firstHops) this.marpds.set(role, new Marpd(this.routers[role], config));
     for (const role of this.#roles) this.#addEngine(role, options.orphans ?? []);
+  }
+
+  /** Address of a router on its LAN. */
+  addressOn(role: FirstHop): string {
+    return PLACES[role === 'r2' && this.options.virtualSubnet === true ? 'r1' : role].lan;
   }
 
   get #roles(): Role[] {
@@ -138,7 +147,9 @@ export class RoutedSite {
     this.remote.ip('route add default via 198.51.100.1 dev eth0');
     r3.ip(`addr add ${R3_ID}/32 dev lo`);
     for (const role of this.firstHops) {
-      const { segment, lan, mac, id } = PLACES[role];
+      const { segment, id } = PLACES[role];
+      const lan = this.addressOn(role);
+      const { mac } = PLACES[role === 'r2' && this.options.oneGatewayMac === true ? 'r1' : role];
       const router = this.routers[role];
       this.network.connect(router, 'lan0', segment);
       // Strict on the LAN: whoever is believed to be elsewhere is not let through.
@@ -210,7 +221,7 @@ export class RoutedSite {
     for (const role of this.#roles) {
       const wanted = [
         '198.51.100.0/24',
-        ...this.firstHops.map((other) => PLACES[other].lan.replace('.1/24', '.0/24')),
+        ...this.firstHops.map((other) => this.addressOn(other).replace('.1/24', '.0/24')),
       ];
       await waitFor(
         () => {

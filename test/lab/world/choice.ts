@@ -7,6 +7,7 @@ import { DISPUTES } from '../../scenario/suites/contests.js';
 import { FAILURES } from '../../scenario/suites/failures.js';
 import { RESTARTS } from '../../scenario/suites/restart.js';
 import { ROAMING } from '../../scenario/suites/roaming.js';
+import { VIRTUAL_SUBNET } from '../../scenario/suites/virtual-subnet.js';
 import { SOAK } from '../kit/lab-test.js';
 
 /**
@@ -27,6 +28,11 @@ const SHORT: readonly Choice[] = [
   [/^old daemon killed within settle, restarted 100 ms/, 'a fresh claim that nobody ages'],
   [/^new daemon killed 3 ms after the move/, "killed between proof and FRR's announcement"],
   [/^a move while the new router is cut off/, 'a link of the core fails and returns'],
+  [/^RFC 7814: hosts of one subnet on two LANs/, 'proxy ARP for hosts known by their claims alone'],
+  [
+    /^RFC 7814: between .* gratuitous-request, carrier drop false/,
+    'stale neighbours on both LANs, to and fro',
+  ],
 ];
 
 /** Run with MARPD_SOAK=1 only. */
@@ -41,6 +47,15 @@ const LONG: readonly Choice[] = [
   [/^RFC 7432 section 15\.1: a clean mover/, '40 moves, a minute'],
   [/^a visitor dies silently/, 'the time of two keepalives'],
   [/^two living hosts with one address: the incumbent keeps it/, 'four minutes'],
+  [/^RFC 7814: a host that has never spoken/, 'milliseconds'],
+  [
+    /^RFC 7814: between .* (gratuitous-request, carrier drop true|arp-gateway)/,
+    'other hosts, other first words',
+  ],
+  [/^RFC 7814: to a LAN of another subnet and back/, 'the third LAN'],
+  [/^RFC 7814: two living hosts/, 'the short run has a duplicate'],
+  [/^RFC 7814: a router that starts again/, 'a restart'],
+  [/^RFC 7814: a LAN loses its carrier/, 'a cable'],
   [/^C5: a forged (gratuitous-reply|request) for v on another router/, 'other frames'],
   [/^C5: a forged \S+ for h on another router/, 'another victim'],
   [/^C5: a forger that answers for/, 'seven minutes'],
@@ -62,12 +77,16 @@ const LONG: readonly Choice[] = [
 const UNFIT: readonly Choice[] = [
   // On a busy box a question takes longer, is answered after the return, and the host is one that lives at two places.
   [/^(B back to A|home, away and home again) (18|20|22|24) ms/, 'a matter of single milliseconds'],
+  [
+    /^RFC 7814: between .* rarp/,
+    'no host of the real world announces itself by RARP; vm-migration has guests that do',
+  ],
 ];
 /** The routers of the real world have one LAN each; move, acd, rarp and survive have one with two. */
 const simulatedOnly = (scenario: Scenario): boolean =>
   scenario.layout === 'one' || UNFIT.some(([title]) => title.test(scenario.title));
 
-const SCENARIOS: readonly Scenario[] = [...ROAMING, ...DISPUTES, ...FAILURES, ...RESTARTS];
+const SCENARIOS: readonly Scenario[] = [...ROAMING, ...DISPUTES, ...FAILURES, ...RESTARTS, ...VIRTUAL_SUBNET];
 const chosen = (choices: readonly Choice[], scenario: Scenario): boolean =>
   !simulatedOnly(scenario) && choices.some(([title]) => title.test(scenario.title));
 

@@ -77,7 +77,8 @@ export class RealWorld implements World {
   static async build(lab: Lab, layout: Layout): Promise<RealWorld> {
     if (layout === 'one') throw new Error('the site of the real world has one LAN at each router');
     const site = new RoutedSite(lab, 'frr-ospf', {
-      third: layout === 'three',
+      third: layout === 'three' || layout === 'virtual-subnet',
+      virtualSubnet: layout === 'virtual-subnet',
       orphans: ORPHANS,
       config: {
         router: { settle: `${SETTLE_MS}ms` },
