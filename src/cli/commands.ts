@@ -3,7 +3,7 @@ import type { ControlClient } from '../control/client.js';
 import { EVENT_KINDS, type EventKind } from '../control/records.js';
 import type { Command as ApiCommand } from '../mobility/events.js';
 import { parseIp, parseMac } from '../wire/addresses.js';
-import { readIp } from '../wire/host-address.js';
+import { readHostPrefix, readIp } from '../wire/host-address.js';
 import { type Argument, type Command, EXIT, type Invocation, Usage, isJson, print, show } from './command.js';
 import { formatAlarms, formatFindings, formatInterfaces, formatRecord } from './format.js';
 import { type OptionName, checked, proposeHosts, proposeInterfaces, proposeMacs } from './options.js';
@@ -170,6 +170,16 @@ is assumed is printed first. Better name each link: its MAC is in ip -br link, i
     summary: 'probe a host now',
     args: [IP],
     run: (call) => sendCommand(call, 'probe', { ip: call.args[0] }),
+  },
+  discover: {
+    summary: 'look for silent hosts of a subnet on its LANs',
+    more: `Each address that nobody is known to have is asked for by broadcast on the LANs of this router that have it in their
+own subnet, 100 a second and twice. Who answers is proven and learned like any other host.
+
+  marpctl discover 10.1.1.0/24
+`,
+    args: [{ name: 'PREFIX', check: checked(readHostPrefix) }],
+    run: (call) => sendCommand(call, 'discover', { prefix: call.args[0] }),
   },
   prepare: {
     summary: 'expect a guest: its first frame is accepted as proof',

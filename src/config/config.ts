@@ -155,7 +155,7 @@ function build(file: ConfigFile): Omit<Config, 'source'> {
   return {
     policy: {
       interfaces,
-      subnets: file.subnet.map(({ prefix, gateway }) => ({ prefix, gateway })),
+      subnets: file.subnet.map(({ prefix, gateway, discover }) => ({ prefix, gateway, discover })),
       allow: policy.allow,
       deny: policy.deny,
       bindings: new Map(policy.bind.map(({ ip, mac }) => [ip, mac])),

@@ -147,7 +147,7 @@ const interfaceSection = z.strictObject({
 });
 
 const subnetSection = z
-  .strictObject({ prefix: prefixText, gateway: hostIpText.optional() })
+  .strictObject({ prefix: prefixText, gateway: hostIpText.optional(), discover: z.boolean().default(false) })
   .superRefine(({ prefix, gateway }, context) => {
     if (gateway === undefined) return;
     // It may lie outside the prefix: hosts of a routed block reach their gateway on link.

@@ -211,6 +211,9 @@ export const ROUTES: readonly Route[] = [
   route('POST', '/v1/detach', guest, (input, call) => signal('detach', input, call)),
   route('POST', '/v1/probe', { ip: hostIp }, ({ ip }, call) => command(call, { name: 'probe', ip })),
   route('POST', '/v1/clear', { ip: hostIp }, ({ ip }, call) => command(call, { name: 'clear', ip })),
+  route('POST', '/v1/discover', { prefix: text('a prefix', readHostPrefix) }, ({ prefix }, call) =>
+    command(call, { name: 'discover', prefix }),
+  ),
   route('POST', '/v1/reload', {}, (_, { api }) => accepted(api.reload())),
   route('POST', '/v1/log-level', { level: logLevel }, ({ level }, { api }) =>
     accepted(api.setLogLevel(level)),

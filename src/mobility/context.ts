@@ -13,6 +13,7 @@ import type {
 } from './events.js';
 import { Fib } from './fib.js';
 import type { Host } from './host/host.js';
+import { Discovery } from './input/discovery.js';
 import { RarpLookups } from './input/rarp-lookup.js';
 import { Limits } from './admission/limits.js';
 import { LateAnswers } from './late-answers.js';
@@ -35,6 +36,7 @@ export class TrackerContext {
   readonly otherRouters = new OtherRouters();
   readonly lanQueries = new LanQueries();
   readonly openQuestions = new OpenQuestions();
+  readonly discovery = new Discovery();
   /** Behind which port of a bridge a MAC was last seen; kept when the entry ages out. */
   readonly ports = new Map<IfIndex, Map<Mac, IfIndex>>();
   /** What the kernel's neighbour table says of hosts that never spoke to us. */

@@ -62,6 +62,7 @@ export type Token = number;
 export type Command =
   | { readonly name: 'probe'; readonly ip: Ip }
   | { readonly name: 'clear'; readonly ip: Ip }
+  | { readonly name: 'discover'; readonly prefix: Prefix }
   | { readonly name: 'prepare'; readonly mac: Mac; readonly ips: readonly Ip[]; readonly interface: string }
   | {
       readonly name: 'attach';

@@ -20,6 +20,8 @@ export interface InterfaceRule {
 export interface Subnet {
   readonly prefix: Prefix;
   readonly gateway: Ip | undefined;
+  /** Its silent hosts are looked for when a LAN of it comes up. */
+  readonly discover?: boolean;
 }
 
 /** What the tracker needs of the configuration; made by config.ts, replaced whole at a reload. Durations in ms. */

@@ -180,7 +180,7 @@ function firstTryAt(
  * particular is asked, or a MAC that is not known to be the host's while the host may be elsewhere, or a router's.
  */
 function mayBeRouters(
-  { topology, fib, lanQueries, otherRouters }: TrackerContext,
+  { topology, fib, lanQueries, otherRouters, discovery, now }: TrackerContext,
   host: Host,
   purpose: ProbePurpose,
   { iface, mac }: Attachment,
@@ -195,6 +195,7 @@ function mayBeRouters(
   if (purpose !== 'prove') return false;
   // Another MAC on the LAN where it was: that of a router that tells of its departure, perhaps.
   if (host.attachment?.iface === iface) return true;
+  if (discovery.hasAsked(iface, host.ip, now)) return true;
   return isHome
     ? host.claimed && host.attachment?.iface !== iface
     : lanQueries.stateOf(iface, host.ip) === 'taken';

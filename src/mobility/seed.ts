@@ -27,6 +27,7 @@ export function snapshot(ctx: TrackerContext, awaitedAt: number) {
     otherRouters: ctx.otherRouters.snapshot(),
     lanQueries: ctx.lanQueries.snapshot(),
     openQuestions: ctx.openQuestions.snapshot(),
+    discovery: ctx.discovery.snapshot(),
     rarpLookups: ctx.rarpLookups.snapshot(),
     limits: ctx.limits.snapshot(),
     unanswered: ctx.unanswered.snapshot(),
@@ -58,6 +59,7 @@ export function restore(ctx: TrackerContext, state: Snapshot): void {
   ctx.otherRouters.restore(state.otherRouters);
   ctx.lanQueries.restore(state.lanQueries);
   ctx.openQuestions.restore(state.openQuestions);
+  ctx.discovery.restore(state.discovery);
   ctx.rarpLookups.restore(state.rarpLookups);
   ctx.limits.restore(state.limits);
   ctx.unanswered.restore(state.unanswered);

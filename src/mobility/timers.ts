@@ -23,6 +23,7 @@ import { bind, startProofUnlessSuppressed } from './host/proving.js';
 import { onTimeout } from './input/answers.js';
 import { reprobeAt } from './host/recovery.js';
 import { detachOver } from './input/commands.js';
+import { runDiscovery } from './input/discovery.js';
 import { reprobe } from './input/links.js';
 import { runRarpLookups } from './input/rarp-lookup.js';
 import { learnLate } from './input/sightings.js';
@@ -47,6 +48,7 @@ export function runDueTimers(ctx: TrackerContext): void {
     else bind(ctx, host, place, 'rarp');
   }
   runLanQueries(ctx);
+  runDiscovery(ctx);
   for (const { iface, mac, otherAddress } of runOtherRouters(ctx))
     if (otherAddress !== undefined) learnLate(ctx, iface, otherAddress, mac);
   for (let left = HOSTS_PER_TICK; left > 0; left--) {

@@ -3,12 +3,14 @@ import {
   type Mac,
   type Prefix,
   contains,
+  formatPrefix,
   hostLength,
   isIpv4,
   isLinkLocal,
   isLoopback,
   isSubnetEdge,
   isUnroutable,
+  networkOf,
 } from '../wire/addresses.js';
 import type { IfIndex, Link } from './events.js';
 import { type InterfaceRule, type Policy, ruleFor, subnetOf } from './policy.js';
@@ -193,6 +195,20 @@ export class Topology {
     for (const { iface, address, mobility } of this.subnets)
       if (mobility && contains(address, ip)) homes.add(iface);
     return [...homes];
+  }
+
+  /** What of a prefix is in the connected subnets of mobility interfaces. */
+  partsOn(prefix: Prefix): readonly { readonly iface: IfIndex; readonly part: Prefix }[] {
+    const parts = new Map<string, { iface: IfIndex; part: Prefix }>();
+    for (const { iface, address, mobility } of this.subnets) {
+      if (!mobility || address.length === hostLength(address.ip)) continue;
+      const isInside = contains(address, prefix.ip) && prefix.length >= address.length;
+      if (!isInside && !contains(prefix, address.ip)) continue;
+      const { ip, length } = isInside ? prefix : address;
+      const part = { ip: networkOf(ip, length), length };
+      parts.set(`${iface} ${formatPrefix(part)}`, { iface, part });
+    }
+    return [...parts.values()];
   }
 
   /** Whether `ip` belongs to a LAN of ours on which hosts do not move. */

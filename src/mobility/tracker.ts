@@ -122,6 +122,7 @@ export class HostTracker {
       nextRarpLookupDeadline(this.ctx),
       this.ctx.otherRouters.nextDeadline(),
       this.ctx.lanQueries.nextDeadline(),
+      this.ctx.discovery.nextAt,
     );
   }
 

@@ -72,9 +72,11 @@ export function runStep(driver: Driver, step: Step): void {
     case 'command': {
       const { name, ip, mac, iface } = step;
       const command: Command =
-        name === 'probe' || name === 'clear'
-          ? { name, ip }
-          : { name, ips: [ip], mac, interface: iface === LAN0 ? 'lan0' : 'lan1' };
+        name === 'discover'
+          ? { name, prefix: { ip, length: 24 } }
+          : name === 'probe' || name === 'clear'
+            ? { name, ip }
+            : { name, ips: [ip], mac, interface: iface === LAN0 ? 'lan0' : 'lan1' };
       const actions = driver.handle({ kind: 'command', token: 7, command });
       assert.equal(actions.filter((action) => action.kind === 'reply').length, 1, 'one verdict per command');
       return;

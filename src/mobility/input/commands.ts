@@ -29,10 +29,15 @@ import {
   unusableAddress,
 } from './command-errors.js';
 import { forgetOtherRouters } from '../other-routers.js';
+import { discover } from './discovery.js';
 import { remoteAppeared } from './remote-claims.js';
 
 /** Carries out what an operator or a hypervisor says, and answers whether it was accepted. */
 export function onCommand(ctx: TrackerContext, token: Token, command: Command): void {
+  if (command.name === 'discover') {
+    const { ok, message } = discover(ctx, command.prefix);
+    return ctx.reply(token, ok, message);
+  }
   const refusal =
     command.name === 'probe' || command.name === 'clear'
       ? onAddressCommand(ctx, command.name, command.ip)
@@ -82,7 +87,7 @@ function probeLastPlace(ctx: TrackerContext, host: Host): boolean {
   return true;
 }
 
-type Signal = Exclude<Command, { name: 'probe' | 'clear' }>;
+type Signal = Exclude<Command, { name: 'probe' | 'clear' | 'discover' }>;
 
 /** Checks all addresses before it changes anything: a signal is carried out whole or not at all. */
 function onSignal(ctx: TrackerContext, signal: Signal): string | undefined {

@@ -5,6 +5,7 @@ import type { Attachment, Cause, IfIndex, Link } from '../events.js';
 import { abandonCandidate, lostWithRoute, probeNow, transition, withdraw } from '../host/coordinator.js';
 import { askAgain, startProof, startProofUnlessSuppressed } from '../host/proving.js';
 import { forgetOtherRouters } from '../other-routers.js';
+import { discoverOn } from './discovery.js';
 import type { Host } from '../host/host.js';
 import { candidateOn } from '../host/proof.js';
 
@@ -123,6 +124,7 @@ function expediteKeepalive(ctx: TrackerContext, host: Host, keepaliveMs: number,
 }
 
 function reprobeRemembered(ctx: TrackerContext, link: Link): void {
+  discoverOn(ctx, link.index);
   const hosts = [...ctx.table.onNamed(link.name)];
   const keepaliveMs = ctx.topology.rule(link.index)?.keepaliveMs ?? 0;
   let order = 0;

@@ -58,6 +58,7 @@ test('design.md 4: marpctl --json prints what the API says', async (t) => {
     [['drops'], '[{"reason":"not-allowed"'],
     [['why', '10.1.1.5'], '{"ip":"10.1.1.5","conclusion":"not learned'],
     [['probe', '10.1.1.5'], '{"ok":true'],
+    [['discover', '10.1.1.0/24'], '{"ok":true'],
   ] as const) {
     const result = await ask(...argv, '--json');
     assert.equal(result.status, 0, result.err);
@@ -159,6 +160,8 @@ test('exit codes (design.md 4): 2 for wrong usage, with what was wrong and nothi
     [['why', '2001:db8::5'], /IPv6 is not supported yet/],
     [['monitor', '2001:db8::5'], /IPv6 is not supported yet/],
     [['probe', '2001:db8::5'], /IPv6 is not supported yet/],
+    [['discover', '2001:db8::/64'], /IPv6 is not supported yet/],
+    [['discover', '10.1.1'], /is not a prefix/],
     [['attach', '2001:db8::5', 'tap0'], /IPv6 is not supported yet/],
     [['detach', '--ip', 'fe80::5', 'tap0'], /IPv6 is not supported yet/],
     [['hosts', '--prefix', '2001:db8::/64'], /IPv6 is not supported yet/],

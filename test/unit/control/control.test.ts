@@ -78,6 +78,7 @@ test('design.md 4: commands arrive as typed values', async (t) => {
     ['/v1/prepare', { mac, ip: ['10.1.1.5', '10.1.1.6', '10.1.1.5'], interface: 'tap0' }],
     ['/v1/attach', { ip: '10.1.1.5', interface: 'tap0' }],
     ['/v1/detach', { mac, interface: 'tap0' }],
+    ['/v1/discover', { prefix: '10.1.1.0/24' }],
   ] as const) {
     const answer = await ask(socket, 'POST', path, JSON.stringify(body));
     assert.equal(answer.status, 200, answer.text);
@@ -89,6 +90,7 @@ test('design.md 4: commands arrive as typed values', async (t) => {
     { name: 'prepare', mac: parseMac(mac), ips: [ip('10.1.1.5'), ip('10.1.1.6')], interface: 'tap0' },
     { name: 'attach', mac: undefined, ips: [ip('10.1.1.5')], interface: 'tap0' },
     { name: 'detach', mac: parseMac(mac), ips: [], interface: 'tap0' },
+    { name: 'discover', prefix: { ip: ip('10.1.1.0'), length: 24 } },
   ]);
 });
 
