@@ -415,7 +415,10 @@ export class Daemon {
     const link = this.tracker.link(iface);
     if (!this.config.policy.repairNeighbours) return;
     if (!watch) this.misdirected.unwatch(iface, mac);
-    else if (link !== undefined) this.misdirected.watch(link, mac, this.tracker.macvlanMacs(iface));
+    else if (link !== undefined) {
+      const everybody = this.tracker.ruleFor(link.name)?.learn === 'all';
+      this.misdirected.watch(link, mac, this.tracker.macvlanMacs(iface), everybody);
+    }
   }
 
   private captureChanged(iface: number, open: boolean, reason: string): void {

@@ -28,6 +28,8 @@ interface Visitors {
   link: CaptureLink;
   /** Ours on that LAN besides that of the interface: those of macvlans. */
   otherOwn: readonly Mac[];
+  /** All hosts there are watched, so the filter names none: it need not change when one comes or goes. */
+  everybody: boolean;
   readonly macs: Map<Mac, number>;
 }
 
@@ -60,14 +62,15 @@ export class StaleNeighbourCapture {
   }
 
   /** A MAC may belong to several claimed addresses; it is watched until each was unwatched. */
-  watch(link: CaptureLink, mac: Mac, otherOwn: readonly Mac[] = []): void {
+  watch(link: CaptureLink, mac: Mac, otherOwn: readonly Mac[] = [], everybody = false): void {
     let visitors = this.#visitors.get(link.index);
     if (visitors === undefined) {
-      visitors = { link, otherOwn, macs: new Map() };
+      visitors = { link, otherOwn, everybody, macs: new Map() };
       this.#visitors.set(link.index, visitors);
     }
     visitors.link = link;
     visitors.otherOwn = otherOwn;
+    visitors.everybody = everybody;
     visitors.macs.set(mac, (visitors.macs.get(mac) ?? 0) + 1);
     this.#change(link.index);
   }
@@ -150,8 +153,8 @@ export class StaleNeighbourCapture {
   #apply(iface: IfIndex): void {
     const visitors = this.#visitors.get(iface);
     if (visitors === undefined) return;
-    const { link, otherOwn, macs } = visitors;
-    const filter = misdirectedFilter([link.mac, ...otherOwn], macs);
+    const { link, otherOwn, everybody, macs } = visitors;
+    const filter = misdirectedFilter([link.mac, ...otherOwn], macs, everybody);
     if (filter === undefined) this.#capture?.close(iface);
     else this.#start().open({ ...link, filter });
     if (macs.size > 0) return;
@@ -164,6 +167,7 @@ export class StaleNeighbourCapture {
 export function misdirectedFilter(
   own: readonly Mac[],
   visitors: ReadonlyMap<Mac, unknown>,
+  everybody = false,
 ): string | undefined {
   if (visitors.size === 0) return undefined;
   const from = (mac: Mac) => `ether src ${formatMac(mac)}`;
@@ -172,6 +176,7 @@ export function misdirectedFilter(
     ...own.flatMap((mac) => [`not ether dst ${formatMac(mac)}`, `not ${from(mac)}`]),
   ];
   // Too many for a filter: then those of all senders are read.
-  if (visitors.size <= MACS_IN_FILTER) parts.push(`(${[...visitors.keys()].map(from).join(' or ')})`);
+  if (!everybody && visitors.size <= MACS_IN_FILTER)
+    parts.push(`(${[...visitors.keys()].map(from).join(' or ')})`);
   return parts.join(' and ');
 }

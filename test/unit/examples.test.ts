@@ -6,7 +6,7 @@ import { loadConfig, parseConfig } from '../../src/config/config.js';
 import { ruleFor, subnetOf } from '../../src/mobility/policy.js';
 import { type Ip, parseIp } from '../../src/wire/addresses.js';
 
-/** The examples of docs/virtual-machines.md and docs/two-routers.md. hooks.test.ts reads the guest, lab/behaviour/vm/examples.test.ts frr.conf. */
+/** The examples of docs/virtual-machines.md, docs/two-routers.md and docs/virtual-subnet.md. hooks.test.ts reads the guest, lab/behaviour/vm/examples.test.ts frr.conf. */
 
 const at = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 const read = (path: string) => readFileSync(at(path), 'utf8');
@@ -20,17 +20,17 @@ const SHOWN = [
   'config/proxmox/frr.conf',
 ];
 
-const TWO_ROUTERS = read('docs/two-routers.md');
-const OF_TWO_ROUTERS = [
-  'config/two-routers/daemons',
+const ofTwoRouters = (example: string) => [
+  `config/${example}/daemons`,
   ...['r1', 'r2'].flatMap((role) =>
-    ['interfaces', 'marpd.toml', 'frr.conf'].map((name) => `config/two-routers/${role}/${name}`),
+    ['interfaces', 'marpd.toml', 'frr.conf'].map((name) => `config/${example}/${role}/${name}`),
   ),
 ];
 
 for (const [page, paths] of [
   [PAGE, SHOWN],
-  [TWO_ROUTERS, OF_TWO_ROUTERS],
+  [read('docs/two-routers.md'), ofTwoRouters('two-routers')],
+  [read('docs/virtual-subnet.md'), ofTwoRouters('virtual-subnet')],
 ] as const)
   for (const path of paths)
     test(`the page shows ${path} as it is shipped`, () => {
@@ -49,6 +49,17 @@ test('two routers: both have the same home subnets, and FRR tells others of them
       assert.match(frr, new RegExp(`^ip prefix-list mobile-hosts seq \\d+ permit ${prefix} ge 32$`, 'm'));
     assert.match(read(`config/two-routers/${role}/interfaces`), /^iface lan0 inet static$/m);
   }
+});
+
+test('virtual subnet: the same gateway with the same MAC, and a claim for every host', () => {
+  const stanzas = ['r1', 'r2'].map((role) => {
+    const { policy } = loadConfig(at(`config/virtual-subnet/${role}/marpd.toml`));
+    assert.equal(ruleFor(policy, 'lan0')?.learn, 'all');
+    const text = read(`config/virtual-subnet/${role}/interfaces`);
+    return /^iface lan0 inet static\n(\t.*\n)+/m.exec(text)?.[0] ?? '';
+  });
+  assert.match(stanzas[0] as string, /\thwaddress 02:/);
+  assert.equal(stanzas[0], stanzas[1]);
 });
 
 test('every TOML example of the page is a configuration, or a part of one', () => {

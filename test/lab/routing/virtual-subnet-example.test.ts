@@ -1,0 +1,76 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parse } from 'smol-toml';
+import { Host, Switch } from '../kit/host.js';
+import { labTest } from '../kit/lab-test.js';
+import { Marpd, type MarpdConfig } from '../kit/marpd.js';
+import type { Namespace } from '../kit/namespace.js';
+import { waitFor } from '../kit/program.js';
+import { makeEngine } from '../routed/engines.js';
+
+/** The files of docs/virtual-subnet.md, as they are, on two routers of a lab. */
+
+const EXAMPLE = join(import.meta.dirname, '../../../config/virtual-subnet');
+const HOST = '10.1.1.5';
+const OTHER = '10.1.1.7';
+const SILENT = '10.1.1.8';
+const GATEWAY = '10.1.1.1';
+const read = (role: string, name: string) => readFileSync(join(EXAMPLE, role, name), 'utf8');
+
+/** What ifup would do. */
+function configure(router: Namespace): void {
+  for (const [, name, lines] of read(router.role, 'interfaces').matchAll(
+    /^iface (\S+) inet static\n((?:\t.*\n)+)/gm,
+  )) {
+    const value = (key: string) => new RegExp(`^\\t${key} (\\S+)$`, 'm').exec(lines as string)?.[1];
+    const mac = value('hwaddress');
+    if (mac !== undefined) router.ip(`link set ${name} address ${mac}`);
+    router.ip(`addr add ${value('address')} dev ${name}`, `link set ${name} up`);
+  }
+}
+
+labTest(
+  'the Virtual Subnet example: hosts on two LANs reach each other, one moves and returns, a silent one is found',
+  async (lab) => {
+    const network = new Switch(lab, ['net1', 'net2']);
+    const [r1, r2] = lab.create('r1', 'r2') as [Namespace, Namespace];
+    lab.link(r1, 'core0', r2, 'core0');
+    network.connect(r1, 'lan0', 'net1');
+    network.connect(r2, 'lan0', 'net2');
+    const host = (role: string, ip: string) =>
+      new Host(network, role, { address: `${ip}/24`, gateway: GATEWAY });
+    const silent = host('silent', SILENT);
+    await silent.plug('net2', 'silent');
+    const marpds = new Map<string, Marpd>();
+    for (const router of [r1, r2]) {
+      configure(router);
+      const engine = makeEngine('frr-ospf', router, read(router.role, 'frr.conf'));
+      await engine.start();
+      const config = parse(read(router.role, 'marpd.toml')) as MarpdConfig;
+      // The socket is the fixture's; everything else is the file's.
+      marpds.set(router.role, await new Marpd(router, { ...config, control: {} }).start('lan0'));
+    }
+    const hasRoute = (router: Namespace, ip: string, gateway: string) => () =>
+      router
+        .json<{ dst: string; gateway?: string }>('route', 'show')
+        .some((route) => route.dst === ip && route.gateway === gateway);
+    await waitFor(hasRoute(r1, SILENT, '192.0.2.2'), 30_000, 'the silent host to be found, and r1 to know');
+    const [mobile, other] = [host('mobile', HOST), host('other', OTHER)];
+    await mobile.plug('net1', 'request');
+    await other.plug('net2', 'request');
+    await waitFor(hasRoute(r1, OTHER, '192.0.2.2'), 5000, 'the route of r1 to the other host');
+    await waitFor(hasRoute(r2, HOST, '192.0.2.1'), 5000, 'the route of r2 to the mobile host');
+    assert.ok(mobile.pings(OTHER, 2), 'from LAN to LAN');
+    assert.ok(mobile.pings(SILENT, 2), 'to the one that was silent');
+    await mobile.plug('net2', 'request');
+    await marpds.get('r2')?.routed(HOST, 'lan0');
+    await marpds.get('r1')?.state(HOST, 'away');
+    assert.ok(mobile.pings(OTHER, 2), 'on one LAN');
+    await mobile.plug('net1', 'request');
+    await marpds.get('r1')?.routed(HOST, 'lan0');
+    await marpds.get('r2')?.state(HOST, 'away');
+    assert.ok(mobile.pings(OTHER, 2), 'back again');
+  },
+  90_000,
+);
