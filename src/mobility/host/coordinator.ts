@@ -40,7 +40,7 @@ export const COORDINATION: readonly { readonly when: string; readonly causes: st
   { when: 'proof: candidate silent', causes: 'proof: close; a claim that was only proving: lost or forget' },
   {
     when: 'keepalive: lost, no-answer, hold-expired',
-    causes: 'claim: lost, or lost-later under the 20 ms rule',
+    causes: 'claim: lost, or lost-later under the 20 ms rule; elsewhere if another router claims it at home',
   },
   {
     when: 'keepalive: old-place-silent',

@@ -105,7 +105,12 @@ function answered({ candidates, attachment }: Host): Attachment | undefined {
 function onCandidateReply(ctx: TrackerContext, host: Host, candidate: Candidate, from: Attachment): void {
   const { probe } = candidate;
   const incumbent = incumbentOf(ctx, host, candidate);
-  if (probe.purpose === 'remote-claim') return heldDespiteRemote(ctx, host, from);
+  if (probe.purpose === 'remote-claim') {
+    // Where a subnet has several routers, the other one was first with a host that was never held here.
+    const isIncumbent = host.attachment !== undefined || ctx.topology.rule(from.iface)?.learn !== 'all';
+    if (isIncumbent) return heldDespiteRemote(ctx, host, from);
+    return bind(ctx, host, from, 'proven');
+  }
   // Asked before this router gave way to another one.
   if (!host.held && isSuppressed(ctx, host, from)) return closeCandidates(ctx, host, candidate);
   if (isNewcomer(candidate)) noteProof(ctx, from.iface);

@@ -117,6 +117,17 @@ describe('a host that is known only by the claim of another router', () => {
     assert.equal(announced(actions, LAN0), 3);
   });
 
+  it('is a challenger if it answers here all the same: the other router had it first', () => {
+    const tracker = makeRouter(CONFIG);
+    tracker.handle({ kind: 'neighbour', iface: LAN0, ip: ip(ELSEWHERE), mac: HOST_MAC }, 500);
+    remote(tracker, ELSEWHERE, 'add', 1000);
+    reply(tracker, LAN0, ELSEWHERE, '10.1.1.1', 1001);
+    const actions = reply(tracker, LAN0, ELSEWHERE, '0.0.0.0', 1002);
+    const { claim } = tracker.host(ip(ELSEWHERE)) ?? {};
+    assert.ok(claim?.state === 'fresh' && claim.role === 'challenger');
+    assert.ok(!actions.some(({ kind }) => kind === 'alarm'));
+  });
+
   it('is proven when it appears here, by a question from nobody: a router beside us may answer for it', () => {
     const tracker = makeRouter(CONFIG);
     remote(tracker, ELSEWHERE, 'add', 900);
