@@ -42,6 +42,16 @@ export function onMisdirectedPacket(ctx: TrackerContext, iface: IfIndex, bytes: 
   }
 }
 
+/**
+ * Another router claims it, the kernel sends there already, and here it is being asked: who sends to it is told to send
+ * to us. Nobody else hears that, so a host that is alive here takes it for no conflict.
+ */
+function isLeaving(ctx: TrackerContext, host: Host): boolean {
+  const isHidden = host.state === 'settled' || host.state === 'home';
+  const isAsked = host.currentProbe?.purpose === 'remote-claim';
+  return isHidden && isAsked && ctx.fib.remote(host.ip) !== undefined;
+}
+
 /** `sender` sends to `wrong`, the MAC that it has for `ip`, which is beside it on its LAN. */
 function resolveFor(ctx: TrackerContext, sender: Host, ip: Ip, wrong: Mac): void {
   const { attachment } = sender;
@@ -49,6 +59,10 @@ function resolveFor(ctx: TrackerContext, sender: Host, ip: Ip, wrong: Mac): void
   const { iface } = attachment;
   const known = ctx.table.get(ip);
   const here = known?.held === true && known.attachment?.iface === iface;
+  if (here && isLeaving(ctx, known)) {
+    if (ctx.mayRepair(sender.ip, ip)) sendRepair(ctx, attachment, sender.ip, ip, undefined);
+    return;
+  }
   if (here && known.attachment?.mac === wrong) return;
   if (!here && !(ctx.topology.isHome(iface, sender.ip) && ctx.topology.isHome(iface, ip))) return;
   const refusal = learningRefusal(ctx, attachment.iface, ip, undefined);

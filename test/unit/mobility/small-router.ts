@@ -93,11 +93,12 @@ export function reply(
   sender: string,
   target: string,
   now = 1010,
+  mac = HOST_MAC,
 ): readonly Action[] {
   const addresses = {
     destination: macOf(iface),
-    source: HOST_MAC,
-    senderMac: HOST_MAC,
+    source: mac,
+    senderMac: mac,
     targetMac: macOf(iface),
   };
   const packet = { opcode: ARP_REPLY, senderIp: ip(sender), targetIp: ip(target) } as const;

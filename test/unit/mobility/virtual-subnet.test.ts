@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Action } from '../../../src/mobility/events.js';
 import type { HostTracker } from '../../../src/mobility/tracker.js';
-import { MAC_BROADCAST, type Mac } from '../../../src/wire/addresses.js';
+import { MAC_BROADCAST, type Mac, writeIpv4, writeMac } from '../../../src/wire/addresses.js';
 import { ARP_REPLY, type ArpFrame, decodeArp } from '../../../src/wire/arp.js';
-import { HOST_MAC, LAN0, LAN1, ip, link, makeRouter, reply, request } from './small-router.js';
+import { ETHER_TYPE_IPV4 } from '../../../src/wire/ethernet.js';
+import { HOST_MAC, LAN0, LAN1, ip, link, macOf, makeRouter, reply, request } from './small-router.js';
 
 /** A /32 of a routing protocol inside a home subnet means "elsewhere", whether the host was ever here or not (RFC 7814). */
 
@@ -191,4 +192,33 @@ it('a host that is lost with its port while another router claims it is away at 
   const asked = request(tracker, LAN0, '10.1.1.5', ELSEWHERE, 0x020000000078 as Mac, 3040);
   assert.deepEqual(answered(asked), [ip(ELSEWHERE)]);
   assert.ok(frames(asked).every(({ destination }) => destination !== MAC_BROADCAST));
+});
+
+it('a neighbour of a host that another router claims is told alone, while the host is still asked', () => {
+  const tracker = makeRouter(CONFIG);
+  const neighbour = 0x020000000078 as Mac;
+  for (const [address, mac, now] of [
+    [ELSEWHERE, HOST_MAC, 1000],
+    ['10.1.1.5', neighbour, 1100],
+  ] as const) {
+    request(tracker, LAN0, address, address, mac, now);
+    reply(tracker, LAN0, address, '10.1.1.1', now + 1, mac);
+  }
+  pass(tracker, 1110, 1500);
+  const packet = (now: number) => {
+    const bytes = new Uint8Array(34);
+    writeMac(bytes, 0, HOST_MAC);
+    writeMac(bytes, 6, neighbour);
+    bytes.set([ETHER_TYPE_IPV4 >> 8, ETHER_TYPE_IPV4 & 255, 0x45], 12);
+    writeIpv4(bytes, 26, ip('10.1.1.5'));
+    writeIpv4(bytes, 30, ip(ELSEWHERE));
+    return frames(tracker.handle({ kind: 'misdirected-packet', iface: LAN0, bytes }, now));
+  };
+  assert.deepEqual(packet(2900), [], 'beside each other they are none of our business');
+  remote(tracker, ELSEWHERE, 'add', 3000);
+  const [told, ...more] = [...packet(3001), ...packet(3002)];
+  assert.deepEqual(
+    [told?.destination, told?.senderIp, told?.senderMac, more],
+    [neighbour, ip(ELSEWHERE), macOf(LAN0), []],
+  );
 });
