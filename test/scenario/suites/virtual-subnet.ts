@@ -44,8 +44,9 @@ async function movesTo(world: World, lan: LanName, options: PlugOptions, partner
   const streams = [];
   for (const partner of partners) {
     streams.push([`${partner} to h`, await world.stream(partner, 'h')] as const);
-    // (The far host takes no streams.)
-    if (partner !== 'far') streams.push([`h to ${partner}`, await world.stream('h', partner)] as const);
+    // (The far host takes no streams. What a host asks without a cable it asks again a second later.)
+    if (partner !== 'far' && options.carrierDrop === false)
+      streams.push([`h to ${partner}`, await world.stream('h', partner)] as const);
   }
   await world.advance(20);
   await world.plug('h', lan, options);
