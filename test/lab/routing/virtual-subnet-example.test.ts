@@ -3,11 +3,13 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'smol-toml';
 import { Host, Switch } from '../kit/host.js';
-import { labTest } from '../kit/lab-test.js';
+import { labTest, SOAK } from '../kit/lab-test.js';
+import { Capture } from '../kit/pcap.js';
 import { Marpd, type MarpdConfig } from '../kit/marpd.js';
 import type { Namespace } from '../kit/namespace.js';
 import { waitFor } from '../kit/program.js';
 import { makeEngine } from '../routed/engines.js';
+import { formatIp, type Ip, parseIp } from '../../../src/wire/addresses.js';
 
 /** The files of docs/virtual-subnet.md, as they are, on two routers of a lab. */
 
@@ -18,9 +20,14 @@ const SILENT = '10.1.1.8';
 const GATEWAY = '10.1.1.1';
 const read = (role: string, name: string) => readFileSync(join(EXAMPLE, role, name), 'utf8');
 
+const same = (text: string) => text;
+/** The same files with room for thousands of hosts. */
+const wide = (text: string) =>
+  text.replaceAll('10.1.1.0/24', '10.1.0.0/16').replaceAll('10.1.1.1/24', '10.1.1.1/16');
+
 /** What ifup would do. */
-function configure(router: Namespace): void {
-  for (const [, name, lines] of read(router.role, 'interfaces').matchAll(
+function configure(router: Namespace, wide = same): void {
+  for (const [, name, lines] of wide(read(router.role, 'interfaces')).matchAll(
     /^iface (\S+) inet static\n((?:\t.*\n)+)/gm,
   )) {
     const value = (key: string) => new RegExp(`^\\t${key} (\\S+)$`, 'm').exec(lines as string)?.[1];
@@ -74,3 +81,72 @@ labTest(
   },
   90_000,
 );
+
+labTest(
+  'many hosts on each side (a thousand in the long run): each is answered for on the other, none is announced there',
+  async (lab) => {
+    const COUNT = SOAK ? 1000 : 200;
+    const CROWDS = { r1: '10.1.4.1', r2: '10.1.8.1' } as const;
+    const network = new Switch(lab, ['net1', 'net2']);
+    const [r1, r2] = lab.create('r1', 'r2') as [Namespace, Namespace];
+    lab.link(r1, 'core0', r2, 'core0');
+    network.connect(r1, 'lan0', 'net1');
+    network.connect(r2, 'lan0', 'net2');
+    const marpds = new Map<string, Marpd>();
+    for (const router of [r1, r2]) {
+      configure(router, wide);
+      await makeEngine('frr-ospf', router, wide(read(router.role, 'frr.conf'))).start();
+      const config = parse(
+        wide(read(router.role, 'marpd.toml')).replace('discover = true', ''),
+      ) as MarpdConfig;
+      marpds.set(router.role, await new Marpd(router, { ...config, control: {} }).start('lan0'));
+    }
+    await waitFor(
+      () =>
+        r1
+          .json<{ dst: string; protocol: string }>('route', 'show')
+          .some(({ dst }) => dst.startsWith('10.1.')),
+      30_000,
+      'the LAN',
+    );
+    const sent = async (role: string) => {
+      const metrics = (await marpds.get(role)?.ctl.exchange('GET', '/metrics'))?.body ?? '';
+      return Number(/^marpd_frames_sent_total\{.*purpose="announce".*\} (\d+)$/m.exec(metrics)?.[1] ?? 0);
+    };
+    for (const [role, first] of Object.entries(CROWDS)) {
+      const crowd = new Host(network, `crowd-${role}`, { address: '10.1.2.1/16', gateway: GATEWAY });
+      await crowd.plug(role === 'r1' ? 'net1' : 'net2', 'silent');
+      const frames = await crowd.frames();
+      frames.answer(first, COUNT);
+      frames.burst(first, COUNT, 2000);
+      await frames.flushed();
+    }
+    for (const role of Object.keys(CROWDS)) {
+      const states = async () => (await marpds.get(role)?.ctl.status())?.hosts;
+      await waitFor(
+        async () => {
+          const hosts = await states();
+          return (hosts?.settled ?? 0) >= COUNT && (hosts?.away ?? 0) >= COUNT;
+        },
+        30_000,
+        `all hosts at ${role}`,
+      );
+      assert.deepEqual((await marpds.get(role)?.ctl.status())?.alarms, []);
+      assert.equal(await sent(role), 0, 'nobody was announced');
+    }
+    const asker = new Host(network, 'asker', { address: '10.1.2.9/16', gateway: GATEWAY });
+    await asker.plug('net1', 'request');
+    const capture = await Capture.start(asker.namespace, 'eth0', 'arp');
+    const frames = await asker.frames();
+    const all = Array.from({ length: COUNT }, (_, i) => addressAt(CROWDS.r2, i));
+    for (const ip of all) frames.request('10.1.2.9', asker.mac, ip);
+    await frames.flushed();
+    const answered = () => new Set(capture.arps({ opcode: 'reply' }).map(({ senderIp }) => senderIp));
+    await waitFor(() => all.every((ip) => answered().has(ip)), 10_000, 'an answer for each of them');
+  },
+  120_000,
+);
+
+function addressAt(first: string, offset: number): string {
+  return formatIp(((parseIp(first) as number) + offset) as Ip);
+}
