@@ -2,9 +2,9 @@
 // not from what its reporters print.
 
 import { spawn } from 'node:child_process';
-import { readdirSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
-import { relative, resolve } from 'node:path';
+import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join, relative, resolve } from 'node:path';
 import { finished } from 'node:stream/promises';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
@@ -290,6 +290,24 @@ if (wanted.includes('--list')) {
   process.exit(0);
 }
 
+/** Temporary files of all tests, also of those that are killed. What other users run in a lab may look into it. */
+let scratch: string | undefined;
+if (process.send === undefined) {
+  process.env.MARPD_KEEP ??= join(tmpdir(), 'marpd-failed');
+  scratch = mkdtempSync(join(tmpdir(), 'marpd-'));
+  chmodSync(scratch, 0o1777);
+  process.env.TMPDIR = scratch;
+}
+
+/** Removes them. What a test forgot to remove is its failure; tsx and Node keep what they have compiled. */
+function removeScratch(): void {
+  if (scratch === undefined) return;
+  const left = readdirSync(scratch).filter((name) => !/^(tsx-|node-)/.test(name));
+  if (left.length === 0) passed.push('no temporary file is left behind');
+  else if (!interrupted) failed.push(`temporary files are left behind: ${left.join(' ')}`);
+  rmSync(scratch, { recursive: true, force: true });
+}
+
 async function runChecks(): Promise<void> {
   for (const check of checks) {
     if (!interrupted) await runCheck(check);
@@ -333,11 +351,13 @@ if (wanted.length === 0) {
     if (!grouped.has(file)) failed.push(`${file}: belongs to no group of test/run.ts`);
 }
 if (interrupted) failed.push('interrupted');
+const ran = passed.length + failed.length > 0;
+removeScratch();
 if (process.send !== undefined) {
   await new Promise((sent) => process.send?.({ passed, failed, skipped } satisfies Counts, sent));
   process.exit(failed.length > 0 ? 1 : 0);
 }
-if (passed.length + failed.length === 0) failed.push('no test ran');
+if (!ran) failed.push('no test ran');
 if (failed.length > 0) console.log(`\nfailed:\n${failed.map((line) => `  ✖ ${line}`).join('\n')}`);
 console.log(
   `\n${passed.length} passed, ${failed.length} failed${skipped.length > 0 ? `, ${skipped.length} skipped` : ''}`,

@@ -9,6 +9,7 @@ import { privilegesOf } from '../../../src/system/confine.js';
 import { MARPD } from '../kit/ctl.js';
 import { commandLine, descendants } from '../kit/foreign.js';
 import { labTest } from '../kit/lab-test.js';
+import { signalIfAlive } from '../kit/processes.js';
 import { Program, waitFor } from '../kit/program.js';
 import { Site } from '../kit/site.js';
 
@@ -105,7 +106,7 @@ labTest(
     await site.marpd.routed(VISITOR, 'lan1');
     for (const task of Object.keys(CHILDREN) as Task[]) {
       const stopped = pidsOf(site.marpd.pid, task);
-      for (const pid of stopped) process.kill(pid, 'SIGSTOP');
+      for (const pid of stopped) signalIfAlive(pid, 'SIGSTOP');
       await waitFor(
         () => {
           const now = pidsOf(site.marpd.pid, task);
@@ -193,7 +194,7 @@ labTest('running out of file descriptors ends nothing', async (lab) => {
     createConnection(site.marpd.socket).on('error', () => undefined),
   );
   for (const task of Object.keys(CHILDREN) as Task[])
-    for (const child of pidsOf(pid, task)) process.kill(child, 'SIGKILL');
+    for (const child of pidsOf(pid, task)) signalIfAlive(child, 'SIGKILL');
   await site.marpd.said(/EMFILE|too many open files/);
   process.kill(pid, 0);
   execFileSync('prlimit', [`--pid=${pid}`, '--nofile=1024:']);

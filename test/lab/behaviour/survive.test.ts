@@ -4,6 +4,7 @@ import { commandLine, descendants, foreignState } from '../kit/foreign.js';
 import { type Frames, gratuitousRequest, macFor } from '../kit/host.js';
 import type { Lab, Namespace } from '../kit/namespace.js';
 import { Capture } from '../kit/pcap.js';
+import { signalIfAlive } from '../kit/processes.js';
 import { pause, waitFor } from '../kit/program.js';
 import { Site } from '../kit/site.js';
 import { SOAK, labTest } from '../kit/lab-test.js';
@@ -145,7 +146,7 @@ labTest(
       const { capture } = await site.marpd.ctl.status();
       const children = captureChildren(site);
       assert.ok(children.length > 0, 'there are capture children');
-      for (const child of children) process.kill(child, 'SIGKILL');
+      for (const child of children) signalIfAlive(child, 'SIGKILL');
       await waitFor(
         async () => (await site.marpd.ctl.status()).capture.restarts > capture.restarts,
         5000,

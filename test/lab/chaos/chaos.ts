@@ -6,6 +6,7 @@ import { Frames, type Host, macFor } from '../kit/host.js';
 import { SOAK } from '../kit/lab-test.js';
 import { PROTOCOL } from '../kit/marpd.js';
 import type { Lab } from '../kit/namespace.js';
+import { signalIfAlive } from '../kit/processes.js';
 import { pause, waitFor } from '../kit/program.js';
 import { REAL_SETTLE, SUBNETS, Site } from '../kit/site.js';
 import { atRest } from './account.js';
@@ -280,11 +281,7 @@ export class Chaos {
       .slice(1)
       .filter((pid) => pattern.test(commandLine(pid)));
     if (children.length === 0) return; // killed just now, and not yet replaced
-    try {
-      process.kill(this.#pick(children), signal);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
-    }
+    signalIfAlive(this.#pick(children), signal);
   }
 
   async #move(mover: Host): Promise<void> {

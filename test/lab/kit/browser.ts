@@ -47,7 +47,7 @@ export class Browser {
     const own = [`--window-size=${width},${height}`, `--user-data-dir=${this.#directory}`];
     this.#process = spawn(command, [...args, ...own], {
       stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'],
-      env: { ...process.env, HOME: this.#directory },
+      env: { ...process.env, HOME: this.#directory, TMPDIR: this.#directory },
       detached: true,
     });
     let rest = '';

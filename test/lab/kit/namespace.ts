@@ -11,6 +11,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { signalIfAlive } from './processes.js';
 
 /**
  * Network namespaces for one run, and the promise that nothing of them survives it.
@@ -299,11 +300,7 @@ function pidsIn(names: readonly string[]): number[] {
 function removeNamespaces(names: readonly string[]): void {
   for (let attempt = 0; attempt < 3; attempt++) {
     for (const pid of pidsIn(names)) {
-      try {
-        process.kill(pid, 'SIGKILL');
-      } catch {
-        // ended meanwhile
-      }
+      signalIfAlive(pid, 'SIGKILL');
     }
     const present = new Set(list(NETNS));
     const left = names.filter((name) => present.has(name));

@@ -14,3 +14,13 @@ export function childOf(pid: number, pattern: RegExp): number | undefined {
   const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').match(/\d+/g) ?? [];
   return children.map(Number).find((child) => pattern.test(commandOf(child)));
 }
+
+/** Sends a signal to a process that may have ended meanwhile; true if it was still there. */
+export function signalIfAlive(pid: number, signal: NodeJS.Signals): boolean {
+  try {
+    return process.kill(pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
+    throw error;
+  }
+}

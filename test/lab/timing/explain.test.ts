@@ -14,7 +14,7 @@ import { type FirstHop, HOST, PLACES, RoutedSite } from '../routed/routed-site.j
 
 const FIRST_HOPS: readonly FirstHop[] = ['r1', 'r2'];
 const WITHIN_MS = 10;
-const MOST_MS = 100;
+const MOST_MS = 300;
 
 /** The routes of a router, and their changes from now on, for --routes. */
 async function watchRoutes(router: Namespace): Promise<{ readonly path: string; readonly program: Program }> {

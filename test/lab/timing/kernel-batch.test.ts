@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { treeOf } from '../../bench/processes.js';
 import { IpBatch } from '../../../src/kernel/ip/batch.js';
@@ -175,7 +175,7 @@ describe('the co-process (design.md 5.4)', () => {
     for (const pid of pids) assert.ok(existsSync(`/proc/${pid}`));
     parent.kill('SIGKILL');
     await until('no child left', () => pids.every((pid) => !existsSync(`/proc/${pid}`)));
-    rmSync(script);
+    rmSync(dirname(script), { recursive: true });
   });
 
   it('runs with CAP_NET_ADMIN and nothing else', async () => {

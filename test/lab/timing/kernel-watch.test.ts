@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { KernelWatch } from '../../../src/kernel/watch/kernel-watch.js';
 import type { Event } from '../../../src/mobility/events.js';
@@ -284,7 +284,7 @@ describe('the watch (design.md 5.5, 5.6)', () => {
     assert.ok(told.length < 400, `${told.length} events`);
     batch('del');
     await until('none of them', () => testbed.link('lan1').addresses.length < 10);
-    rmSync(file);
+    rmSync(dirname(file), { recursive: true });
   });
 
   it('kill -9 of the monitor of links: it is replaced, with what was missed', async () => {
@@ -367,7 +367,7 @@ describe('the watch (design.md 5.5, 5.6)', () => {
       },
       20_000,
     );
-    rmSync(file);
+    rmSync(dirname(file), { recursive: true });
   });
 
   it('nothing was misunderstood', () => {

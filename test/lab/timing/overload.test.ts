@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { Noise, measureBurst, measureLatency } from '../../bench/instruments.js';
 import { footprint, treeOf } from '../../bench/processes.js';
 import { BenchRouter } from '../../bench/router.js';
 import { SOAK, labTest } from '../kit/lab-test.js';
 import type { Marpd } from '../kit/marpd.js';
 import type { Lab } from '../kit/namespace.js';
+import { commandOf, signalIfAlive } from '../kit/processes.js';
 import { pause, waitFor } from '../kit/program.js';
 import { RouteLog } from '../kit/route-log.js';
 
@@ -62,7 +62,7 @@ for (const [what, frozen] of [
     assert.ok(pids.length > 0);
     for (const pid of pids) process.kill(pid, 'SIGSTOP');
     await pause(SOAK ? 20_000 : 5000);
-    for (const pid of pids) if (commandOf(pid) !== '') process.kill(pid, 'SIGCONT');
+    for (const pid of pids) signalIfAlive(pid, 'SIGCONT');
     await pause(2000);
     console.log(`# ${lost().length} of ${VISITORS} withdrawn`);
     assert.deepEqual(lost(), []);
@@ -109,11 +109,3 @@ labTest(
   },
   90_000,
 );
-
-function commandOf(pid: number): string {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'latin1');
-  } catch {
-    return '';
-  }
-}

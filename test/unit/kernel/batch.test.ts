@@ -8,6 +8,7 @@ import { type TestContext, after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { IpBatch } from '../../../src/kernel/ip/batch.js';
 import { LOST, type Outcomes } from '../../../src/kernel/ip/process.js';
+import { signalIfAlive } from '../../lab/kit/processes.js';
 
 const REFUSAL = 'RTNETLINK answers: No such process';
 const REFUSED_AT_THE_END = 'RTNETLINK answers: Operation not supported';
@@ -55,7 +56,7 @@ describe('the restart of ip -batch (design.md 5.4)', () => {
     });
   const kill = (batch: IpBatch) => {
     const [pid] = batch.pids;
-    if (pid !== undefined) process.kill(pid, 'SIGKILL');
+    if (pid !== undefined) signalIfAlive(pid, 'SIGKILL'); // killed just now, and its end is not known yet
   };
   /** How long it was not ready, ms. */
   const untilReady = async (batch: IpBatch): Promise<number> => {

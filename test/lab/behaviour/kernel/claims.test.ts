@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { treeOf } from '../../../bench/processes.js';
+import { signalIfAlive } from '../../kit/processes.js';
 import type { IfIndex } from '../../../../src/mobility/events.js';
 import { formatIp, formatMac } from '../../../../src/wire/addresses.js';
 import {
@@ -237,12 +238,7 @@ describe('claims (design.md 3.2, 3.3)', () => {
       if (pid === undefined || kills >= (soak ? 100 : 10)) return;
       // Its shell, or ip itself.
       const tree = treeOf(pid);
-      try {
-        process.kill(tree[kills % tree.length] as number, 'SIGKILL');
-        kills++;
-      } catch {
-        // killed before, and its end is not known yet
-      }
+      if (signalIfAlive(tree[kills % tree.length] as number, 'SIGKILL')) kills++;
     }, 7);
     for (let n = 0; n < total; n++) {
       testbed.want(nth(n), n % 3 === 0 ? 'lan1' : 'lan0', n % 2 === 0 ? 'fresh' : 'settled');

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { inspect } from '../../../../src/kernel/inspect.js';
 import { Kernel } from '../../../../src/kernel/kernel.js';
@@ -62,7 +62,7 @@ describe('settings, rules, echo, inspection', () => {
     second.restore({ keepForwarding: false });
     assert.equal(look(), before);
     writeFileSync('/proc/sys/net/ipv4/conf/lan1/forwarding', '0');
-    rmSync(stateFile, { force: true });
+    rmSync(dirname(stateFile), { recursive: true });
   });
 
   it('rules: added once, leftovers and only ours removed; the kernel looks up fresh, remote, settled', () => {

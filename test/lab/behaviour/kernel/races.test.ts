@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import type { Ip } from '../../../../src/wire/addresses.js';
 import { treeOf } from '../../../bench/processes.js';
+import { signalIfAlive } from '../../kit/processes.js';
 import { KernelTestbed, addr, claimed, layCables, neighbours } from '../../testbed/kernel-testbed.js';
 import { enterPrivateNetwork, ip, until } from '../../testbed/private-net.js';
 
@@ -95,7 +96,7 @@ exec ip "$@"
     testbed.want(host, 'lan1');
     testbed.claims.flush();
     const { commands } = testbed.claims;
-    for (const pid of tree) process.kill(pid, 'SIGKILL');
+    for (const pid of tree) signalIfAlive(pid, 'SIGKILL');
     await until('installed', () => testbed.count('installed') > 0 && testbed.claims.pending === 0);
     // Neighbour and route are set, and the route of the other age is deleted.
     assert.equal(testbed.claims.commands - commands, 3);
