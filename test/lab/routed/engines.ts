@@ -87,6 +87,13 @@ interface BgpPath {
 /** LSAs of this age are being flushed (RFC 2328 section 14.1). */
 const MAX_AGE = 3600;
 
+/** What of a configuration needs which daemon; zebra and ospfd run on every router. */
+const OPTIONAL: Readonly<Record<string, RegExp>> = {
+  bgpd: /^router bgp /m,
+  bfdd: /^bfd$/m,
+  vrrpd: /^ vrrp /m,
+};
+
 class Frr implements Engine {
   readonly commands: readonly string[];
   readonly #daemons: readonly string[];
@@ -98,7 +105,10 @@ class Frr implements Engine {
     readonly namespace: Namespace,
     readonly config: string,
   ) {
-    this.#daemons = name === 'frr-bgp' ? ['zebra', 'ospfd', 'bgpd'] : ['zebra', 'ospfd'];
+    const text = readFileSync(config, 'utf8');
+    this.#daemons = ['zebra', 'ospfd', 'bgpd', 'bfdd', 'vrrpd'].filter(
+      (daemon) => !(daemon in OPTIONAL) || (OPTIONAL[daemon] as RegExp).test(text),
+    );
     this.#directory = join(namespace.lab.directory, `${namespace.role}-frr`);
     const shell = `vtysh --vty_socket ${this.#directory}/run`;
     this.commands = [

@@ -1,0 +1,307 @@
+import { parse } from 'smol-toml';
+import type { Host, HostOptions } from '../kit/host.js';
+import type { MarpdConfig } from '../kit/marpd.js';
+import type { Lab, Namespace } from '../kit/namespace.js';
+import { waitFor } from '../kit/program.js';
+import type { EngineName } from './engines.js';
+import { type FirstHop, PLACES, type Role, RoutedSite, type Subnet } from './routed-site.js';
+import {
+  addMacvlan,
+  hasGateway,
+  Keepalived,
+  redundantExample,
+  untilActive,
+  VIRTUAL_PORT,
+  type Vrrp,
+} from './virtual-router.js';
+
+/**
+ * The routed site with redundant first-hop routers, the site of config/redundant-routers:
+ *
+ *     net1 10.1.1.0/24 ─┬─ lan0 [R1] core0 ─ 192.0.2.0/30 ─ core0 [R3] srv0 ─ remote 198.51.100.2
+ *       gateway .1      │  .2     │ core1 ─ 192.0.2.8/30       │ core2
+ *                       └─ lan0 [R2] core0 ─ 192.0.2.4/30 ─ core1 │
+ *                          .3                                  │
+ *     net4 10.2.2.0/24 ─── lan0 [R4] core0 ─ 192.0.2.12/30 ────┘
+ */
+
+export const PAIR = ['r1', 'r2'] as const;
+export type Twin = (typeof PAIR)[number];
+export const otherOf = (role: Twin): Twin => (role === 'r1' ? 'r2' : 'r1');
+
+/** What becomes of a router. */
+export type Fault =
+  /** Its cable of the LAN is out. */
+  | 'lan'
+  /** As before, and its card does not notice. */
+  | 'silent-lan'
+  /** Its link to the core is out. */
+  | 'uplink'
+  /** All its daemons are gone and all its cables out. */
+  | 'power'
+  /** As before, and nobody's card notices. */
+  | 'silent-power';
+
+export interface RedundantSiteOptions {
+  readonly vrrp: Vrrp | undefined;
+  /** Milliseconds; 100 as shipped. */
+  readonly advertMs?: number;
+  /** Seconds; 10 as shipped. 0 preempts at once. */
+  readonly preemptDelayS?: number;
+  readonly orphans?: readonly Subnet[];
+  /** Merged over the default sections of every marpd. */
+  readonly config?: MarpdConfig;
+  /** Merged over those of R1 and R2 only; `interface` and so their role is that of the shipped file. */
+  readonly pairConfig?: MarpdConfig;
+}
+
+const ENGINE_FILE: Readonly<Record<EngineName, string>> = {
+  'frr-ospf': 'frr.conf',
+  'frr-bgp': 'frr-bgp.conf',
+  'bird-bgp': 'bird.conf',
+  'bird-ospf': '',
+};
+
+export class RedundantSite {
+  readonly routed: RoutedSite;
+  readonly #keepaliveds = new Map<Twin, Keepalived>();
+
+  constructor(
+    readonly lab: Lab,
+    readonly engineName: EngineName,
+    readonly options: RedundantSiteOptions,
+  ) {
+    if (ENGINE_FILE[engineName] === '') throw new Error(`no example of redundant routers with ${engineName}`);
+    if (options.vrrp === 'frr' && engineName !== 'frr-ospf') throw new Error("vrrpd's example has OSPF");
+    this.routed = new RoutedSite(lab, engineName, {
+      third: true,
+      orphans: options.orphans ?? [],
+      config: options.config ?? {},
+      redundant: (role) => this.#files(role),
+    });
+    for (const role of PAIR) {
+      const router = this.router(role);
+      if (options.vrrp === 'frr') addMacvlan(router);
+      if (options.vrrp !== 'keepalived') continue;
+      this.#keepaliveds.set(role, new Keepalived(router, this.keepalivedConf(role)));
+    }
+  }
+
+  #files(role: Role): { engine: string; marpd?: MarpdConfig } | undefined {
+    if (role === 'r4') return undefined;
+    if (role === 'r3') return { engine: redundantExample(role, ENGINE_FILE[this.engineName]) };
+    const { vrrp, advertMs = 100, pairConfig } = this.options;
+    const engine =
+      vrrp === 'frr'
+        ? replaced(redundantExample(role, 'frr-vrrpd.conf'), 'advertisement-interval 100', advertMs)
+        : redundantExample(role, ENGINE_FILE[this.engineName]);
+    const { interface: interfaces } = parse(redundantExample(role, 'marpd.toml')) as MarpdConfig;
+    const marpd = { ...(vrrp === undefined ? {} : { interface: interfaces }), ...pairConfig } as MarpdConfig;
+    return { engine, marpd };
+  }
+
+  /** What we ship, with the sockets of this lab. */
+  keepalivedConf(role: Twin, changes: Partial<RedundantSiteOptions> = {}): string {
+    const { advertMs = 100, preemptDelayS = 10 } = { ...this.options, ...changes };
+    const shipped = redundantExample(role, 'keepalived.conf');
+    // A router of the lab has the shell of its own FRR only.
+    const shell = this.routed.engine(role).commands[0]?.replace(/ -c .*/, '');
+    const check = this.engineName.startsWith('frr')
+      ? `${shell} -d ospfd -c 'show ip ospf'`
+      : this.routed.engine(role).commands[0]?.replace('show route all', 'show status');
+    return replaced(replaced(shipped, 'advert_int 0.1', advertMs / 1000), 'preempt_delay 10', preemptDelayS)
+      .replace('/run/marpd/marpd.sock', this.routed.marpd(role).socket)
+      .replace(/(script )".*vtysh.*"/, `$1"/usr/bin/env ${check}"`);
+  }
+
+  router(role: Role): Namespace {
+    return this.routed.router(role);
+  }
+
+  get remote(): Namespace {
+    return this.routed.remote;
+  }
+
+  keepalived(role: Twin): Keepalived {
+    const daemon = this.#keepaliveds.get(role);
+    if (daemon === undefined) throw new Error(`there is no keepalived on ${role}`);
+    return daemon;
+  }
+
+  /** A visitor of the LAN by default: its home is R4's. */
+  host(role: string, options: Partial<HostOptions> = {}): Host {
+    return this.routed.host(role, { address: '10.2.2.5/24', gateway: '10.2.2.1', ...options });
+  }
+
+  /** Everything, with R1 active. */
+  async start(): Promise<this> {
+    await this.routed.start();
+    await this.startVrrp();
+    return this;
+  }
+
+  async startVrrp(): Promise<void> {
+    if (this.options.vrrp === undefined) return;
+    await Promise.all([...this.#keepaliveds.values()].map((daemon) => daemon.start()));
+    await this.untilActive('r1', 30_000);
+  }
+
+  async untilActive(role: Twin, timeoutMs?: number): Promise<void> {
+    await untilActive(this.router(role), this.router(otherOf(role)), timeoutMs);
+  }
+
+  /** Who has the gateway; undefined when nobody or both. */
+  active(): Twin | undefined {
+    const having = PAIR.filter((role) => hasGateway(this.router(role)));
+    return having.length === 1 ? having[0] : undefined;
+  }
+
+  // --- faults --------------------------------------------------------------------------------------------------------
+
+  async strike(role: Twin, fault: Fault): Promise<void> {
+    const port = `${role}-lan0`;
+    const { namespace: network } = this.routed.network;
+    if (fault === 'lan') network.ip(`link set ${port} down`);
+    if (fault === 'silent-lan') this.#silence(port, true);
+    if (fault === 'uplink') this.router('r3').ip(`link set ${CORE_PORT[role]} down`);
+    if (fault === 'power' || fault === 'silent-power') {
+      if (fault === 'power') {
+        network.ip(`link set ${port} down`);
+        this.router('r3').ip(`link set ${CORE_PORT[role]} down`);
+        this.router(otherOf(role)).ip('link set core1 down');
+      } else {
+        // Without its daemons it says nothing on the core's links; it shall forward nothing either.
+        this.#silence(port, true);
+        this.router(role).sysctl({ 'ipv4.ip_forward': 0 });
+      }
+      await this.#kill(role);
+    }
+  }
+
+  /** Ends a fault; a router that was without power boots. */
+  async mend(role: Twin, fault: Fault): Promise<void> {
+    const port = `${role}-lan0`;
+    const { namespace: network } = this.routed.network;
+    if (fault === 'power' || fault === 'silent-power') await this.#forget(role);
+    if (fault === 'lan' || fault === 'power') network.ip(`link set ${port} up`);
+    if (fault === 'silent-lan' || fault === 'silent-power') this.#silence(port, false);
+    if (fault === 'uplink' || fault === 'power') this.router('r3').ip(`link set ${CORE_PORT[role]} up`);
+    if (fault === 'power') this.router(otherOf(role)).ip('link set core1 up');
+    if (fault === 'silent-power') this.router(role).sysctl({ 'ipv4.ip_forward': 1 });
+    if (fault === 'power' || fault === 'silent-power') await this.#boot(role);
+  }
+
+  // The switch drops what comes from the port and what goes to it; the card keeps its carrier.
+  #silence(port: string, on: boolean): void {
+    this.routed.network.namespace.exec('bridge', 'link', 'set', 'dev', port, 'state', on ? '0' : '3');
+  }
+
+  async #kill(role: Twin): Promise<void> {
+    await Promise.all([
+      this.#keepaliveds.get(role)?.crash(),
+      this.routed.engine(role).crash(),
+      this.routed.marpd(role).crash(),
+    ]);
+  }
+
+  // What a kernel does not have when it starts.
+  async #forget(role: Twin): Promise<void> {
+    const router = this.router(role);
+    router.ipQuietly(
+      `link del ${VIRTUAL_PORT}`,
+      'neigh flush dev lan0',
+      'neigh flush dev lan0 nud permanent',
+      'route flush proto 44',
+      ...['ospf', 'bgp', 'bird', 'zebra'].map((protocol) => `route flush proto ${protocol}`),
+    );
+    if (this.options.vrrp === 'frr') addMacvlan(router);
+  }
+
+  /** As the units of a booting machine start, none waits for the others. */
+  async #boot(role: Twin): Promise<void> {
+    await Promise.all([
+      this.routed.engine(role).start(),
+      this.routed.marpd(role).start('lan0'),
+      this.#keepaliveds.get(role)?.start(),
+    ]);
+  }
+
+  // --- what is wrong -------------------------------------------------------------------------------------------------
+
+  /**
+   * Compares kernels, daemons and the core's tables: each of `here` has one announcer, R1 or R2, and the core sends there;
+   * each host of `elsewhere` is announced by its router alone.
+   * @returns what is wrong, one sentence each
+   */
+  disagreements(here: readonly string[], elsewhere: ReadonlyMap<string, FirstHop> = new Map()): string[] {
+    const problems: string[] = [];
+    const holdings = this.routed
+      .engine('r3')
+      .holdings()
+      .filter(({ table, ip }) => table !== 'zebra' && ip.startsWith('10.'));
+    const by = announcersOf(holdings);
+    const ids = PAIR.map((role) => PLACES[role].id);
+    for (const ip of here) {
+      const announcers = by.get(ip) ?? [];
+      if (announcers.length !== 1 || !ids.includes(announcers[0] as string))
+        problems.push(`${ip} is announced by ${announcers.join(' and ') || 'nobody'}`);
+    }
+    for (const [ip, at] of elsewhere) {
+      const announcers = by.get(ip) ?? [];
+      if (announcers.join() !== PLACES[at].id)
+        problems.push(`${ip} is at ${at} and announced by ${announcers.join(' and ') || 'nobody'}`);
+    }
+    for (const ip of by.keys()) {
+      if (!here.includes(ip) && !elsewhere.has(ip)) problems.push(`${ip} is announced by ${by.get(ip)?.join(' and ')}`);
+    }
+    return problems;
+  }
+
+  async agrees(
+    here: readonly string[],
+    elsewhere: ReadonlyMap<string, FirstHop> = new Map(),
+    timeoutMs = 10_000,
+  ): Promise<void> {
+    let problems: string[] = [];
+    try {
+      await waitFor(
+        () => {
+          problems = this.disagreements(here, elsewhere);
+          return problems.length === 0;
+        },
+        timeoutMs,
+        'one announcer for each host',
+        50,
+      );
+    } catch (error) {
+      throw new Error(`${String(error)}\n${problems.slice(0, 20).join('\n')}`);
+    }
+  }
+
+  /** Alarms of all marpds that run, `r1: message`. */
+  async alarms(): Promise<string[]> {
+    const found: string[] = [];
+    for (const [role, marpd] of this.routed.marpds) {
+      if (marpd.program?.running !== true) continue;
+      found.push(...(await marpd.ctl.status()).alarms.map(({ message }) => `${role}: ${message}`));
+    }
+    return found;
+  }
+}
+
+/** R3's interface to each of them. */
+const CORE_PORT: Readonly<Record<Twin, string>> = { r1: 'core0', r2: 'core1' };
+
+function announcersOf(holdings: readonly { readonly ip: string; readonly by: string }[]): Map<string, string[]> {
+  const found = new Map<string, string[]>();
+  for (const { ip, by } of holdings) found.set(ip, [...new Set([...(found.get(ip) ?? []), by])]);
+  return found;
+}
+
+/** @throws when the file that we ship has no such line */
+function replaced(text: string, setting: string, value: number): string {
+  // (Only the one that preempts has a delay.)
+  if (setting.startsWith('preempt_delay') && text.includes('priority 100')) return text;
+  if (!text.includes(setting)) throw new Error(`no "${setting}" in what we ship`);
+  return text.replace(setting, `${setting.split(' ')[0]} ${value}`);
+}
