@@ -17,15 +17,27 @@ import {
  * lan c is 10.4.4.0/24 there, where nobody of the cast is at home; and `far` has the address of the site's remote host.
  */
 
-export const ROLE: Readonly<Record<NodeName, Role>> = { r1: 'r1', r2: 'r2', r3: 'r4', core: 'r3' };
-export const FIRST_HOP: Readonly<Record<RouterName, FirstHop>> = { r1: 'r1', r2: 'r2', r3: 'r4' };
+/** (r4 of the scenarios is in no layout that is built here.) */
+export const ROLE: Readonly<Record<NodeName, Role>> = {
+  r1: 'r1',
+  r2: 'r2',
+  r3: 'r4',
+  r4: 'r4',
+  core: 'r3',
+};
+export const FIRST_HOP: Readonly<Record<RouterName, FirstHop>> = { r1: 'r1', r2: 'r2', r3: 'r4', r4: 'r4' };
 export const ROUTER_NAMES: readonly RouterName[] = ['r1', 'r2', 'r3'];
 
 /** The interfaces of every first-hop router. */
 export const LAN_PORT = 'lan0';
 export const UPLINK = 'core0';
 /** The core's interfaces. */
-export const CORE_PORT: Readonly<Record<RouterName, string>> = { r1: 'core0', r2: 'core1', r3: 'core2' };
+export const CORE_PORT: Readonly<Record<RouterName, string>> = {
+  r1: 'core0',
+  r2: 'core1',
+  r3: 'core2',
+  r4: 'core2',
+};
 
 export function routerOf(role: FirstHop): RouterName {
   return ROUTER_NAMES.find((name) => FIRST_HOP[name] === role) as RouterName;

@@ -56,6 +56,8 @@ const ECHO_TIMEOUT_S = 0.25;
 const SETTLE_MS = SOAK ? 1000 : 600;
 const KEEPALIVE_MS = SOAK ? 5000 : 600;
 
+const BUILT: ReadonlySet<Layout> = new Set(['two', 'three', 'virtual-subnet']);
+
 /** The world of namespaces, kernels, FRR with OSPF, and the daemon as it is built. */
 export class RealWorld implements World {
   readonly settleMs = SETTLE_MS;
@@ -75,7 +77,8 @@ export class RealWorld implements World {
   ) {}
 
   static async build(lab: Lab, layout: Layout): Promise<RealWorld> {
-    if (layout === 'one') throw new Error('the site of the real world has one LAN at each router');
+    if (!BUILT.has(layout))
+      throw new Error(`the real world has no layout ${layout}: its routers have one LAN each`);
     const site = new RoutedSite(lab, 'frr-ospf', {
       third: layout === 'three' || layout === 'virtual-subnet',
       virtualSubnet: layout === 'virtual-subnet',
