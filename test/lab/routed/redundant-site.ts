@@ -4,9 +4,10 @@ import type { MarpdConfig } from '../kit/marpd.js';
 import type { Lab, Namespace } from '../kit/namespace.js';
 import { waitFor } from '../kit/program.js';
 import type { EngineName } from './engines.js';
-import { type FirstHop, PLACES, type Role, RoutedSite, type Subnet } from './routed-site.js';
+import { type FirstHop, type Role, RoutedSite, type RouterFiles, type Subnet } from './routed-site.js';
 import {
   addMacvlan,
+  GATEWAY,
   hasGateway,
   Keepalived,
   redundantExample,
@@ -43,6 +44,7 @@ export type Fault =
   | 'silent-power';
 
 export interface RedundantSiteOptions {
+  /** Undefined: none, and R1 has the gateway's address on its interface. */
   readonly vrrp: Vrrp | undefined;
   /** Milliseconds; 100 as shipped. */
   readonly advertMs?: number;
@@ -55,6 +57,17 @@ export interface RedundantSiteOptions {
   readonly pairConfig?: MarpdConfig;
 }
 
+/** How one router's keepalived differs from what we ship. */
+export interface VrrpChanges {
+  readonly priority?: number;
+  /** False: it preempts after its preempt_delay. */
+  readonly atOnce?: boolean;
+  /** What it tracks; all of it as shipped. */
+  readonly uplink?: boolean;
+  readonly marpd?: boolean;
+  readonly routing?: boolean;
+}
+
 const ENGINE_FILE: Readonly<Record<EngineName, string>> = {
   'frr-ospf': 'frr.conf',
   'frr-bgp': 'frr-bgp.conf',
@@ -65,6 +78,7 @@ const ENGINE_FILE: Readonly<Record<EngineName, string>> = {
 export class RedundantSite {
   readonly routed: RoutedSite;
   readonly #keepaliveds = new Map<Twin, Keepalived>();
+  #torn: readonly string[] = [];
 
   constructor(
     readonly lab: Lab,
@@ -87,8 +101,8 @@ export class RedundantSite {
     }
   }
 
-  #files(role: Role): { engine: string; marpd?: MarpdConfig } | undefined {
-    if (role === 'r4') return undefined;
+  #files(role: Role): RouterFiles {
+    if (role === 'r4') return {};
     if (role === 'r3') return { engine: redundantExample(role, ENGINE_FILE[this.engineName]) };
     const { vrrp, advertMs = 100, pairConfig } = this.options;
     const engine =
@@ -96,14 +110,21 @@ export class RedundantSite {
         ? replaced(redundantExample(role, 'frr-vrrpd.conf'), 'advertisement-interval 100', advertMs)
         : redundantExample(role, ENGINE_FILE[this.engineName]);
     const { interface: interfaces } = parse(redundantExample(role, 'marpd.toml')) as MarpdConfig;
-    const marpd = { ...(vrrp === undefined ? {} : { interface: interfaces }), ...pairConfig } as MarpdConfig;
-    return { engine, marpd };
+    if (vrrp === undefined)
+      return { engine, marpd: { ...pairConfig }, ...(role === 'r1' ? { lan: `${GATEWAY}/24` } : {}) };
+    return { engine, marpd: { interface: interfaces, ...pairConfig } as MarpdConfig };
   }
 
   /** What we ship, with the sockets of this lab. */
-  keepalivedConf(role: Twin, changes: Partial<RedundantSiteOptions> = {}): string {
-    const { advertMs = 100, preemptDelayS = 10 } = { ...this.options, ...changes };
-    const shipped = redundantExample(role, 'keepalived.conf');
+  keepalivedConf(role: Twin, changes: VrrpChanges = {}): string {
+    const { advertMs = 100, preemptDelayS = 10 } = this.options;
+    let shipped = redundantExample(role, 'keepalived.conf');
+    if (changes.priority !== undefined)
+      shipped = shipped.replace(/^  priority \d+/m, `  priority ${changes.priority}`);
+    if (changes.uplink === false) shipped = shipped.replace(/  track_interface {[^}]*}\n/, '');
+    if (changes.marpd === false) shipped = shipped.replace(/^    marpd\n/m, '');
+    if (changes.routing === false) shipped = shipped.replace(/^    routing\n/m, '');
+    if (changes.atOnce === true) shipped = shipped.replace(/^  preempt_delay .*\n/m, '');
     // A router of the lab has the shell of its own FRR only.
     const shell = this.routed.engine(role).commands[0]?.replace(/ -c .*/, '');
     const check = this.engineName.startsWith('frr')
@@ -120,6 +141,13 @@ export class RedundantSite {
 
   get remote(): Namespace {
     return this.routed.remote;
+  }
+
+  /** Gives a running keepalived another configuration. */
+  reconfigure(role: Twin, changes: VrrpChanges): void {
+    const daemon = this.keepalived(role);
+    daemon.configure(this.keepalivedConf(role, changes));
+    if (daemon.running) daemon.reload();
   }
 
   keepalived(role: Twin): Keepalived {
@@ -178,8 +206,15 @@ export class RedundantSite {
     }
   }
 
-  /** Ends a fault; a router that was without power boots. */
-  async mend(role: Twin, fault: Fault): Promise<void> {
+  /**
+   * Ends a fault; a router that was without power boots.
+   * @param startMarpd how its marpd is started then
+   */
+  async mend(
+    role: Twin,
+    fault: Fault,
+    startMarpd: () => Promise<unknown> = () => this.routed.marpd(role).start('lan0'),
+  ): Promise<void> {
     const port = `${role}-lan0`;
     const { namespace: network } = this.routed.network;
     if (fault === 'power' || fault === 'silent-power') await this.#forget(role);
@@ -188,12 +223,34 @@ export class RedundantSite {
     if (fault === 'uplink' || fault === 'power') this.router('r3').ip(`link set ${CORE_PORT[role]} up`);
     if (fault === 'power') this.router(otherOf(role)).ip('link set core1 up');
     if (fault === 'silent-power') this.router(role).sysctl({ 'ipv4.ip_forward': 1 });
-    if (fault === 'power' || fault === 'silent-power') await this.#boot(role);
+    if (fault === 'power' || fault === 'silent-power') await this.#boot(role, startMarpd);
   }
 
   // The switch drops what comes from the port and what goes to it; the card keeps its carrier.
   #silence(port: string, on: boolean): void {
     this.routed.network.namespace.exec('bridge', 'link', 'set', 'dev', port, 'state', on ? '0' : '3');
+  }
+
+  /** Whether VRRP's advertisements, which are multicast, pass the switch; all else does. */
+  adverts(pass: boolean): void {
+    const ports = PAIR.map(
+      (role) => `link set dev ${role}-lan0 type bridge_slave mcast_flood ${pass ? 'on' : 'off'}`,
+    );
+    this.routed.network.namespace.ip(...ports);
+  }
+
+  /** Tears the LAN in two: these ports of the switch are on the other half. Nobody's carrier goes. None: it is whole. */
+  tear(ports: readonly string[]): void {
+    const { network } = this.routed;
+    const { segment } = this.routed.place('r1');
+    const half = `${segment}-half`;
+    if (ports.length > 0 && this.#torn.length === 0) network.add(half);
+    network.namespace.ip(
+      ...this.#torn.map((port) => `link set ${port} master ${segment}`),
+      ...ports.map((port) => `link set ${port} master ${half}`),
+      ...(ports.length === 0 && this.#torn.length > 0 ? [`link del ${half}`] : []),
+    );
+    this.#torn = ports;
   }
 
   async #kill(role: Twin): Promise<void> {
@@ -218,12 +275,8 @@ export class RedundantSite {
   }
 
   /** As the units of a booting machine start, none waits for the others. */
-  async #boot(role: Twin): Promise<void> {
-    await Promise.all([
-      this.routed.engine(role).start(),
-      this.routed.marpd(role).start('lan0'),
-      this.#keepaliveds.get(role)?.start(),
-    ]);
+  async #boot(role: Twin, startMarpd: () => Promise<unknown>): Promise<void> {
+    await Promise.all([this.routed.engine(role).start(), startMarpd(), this.#keepaliveds.get(role)?.start()]);
   }
 
   // --- what is wrong -------------------------------------------------------------------------------------------------
@@ -235,25 +288,14 @@ export class RedundantSite {
    */
   disagreements(here: readonly string[], elsewhere: ReadonlyMap<string, FirstHop> = new Map()): string[] {
     const problems: string[] = [];
-    const holdings = this.routed
-      .engine('r3')
-      .holdings()
-      .filter(({ table, ip }) => table !== 'zebra' && ip.startsWith('10.'));
-    const by = announcersOf(holdings);
-    const ids = PAIR.map((role) => PLACES[role].id);
-    for (const ip of here) {
-      const announcers = by.get(ip) ?? [];
-      if (announcers.length !== 1 || !ids.includes(announcers[0] as string))
-        problems.push(`${ip} is announced by ${announcers.join(' and ') || 'nobody'}`);
-    }
-    for (const [ip, at] of elsewhere) {
-      const announcers = by.get(ip) ?? [];
-      if (announcers.join() !== PLACES[at].id)
-        problems.push(`${ip} is at ${at} and announced by ${announcers.join(' and ') || 'nobody'}`);
-    }
-    for (const ip of by.keys()) {
-      if (!here.includes(ip) && !elsewhere.has(ip)) problems.push(`${ip} is announced by ${by.get(ip)?.join(' and ')}`);
-    }
+    const announced = this.routed.announcers('r3');
+    const by = (ip: string): string => announced.get(ip)?.join(' and ') ?? 'nobody';
+    for (const ip of here)
+      if (by(ip) !== 'r1' && by(ip) !== 'r2') problems.push(`${ip} is announced by ${by(ip)}`);
+    for (const [ip, at] of elsewhere)
+      if (by(ip) !== at) problems.push(`${ip} is at ${at} and announced by ${by(ip)}`);
+    for (const ip of announced.keys())
+      if (!here.includes(ip) && !elsewhere.has(ip)) problems.push(`${ip} is announced by ${by(ip)}`);
     return problems;
   }
 
@@ -292,16 +334,10 @@ export class RedundantSite {
 /** R3's interface to each of them. */
 const CORE_PORT: Readonly<Record<Twin, string>> = { r1: 'core0', r2: 'core1' };
 
-function announcersOf(holdings: readonly { readonly ip: string; readonly by: string }[]): Map<string, string[]> {
-  const found = new Map<string, string[]>();
-  for (const { ip, by } of holdings) found.set(ip, [...new Set([...(found.get(ip) ?? []), by])]);
-  return found;
-}
-
 /** @throws when the file that we ship has no such line */
 function replaced(text: string, setting: string, value: number): string {
   // (Only the one that preempts has a delay.)
-  if (setting.startsWith('preempt_delay') && text.includes('priority 100')) return text;
+  if (setting.startsWith('preempt_delay') && !text.includes('preempt_delay')) return text;
   if (!text.includes(setting)) throw new Error(`no "${setting}" in what we ship`);
   return text.replace(setting, `${setting.split(' ')[0]} ${value}`);
 }

@@ -94,12 +94,14 @@ export interface RoutedSiteOptions {
    * R1 and R2 are redundant routers of net1, with the files of config/redundant-routers: those that this gives for a
    * role. See test/lab/routed/redundant-site.ts.
    */
-  readonly redundant?: (role: FirstHop | 'r3') => RouterFiles | undefined;
+  readonly redundant?: (role: Role) => RouterFiles;
 }
 
 export interface RouterFiles {
-  /** Configuration of its routing daemon. */
-  readonly engine: string;
+  /** Configuration of its routing daemon, where it is not that of config/frr or config/bird. */
+  readonly engine?: string;
+  /** Its address on the LAN, if it is another one. */
+  readonly lan?: string;
   /** Of its marpd. */
   readonly marpd?: MarpdConfig;
 }
@@ -142,14 +144,15 @@ export class RoutedSite {
       router: { settle: SETTLE[engineName], ...(options.config?.router as object | undefined) },
     };
     for (const role of this.firstHops) {
-      const own = options.redundant?.(role)?.marpd;
+      const own = options.redundant?.(role).marpd;
       this.marpds.set(role, new Marpd(this.routers[role], { ...config, ...own }));
     }
     for (const role of this.#roles) this.#addEngine(role, options.orphans ?? []);
   }
 
   place(role: FirstHop): Place {
-    if (this.options.redundant !== undefined) return REDUNDANT[role];
+    if (this.options.redundant !== undefined)
+      return { ...REDUNDANT[role], lan: this.options.redundant(role).lan ?? REDUNDANT[role].lan };
     if (role !== 'r2' || this.options.virtualSubnet !== true) return PLACES[role];
     const mac = this.options.oneGatewayMac === true ? PLACES.r1.mac : PLACES.r2.mac;
     return { ...PLACES.r2, lan: PLACES.r1.lan, mac };
@@ -198,7 +201,7 @@ export class RoutedSite {
   }
 
   #addEngine(role: Role, orphans: readonly Subnet[]): void {
-    const own = this.options.redundant?.(role)?.engine;
+    const own = this.options.redundant?.(role).engine;
     // R4 is R2 with other addresses.
     const shipped = own ?? shippedConfig(this.engineName, role === 'r4' ? 'r2' : role);
     const rendered = role === 'r4' ? renderR4(shipped) : shipped;
@@ -347,6 +350,18 @@ export class RoutedSite {
       }
     }
     return problems;
+  }
+
+  /** Who announces each host route of the site, as a router's tables say; zebra's does not know. */
+  announcers(at: Role): Map<string, FirstHop[]> {
+    const found = new Map<string, FirstHop[]>();
+    for (const { table, ip, by } of this.engine(at).holdings()) {
+      if (table === 'zebra' || !ip.startsWith('10.')) continue;
+      const role = this.firstHops.find((each) => PLACES[each].id === by);
+      if (role === undefined) throw new Error(`${ip} is announced by ${by}`);
+      found.set(ip, [...new Set([...(found.get(ip) ?? []), role])]);
+    }
+    return found;
   }
 
   /** Waits until nothing is wrong any more. */

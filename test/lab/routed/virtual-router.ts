@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Namespace } from '../kit/namespace.js';
 import { Program, waitFor } from '../kit/program.js';
@@ -51,6 +51,7 @@ export function addMacvlan(router: Namespace): void {
 export class Keepalived {
   readonly #argv: readonly string[];
   readonly #path: string;
+  readonly #pidFiles: readonly string[];
   #program: Program | undefined;
 
   /** @param config text of keepalived.conf */
@@ -58,12 +59,15 @@ export class Keepalived {
     readonly namespace: Namespace,
     config: string,
   ) {
-    const file = (name: string): string => join(namespace.lab.directory, `${namespace.role}-keepalived${name}`);
+    const file = (name: string): string =>
+      join(namespace.lab.directory, `${namespace.role}-keepalived${name}`);
     this.#path = file('.conf');
     this.configure(config);
+    const [pid, vrrpPid] = [file('.pid'), file('-vrrp.pid')];
+    this.#pidFiles = [pid, vrrpPid];
     this.#argv = [
       ...['keepalived', '--dont-fork', '--dont-respawn', '--log-console', '--log-detail', '--no-syslog'],
-      ...['--vrrp', '--use-file', this.#path, '--pid', file('.pid'), '--vrrp_pid', file('-vrrp.pid')],
+      ...['--vrrp', '--use-file', this.#path, '--pid', pid, '--vrrp_pid', vrrpPid],
     ];
   }
 
@@ -97,6 +101,8 @@ export class Keepalived {
     if (program === undefined) return;
     for (const pid of childrenOf(program.pid)) process.kill(pid, 'SIGKILL');
     await program.stop('SIGKILL');
+    // It takes a child that nobody has waited for yet for one that runs.
+    for (const path of this.#pidFiles) rmSync(path, { force: true });
   }
 }
 
