@@ -1,5 +1,6 @@
 import { demo } from './demo/single-router.js';
 import { liveMigration } from './demo/live-migration.js';
+import { redundantRouters } from './demo/redundant-routers.js';
 import { sweep } from './kit/namespace.js';
 import { threeRouters } from './demo/three-routers.js';
 import { virtualSubnet } from './demo/virtual-subnet.js';
@@ -24,6 +25,10 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
     summary:
       'one subnet on two LANs, each with a router of its own (RFC 7814): hosts talk, one moves and returns',
     run: virtualSubnet,
+  },
+  'redundant-routers': {
+    summary: 'two routers on one LAN with VRRP (keepalived or FRR): the active one fails and returns',
+    run: redundantRouters,
   },
   'live-migration': {
     summary:

@@ -33,6 +33,8 @@ export interface Engine {
   neighbours(): number;
   /** Every /32 of every table, kernel excepted. */
   holdings(): Holding[];
+  /** Lines of configuration, while it runs. */
+  configure(...lines: readonly string[]): void;
   /** All it says about one host, for a failing test. */
   explain(ip: string): string;
   /** What a person types to look at it. */
@@ -177,6 +179,11 @@ class Frr implements Engine {
     return [...zebra, ...(this.name === 'frr-bgp' ? this.#bgpPaths() : this.#linkStates())];
   }
 
+  configure(...lines: readonly string[]): void {
+    const commands = ['configure terminal', ...lines].flatMap((line) => ['-c', line]);
+    run([...this.#vtysh, ...commands]);
+  }
+
   explain(ip: string): string {
     const protocol = this.name === 'frr-bgp' ? `show bgp ipv4 unicast ${ip}/32` : 'show ip ospf route';
     return ['show ip route', 'show ip nht', protocol]
@@ -289,6 +296,10 @@ class Bird implements Engine {
       holdings.push({ table: 'bird', ip, by });
     }
     return holdings;
+  }
+
+  configure(): void {
+    throw new Error('BIRD takes a whole file');
   }
 
   explain(ip: string): string {

@@ -178,6 +178,42 @@ export class RedundantSite {
     await untilActive(this.router(role), this.router(otherOf(role)), timeoutMs);
   }
 
+  /** Waits until it has the gateway, whatever the other one believes of itself. */
+  async untilTaken(role: Twin, timeoutMs?: number): Promise<void> {
+    await untilActive(this.router(role), undefined, timeoutMs);
+  }
+
+  /**
+   * Waits until a router that has returned is active again. keepalived sees to it after its delay; vrrpd, which has none,
+   * is configured to stay with the other one, so that has to step down for a moment.
+   */
+  async handBack(to: Twin): Promise<void> {
+    const from = otherOf(to);
+    if (this.options.vrrp === 'keepalived' && to === 'r1') return this.untilActive('r1', 30_000);
+    await this.#canTakeOver(to);
+    if (this.options.vrrp === 'frr') {
+      const vrrp = (command: string): void => this.routed.engine(from).configure('interface lan0', command);
+      vrrp('vrrp 7 shutdown');
+      await this.untilTaken(to);
+      vrrp('no vrrp 7 shutdown');
+    } else {
+      this.reconfigure(to, { priority: 200 });
+    }
+    await this.untilActive(to, 30_000);
+  }
+
+  // The same that keepalived waits for by its delay: the routing protocol knows the way to the core again.
+  async #canTakeOver(role: Twin): Promise<void> {
+    await waitFor(
+      () =>
+        this.router(role)
+          .json<{ dst: string }>('route', 'show')
+          .some(({ dst }) => dst === '198.51.100.0/24'),
+      30_000,
+      `the way on of ${role}`,
+    );
+  }
+
   /** Who has the gateway; undefined when nobody or both. */
   active(): Twin | undefined {
     const having = PAIR.filter((role) => hasGateway(this.router(role)));
