@@ -1,7 +1,7 @@
 import { type Ip, type Mac, isVirtualRouterMac, unspecifiedOf } from '../wire/addresses.js';
 import type { TrackerContext } from './context.js';
 import { Deadlines, type Due } from './deadlines.js';
-import type { IfIndex } from './events.js';
+import type { Attachment, IfIndex } from './events.js';
 import { probeNow } from './host/coordinator.js';
 import { NEVER, type Row, type Step } from './host/machine.js';
 import type { SightingMessage } from './neighbour/message.js';
@@ -142,20 +142,37 @@ const MOST_ON_INTERFACE = 16;
 export class OtherRouters {
   readonly #on = new Map<IfIndex, OtherRouter[]>();
   readonly #deadlines = new Deadlines<OtherRouter>();
+  /** MACs of the routers that the configuration names, by their address. */
+  readonly #peers = new Map<IfIndex, Map<Ip, Mac>>();
 
   snapshot() {
     const numbers = new Map([...this.all()].map((router, number) => [router, number]));
     return {
       routers: [...numbers.keys()].map((router) => router.snapshot()),
+      peers: [...this.#peers],
       deadlines: this.#deadlines.snapshot((router) => numbers.get(router)),
     };
   }
 
-  restore({ routers, deadlines }: ReturnType<OtherRouters['snapshot']>): void {
+  restore({ routers, peers, deadlines }: ReturnType<OtherRouters['snapshot']>): void {
+    for (const [iface, known] of peers) this.#peers.set(iface, known);
     for (const state of routers) this.add(state.iface, state.mac, state.gateway)?.restore(state);
     const all = [...this.all()];
     const gone = new OtherRouter(0, 0 as Mac, 0 as Ip);
     this.#deadlines.restore(deadlines, (number) => (number === null ? gone : (all[number] ?? gone)));
+  }
+
+  /** A frame or the kernel names the MAC of another first-hop router that the configuration names. Returns whether it is news. */
+  notePeer(iface: IfIndex, ip: Ip, mac: Mac): boolean {
+    const peers = this.#peers.get(iface) ?? new Map<Ip, Mac>();
+    if (peers.get(ip) === mac) return false;
+    this.#peers.set(iface, peers.set(ip, mac));
+    return true;
+  }
+
+  isPeer(iface: IfIndex, mac: Mac): boolean {
+    for (const peer of this.#peers.get(iface)?.values() ?? []) if (peer === mac) return true;
+    return false;
   }
 
   /** Whether this MAC answers for a gateway address on this interface. */
@@ -168,12 +185,17 @@ export class OtherRouters {
    * it says need not be its own word.
    */
   isRouterMac(iface: IfIndex, mac: Mac): boolean {
-    return isVirtualRouterMac(mac) || this.isPresent(iface, mac);
+    return isVirtualRouterMac(mac) || this.isPresent(iface, mac) || this.isPeer(iface, mac);
   }
 
   /** Whether another machine on this interface answers for this gateway address. */
   isGatewayUsed(iface: IfIndex, gateway: Ip): boolean {
     return this.on(iface).some((router) => router.gateway === gateway && router.state.kind === 'present');
+  }
+
+  /** Whether another machine on this interface answers for any of them. */
+  hasPresent(iface: IfIndex): boolean {
+    return this.on(iface).some(({ state }) => state.kind === 'present');
   }
 
   on(iface: IfIndex): readonly OtherRouter[] {
@@ -248,12 +270,25 @@ export function hearGatewayAnswer(ctx: TrackerContext, iface: IfIndex, message: 
   const appeared = router.step({ input: 'answered' }, ctx.now) === 'appeared';
   ctx.otherRouters.touch(router);
   if (!appeared) return;
-  ctx.alarm('other-router', 'another machine uses a configured gateway address', {
-    ip,
-    place: { iface, mac },
-  });
+  alarmOtherRouter(ctx, ip, { iface, mac });
   // What was believed of it before may have been proxy ARP.
   for (const host of [...ctx.table.withMac(mac)]) if (host.isHeldAt(iface, mac)) probeNow(ctx, host);
+}
+
+/** A standby expects it; the active router does not. */
+function alarmOtherRouter(ctx: TrackerContext, ip: Ip, place: Attachment): void {
+  const { role } = ctx.topology.rule(place.iface) ?? { role: 'alone' };
+  if (role === 'alone')
+    return ctx.alarm(
+      'other-router',
+      'another machine uses a configured gateway address; if it is a second first-hop router of this LAN, set `role` on both',
+      { ip, place },
+    );
+  if (ctx.topology.speaks(place.iface))
+    ctx.alarm('two-speakers', 'this router is active, and another machine uses the gateway address', {
+      ip,
+      place,
+    });
 }
 
 /**

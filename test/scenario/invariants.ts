@@ -130,7 +130,8 @@ export class Invariants {
     for (const ip of changed) {
       const state = this.states.get(ip);
       const claimed = state === 'fresh' || state === 'settled';
-      if (claimed !== this.claims.has(ip)) {
+      // What is beneath another router's claim may be installed or not.
+      if (state !== 'beneath' && claimed !== this.claims.has(ip)) {
         this.broken(`${formatIp(ip)}: ${state ?? 'unknown'} and ${claimed ? 'no claim' : 'a claim'}`);
       }
     }

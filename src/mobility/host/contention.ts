@@ -1,6 +1,6 @@
 import type { TrackerContext } from '../context.js';
-import type { Attachment, Cause, DropReason } from '../events.js';
-import type { Claim, Role } from './claim.js';
+import type { Attachment, Cause, DropReason, IfIndex } from '../events.js';
+import { type Claim, type Role, isClaimed } from './claim.js';
 import { dampedUntil, frozenUntilOf, retryAtOf } from './contest.js';
 import {
   announceDeparture,
@@ -12,6 +12,7 @@ import {
   withdraw,
 } from './coordinator.js';
 import type { Host } from './host.js';
+import { NEVER } from './machine.js';
 import { REPAIR_MS } from './stuck-route.js';
 
 /** Two hosts with one address, or one host at two places: who keeps it (design.md 3.3, RFC 7432 section 15.1). */
@@ -92,6 +93,8 @@ export function heldDespiteRemote(ctx: TrackerContext, host: Host, at: Attachmen
   const { claim } = host;
   const { remoteAppearedAt = Number.NEGATIVE_INFINITY, releasedAt = Number.NEGATIVE_INFINITY } = claim;
   const isClaim = claim.state === 'fresh' || claim.state === 'settled';
+  const isFinal = isClaimed(claim) && claim.withdrawal !== undefined && FINAL.has(claim.withdrawal.cause);
+  if (!isFinal && concedes(ctx, at.iface)) return standBy(ctx, host);
   const repairOverMs = remoteAppearedAt + REPAIR_OVER_MS - ctx.now;
   const justHome = claim.state === 'home' && remoteAppearedAt - releasedAt < HOMECOMING_MS;
   // As long as our claim was fresh it hid a stuck route of a router that the host had left a moment before.
@@ -102,7 +105,7 @@ export function heldDespiteRemote(ctx: TrackerContext, host: Host, at: Attachmen
     return ctx.touch(host);
   }
   // What policy, an operator or a hypervisor has ended, an answer within the 20 ms does not bring back.
-  if (isClaim && claim.withdrawal !== undefined && FINAL.has(claim.withdrawal.cause)) return ctx.touch(host);
+  if (isFinal) return ctx.touch(host);
   if (isClaim && claim.role === 'challenger') {
     if (claim.retryFrom === Number.POSITIVE_INFINITY) return yieldToIncumbent(ctx, host, at);
     if (ctx.now >= claim.retryFrom) return retryFresh(ctx, host);
@@ -114,6 +117,23 @@ export function heldDespiteRemote(ctx: TrackerContext, host: Host, at: Attachmen
   alarmDuplicate(ctx, host, at, 'another router claims a host that is alive here');
   closeCandidates(ctx, host);
   reclaim(ctx, host, at, 'contested', 'incumbent');
+}
+
+/**
+ * Whether a host that is alive here is left to the claim of another router all the same: on a LAN where that one is the
+ * active router, or where a second router is that nobody has told us of. They cannot both be right, and both can reach it.
+ */
+export function concedes(ctx: TrackerContext, iface: IfIndex): boolean {
+  if (!ctx.topology.contests(iface)) return true;
+  return ctx.topology.rule(iface)?.role === 'alone' && ctx.otherRouters.hasPresent(iface);
+}
+
+/** Ours goes beneath the claim of the other router, and surfaces when that one is gone. */
+export function standBy(ctx: TrackerContext, host: Host): void {
+  if (isClaimed(host.claim) && !(host.claim.state === 'beneath' && host.claim.installed))
+    transition(ctx, host, { input: 'stand-by', cause: 'remote-claim', ageAt: NEVER, installed: true });
+  scheduleKeepalive(ctx, host);
+  ctx.touch(host);
 }
 
 /** Whether the remote claim was there before ours aged. */
