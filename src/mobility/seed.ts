@@ -70,7 +70,9 @@ export function restore(ctx: TrackerContext, state: Snapshot): void {
     const role = ctx.roles.on(index);
     if (rule === undefined || role === undefined) continue;
     ctx.topology.setSilent(index, role.kind === 'standby');
-    ctx.topology.setContests(index, mayContest(rule.role, role.kind));
+    const defers = rule.role === 'alone' && ctx.otherRouters.isGatewayOfLan(index, ctx.topology);
+    ctx.topology.setDeferring(index, defers);
+    ctx.topology.setContests(index, mayContest(rule.role, role.kind) && !defers);
   }
   ctx.rarpLookups.restore(state.rarpLookups);
   ctx.limits.restore(state.limits);

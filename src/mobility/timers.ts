@@ -115,8 +115,9 @@ function mayHaveAnswered({ missed }: TrackerContext, host: Host, probe: Probe): 
 function age(ctx: TrackerContext, host: Host): void {
   const { claim } = host;
   if (claim.state === 'home') return atEase(ctx, host);
-  if (claim.state === 'beneath') return claimFresh(ctx, host, 'unannounced');
   const remote = ctx.fib.remote(host.ip);
+  if (claim.state === 'beneath')
+    return claimFresh(ctx, host, remote === undefined ? 'unannounced' : 'took-over');
   const ageAt = ctx.now + ctx.policy.timers.settleMs;
   if (claim.state === 'fresh') {
     transition(ctx, host, { input: 'age', ageAt });

@@ -36,6 +36,8 @@ export class Topology {
   private readonly speakers = new Map<IfIndex, Map<Ip, Link>>();
   /** LANs on which another router is active: there we ask as ourselves, and say nothing in the gateway's name. */
   private readonly silent = new Set<IfIndex>();
+  /** LANs whose gateway another machine has although nobody has told us so: its visitors are left to that one. */
+  private readonly deferring = new Set<IfIndex>();
   /** LANs on which another router has the last word about hosts. */
   private readonly conceding = new Set<IfIndex>();
   private gateways = new Set<Ip>();
@@ -61,6 +63,7 @@ export class Topology {
     this.capturing.delete(iface);
     this.silent.delete(iface);
     this.conceding.delete(iface);
+    this.deferring.delete(iface);
     this.derive();
   }
 
@@ -79,6 +82,16 @@ export class Topology {
     return !this.silent.has(iface);
   }
 
+  setDeferring(iface: IfIndex, isDeferring: boolean): void {
+    if (isDeferring) this.deferring.add(iface);
+    else this.deferring.delete(iface);
+  }
+
+  /** Whether visitors on this LAN are left to another router, unless we are the one that announces them. */
+  defers(iface: IfIndex): boolean {
+    return this.deferring.has(iface);
+  }
+
   setContests(iface: IfIndex, contests: boolean): void {
     if (contests) this.conceding.delete(iface);
     else this.conceding.add(iface);
@@ -89,7 +102,12 @@ export class Topology {
     return !this.conceding.has(iface);
   }
 
-  /** LANs with several first-hop routers, as the configuration says. */
+  /** A LAN with several first-hop routers, as the configuration says. */
+  isShared(iface: IfIndex): boolean {
+    return (this.rules.get(iface)?.role ?? 'alone') !== 'alone';
+  }
+
+  /** All of them. */
   sharedLans(): readonly IfIndex[] {
     return [...this.rules].flatMap(([iface, { role }]) => (role === 'alone' ? [] : [iface]));
   }
@@ -304,7 +322,8 @@ export class Topology {
    */
   probeSource(iface: IfIndex, ip: Ip): Ip | undefined {
     // A question in the gateway's name would take its hosts away from the router that is active.
-    if (this.silent.has(iface)) return this.ownSource(iface, ip);
+    if (this.silent.has(iface) || (this.deferring.has(iface) && !this.isHome(iface, ip)))
+      return this.ownSource(iface, ip);
     const gateway = subnetOf(this.policy, ip)?.gateway;
     if (gateway !== undefined && this.isLocalOn(gateway, iface)) return gateway;
     let onInterface: Ip | undefined;

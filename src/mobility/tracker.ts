@@ -116,6 +116,7 @@ export class HostTracker {
    * It is asked here after every event, so that nothing depends on when the daemon asks.
    */
   private takeActions(): readonly Action[] {
+    if (this.ctx.otherRouters.takeChange()) reviewRoles(this.ctx);
     this.nextDeadline();
     return this.ctx.takeActions();
   }

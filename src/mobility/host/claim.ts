@@ -111,6 +111,8 @@ interface Claimed extends Held {
   readonly withdrawal: { readonly cause: Cause; readonly at: number } | undefined;
   /** Another claim is hidden or replaced by this one: two may be in the network until one ages. */
   readonly overlapsRemote: boolean;
+  /** When we claimed it anew, since it was alive here and another router claimed it; of a LAN with several routers. */
+  readonly objectedAt?: number | undefined;
 }
 
 export type Claim =
@@ -146,6 +148,7 @@ export type ClaimInput =
       readonly ageAt: number;
       readonly homecoming: boolean;
       readonly role: Role;
+      readonly objectedAt?: number;
     }
   | { readonly input: 'adopt'; readonly ageAt: number; readonly homecoming: boolean }
   | {
@@ -238,7 +241,8 @@ export function stepClaim(claim: Claim, input: ClaimInput, now: number): Step<Cl
       }
       const retryFrom = isHeld(claim) ? claim.retryFrom : now;
       const terms = { ageAt, homecoming, overlapsRemote: true };
-      return enter(claimed('fresh', claim, input.cause, now, { role, retryFrom }, terms));
+      const again = claimed('fresh', claim, input.cause, now, { role, retryFrom }, terms);
+      return enter(input.objectedAt === undefined ? again : { ...again, objectedAt: input.objectedAt });
     }
     case 'adopt': {
       const overlapsRemote = isClaimed(claim) && claim.overlapsRemote;
@@ -270,7 +274,9 @@ export function stepClaim(claim: Claim, input: ClaimInput, now: number): Step<Cl
       const { homecoming, withdrawal } = claim;
       // A withdrawal that waits for the 20 ms rule goes on waiting.
       const terms = { ageAt: input.ageAt, homecoming, overlapsRemote: false, withdrawal };
-      return enter(claimed('settled', claim, 'aged', now, claim, terms));
+      const older = claimed('settled', claim, 'aged', now, claim, terms);
+      const { objectedAt } = claim;
+      return enter(objectedAt === undefined ? older : { ...older, objectedAt });
     }
     case 'returned':
       if (claim.state !== 'settled') return broken(claim, input);

@@ -30,6 +30,11 @@ const JUST_AGED_MS = 50;
 /** An address that another router claims, or claimed so lately, is frozen nowhere here. */
 const REMOTE_LATELY_MS = 180_000;
 
+/** A remote claim that is back this soon after we claimed a living host anew is no passing one. */
+const DISPUTE_MS = 10_000;
+/** An active router that left a living host to the claim of another one claims it again. */
+const REASSERT_MS = 30_000;
+
 const FINAL: ReadonlySet<Cause> = new Set(['not-allowed', 'clear', 'detach']);
 
 /** Why evidence from places where the host is not held has to wait, and until when. */
@@ -113,10 +118,11 @@ export function heldDespiteRemote(ctx: TrackerContext, host: Host, at: Attachmen
     host.stepClaim({ input: 'age-later', ageAt: claim.retryFrom }, ctx.now);
     return ctx.touch(host);
   }
+  if (ctx.topology.isShared(at.iface)) return objectOnSharedLan(ctx, host, at);
   host.stepContest({ input: 'contested', challenger: undefined, freezeMs: undefined }, ctx.now);
   alarmDuplicate(ctx, host, at, 'another router claims a host that is alive here');
   closeCandidates(ctx, host);
-  reclaim(ctx, host, at, 'contested', 'incumbent');
+  reclaim(ctx, host, at, 'contested', { role: 'incumbent' });
 }
 
 /**
@@ -125,13 +131,33 @@ export function heldDespiteRemote(ctx: TrackerContext, host: Host, at: Attachmen
  */
 export function concedes(ctx: TrackerContext, iface: IfIndex): boolean {
   if (!ctx.topology.contests(iface)) return true;
-  return ctx.topology.rule(iface)?.role === 'alone' && ctx.otherRouters.hasPresent(iface);
+  return !ctx.topology.isShared(iface) && ctx.otherRouters.hasPresent(iface);
 }
 
-/** Ours goes beneath the claim of the other router, and surfaces when that one is gone. */
-export function standBy(ctx: TrackerContext, host: Host): void {
+/**
+ * Another router of this LAN may have become active for a moment and claimed all that is here, so the first time is no
+ * dispute, and nobody hears of it. A challenger elsewhere gives way after that. A claim that is back soon is one of a
+ * router that is active on this LAN, too: both reach the host, so one claim is as good as the other.
+ */
+function objectOnSharedLan(ctx: TrackerContext, host: Host, at: Attachment): void {
+  const { claim } = host;
+  const objectedAt = isClaimed(claim) ? claim.objectedAt : undefined;
+  if (objectedAt === undefined || ctx.now - objectedAt > DISPUTE_MS) {
+    closeCandidates(ctx, host);
+    return reclaim(ctx, host, at, 'contested', { role: 'incumbent', objectedAt: ctx.now });
+  }
+  ctx.alarm(
+    'two-speakers',
+    'this router is active, and another router goes on claiming hosts that are alive here; is it active on this LAN, too?',
+    { ip: host.ip, place: at, other: 'remote' },
+  );
+  standBy(ctx, host, ctx.now + REASSERT_MS);
+}
+
+/** Ours goes beneath the claim of the other router, and surfaces when that one is gone. `ageAt`: claimed fresh then. */
+export function standBy(ctx: TrackerContext, host: Host, ageAt = NEVER): void {
   if (isClaimed(host.claim) && !(host.claim.state === 'beneath' && host.claim.installed))
-    transition(ctx, host, { input: 'stand-by', cause: 'remote-claim', ageAt: NEVER, installed: true });
+    transition(ctx, host, { input: 'stand-by', cause: 'remote-claim', ageAt, installed: true });
   scheduleKeepalive(ctx, host);
   ctx.touch(host);
 }
@@ -175,7 +201,13 @@ function alarmDuplicate(ctx: TrackerContext, host: Host, place: Attachment, mess
  * Claims the host for the incumbent; also when it was only said, never proven, to be elsewhere. `role`: among the
  * routers; the home router is always the incumbent.
  */
-export function reclaim(ctx: TrackerContext, host: Host, at: Attachment, cause: Cause, role?: Role): void {
+export function reclaim(
+  ctx: TrackerContext,
+  host: Host,
+  at: Attachment,
+  cause: Cause,
+  { role, objectedAt }: { readonly role?: Role; readonly objectedAt?: number } = {},
+): void {
   const rule = ctx.topology.rule(at.iface);
   if (rule === undefined) throw new Error('a host answered on an interface that is no mobility interface');
   // A subnet on several LANs (RFC 7814) has several home routers, so none of them has a right to its hosts.
@@ -188,6 +220,7 @@ export function reclaim(ctx: TrackerContext, host: Host, at: Attachment, cause: 
     ageAt: ctx.now + (cause === 'contested' ? 2 : 1) * ctx.policy.timers.settleMs,
     homecoming: isHome,
     role: role ?? before,
+    ...(objectedAt === undefined ? {} : { objectedAt }),
   } as const;
   transition(ctx, host, reclaimed, at);
   host.heard(ctx.now);

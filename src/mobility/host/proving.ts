@@ -126,7 +126,7 @@ function probeHeldPlace(ctx: TrackerContext, host: Host): void {
  */
 function holdAnswers(ctx: TrackerContext, host: Host, at: Attachment, asked: Ip | undefined): Ip | undefined {
   if (asked === undefined || ctx.topology.isHome(at.iface, host.ip)) return undefined;
-  if (!ctx.topology.speaks(at.iface)) return undefined;
+  if (!ctx.topology.speaks(at.iface) || ctx.topology.defers(at.iface)) return undefined;
   const gateway = probeSource(ctx, at.iface, host.ip);
   if (gateway === undefined) return undefined;
   host.stepAnswerHold({ input: 'hold', at }, ctx.now);

@@ -177,7 +177,8 @@ function onOldReply(ctx: TrackerContext, host: Host, probe: Probe, from: Attachm
 function onOwnerReply(ctx: TrackerContext, host: Host, from: Attachment): void {
   if (host.state === 'proving') host.stepProof({ input: 'old-answered', at: from });
   // It is slow to object, or has just come back: no contest yet.
-  else if (ctx.fib.remote(host.ip) !== undefined) return reclaim(ctx, host, from, 'proven', 'incumbent');
+  else if (ctx.fib.remote(host.ip) !== undefined)
+    return reclaim(ctx, host, from, 'proven', { role: 'incumbent' });
   else if (learningRefusal(ctx, from.iface, host.ip, from.mac) === undefined)
     return bind(ctx, host, from, 'proven');
   ctx.touch(host);

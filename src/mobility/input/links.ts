@@ -4,7 +4,7 @@ import { learningRefusal } from '../admission/learning.js';
 import type { Attachment, Cause, IfIndex, Link } from '../events.js';
 import { abandonCandidate, lostWithRoute, probeNow, transition, withdraw } from '../host/coordinator.js';
 import { askAgain, startProof, startProofUnlessSuppressed } from '../host/proving.js';
-import { forgetOtherRouters } from '../other-routers.js';
+import { forgetOtherRouters, lookForOthers } from '../other-routers.js';
 import { discoverOn } from './discovery.js';
 import { askAllElsewhere } from './late-standby.js';
 import { reviewRoles } from './roles.js';
@@ -128,6 +128,7 @@ function expediteKeepalive(ctx: TrackerContext, host: Host, keepaliveMs: number,
 }
 
 function reprobeRemembered(ctx: TrackerContext, link: Link): void {
+  lookForOthers(ctx, link.index);
   discoverOn(ctx, link.index);
   askAllElsewhere(ctx);
   const hosts = [...ctx.table.onNamed(link.name)];

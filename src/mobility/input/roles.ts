@@ -45,7 +45,11 @@ function review(ctx: TrackerContext, link: Link, rule: InterfaceRule): void {
   const state = roles.on(iface);
   if (state === undefined) return;
   topology.setSilent(iface, state.kind === 'standby');
-  topology.setContests(iface, mayContest(rule.role, state.kind));
+  const deferred = topology.defers(iface);
+  const defers = rule.role === 'alone' && ctx.otherRouters.isGatewayOfLan(iface, topology);
+  topology.setDeferring(iface, defers);
+  topology.setContests(iface, mayContest(rule.role, state.kind) && !defers);
+  if (deferred && !defers) takeOverAll(ctx, iface);
   if (before?.kind === state.kind && before.reason === state.reason) return;
   if (rule.role !== 'alone' || outcome !== undefined) {
     const { kind, reason } = state;
@@ -81,13 +85,17 @@ function wanted(ctx: TrackerContext, { index, name }: Link, { role }: InterfaceR
  */
 function promote(ctx: TrackerContext, iface: IfIndex): void {
   const { roles, openQuestions, now } = ctx;
-  const hosts = [...ctx.table.on(iface)].filter((host) => isToTakeOver(host, iface));
-  hosts.sort((one, other) => other.lastHeard - one.lastHeard);
-  roles.takeover = [...roles.takeover, ...hosts];
+  takeOverAll(ctx, iface);
   const heard = roles.takeHeard(iface, now - ctx.policy.timers.rememberMs);
   roles.askedByGateway = [...roles.askedByGateway, ...heard];
   for (const target of openQuestions.targets()) answerOpenQuestions(ctx, target);
   if (!ctx.topology.hasVirtualMac(iface)) announceAway(ctx, iface);
+}
+
+function takeOverAll(ctx: TrackerContext, iface: IfIndex): void {
+  const hosts = [...ctx.table.on(iface)].filter((host) => isToTakeOver(host, iface));
+  hosts.sort((one, other) => other.lastHeard - one.lastHeard);
+  ctx.roles.takeover = [...ctx.roles.takeover, ...hosts];
 }
 
 function isToTakeOver({ state, attachment }: Host, iface: IfIndex): boolean {
@@ -162,7 +170,9 @@ export function describeRole(ctx: TrackerContext, iface: IfIndex): string | unde
     case undefined:
       return undefined;
     case 'alone':
-      return 'no other first-hop router is configured on this LAN';
+      return ctx.topology.defers(iface)
+        ? 'no other first-hop router is configured on this LAN, but another machine has its gateway: visitors are left to it'
+        : 'no other first-hop router is configured on this LAN';
     case 'anycast':
       return 'all routers of this LAN are active';
     case 'gateway-here':

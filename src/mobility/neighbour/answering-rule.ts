@@ -62,11 +62,20 @@ export const ANSWERING_RULE: readonly AnsweringRow[] = [
   },
   {
     target: 'any',
-    known: 'another first-hop router of this LAN is the active one',
+    known: 'another first-hop router of this LAN is the active one, and we do not announce who asks',
     asker: 'anybody',
     answer: 'silence',
     isKept: true,
-    applies: ({ ctx, iface }) => !ctx.topology.speaks(iface),
+    applies: ({ ctx, iface, asker }) => !ctx.topology.speaks(iface) && !isAnnounced(ctx, asker),
+  },
+  {
+    target: 'any',
+    known: 'another machine has the gateway of this LAN, and we do not announce the visitor',
+    asker: 'a visitor',
+    answer: 'silence',
+    isKept: true,
+    applies: ({ ctx, iface, asker }) =>
+      ctx.topology.defers(iface) && !ctx.topology.isHome(iface, asker) && !isAnnounced(ctx, asker),
   },
   {
     target: 'a configured gateway',
@@ -220,6 +229,11 @@ function isOursHere({ ctx, iface, target }: Question): boolean {
 
 function isAtHome({ ctx, iface, asker }: Question): boolean {
   return ctx.topology.isHome(iface, asker);
+}
+
+function isAnnounced(ctx: TrackerContext, ip: Ip): boolean {
+  const state = ctx.table.get(ip)?.state;
+  return state === 'fresh' || state === 'settled';
 }
 
 /** No host asks so, but a second router on this LAN that wants to know whether we are one (other-routers.ts). */

@@ -52,8 +52,9 @@ export function sendRepair(
     send(ctx, iface, 'repair', driver.repair(own, mac, host, neighbour, neighbourMac ?? own));
 }
 
-/** A standby asks for itself, and says nothing of others. */
+/** A standby asks for itself, and tells nobody of others unasked; whom it answers is the answering rule's to say. */
 function send(ctx: TrackerContext, iface: IfIndex, purpose: SendPurpose, bytes: Uint8Array): void {
-  if (purpose !== 'probe' && !ctx.topology.speaks(iface)) return;
+  const isUnasked = purpose === 'announce' || purpose === 'repair';
+  if (isUnasked && !ctx.topology.speaks(iface)) return;
   ctx.emit({ kind: 'send', iface, bytes, purpose });
 }
