@@ -1,4 +1,6 @@
 import type { Ip, Mac, Prefix } from '../wire/addresses.js';
+import type { RouterRole } from './policy.js';
+import type { RoleKind, RoleReason } from './roles.js';
 
 /**
  * The interface between the tracker and the parts around it: what happens (Event) and what follows from it (Action). Both are plain data. Times are milliseconds on one monotonic clock; `now` is always an argument.
@@ -63,6 +65,7 @@ export type Command =
   | { readonly name: 'probe'; readonly ip: Ip }
   | { readonly name: 'clear'; readonly ip: Ip }
   | { readonly name: 'discover'; readonly prefix: Prefix }
+  | { readonly name: 'role'; readonly interface: string; readonly state: RoleKind }
   | { readonly name: 'prepare'; readonly mac: Mac; readonly ips: readonly Ip[]; readonly interface: string }
   | {
       readonly name: 'attach';
@@ -132,10 +135,19 @@ export type ClaimAge = 'fresh' | 'settled';
  * home        lives in the interface's own subnet: recorded, no route (learn rule `foreign`)
  * fresh       our claim, so young that it beats every routing protocol
  * settled     our claim, aged: any routing protocol's route for the host beats it
+ * beneath     here, and left to the claim of another router on this LAN; our route, when there is one, is hidden by it
  * away        a home host that is proven to be behind another router
  * remembered  was here, is not any more; probed when its link returns
  */
-export type HostState = 'unknown' | 'proving' | 'home' | 'fresh' | 'settled' | 'away' | 'remembered';
+export type HostState =
+  | 'unknown'
+  | 'proving'
+  | 'home'
+  | 'fresh'
+  | 'settled'
+  | 'beneath'
+  | 'away'
+  | 'remembered';
 
 export const HOST_STATES = [
   'unknown',
@@ -143,6 +155,7 @@ export const HOST_STATES = [
   'home',
   'fresh',
   'settled',
+  'beneath',
   'away',
   'remembered',
 ] as const satisfies readonly HostState[];
@@ -165,6 +178,9 @@ export const CAUSES = [
   'aged', // settle is over
   'returned', // home again and no other router says otherwise
   'contested', // the incumbent is alive: it keeps the address
+  'took-over', // this router became the active one of its LAN
+  'surfaced', // the claim that hid ours is gone
+  'unannounced', // the active router of this LAN does not claim it
   'no-answer', // nobody answered the proof
   'no-room', // the interface has all the hosts it may have
   'keepalive-lost',
@@ -205,6 +221,9 @@ export const MACHINE_OF: Readonly<Record<Cause, Machine>> = {
   aged: 'claim',
   returned: 'claim',
   contested: 'contest',
+  'took-over': 'claim',
+  surfaced: 'claim',
+  unannounced: 'claim',
   'no-answer': 'proof',
   'no-room': 'proof',
   'keepalive-lost': 'keepalive',
@@ -247,6 +266,7 @@ export const DROP_REASONS = [
   'sender-ip-local', // one of our own addresses
   'sender-ip-gateway', // a configured gateway: see alarm other-router
   'sender-ip-next-hop', // a router that we forward to by another interface
+  'sender-ip-peer', // another first-hop router of this LAN, named in the configuration
   'sender-ip-other-lan', // belongs to a connected subnet that is no mobility interface
   'other-router', // this MAC answers for a gateway address on this LAN
   // policy
@@ -288,6 +308,7 @@ export interface Transition {
 
 export const ALARMS = [
   'other-router',
+  'two-speakers', // while we are the active router of a LAN, another machine uses its gateway address
   'duplicate',
   'frozen',
   'proxy-arp',
@@ -306,6 +327,16 @@ export interface Alarm {
   /** An interface name, or `remote` for another router. */
   readonly otherInterface: string | undefined;
   readonly message: string;
+  readonly at: number;
+}
+
+/** On a LAN with several first-hop routers this one became the active one, or a standby. */
+export interface RoleChange {
+  readonly iface: IfIndex;
+  readonly interface: string;
+  readonly role: RouterRole;
+  readonly state: RoleKind;
+  readonly reason: RoleReason;
   readonly at: number;
 }
 
@@ -380,5 +411,7 @@ export type Action =
       readonly iface: IfIndex;
       readonly at: number;
     }
+  /** This router is active or standby on a LAN from now on. */
+  | ({ readonly kind: 'role' } & RoleChange)
   /** The result of a command; `message` is for people. */
   | { readonly kind: 'reply'; readonly token: Token; readonly ok: boolean; readonly message: string };

@@ -2,6 +2,9 @@ import { type Ip, type Mac, type Prefix, contains } from '../wire/addresses.js';
 
 export type LearnRule = 'foreign' | 'all';
 export type ProveRule = 'before' | 'after' | 'never';
+/** What this router is on a LAN: the only first-hop router, or one of several (design.md 3.8). */
+export const ROUTER_ROLES = ['alone', 'gateway', 'told', 'first', 'second'] as const;
+export type RouterRole = (typeof ROUTER_ROLES)[number];
 
 /** A mobility interface, or a glob that names many. The first rule that matches a name counts. */
 export interface InterfaceRule {
@@ -14,6 +17,9 @@ export interface InterfaceRule {
   /** The least time that a held host has to answer; a host that is known to be slower has more. */
   readonly keepaliveTimeoutMs: number;
   readonly maxHosts: number;
+  readonly role: RouterRole;
+  /** Addresses of the other first-hop routers on this LAN: they are no hosts. */
+  readonly peers: readonly Ip[];
 }
 
 /** A home subnet of the site and the gateway address its hosts are configured with. */
@@ -103,6 +109,7 @@ export type UnusableReason =
   | 'sender-ip-local'
   | 'sender-ip-subnet-edge'
   | 'sender-ip-next-hop'
+  | 'sender-ip-peer'
   | 'sender-ip-other-lan'
   | 'not-allowed'
   | 'denied'

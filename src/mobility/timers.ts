@@ -5,6 +5,7 @@ import { mayStillAsk } from './admission/admission.js';
 import { MOST_WAIT_MS } from './admission/constants.js';
 import { learningRefusal } from './admission/learning.js';
 import type { TrackerContext } from './context.js';
+import { isClaimed } from './host/claim.js';
 import { guardedUntil } from './host/contest.js';
 import {
   atEase,
@@ -24,6 +25,8 @@ import { onTimeout } from './input/answers.js';
 import { reprobeAt } from './host/recovery.js';
 import { detachOver } from './input/commands.js';
 import { runDiscovery } from './input/discovery.js';
+import { runLateStandby } from './input/late-standby.js';
+import { claimFresh, runTakeover } from './input/roles.js';
 import { reprobe } from './input/links.js';
 import { runRarpLookups } from './input/rarp-lookup.js';
 import { learnLate } from './input/sightings.js';
@@ -49,6 +52,8 @@ export function runDueTimers(ctx: TrackerContext): void {
   }
   runLanQueries(ctx);
   runDiscovery(ctx);
+  runLateStandby(ctx);
+  runTakeover(ctx);
   for (const { iface, mac, otherAddress } of runOtherRouters(ctx))
     if (otherAddress !== undefined) learnLate(ctx, iface, otherAddress, mac);
   for (let left = HOSTS_PER_TICK; left > 0; left--) {
@@ -83,8 +88,7 @@ function openProbes({ candidates, currentProbe, oldProbes }: Host): Probe[] {
 
 function withdrawPending(ctx: TrackerContext, host: Host): void {
   const { claim } = host;
-  if (claim.state === 'fresh' || claim.state === 'settled')
-    withdraw(ctx, host, claim.withdrawal?.cause ?? claim.cause);
+  if (isClaimed(claim)) withdraw(ctx, host, claim.withdrawal?.cause ?? claim.cause);
 }
 
 function advanceProbe(ctx: TrackerContext, host: Host, probe: Probe): void {
@@ -112,6 +116,8 @@ function age(ctx: TrackerContext, host: Host): void {
   const { claim } = host;
   if (claim.state === 'home') return atEase(ctx, host);
   const remote = ctx.fib.remote(host.ip);
+  if (claim.state === 'beneath')
+    return claimFresh(ctx, host, remote === undefined ? 'unannounced' : 'took-over');
   const ageAt = ctx.now + ctx.policy.timers.settleMs;
   if (claim.state === 'fresh') {
     transition(ctx, host, { input: 'age', ageAt });

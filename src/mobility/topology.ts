@@ -34,6 +34,12 @@ export class Topology {
   private readonly lans = new Map<IfIndex, IfIndex>();
   /** MACs of the interfaces of a LAN that hold a configured gateway, by gateway. */
   private readonly speakers = new Map<IfIndex, Map<Ip, Link>>();
+  /** LANs on which another router is active: there we ask as ourselves, and say nothing in the gateway's name. */
+  private readonly silent = new Set<IfIndex>();
+  /** LANs whose gateway another machine has although nobody has told us so: its visitors are left to that one. */
+  private readonly deferring = new Set<IfIndex>();
+  /** LANs on which another router has the last word about hosts. */
+  private readonly conceding = new Set<IfIndex>();
   private gateways = new Set<Ip>();
   private subnets: { iface: IfIndex; address: Prefix; mobility: boolean }[] = [];
   private allowed: readonly Prefix[] = [];
@@ -55,12 +61,78 @@ export class Topology {
   removeLink(iface: IfIndex): void {
     this.links.delete(iface);
     this.capturing.delete(iface);
+    this.silent.delete(iface);
+    this.conceding.delete(iface);
+    this.deferring.delete(iface);
     this.derive();
   }
 
   setCapturing(iface: IfIndex, open: boolean): void {
     if (open) this.capturing.add(iface);
     else this.capturing.delete(iface);
+  }
+
+  setSilent(iface: IfIndex, isSilent: boolean): void {
+    if (isSilent) this.silent.add(iface);
+    else this.silent.delete(iface);
+  }
+
+  /** Whether we answer, announce and repair on this LAN (design.md 3.8). */
+  speaks(iface: IfIndex): boolean {
+    return !this.silent.has(iface);
+  }
+
+  setDeferring(iface: IfIndex, isDeferring: boolean): void {
+    if (isDeferring) this.deferring.add(iface);
+    else this.deferring.delete(iface);
+  }
+
+  /** Whether visitors on this LAN are left to another router, unless we are the one that announces them. */
+  defers(iface: IfIndex): boolean {
+    return this.deferring.has(iface);
+  }
+
+  setContests(iface: IfIndex, contests: boolean): void {
+    if (contests) this.conceding.delete(iface);
+    else this.conceding.add(iface);
+  }
+
+  /** Whether a host that is alive on this LAN is ours, whoever else claims it. */
+  contests(iface: IfIndex): boolean {
+    return !this.conceding.has(iface);
+  }
+
+  /** A LAN with several first-hop routers, as the configuration says. */
+  isShared(iface: IfIndex): boolean {
+    return (this.rules.get(iface)?.role ?? 'alone') !== 'alone';
+  }
+
+  /** All of them. */
+  sharedLans(): readonly IfIndex[] {
+    return [...this.rules].flatMap(([iface, { role }]) => (role === 'alone' ? [] : [iface]));
+  }
+
+  /** Another first-hop router of this LAN, as the configuration says. */
+  isPeer(iface: IfIndex, ip: Ip): boolean {
+    return this.rules.get(iface)?.peers.includes(ip) === true;
+  }
+
+  /** A gateway address that is on an operational interface of a LAN, and that interface. */
+  gatewayHolder(iface: IfIndex): { readonly gateway: Ip; readonly link: Link } | undefined {
+    const lan = this.links.get(iface);
+    if (lan?.up !== true || !lan.carrier) return undefined;
+    for (const [gateway, link] of this.speakers.get(iface) ?? []) return { gateway, link };
+    return undefined;
+  }
+
+  hasGateway(iface: IfIndex): boolean {
+    return this.gatewayHolder(iface) !== undefined;
+  }
+
+  /** Whether the gateway's MAC is one that other routers have, too: that of a macvlan. */
+  hasVirtualMac(iface: IfIndex): boolean {
+    const holder = this.gatewayHolder(iface)?.link;
+    return holder !== undefined && holder.index !== iface;
   }
 
   /** Interfaces that are captured, whether they are there or not. */
@@ -105,7 +177,7 @@ export class Topology {
    */
   speakingMac(iface: IfIndex, name?: Ip): Mac | undefined {
     const speakers = this.speakers.get(iface);
-    if (speakers === undefined) return this.links.get(iface)?.mac;
+    if (speakers === undefined || this.silent.has(iface)) return this.links.get(iface)?.mac;
     const speaker = name === undefined ? undefined : speakers.get(name);
     return (speaker ?? [...speakers.values()].find(({ index }) => index !== iface) ?? this.links.get(iface))
       ?.mac;
@@ -236,9 +308,10 @@ export class Topology {
     return isUnroutable(ip) || this.isEdge(ip);
   }
 
-  /** An address of ours on a LAN, of the family of `other` and not that one. */
+  /** An address of ours on a LAN, of the family of `other` and not that one; where we are silent none of a gateway. */
   addressOn(iface: IfIndex, other: Ip): Ip | undefined {
-    const isUsable = ({ ip }: Prefix) => ip !== other && isIpv4(ip) === isIpv4(other);
+    const isOurs = (ip: Ip) => !this.silent.has(iface) || !this.gateways.has(ip);
+    const isUsable = ({ ip }: Prefix) => ip !== other && isIpv4(ip) === isIpv4(other) && isOurs(ip);
     return this.subnets.find((subnet) => subnet.iface === iface && isUsable(subnet.address))?.address.ip;
   }
 
@@ -248,6 +321,9 @@ export class Topology {
    * entry; else our address in its subnet; else our address on the receiving interface, else any. Never 0.0.0.0.
    */
   probeSource(iface: IfIndex, ip: Ip): Ip | undefined {
+    // A question in the gateway's name would take its hosts away from the router that is active.
+    if (this.silent.has(iface) || (this.deferring.has(iface) && !this.isHome(iface, ip)))
+      return this.ownSource(iface, ip);
     const gateway = subnetOf(this.policy, ip)?.gateway;
     if (gateway !== undefined && this.isLocalOn(gateway, iface)) return gateway;
     let onInterface: Ip | undefined;
@@ -262,6 +338,15 @@ export class Topology {
       any ??= address.ip;
     }
     return gateway ?? inSubnet ?? onInterface ?? any;
+  }
+
+  /** Our own address on a LAN, not a gateway's: in the subnet of `ip` if there is one. */
+  private ownSource(iface: IfIndex, ip: Ip): Ip | undefined {
+    const inside = this.subnets.find(
+      ({ iface: index, address }) =>
+        index === iface && address.ip !== ip && contains(address, ip) && !this.gateways.has(address.ip),
+    );
+    return inside?.address.ip ?? this.addressOn(iface, ip);
   }
 
   /**

@@ -8,18 +8,30 @@ import { EARLY_RELEASE_MS } from './host/claim.js';
 import { lost } from './host/coordinator.js';
 import { adopt, onCommand, remember } from './input/commands.js';
 import type { Action, Event, HostState, IfIndex, Link, Route, SavedHost } from './events.js';
-import { onFrame, onQueued } from './input/sightings.js';
+import { notePeer, onFrame, onQueued } from './input/sightings.js';
 import type { RemoteClaim } from './fib.js';
 import { NO_ANSWER_HOLD } from './neighbour/answer-hold.js';
 import { releaseAnswers } from './neighbour/responder.js';
 import type { Host } from './host/host.js';
 import { nextRarpLookupDeadline } from './input/rarp-lookup.js';
 import { onCapture, onFdb, onLink, onLinkGone, reviewHosts } from './input/links.js';
-import { type InterfaceRule, type Policy, ruleFor } from './policy.js';
+import { type InterfaceRule, type Policy, type RouterRole, ruleFor } from './policy.js';
+import type { RoleKind, RoleReason } from './roles.js';
+import { describeRole, hasTakeover, reviewRoles } from './input/roles.js';
 import { onRoute, remoteVanished } from './input/remote-claims.js';
 import { onMisdirectedPacket } from './input/stale-neighbours.js';
 import { type Snapshot, restore, seedEvents, snapshot } from './seed.js';
 import { runDueTimers } from './timers.js';
+
+export interface RoleView {
+  readonly role: RouterRole;
+  readonly state: RoleKind;
+  readonly contests: boolean;
+  readonly reason: RoleReason;
+  /** For people. */
+  readonly why: string;
+  readonly since: number;
+}
 
 /**
  * The tracker's interface: one event in, the actions that follow from it out. Deterministic; no clock, no I/O. Between events
@@ -104,6 +116,7 @@ export class HostTracker {
    * It is asked here after every event, so that nothing depends on when the daemon asks.
    */
   private takeActions(): readonly Action[] {
+    if (this.ctx.otherRouters.takeChange()) reviewRoles(this.ctx);
     this.nextDeadline();
     return this.ctx.takeActions();
   }
@@ -116,13 +129,14 @@ export class HostTracker {
   }
 
   private earliestDeadline(): number {
-    if (hasRunnable(this.ctx)) return this.ctx.now;
+    if (hasRunnable(this.ctx) || hasTakeover(this.ctx)) return this.ctx.now;
     return Math.min(
       this.ctx.deadlines.next() ?? Number.POSITIVE_INFINITY,
       nextRarpLookupDeadline(this.ctx),
       this.ctx.otherRouters.nextDeadline(),
       this.ctx.lanQueries.nextDeadline(),
       this.ctx.discovery.nextAt,
+      this.ctx.lateStandby.nextAt,
     );
   }
 
@@ -130,6 +144,7 @@ export class HostTracker {
   setPolicy(policy: Policy, now: number): readonly Action[] {
     this.ctx.now = now;
     this.ctx.setPolicy(policy);
+    reviewRoles(this.ctx);
     reviewHosts(this.ctx);
     return this.takeActions();
   }
@@ -186,6 +201,17 @@ export class HostTracker {
     return this.ctx.topology.lanOf(iface);
   }
 
+  /** What this router is on a LAN, and why; undefined: no mobility interface. */
+  roleOn(iface: IfIndex): RoleView | undefined {
+    const { roles, topology } = this.ctx;
+    const rule = topology.rule(iface);
+    const state = roles.on(iface);
+    if (rule === undefined || state === undefined) return undefined;
+    const { kind, since, reason } = state;
+    const why = describeRole(this.ctx, iface) ?? '';
+    return { role: rule.role, state: kind, contests: topology.contests(iface), reason, why, since };
+  }
+
   /** MACs of ours on a LAN besides that of the mobility interface. */
   macvlanMacs(iface: IfIndex): readonly Mac[] {
     return this.ctx.topology.macvlansOn(iface).map(({ mac }) => mac);
@@ -235,6 +261,7 @@ export class HostTracker {
   private noteNeighbour(iface: IfIndex, ip: Ip, mac: Mac | undefined): void {
     const { neighbours, topology } = this.ctx;
     if (topology.rule(iface) === undefined) return;
+    if (mac !== undefined && topology.isPeer(iface, ip)) notePeer(this.ctx, iface, ip, mac);
     let known = neighbours.get(iface);
     if (known === undefined) {
       known = new Map();

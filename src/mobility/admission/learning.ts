@@ -29,6 +29,7 @@ export function learningRefusal(
   if (isLoopback(ip)) return 'sender-ip-loopback';
   if (topology.isGateway(ip)) return 'sender-ip-gateway';
   if (topology.isLocal(ip)) return 'sender-ip-local';
+  if (topology.isPeer(iface, ip)) return 'sender-ip-peer';
   if (topology.isEdge(ip)) return 'sender-ip-subnet-edge';
   if (
     fib.isNextHopElsewhere(ip, iface, (by) => topology.lanOf(by)) &&

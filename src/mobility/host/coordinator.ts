@@ -16,12 +16,21 @@ import { type Candidate, candidateOn } from './proof.js';
  */
 export const COORDINATION: readonly { readonly when: string; readonly causes: string }[] = [
   {
-    when: 'claim enters home, fresh or settled',
+    when: 'claim enters home, fresh, settled or beneath',
     causes: 'recovery: held. proof: held-at. stuck route: held',
   },
   { when: 'claim enters any other state', causes: 'keepalive: not-held. proof: old-closed' },
-  { when: 'claim leaves fresh or settled', causes: 'the route is released' },
+  { when: 'claim leaves fresh, settled or beneath', causes: 'the route is released' },
   { when: 'claim: away', causes: 'announcement: departed' },
+  {
+    when: 'role: promoted',
+    causes: 'claim: found, of what is beneath; keepalive: probe. proof: ask what only its gateway may ask',
+  },
+  { when: 'beneath: the last remote claim is gone', causes: 'claim: surfaced; keepalive: probe' },
+  {
+    when: 'another router claims it, it is alive here, and we do not contest',
+    causes: 'claim: stand-by, if it was a claim',
+  },
   {
     when: 'claim: ages',
     causes: 'claim: age, unopposed, returned, at-ease or age-later; keepalive: schedule',
@@ -89,6 +98,7 @@ export function transition(
   ctx.counts[state]++;
   informMachines(ctx, host);
   if (state === 'fresh' || state === 'settled') emitClaim(ctx, host, state);
+  else if (state === 'beneath' && claimed) emitClaim(ctx, host, 'settled');
   else if (claimedAt !== undefined) ctx.emit({ kind: 'release', ip: host.ip });
   if (from === 'home' && before !== undefined && host.attachment?.iface !== before.iface) {
     const dev = ctx.topology.nameOf(before.iface);

@@ -5,6 +5,7 @@ import type { TrackerContext } from '../context.js';
 import type { Attachment, IfIndex } from '../events.js';
 import { isYoung } from '../host/claim.js';
 import {
+  concedes,
   contestHere,
   heldDespiteRemote,
   hidRemote,
@@ -25,7 +26,7 @@ import {
 } from '../host/coordinator.js';
 import type { Host } from '../host/host.js';
 import { NEVER } from '../host/machine.js';
-import { type Candidate, candidateOn, isSame, MOST_OLD_PLACES } from '../host/proof.js';
+import { type Candidate, candidateOn, isSame, MOST_OLD_PLACES, wasHeard } from '../host/proof.js';
 import {
   bind,
   candidateAt,
@@ -108,8 +109,9 @@ function onCandidateReply(ctx: TrackerContext, host: Host, candidate: Candidate,
   if (probe.purpose === 'remote-claim') {
     // Where a subnet has several routers, the other one was first with a host that was never held here.
     const isIncumbent = host.attachment !== undefined || ctx.topology.rule(from.iface)?.learn !== 'all';
-    if (isIncumbent) return heldDespiteRemote(ctx, host, from);
-    return bind(ctx, host, from, 'proven');
+    const isConceded = concedes(ctx, from.iface);
+    if (isIncumbent && !isConceded) return heldDespiteRemote(ctx, host, from);
+    return bind(ctx, host, from, 'proven', { standsBy: isConceded });
   }
   // Asked before this router gave way to another one.
   if (!host.held && isSuppressed(ctx, host, from)) return closeCandidates(ctx, host, candidate);
@@ -175,7 +177,8 @@ function onOldReply(ctx: TrackerContext, host: Host, probe: Probe, from: Attachm
 function onOwnerReply(ctx: TrackerContext, host: Host, from: Attachment): void {
   if (host.state === 'proving') host.stepProof({ input: 'old-answered', at: from });
   // It is slow to object, or has just come back: no contest yet.
-  else if (ctx.fib.remote(host.ip) !== undefined) return reclaim(ctx, host, from, 'proven', 'incumbent');
+  else if (ctx.fib.remote(host.ip) !== undefined)
+    return reclaim(ctx, host, from, 'proven', { role: 'incumbent' });
   else if (learningRefusal(ctx, from.iface, host.ip, from.mac) === undefined)
     return bind(ctx, host, from, 'proven');
   ctx.touch(host);
@@ -245,6 +248,8 @@ function onCandidateTimeout(ctx: TrackerContext, host: Host, candidate: Candidat
   // Not where it was said to be, but it answered at home.
   if (proving && incumbent !== undefined) return bind(ctx, host, incumbent, 'proven');
   noteSilence(ctx, candidate);
+  if (wasHeard(candidate) && !ctx.topology.speaks(attachment.iface) && attachment.mac !== MAC_BROADCAST)
+    ctx.roles.noteUnanswered(host.ip, { ...attachment, at: ctx.now });
   if (!host.held && probe.purpose !== 'remote-claim' && attachment.mac !== MAC_BROADCAST)
     ctx.lateAnswers.expect(host.ip, probe);
   abandonCandidate(ctx, host, 'no-answer', candidate);

@@ -68,6 +68,15 @@ export class Discovery {
     Object.assign(this, state);
   }
 
+  expire(now: number): void {
+    this.asked = this.asked.filter(({ at }) => now - at < ANSWER_MS);
+  }
+
+  /** All of a LAN are asked for this address now. */
+  note(iface: IfIndex, ip: Ip, now: number): void {
+    this.asked = [...this.asked, { iface, ip, at: now }];
+  }
+
   /** Whether all of a LAN were asked for this address a moment ago. */
   hasAsked(iface: IfIndex, ip: Ip, now: number): boolean {
     return this.asked.some((one) => one.ip === ip && one.iface === iface && now - one.at < ANSWER_MS);
@@ -124,7 +133,7 @@ function begin({ discovery, now }: TrackerContext, iface: IfIndex, part: Prefix)
 export function runDiscovery(ctx: TrackerContext): void {
   const { discovery, now } = ctx;
   if (discovery.nextAt > now) return;
-  discovery.asked = discovery.asked.filter(({ at }) => now - at < ANSWER_MS);
+  discovery.expire(now);
   discovery.nextAt = Math.max(discovery.nextAt, now - MOST_LATE * GAP_MS);
   while (discovery.nextAt <= now) discovery.nextAt = step(ctx, discovery.nextAt);
 }
@@ -148,7 +157,7 @@ function step(ctx: TrackerContext, dueAt: number): number {
     const source = mayAsk(ctx, sweep.iface, ip) ? probeSource(ctx, sweep.iface, ip) : undefined;
     if (source === undefined) continue;
     sendProbe(ctx, { iface: sweep.iface, mac: MAC_BROADCAST }, source, ip);
-    discovery.asked = [...discovery.asked, { iface: sweep.iface, ip, at: ctx.now }];
+    discovery.note(sweep.iface, ip, ctx.now);
     break;
   }
   if (next <= sweep.last) {

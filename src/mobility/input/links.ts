@@ -4,8 +4,10 @@ import { learningRefusal } from '../admission/learning.js';
 import type { Attachment, Cause, IfIndex, Link } from '../events.js';
 import { abandonCandidate, lostWithRoute, probeNow, transition, withdraw } from '../host/coordinator.js';
 import { askAgain, startProof, startProofUnlessSuppressed } from '../host/proving.js';
-import { forgetOtherRouters } from '../other-routers.js';
+import { forgetOtherRouters, lookForOthers } from '../other-routers.js';
 import { discoverOn } from './discovery.js';
+import { askAllElsewhere } from './late-standby.js';
+import { reviewRoles } from './roles.js';
 import type { Host } from '../host/host.js';
 import { candidateOn } from '../host/proof.js';
 
@@ -28,6 +30,7 @@ export function onLink(ctx: TrackerContext, link: Link): void {
   if (old?.master !== undefined) onPort(ctx, link.index, old.master, link);
   if (runsIn(link, link.master) && !runsIn(old, link.master)) askGuests(ctx, link);
   if (old === undefined || renamed || old.addresses !== link.addresses) reviewHosts(ctx);
+  reviewRoles(ctx);
 }
 
 export function onLinkGone(ctx: TrackerContext, iface: IfIndex): void {
@@ -42,6 +45,7 @@ export function onLinkGone(ctx: TrackerContext, iface: IfIndex): void {
   ctx.missed.forget(iface);
   if (old?.master !== undefined) onPort(ctx, iface, old.master, undefined);
   if (old !== undefined && old.addresses.length > 0) reviewHosts(ctx);
+  reviewRoles(ctx);
 }
 
 export function onCapture(ctx: TrackerContext, iface: IfIndex, open: boolean): void {
@@ -124,7 +128,9 @@ function expediteKeepalive(ctx: TrackerContext, host: Host, keepaliveMs: number,
 }
 
 function reprobeRemembered(ctx: TrackerContext, link: Link): void {
+  lookForOthers(ctx, link.index);
   discoverOn(ctx, link.index);
+  askAllElsewhere(ctx);
   const hosts = [...ctx.table.onNamed(link.name)];
   const keepaliveMs = ctx.topology.rule(link.index)?.keepaliveMs ?? 0;
   let order = 0;

@@ -10,12 +10,15 @@ import {
   probeHeld,
   remoteClaimAppeared,
   repairStuckRoute,
+  scheduleKeepalive,
   setCandidate,
   transition,
   withdraw,
 } from '../host/coordinator.js';
 import { retryAtOf } from '../host/contest.js';
-import { candidateAt, startProof } from '../host/proving.js';
+import { standBy } from '../host/contention.js';
+import { askAgain, candidateAt, startProof } from '../host/proving.js';
+import { askElsewhere } from './late-standby.js';
 import type { Host } from '../host/host.js';
 
 /** A route of somebody else came, changed or went. `initial` marks the dump at start: no storm of announcements. */
@@ -25,6 +28,7 @@ export function onRoute(ctx: TrackerContext, change: 'add' | 'delete', route: Ro
     remoteAppeared(ctx, route.prefix.ip, initial);
     answerOpenQuestions(ctx, route.prefix.ip);
   } else if (what === 'vanished') remoteVanished(ctx, route.prefix.ip);
+  else if (what === 'changed') remoteChanged(ctx, route.prefix.ip);
 }
 
 /** Another router says that it has the host. If it is ours, by claim or by home, it is asked here (design.md 3.3). */
@@ -35,15 +39,33 @@ export function remoteAppeared(ctx: TrackerContext, ip: Ip, initial: boolean): v
     case 'settled':
     case 'home':
       return checkDespiteRemote(ctx, host);
+    case 'beneath':
+      return standBy(ctx, host);
     case 'away':
       return ctx.touch(host);
     case undefined:
     case 'remembered':
-      return askAtHome(ctx, ip, host, initial);
+      askAtHome(ctx, ip, host, initial);
+      return askElsewhere(ctx, ip);
     default:
       // fresh: looked at when it ages. proving: whoever answers first is looked at then.
       return;
   }
+}
+
+/** Another router than before claims it: the host may have left the LAN that we share with that one. */
+function remoteChanged(ctx: TrackerContext, ip: Ip): void {
+  const host = ctx.table.get(ip);
+  if (host?.state === 'beneath') checkDespiteRemote(ctx, host);
+}
+
+/** No claim hides ours any more, and other routers see it: it had better be true. */
+function surface(ctx: TrackerContext, host: Host): void {
+  const { attachment } = host;
+  transition(ctx, host, { input: 'surfaced', ageAt: ctx.now + ctx.policy.timers.settleMs });
+  if (attachment === undefined) return;
+  if (!ctx.topology.isUsable(attachment.iface) || !probeHeld(ctx, host, 'took-over', attachment))
+    scheduleKeepalive(ctx, host);
 }
 
 export function remoteVanished(ctx: TrackerContext, ip: Ip): void {
@@ -52,11 +74,25 @@ export function remoteVanished(ctx: TrackerContext, ip: Ip): void {
   // A routing daemon may delete and add in one change; after `settle` the loss is real.
   host.stepClaim({ input: 'remote-vanished', endsAt: ctx.now + ctx.policy.timers.settleMs }, ctx.now);
   repairStuckRoute(ctx, host);
+  if (host.state === 'beneath') surface(ctx, host);
   if (host.state === 'remembered') {
+    askLastPlace(ctx, host);
     host.stepProof({ input: 'expedite-deferred', until: retryAtOf(host.contest), now: ctx.now });
     host.stepContest({ input: 'incumbent-gone' }, ctx.now);
   }
   ctx.touch(host);
+}
+
+/** The router that had it may be the other one of its LAN, and dead. */
+function askLastPlace(ctx: TrackerContext, host: Host): void {
+  const { attachment } = host;
+  if (attachment === undefined || !ctx.topology.sharedLans().includes(attachment.iface)) return;
+  if (
+    !ctx.topology.isListening(attachment.iface) ||
+    learningRefusal(ctx, attachment.iface, host.ip, attachment.mac)
+  )
+    return;
+  askAgain(ctx, host, attachment);
 }
 
 /** Asks the host whether it is still here; the check runs to its end whatever becomes of the remote claim. */

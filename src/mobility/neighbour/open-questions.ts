@@ -38,6 +38,10 @@ export class OpenQuestions {
     if (this.#about.size > MOST_TARGETS) this.#about.delete(this.#about.keys().next().value as Ip);
   }
 
+  targets(): readonly Ip[] {
+    return [...this.#about.keys()];
+  }
+
   /** Takes those about this target that can be answered by now. */
   take(target: Ip, now: number, isAnswerable: (question: OpenQuestion) => boolean): readonly OpenQuestion[] {
     const questions = this.#about.get(target)?.filter(({ askedAt }) => now - askedAt < OPEN_MS);

@@ -11,11 +11,7 @@ export function probeSource(ctx: TrackerContext, iface: IfIndex, ip: Ip): Ip | u
   const { topology } = ctx;
   let source = topology.probeSource(iface, ip);
   // In the name of a gateway that another router has there we would take its hosts away from it.
-  if (
-    source !== undefined &&
-    !topology.isLocalOn(source, iface) &&
-    ctx.otherRouters.isGatewayUsed(iface, source)
-  )
+  if (source !== undefined && !topology.isLocalOn(source, iface) && ctx.isLeftToOther(iface, source))
     source = topology.addressOn(iface, source);
   return source === ip ? undefined : source;
 }
@@ -56,6 +52,9 @@ export function sendRepair(
     send(ctx, iface, 'repair', driver.repair(own, mac, host, neighbour, neighbourMac ?? own));
 }
 
+/** A standby asks for itself, and tells nobody of others unasked; whom it answers is the answering rule's to say. */
 function send(ctx: TrackerContext, iface: IfIndex, purpose: SendPurpose, bytes: Uint8Array): void {
+  const isUnasked = purpose === 'announce' || purpose === 'repair';
+  if (isUnasked && !ctx.topology.speaks(iface)) return;
   ctx.emit({ kind: 'send', iface, bytes, purpose });
 }

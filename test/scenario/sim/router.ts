@@ -5,6 +5,7 @@ import type {
   ClaimAge,
   Command,
   DropReason,
+  RoleChange,
   Event,
   IfIndex,
   Link,
@@ -50,6 +51,7 @@ export class SimRouter implements KernelListener {
   ctx: HostTracker | undefined;
   readonly transitions: Transition[] = [];
   readonly alarms: Alarm[] = [];
+  readonly roleChanges: RoleChange[] = [];
   readonly drops = new Map<DropReason, number>();
   readonly invariants: Invariants;
   readonly desired = new Map<Ip, Claim>();
@@ -114,10 +116,17 @@ export class SimRouter implements KernelListener {
     this.clock.after(this.times.captureOpenMs, () => {
       if (this.run !== run) return;
       for (const iface of kernel.neighbours.keys()) {
-        const { up, carrier } = kernel.link(iface);
-        if (up && carrier) this.handle({ kind: 'capture', iface, open: true });
+        const { up, carrier, lower } = kernel.link(iface);
+        if (up && carrier && lower === undefined) this.handle({ kind: 'capture', iface, open: true });
       }
     });
+  }
+
+  /** Its machine lost its power: nothing is left of what it held. */
+  fail(): void {
+    this.kill();
+    this.desired.clear();
+    this.memories = [];
   }
 
   kill(): void {
@@ -157,7 +166,7 @@ export class SimRouter implements KernelListener {
   link(link: Link): void {
     this.later('monitor', () => {
       this.handle({ kind: 'link', link });
-      if (!this.kernel.neighbours.has(link.index)) return;
+      if (!this.kernel.neighbours.has(link.index) || link.lower !== undefined) return;
       // The capture room re-opens after an outage; until then nothing is heard (design.md 5.1).
       const open = link.up && link.carrier;
       if (!open) this.handle({ kind: 'capture', iface: link.index, open });
@@ -252,6 +261,9 @@ export class SimRouter implements KernelListener {
         this.watched.set(key, (this.watched.get(key) ?? 0) + (action.watch ? 1 : -1));
         return;
       }
+      case 'role':
+        this.roleChanges.push(action);
+        return;
       case 'evidence':
       case 'answered':
         return;

@@ -83,6 +83,11 @@ export class RoutingDomain {
     this.nodes.get(b)?.synchronize(a);
   }
 
+  /** A router boots: what it announced before is flushed before anybody uses it again. */
+  reset(name: NodeName): void {
+    for (const node of this.nodes.values()) node.forget(name);
+  }
+
   isUp(a: NodeName, b: NodeName): boolean {
     return this.links.some((link) => link.up && link.ends.includes(a) && link.ends.includes(b));
   }
@@ -173,6 +178,19 @@ export class RoutingNode implements KernelListener {
 
   neighbour(): void {}
   frame(): void {}
+
+  /** All that this router said; of itself, all that it knows. */
+  forget(origin: NodeName): void {
+    const known = this.database.get(origin) ?? new Map<string, Advertisement>();
+    this.database.set(origin, new Map());
+    if (origin !== this.name) {
+      for (const [key, { prefix }] of known) this.recompute(key, prefix);
+      return;
+    }
+    for (const map of [this.own, this.installed, this.remoteSince, this.stuckRoutes, this.wanted])
+      map.clear();
+    for (const other of this.database.keys()) this.database.set(other, new Map());
+  }
 
   advertisersOf(prefix: Prefix): NodeName[] {
     const key = keyOf(prefix);

@@ -70,7 +70,7 @@ export const status: StatusView = {
   watchTables: [254],
   freshMetric: 1,
   settledMetric: 210 * 2 ** 24 + 2,
-  hosts: { unknown: 0, proving: 1, home: 5, fresh: 0, settled: 2, away: 1, remembered: 3 },
+  hosts: { unknown: 0, proving: 1, home: 5, fresh: 0, settled: 2, beneath: 0, away: 1, remembered: 3 },
   interfaces: { present: 2, capturing: 2 },
   capture: {
     children: [{ pid: 4243, interfaces: 2, rssBytes: 45_000_000 }],

@@ -37,7 +37,7 @@ const alarm: Action = {
 };
 
 const gauges: Gauges = {
-  hosts: { unknown: 0, proving: 1, home: 2, fresh: 3, settled: 4, away: 5, remembered: 6 },
+  hosts: { unknown: 0, proving: 1, home: 2, fresh: 3, settled: 4, beneath: 0, away: 5, remembered: 6 },
   interfaces: [
     {
       name: 'lan0',

@@ -1,0 +1,191 @@
+import { type Ip, formatIp } from '../../wire/addresses.js';
+import type { TrackerContext } from '../context.js';
+import type { IfIndex, Link } from '../events.js';
+import { probeHeld, scheduleKeepalive, transition } from '../host/coordinator.js';
+import type { Host } from '../host/host.js';
+import { startProof } from '../host/proving.js';
+import { answerOpenQuestions } from '../neighbour/responder.js';
+import { sendAnnouncement } from '../neighbour/send.js';
+import type { InterfaceRule } from '../policy.js';
+import { type RoleInput, type RoleKind, mayContest } from '../roles.js';
+import { checkDespiteRemote } from './remote-claims.js';
+import { askAllElsewhere } from './late-standby.js';
+
+/** Several first-hop routers on one LAN (design.md 3.8): who is active, and what follows from a change. */
+
+/** Taken over in one go: thousands may be beneath the claims of a router that died. */
+const HOSTS_PER_TICK = 128;
+
+/** Links, addresses or the policy changed. */
+export function reviewRoles(ctx: TrackerContext): void {
+  for (const link of ctx.topology.allLinks()) {
+    const rule = ctx.topology.rule(link.index);
+    if (rule === undefined) ctx.roles.forget(link.index);
+    else review(ctx, link, rule);
+  }
+}
+
+/** What the API says of an interface with `role = "told"`. Returns why not. */
+export function tellRole(ctx: TrackerContext, name: string, kind: RoleKind): string | undefined {
+  const link = ctx.topology.linkNamed(name);
+  const rule = link && ctx.topology.rule(link.index);
+  if (link === undefined || rule === undefined) return `${name} is no mobility interface`;
+  if (rule.role !== 'told')
+    return `${name} has role = "${rule.role}": only an interface with role = "told" is told`;
+  ctx.roles.tell(name, kind);
+  review(ctx, link, rule);
+  return undefined;
+}
+
+function review(ctx: TrackerContext, link: Link, rule: InterfaceRule): void {
+  const { index: iface, name } = link;
+  const { roles, topology, now } = ctx;
+  const before = roles.on(iface);
+  const outcome = roles.step(iface, wanted(ctx, link, rule), now);
+  const state = roles.on(iface);
+  if (state === undefined) return;
+  topology.setSilent(iface, state.kind === 'standby');
+  const deferred = topology.defers(iface);
+  const defers = rule.role === 'alone' && ctx.otherRouters.isGatewayOfLan(iface, topology);
+  topology.setDeferring(iface, defers);
+  topology.setContests(iface, mayContest(rule.role, state.kind) && !defers);
+  if (deferred && !defers) takeOverAll(ctx, iface);
+  if (before?.kind === state.kind && before.reason === state.reason) return;
+  if (rule.role !== 'alone' || outcome !== undefined) {
+    const { kind, reason } = state;
+    ctx.emit({ kind: 'role', iface, interface: name, role: rule.role, state: kind, reason, at: now });
+  }
+  if (outcome === 'promoted') promote(ctx, iface);
+  if (outcome === 'demoted') endTakeover(ctx, iface);
+  if (outcome !== undefined) askAllElsewhere(ctx);
+}
+
+function wanted(ctx: TrackerContext, { index, name }: Link, { role }: InterfaceRule): RoleInput {
+  switch (role) {
+    case 'alone':
+      return { input: 'activate', reason: 'alone' };
+    case 'first':
+    case 'second':
+      return { input: 'activate', reason: 'anycast' };
+    case 'gateway':
+      return ctx.topology.hasGateway(index)
+        ? { input: 'activate', reason: 'gateway-here' }
+        : { input: 'deactivate', reason: 'gateway-not-here' };
+    case 'told': {
+      const told = ctx.roles.toldOf(name);
+      if (told === undefined) return { input: 'deactivate', reason: 'not-told' };
+      return { input: told === 'active' ? 'activate' : 'deactivate', reason: 'told' };
+    }
+  }
+}
+
+/**
+ * The router that was active may be dead. What is beneath its claims is claimed fresh, whoever was heard last first,
+ * and asked: it may have gone since. What it was asked in the last second is answered.
+ */
+function promote(ctx: TrackerContext, iface: IfIndex): void {
+  const { roles, openQuestions, now } = ctx;
+  takeOverAll(ctx, iface);
+  const heard = roles.takeHeard(iface, now - ctx.policy.timers.rememberMs);
+  roles.askedByGateway = [...roles.askedByGateway, ...heard];
+  for (const target of openQuestions.targets()) answerOpenQuestions(ctx, target);
+  if (!ctx.topology.hasVirtualMac(iface)) announceAway(ctx, iface);
+}
+
+function takeOverAll(ctx: TrackerContext, iface: IfIndex): void {
+  const hosts = [...ctx.table.on(iface)].filter((host) => isToTakeOver(host, iface));
+  hosts.sort((one, other) => other.lastHeard - one.lastHeard);
+  ctx.roles.takeover = [...ctx.roles.takeover, ...hosts];
+}
+
+function isToTakeOver({ state, attachment }: Host, iface: IfIndex): boolean {
+  return attachment?.iface === iface && (state === 'beneath' || state === 'home');
+}
+
+function endTakeover(ctx: TrackerContext, iface: IfIndex): void {
+  const { roles } = ctx;
+  roles.takeover = roles.takeover.filter(({ attachment }) => attachment?.iface !== iface);
+  roles.askedByGateway = roles.askedByGateway.filter(([, heard]) => heard.iface !== iface);
+}
+
+/** The part of a promotion that is due. */
+export function runTakeover(ctx: TrackerContext): void {
+  const { roles } = ctx;
+  if (roles.takeover.length > 0) {
+    const [now, later] = [roles.takeover.slice(0, HOSTS_PER_TICK), roles.takeover.slice(HOSTS_PER_TICK)];
+    roles.takeover = later;
+    for (const host of now) takeOver(ctx, host);
+    return;
+  }
+  const [now, later] = [
+    roles.askedByGateway.slice(0, HOSTS_PER_TICK),
+    roles.askedByGateway.slice(HOSTS_PER_TICK),
+  ];
+  roles.askedByGateway = later;
+  for (const [ip, { iface, mac }] of now) {
+    const host = ctx.table.get(ip);
+    if (host?.held === true || host?.asking === true || !ctx.topology.isListening(iface)) continue;
+    startProof(ctx, host ?? ctx.create(ip), { iface, mac }, 'took-over');
+  }
+}
+
+export function hasTakeover({ roles }: TrackerContext): boolean {
+  return roles.takeover.length > 0 || roles.askedByGateway.length > 0;
+}
+
+function takeOver(ctx: TrackerContext, host: Host): void {
+  const { attachment } = host;
+  if (ctx.table.get(host.ip) !== host || attachment === undefined) return;
+  if (host.state === 'home') {
+    if (ctx.fib.remote(host.ip) !== undefined) checkDespiteRemote(ctx, host);
+    return;
+  }
+  if (host.state !== 'beneath' || host.claim.state !== 'beneath') return;
+  // What policy or a hypervisor has ended waits for the 20 ms rule only.
+  if (host.claim.withdrawal !== undefined) return;
+  claimFresh(ctx, host, 'took-over');
+  probeHeld(ctx, host, 'took-over', attachment);
+  ctx.touch(host);
+}
+
+/** Nobody else claims it, or does no more: we do. */
+export function claimFresh(ctx: TrackerContext, host: Host, cause: 'took-over' | 'unannounced'): void {
+  const { settleMs } = ctx.policy.timers;
+  const ages = { ageAt: ctx.now + settleMs, retryFrom: ctx.now + settleMs };
+  transition(ctx, host, { input: 'found', cause, ...ages, homecoming: false, overlapsRemote: false });
+  scheduleKeepalive(ctx, host);
+}
+
+/** Without a virtual MAC the neighbours of the hosts that are away send to the router that was active. */
+function announceAway(ctx: TrackerContext, iface: IfIndex): void {
+  for (const host of ctx.table.all())
+    if (host.state === 'away' && ctx.topology.isHome(iface, host.ip)) sendAnnouncement(ctx, iface, host.ip);
+}
+
+/** For people: `10.1.1.1 is on vrrp4-1`. */
+export function describeRole(ctx: TrackerContext, iface: IfIndex): string | undefined {
+  const state = ctx.roles.on(iface);
+  const holder = ctx.topology.gatewayHolder(iface);
+  switch (state?.reason) {
+    case undefined:
+      return undefined;
+    case 'alone':
+      return ctx.topology.defers(iface)
+        ? 'no other first-hop router is configured on this LAN, but another machine has its gateway: visitors are left to it'
+        : 'no other first-hop router is configured on this LAN';
+    case 'anycast':
+      return 'all routers of this LAN are active';
+    case 'gateway-here':
+      return `the gateway address ${gatewayText(holder?.gateway)}is on ${holder?.link.name ?? 'this LAN'}`;
+    case 'gateway-not-here':
+      return 'no gateway address is on an operational interface of this LAN';
+    case 'told':
+      return `told to be ${state.kind}`;
+    case 'not-told':
+      return 'not told yet: marpctl role, POST /v1/role';
+  }
+}
+
+function gatewayText(gateway: Ip | undefined): string {
+  return gateway === undefined ? '' : `${formatIp(gateway)} `;
+}
