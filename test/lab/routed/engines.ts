@@ -31,6 +31,8 @@ export interface Engine {
   crash(): Promise<void>;
   /** How many neighbours the protocol that carries host routes has. */
   neighbours(): number;
+  /** Router ids of those it knows a way to; undefined when it has nothing of any other. */
+  knownRouters(): ReadonlySet<string> | undefined;
   /** Every /32 of every table, kernel excepted. */
   holdings(): Holding[];
   /** Lines of configuration, while it runs. */
@@ -166,6 +168,16 @@ class Frr implements Engine {
       .filter((neighbour) => neighbour.nbrState.startsWith('Full')).length;
   }
 
+  /** OSPF keeps the link states of a router that has died, for an hour. */
+  knownRouters(): ReadonlySet<string> | undefined {
+    if (this.name !== 'frr-ospf') return undefined;
+    const table = this.#json<Record<string, { readonly routerType?: string }>>(
+      'ospfd',
+      'show ip ospf route json',
+    );
+    return new Set(Object.keys(table).filter((key) => table[key]?.routerType !== undefined));
+  }
+
   holdings(): Holding[] {
     const routes = this.#json<Record<string, ZebraRoute[]>>('zebra', 'show ip route json');
     const zebra = Object.values(routes)
@@ -278,6 +290,10 @@ class Bird implements Engine {
         ? ['show protocols', /\bEstablished\b/g]
         : ['show ospf neighbors', /\bFull\b/g];
     return this.#birdc(what as string).match(up as RegExp)?.length ?? 0;
+  }
+
+  knownRouters(): undefined {
+    return undefined;
   }
 
   holdings(): Holding[] {

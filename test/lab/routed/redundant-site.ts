@@ -50,6 +50,8 @@ export interface RedundantSiteOptions {
   readonly advertMs?: number;
   /** Seconds; 10 as shipped. 0 preempts at once. */
   readonly preemptDelayS?: number;
+  /** R1 and R2 have no link with each other (core1). */
+  readonly oneLink?: boolean;
   readonly orphans?: readonly Subnet[];
   /** Merged over the default sections of every marpd. */
   readonly config?: MarpdConfig;
@@ -224,22 +226,26 @@ export class RedundantSite {
 
   async strike(role: Twin, fault: Fault): Promise<void> {
     const port = `${role}-lan0`;
-    const { namespace: network } = this.routed.network;
-    if (fault === 'lan') network.ip(`link set ${port} down`);
+    const router = this.router(role);
+    if (fault === 'lan') this.routed.network.namespace.ip(`link set ${port} down`);
     if (fault === 'silent-lan') this.#silence(port, true);
     if (fault === 'uplink') this.router('r3').ip(`link set ${CORE_PORT[role]} down`);
-    if (fault === 'power' || fault === 'silent-power') {
-      if (fault === 'power') {
-        network.ip(`link set ${port} down`);
-        this.router('r3').ip(`link set ${CORE_PORT[role]} down`);
-        this.router(otherOf(role)).ip('link set core1 down');
-      } else {
-        // Without its daemons it says nothing on the core's links; it shall forward nothing either.
-        this.#silence(port, true);
-        this.router(role).sysctl({ 'ipv4.ip_forward': 0 });
-      }
+    if (fault === 'power') {
+      // In one process, the LAN last: nothing that a daemon still says gets out.
+      router.ip(...this.#cards.map((card) => `link set ${card} down`));
       await this.#kill(role);
     }
+    if (fault === 'silent-power') {
+      // Without its daemons it says nothing on the core's links; it shall forward nothing either.
+      const killed = this.#kill(role);
+      router.sysctl({ 'ipv4.ip_forward': 0 });
+      this.#silence(port, true);
+      await killed;
+    }
+  }
+
+  get #cards(): string[] {
+    return [...(this.options.oneLink === true ? [] : ['core1']), 'core0', 'lan0'];
   }
 
   /**
@@ -252,14 +258,19 @@ export class RedundantSite {
     startMarpd: () => Promise<unknown> = () => this.routed.marpd(role).start('lan0'),
   ): Promise<void> {
     const port = `${role}-lan0`;
-    const { namespace: network } = this.routed.network;
-    if (fault === 'power' || fault === 'silent-power') await this.#forget(role);
-    if (fault === 'lan' || fault === 'power') network.ip(`link set ${port} up`);
-    if (fault === 'silent-lan' || fault === 'silent-power') this.#silence(port, false);
-    if (fault === 'uplink' || fault === 'power') this.router('r3').ip(`link set ${CORE_PORT[role]} up`);
-    if (fault === 'power') this.router(otherOf(role)).ip('link set core1 up');
-    if (fault === 'silent-power') this.router(role).sysctl({ 'ipv4.ip_forward': 1 });
-    if (fault === 'power' || fault === 'silent-power') await this.#boot(role, startMarpd);
+    const router = this.router(role);
+    if (fault === 'lan') this.routed.network.namespace.ip(`link set ${port} up`);
+    if (fault === 'uplink') this.router('r3').ip(`link set ${CORE_PORT[role]} up`);
+    if (fault === 'silent-lan') this.#silence(port, false);
+    if (fault !== 'power' && fault !== 'silent-power') return;
+    this.#forget(role);
+    if (fault === 'power') router.ip(...this.#cards.map((card) => `link set ${card} up`));
+    else {
+      router.sysctl({ 'ipv4.ip_forward': 1 });
+      this.#silence(port, false);
+    }
+    if (this.options.vrrp === 'frr') addMacvlan(router);
+    await this.#boot(role, startMarpd);
   }
 
   // The switch drops what comes from the port and what goes to it; the card keeps its carrier.
@@ -298,7 +309,7 @@ export class RedundantSite {
   }
 
   // What a kernel does not have when it starts.
-  async #forget(role: Twin): Promise<void> {
+  #forget(role: Twin): void {
     const router = this.router(role);
     router.ipQuietly(
       `link del ${VIRTUAL_PORT}`,
@@ -307,7 +318,6 @@ export class RedundantSite {
       'route flush proto 44',
       ...['ospf', 'bgp', 'bird', 'zebra'].map((protocol) => `route flush proto ${protocol}`),
     );
-    if (this.options.vrrp === 'frr') addMacvlan(router);
   }
 
   /** As the units of a booting machine start, none waits for the others. */

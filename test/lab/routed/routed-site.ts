@@ -355,8 +355,10 @@ export class RoutedSite {
   /** Who announces each host route of the site, as a router's tables say; zebra's does not know. */
   announcers(at: Role): Map<string, FirstHop[]> {
     const found = new Map<string, FirstHop[]>();
+    const known = this.engine(at).knownRouters();
+    const dead = (id: string): boolean => known?.has(id) === false;
     for (const { table, ip, by } of this.engine(at).holdings()) {
-      if (table === 'zebra' || !ip.startsWith('10.')) continue;
+      if (table === 'zebra' || !ip.startsWith('10.') || dead(by)) continue;
       const role = this.firstHops.find((each) => PLACES[each].id === by);
       if (role === undefined) throw new Error(`${ip} is announced by ${by}`);
       found.set(ip, [...new Set([...(found.get(ip) ?? []), role])]);

@@ -44,12 +44,13 @@ export async function audit(site: RoutedSite): Promise<string[]> {
 
 /**
  * As `audit`, where two routers on one LAN may both have a route for a host: one of them is announced, and the core sends
- * there.
+ * there. `dead`: routers without power.
  */
-export async function auditPair(site: RoutedSite): Promise<string[]> {
+export async function auditPair(site: RoutedSite, dead: readonly FirstHop[]): Promise<string[]> {
   const found: string[] = [];
   const claimed = new Map<string, FirstHop[]>();
   for (const role of site.firstHops) {
+    if (dead.includes(role)) continue;
     const marpd = site.marpd(role);
     const routes = marpd.routes();
     const problems = claimProblems(routes, marpd);
@@ -92,6 +93,7 @@ async function daemonProblems(marpd: Marpd, routes: readonly KernelRoute[]): Pro
   const states = new Map(page?.hosts.map(({ ip, state }) => [ip, state]));
   for (const route of routes) {
     const state = states.get(route.dst);
+    if (state === 'beneath' && ageOf(route) === 'settled') continue;
     if (state !== ageOf(route))
       problems.push(`${route.dst} is ${ageOf(route)} in the kernel and ${state} to the daemon`);
   }

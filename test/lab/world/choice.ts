@@ -5,6 +5,7 @@ import type { Layout } from '../../scenario/world.js';
 import type { Scenario } from '../../scenario/scenario.js';
 import { DISPUTES } from '../../scenario/suites/contests.js';
 import { FAILURES } from '../../scenario/suites/failures.js';
+import { REDUNDANT } from '../../scenario/suites/redundant-routers.js';
 import { RESTARTS } from '../../scenario/suites/restart.js';
 import { ROAMING } from '../../scenario/suites/roaming.js';
 import { VIRTUAL_SUBNET } from '../../scenario/suites/virtual-subnet.js';
@@ -33,6 +34,9 @@ const SHORT: readonly Choice[] = [
     /^RFC 7814: between .* gratuitous-request, carrier drop false/,
     'stale neighbours on both LANs, to and fro',
   ],
+  [/^RFC 9568: case 1: .* silent/, 'a standby that takes over, with keepalived'],
+  [/^RFC 9568: case 6:/, 'a home host that is away: whose announcements, whose proxy answers'],
+  [/^RFC 9568: case 11:/, 'a planned switch and back: nothing is lost'],
 ];
 
 /** Run with MARPD_SOAK=1 only. */
@@ -56,6 +60,16 @@ const LONG: readonly Choice[] = [
   [/^RFC 7814: two living hosts/, 'the short run has a duplicate'],
   [/^RFC 7814: a router that starts again/, 'a restart'],
   [/^RFC 7814: a LAN loses its carrier/, 'a cable'],
+  [/^RFC 9568: the active router claims/, 'every other scenario of them begins so'],
+  [/^RFC 9568: case 1: .* carrier/, 'scripts/lab redundant-routers has it'],
+  [/^RFC 9568: case 2:/, 'the time of a keepalive, and a keepalived that tracks'],
+  [/^RFC 9568: case [34]:/, 'two active routers; half a minute'],
+  [/^RFC 9568: case 5:/, 'a moment that a busy box does not hit'],
+  [/^RFC 9568: case 7:/, 'ten boots of a router, minutes'],
+  [/^RFC 9568: case 8:/, 'a boot'],
+  [/^RFC 9568: case 10:/, 'the time of a preempt delay'],
+  [/^RFC 9568: case 13:/, 'the short run has a duplicate'],
+  [/^C5: two marpds on one LAN/, 'a minute'],
   [/^C5: a forged (gratuitous-reply|request) for v on another router/, 'other frames'],
   [/^C5: a forged \S+ for h on another router/, 'another victim'],
   [/^C5: a forger that answers for/, 'seven minutes'],
@@ -84,9 +98,18 @@ const UNFIT: readonly Choice[] = [
 ];
 /** The routers of the real world have one LAN each; move, acd, rarp and survive have one with two. */
 const simulatedOnly = (scenario: Scenario): boolean =>
-  scenario.layout === 'one' || UNFIT.some(([title]) => title.test(scenario.title));
+  scenario.layout === 'one' ||
+  scenario.layout === 'redundant-pairs' ||
+  UNFIT.some(([title]) => title.test(scenario.title));
 
-const SCENARIOS: readonly Scenario[] = [...ROAMING, ...DISPUTES, ...FAILURES, ...RESTARTS, ...VIRTUAL_SUBNET];
+const SCENARIOS: readonly Scenario[] = [
+  ...ROAMING,
+  ...DISPUTES,
+  ...FAILURES,
+  ...RESTARTS,
+  ...VIRTUAL_SUBNET,
+  ...REDUNDANT,
+];
 const chosen = (choices: readonly Choice[], scenario: Scenario): boolean =>
   !simulatedOnly(scenario) && choices.some(([title]) => title.test(scenario.title));
 

@@ -65,7 +65,7 @@ const BUILT: ReadonlySet<Layout> = new Set(['two', 'three', 'virtual-subnet']);
 
 /** The world of namespaces, kernels, FRR with OSPF, and the daemon as it is built. */
 export class RealWorld implements World {
-  readonly settleMs = SETTLE_MS;
+  readonly settleMs: number = SETTLE_MS;
   readonly keepaliveMs = KEEPALIVE_MS;
   readonly #hosts = new Map<HostName, LabHost>();
   readonly #eventLogs = new Map<RouterName, EventLog>();

@@ -6,6 +6,7 @@ import { auditPair } from './audit.js';
 import { FIRST_HOP, LAN_PORT, mustHave, ORPHANS } from './names.js';
 import { CONFIG, RealWorld } from './real-world.js';
 import type {
+  ClaimView,
   HostName,
   LanName,
   RedundantWorld,
@@ -24,8 +25,12 @@ const ROUTER_DEAD_MS = 150;
 
 const TRACKED: Required<Tracking> = { uplink: true, marpd: false };
 
+/** As by default: ospfd takes a second to give up the claims of a router that has died. */
+const SETTLE_MS = 1000;
+
 /** The real world with two routers on lan a, and keepalived on both, if the layout has a virtual router. */
 export class RedundantRealWorld extends RealWorld implements RedundantWorld {
+  override readonly settleMs = SETTLE_MS;
   readonly advertMs = ADVERT_MS;
   readonly activeDownMs = ACTIVE_DOWN_MS;
   readonly preemptDelayMs = PREEMPT_DELAY_MS;
@@ -46,8 +51,9 @@ export class RedundantRealWorld extends RealWorld implements RedundantWorld {
       vrrp: layout === 'redundant' ? 'keepalived' : undefined,
       advertMs: ADVERT_MS,
       preemptDelayS: PREEMPT_DELAY_MS / 1000,
+      oneLink: true,
       orphans: ORPHANS,
-      config: CONFIG,
+      config: { ...CONFIG, router: { settle: `${SETTLE_MS}ms` } },
     });
     const world = new RedundantRealWorld(layout, pair);
     world.#configure();
@@ -68,14 +74,29 @@ export class RedundantRealWorld extends RealWorld implements RedundantWorld {
     const status = await this.marpd(router).ctl.get<{ roles?: (RoleView & { interface: string })[] }>(
       '/v1/status',
     );
-    const view = status?.roles?.find(({ interface: name }) => name === LAN_PORT);
+    if (status?.roles === undefined) return undefined;
+    const view = status.roles.find(({ interface: name }) => name === LAN_PORT);
     if (view === undefined) throw new Error(`marpd of ${router} says nothing of its role on ${LAN_PORT}`);
     return view;
   }
 
   async active(lan: LanName): Promise<readonly RouterName[]> {
     const routers = this.routers.filter((name) => this.#has(name, lan));
-    return routers.filter((name) => hasGateway(this.node(name)));
+    return routers.filter((name) => !this.#isDead(name) && hasGateway(this.node(name)));
+  }
+
+  /** The kernel of a router without power still is one here. */
+  #isDead(router: RouterName): boolean {
+    return (router === 'r1' || router === 'r2') && this.#failed.has(router);
+  }
+
+  override async claims(router: RouterName): Promise<readonly ClaimView[]> {
+    return this.#isDead(router) ? [] : super.claims(router);
+  }
+
+  override async announcers(ip: Ip): Promise<readonly RouterName[]> {
+    const by = this.site.announcers('r3').get(formatIp(ip)) ?? [];
+    return this.routers.filter((name) => by.includes(FIRST_HOP[name]));
   }
 
   override async neighbour(host: HostName, ip: Ip): Promise<string | undefined> {
@@ -85,7 +106,7 @@ export class RedundantRealWorld extends RealWorld implements RedundantWorld {
   }
 
   override disagreements(): Promise<readonly string[]> {
-    return auditPair(this.site);
+    return auditPair(this.site, [...this.#failed.keys()]);
   }
 
   // --- what becomes of routers ---------------------------------------------------------------------------------------
