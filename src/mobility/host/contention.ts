@@ -31,7 +31,7 @@ const JUST_AGED_MS = 50;
 const REMOTE_LATELY_MS = 180_000;
 
 /** A remote claim that is back this soon after we claimed a living host anew is no passing one. */
-const DISPUTE_MS = 10_000;
+const CONTEST_MS = 10_000;
 /** An active router that left a living host to the claim of another one claims it again. */
 const REASSERT_MS = 30_000;
 
@@ -136,13 +136,13 @@ export function concedes(ctx: TrackerContext, iface: IfIndex): boolean {
 
 /**
  * Another router of this LAN may have become active for a moment and claimed all that is here, so the first time is no
- * dispute, and nobody hears of it. A challenger elsewhere gives way after that. A claim that is back soon is one of a
+ * contest, and nobody hears of it. A challenger elsewhere gives way after that. A claim that is back soon is one of a
  * router that is active on this LAN, too: both reach the host, so one claim is as good as the other.
  */
 function objectOnSharedLan(ctx: TrackerContext, host: Host, at: Attachment): void {
   const { claim } = host;
   const objectedAt = isClaimed(claim) ? claim.objectedAt : undefined;
-  if (objectedAt === undefined || ctx.now - objectedAt > DISPUTE_MS) {
+  if (objectedAt === undefined || ctx.now - objectedAt > CONTEST_MS) {
     closeCandidates(ctx, host);
     return reclaim(ctx, host, at, 'contested', { role: 'incumbent', objectedAt: ctx.now });
   }
