@@ -11,7 +11,8 @@ import {
   tableNumber,
 } from './scalars.js';
 import { REMOTE_PROTOCOLS } from './route-protocols.js';
-import { ROUTER_ROLES, matchesPattern } from '../mobility/policy.js';
+import { matchesPattern } from '../mobility/policy.js';
+import { ROUTER_ROLES } from '../mobility/events.js';
 import { formatIp, formatPrefix, isSubnetEdge } from '../wire/addresses.js';
 
 /** The shape of the configuration file: its sections, keys, defaults, and the combinations that cannot work. */

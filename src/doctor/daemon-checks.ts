@@ -42,7 +42,7 @@ export function checkCapture(daemon: DaemonView): Finding[] {
 
 const ALARM_FIXES: Readonly<Record<AlarmKind, (ip: string) => string>> = {
   'other-router': () =>
-    'if it is a second first-hop router of this LAN, set role on the [[interface]] of both (docs/redundant-routers.md); otherwise remove the gateway address from it',
+    'if it is a second first-hop router of this LAN, set role on the [[interface]] of both; otherwise remove the gateway address from it',
   'two-speakers': () =>
     'find out why both have the gateway address: VRRP advertisements that do not arrive, or a router whose VRRP daemon was killed',
   duplicate: (ip) => `give one of the two hosts another address (marpctl why ${ip})`,

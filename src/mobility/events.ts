@@ -1,6 +1,4 @@
 import type { Ip, Mac, Prefix } from '../wire/addresses.js';
-import type { RouterRole } from './policy.js';
-import type { RoleKind, RoleReason } from './roles.js';
 
 /**
  * The interface between the tracker and the parts around it: what happens (Event) and what follows from it (Action). Both are plain data. Times are milliseconds on one monotonic clock; `now` is always an argument.
@@ -329,6 +327,23 @@ export interface Alarm {
   readonly message: string;
   readonly at: number;
 }
+
+/** What this router is on a LAN: the only first-hop router, or one of several (design.md 3.5). */
+export const ROUTER_ROLES = ['alone', 'gateway', 'told', 'first', 'second'] as const;
+export type RouterRole = (typeof ROUTER_ROLES)[number];
+export const ROLE_KINDS = ['active', 'standby'] as const;
+export type RoleKind = (typeof ROLE_KINDS)[number];
+
+/** Why a router is active or standby on a LAN: one closed list. */
+export const ROLE_REASONS = [
+  'alone', // role = "alone"
+  'anycast', // role = "first" or "second"
+  'gateway-here', // a gateway address is on an operational interface of the LAN
+  'gateway-not-here', // none is
+  'told', // POST /v1/role, marpctl role
+  'not-told', // nobody has said yet
+] as const;
+export type RoleReason = (typeof ROLE_REASONS)[number];
 
 /** On a LAN with several first-hop routers this one became the active one, or a standby. */
 export interface RoleChange {

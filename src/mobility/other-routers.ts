@@ -284,15 +284,16 @@ export function suspect(ctx: TrackerContext, iface: IfIndex, gateway: Ip, mac: M
 
 /**
  * A second first-hop router on a LAN that nobody has told us of need not be heard: a switch keeps its questions from us.
- * So the gateway of the LAN is asked for; where it is our own, as a conflict is looked for (RFC 5227 section 2.1.1).
+ * So the gateway of the LAN is asked for, where it is not ours.
  */
 export function lookForOthers(ctx: TrackerContext, iface: IfIndex): void {
   const { topology, otherRouters, now } = ctx;
   if (topology.isShared(iface) || !otherRouters.mayLook(iface, now)) return;
   for (const { gateway } of ctx.policy.subnets) {
     if (gateway === undefined || !topology.isHome(iface, gateway)) continue;
-    const own = topology.isLocalOn(gateway, iface) ? undefined : topology.addressOn(iface, gateway);
-    sendProbe(ctx, { iface, mac: MAC_BROADCAST }, own ?? unspecifiedOf(gateway), gateway);
+    const own = topology.addressOn(iface, gateway);
+    if (own !== undefined && !topology.isLocalOn(gateway, iface))
+      sendProbe(ctx, { iface, mac: MAC_BROADCAST }, own, gateway);
   }
 }
 

@@ -1,10 +1,8 @@
+import type { RouterRole } from './events.js';
 import { type Ip, type Mac, type Prefix, contains } from '../wire/addresses.js';
 
 export type LearnRule = 'foreign' | 'all';
 export type ProveRule = 'before' | 'after' | 'never';
-/** What this router is on a LAN: the only first-hop router, or one of several (design.md 3.8). */
-export const ROUTER_ROLES = ['alone', 'gateway', 'told', 'first', 'second'] as const;
-export type RouterRole = (typeof ROUTER_ROLES)[number];
 
 /** A mobility interface, or a glob that names many. The first rule that matches a name counts. */
 export interface InterfaceRule {

@@ -1,8 +1,7 @@
 import type { Ip, Mac } from '../wire/addresses.js';
-import type { IfIndex } from './events.js';
+import type { IfIndex, RoleKind, RoleReason, RouterRole } from './events.js';
 import type { Row, Step } from './host/machine.js';
 import type { Host } from './host/host.js';
-import type { RouterRole } from './policy.js';
 
 type InputName = RoleInput['input'];
 
@@ -18,20 +17,7 @@ export const ROLE_TABLE: readonly Row<RoleKind, InputName, RoleOutcome>[] = [
   { from: 'standby', input: 'deactivate', to: 'standby', note: 'the reason may be another one' },
 ];
 
-export const ROLE_KINDS = ['active', 'standby'] as const;
-export type RoleKind = (typeof ROLE_KINDS)[number];
 export type RoleOutcome = 'promoted' | 'demoted';
-
-/** Why a router is in its role on a LAN: one closed list. */
-export const ROLE_REASONS = [
-  'alone', // role = "alone"
-  'anycast', // role = "first" or "second"
-  'gateway-here', // a gateway address is on an operational interface of the LAN
-  'gateway-not-here', // none is
-  'told', // POST /v1/role, marpctl role
-  'not-told', // nobody has said yet
-] as const;
-export type RoleReason = (typeof ROLE_REASONS)[number];
 
 export interface RoleState {
   readonly kind: RoleKind;

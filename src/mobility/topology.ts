@@ -77,7 +77,7 @@ export class Topology {
     else this.silent.delete(iface);
   }
 
-  /** Whether we answer, announce and repair on this LAN (design.md 3.8). */
+  /** Whether we answer, announce and repair on this LAN (design.md 3.5). */
   speaks(iface: IfIndex): boolean {
     return !this.silent.has(iface);
   }

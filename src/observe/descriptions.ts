@@ -8,7 +8,7 @@ import {
   MACHINE_OF,
   type RoleChange,
 } from '../mobility/events.js';
-import type { RoleReason } from '../mobility/roles.js';
+import type { RoleReason } from '../mobility/events.js';
 import { type Policy, ruleFor } from '../mobility/policy.js';
 import { formatIp, formatMac, formatPrefix, isIpv4, networkOf } from '../wire/addresses.js';
 

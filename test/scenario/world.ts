@@ -230,7 +230,7 @@ export interface World {
   disagreements(): Promise<readonly string[]>;
 }
 
-/** What the marpd of a router says of its role on a LAN (design.md 3.8). */
+/** What the marpd of a router says of its role on a LAN (design.md 3.5). */
 export interface RoleView {
   readonly role: 'alone' | 'gateway' | 'told' | 'first' | 'second';
   readonly state: 'active' | 'standby';

@@ -102,6 +102,8 @@ test('design.md 4: the least configuration suits a site', () => {
       holdMs: 15_000,
       keepaliveTimeoutMs: 750,
       maxHosts: 200_000,
+      role: 'alone',
+      peers: [],
     },
   ]);
   assert.deepEqual(config.policy.subnets, [
@@ -171,6 +173,8 @@ test('bindings, lists and overrides become typed values', () => {
     holdMs: 900_000,
     keepaliveTimeoutMs: 750,
     maxHosts: 200_000,
+    role: 'alone',
+    peers: [],
   });
   assert.deepEqual(policy.interfaces[1], {
     pattern: 'tap*',
@@ -180,6 +184,8 @@ test('bindings, lists and overrides become typed values', () => {
     holdMs: 15_000,
     keepaliveTimeoutMs: 750,
     maxHosts: 4,
+    role: 'alone',
+    peers: [],
   });
   assert.deepEqual(policy.allow, [parsePrefix('10.0.0.0/8'), parsePrefix('192.168.0.0/16')]);
   assert.deepEqual([...policy.bindings], [[parseIp('10.1.1.5'), parseMac('02:00:0a:01:01:05')]]);

@@ -341,11 +341,17 @@ test('another router that owns a configured gateway, and the other alarms', () =
     'error',
     'other-router',
     /^02:00:00:00:00:66 on lan0 uses the gateway address 10\.1\.1\.1/,
-    /one first-hop router per LAN/,
+    /a second first-hop router of this LAN, set role/,
   );
   assertFinding(findings, 'warning', 'frozen', /contested/, /marpctl clear 10\.1\.1\.5/);
   const over = bad(facts(), config, { ...running, alarms });
-  assertFinding(over, 'warning', 'other-router', /\(10\.1\.1\.1, 02:00:00:00:00:66, lan0\)/, /one first-hop/);
+  assertFinding(
+    over,
+    'warning',
+    'other-router',
+    /\(10\.1\.1\.1, 02:00:00:00:00:66, lan0\)/,
+    /second first-hop/,
+  );
 });
 
 test('programs: no ip, an old ip, cap with assertions', () => {
@@ -453,7 +459,7 @@ test('a daemon in a namespace that cannot be entered: what it says itself, and t
     /another network namespace.*: Operation not permitted$/,
     /nsenter --net=\/proc\/4242\/ns\/net marpctl doctor/,
   );
-  assertFinding(findings, 'error', 'other-router', /10\.1\.1\.1/, /one first-hop router/);
+  assertFinding(findings, 'error', 'other-router', /10\.1\.1\.1/, /second first-hop router/);
   assert.ok(!findings.some(({ check }) => ['settings', 'ip_forward', 'gateway'].includes(check)));
 });
 

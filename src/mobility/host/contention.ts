@@ -1,6 +1,6 @@
 import type { TrackerContext } from '../context.js';
 import type { Attachment, Cause, DropReason, IfIndex } from '../events.js';
-import { type Claim, type Role, isClaimed } from './claim.js';
+import { type Claim, EARLY_RELEASE_MS, type Role, isAnnounced, isClaimed } from './claim.js';
 import { dampedUntil, frozenUntilOf, retryAtOf } from './contest.js';
 import {
   announceDeparture,
@@ -31,7 +31,7 @@ const JUST_AGED_MS = 50;
 const REMOTE_LATELY_MS = 180_000;
 
 /** A remote claim that is back this soon after we claimed a living host anew is no passing one. */
-const DISPUTE_MS = 10_000;
+const CONTEST_MS = 10_000;
 /** An active router that left a living host to the claim of another one claims it again. */
 const REASSERT_MS = 30_000;
 
@@ -136,13 +136,13 @@ export function concedes(ctx: TrackerContext, iface: IfIndex): boolean {
 
 /**
  * Another router of this LAN may have become active for a moment and claimed all that is here, so the first time is no
- * dispute, and nobody hears of it. A challenger elsewhere gives way after that. A claim that is back soon is one of a
+ * contest, and nobody hears of it. A challenger elsewhere gives way after that. A claim that is back soon is one of a
  * router that is active on this LAN, too: both reach the host, so one claim is as good as the other.
  */
 function objectOnSharedLan(ctx: TrackerContext, host: Host, at: Attachment): void {
   const { claim } = host;
   const objectedAt = isClaimed(claim) ? claim.objectedAt : undefined;
-  if (objectedAt === undefined || ctx.now - objectedAt > DISPUTE_MS) {
+  if (objectedAt === undefined || ctx.now - objectedAt > CONTEST_MS) {
     closeCandidates(ctx, host);
     return reclaim(ctx, host, at, 'contested', { role: 'incumbent', objectedAt: ctx.now });
   }
@@ -156,7 +156,14 @@ function objectOnSharedLan(ctx: TrackerContext, host: Host, at: Attachment): voi
 
 /** Ours goes beneath the claim of the other router, and surfaces when that one is gone. `ageAt`: claimed fresh then. */
 export function standBy(ctx: TrackerContext, host: Host, ageAt = NEVER): void {
-  if (isClaimed(host.claim) && !(host.claim.state === 'beneath' && host.claim.installed))
+  const { claim } = host;
+  // At home it needs no claim: the route of its subnet is there on all routers.
+  if (isClaimed(claim) && claim.homecoming) {
+    const isEarly = ctx.now - ctx.remoteAppearedAt(host) < EARLY_RELEASE_MS;
+    if (isEarly && host.attachment !== undefined)
+      probeHeld(ctx, host, 'remote-claim', host.attachment, EARLY_RELEASE_MS);
+    else if (claim.state === 'settled') transition(ctx, host, { input: 'returned' });
+  } else if (isClaimed(claim) && !(claim.state === 'beneath' && claim.installed))
     transition(ctx, host, { input: 'stand-by', cause: 'remote-claim', ageAt, installed: true });
   scheduleKeepalive(ctx, host);
   ctx.touch(host);
@@ -212,6 +219,10 @@ export function reclaim(
   if (rule === undefined) throw new Error('a host answered on an interface that is no mobility interface');
   // A subnet on several LANs (RFC 7814) has several home routers, so none of them has a right to its hosts.
   const isHome = rule.learn === 'foreign' && ctx.topology.isHome(at.iface, host.ip);
+  if (!ctx.topology.contests(at.iface) && !isAnnounced(host.claim)) {
+    recordStandby(ctx, host, at, cause, isHome);
+    return;
+  }
   const before = host.held && 'role' in host.claim && !isHome ? host.claim.role : 'incumbent';
   const reclaimed = {
     input: 'reclaim',
@@ -227,6 +238,26 @@ export function reclaim(
   host.stepKeepalive({ input: 'close' }, ctx.now);
   host.stepAnnouncement({ input: 'cancel' }, ctx.now);
   announceDeparture(ctx, host);
+  scheduleKeepalive(ctx, host);
+  ctx.touch(host);
+}
+
+/** On a LAN where another router is active: it is here, and that one is to claim it, or has it at home as we do. */
+export function recordStandby(
+  ctx: TrackerContext,
+  host: Host,
+  at: Attachment,
+  cause: Cause,
+  isHome: boolean,
+  heardAt = ctx.now,
+): void {
+  const installed = ctx.fib.remote(host.ip) !== undefined;
+  const ageAt = installed ? NEVER : ctx.now + ctx.policy.timers.settleMs;
+  if (isHome) transition(ctx, host, { input: 'found-at-home', cause }, at, heardAt);
+  else transition(ctx, host, { input: 'stand-by', cause, ageAt, installed }, at, heardAt);
+  host.heard(ctx.now);
+  host.stepKeepalive({ input: 'close' }, ctx.now);
+  host.stepAnnouncement({ input: 'cancel' }, ctx.now);
   scheduleKeepalive(ctx, host);
   ctx.touch(host);
 }

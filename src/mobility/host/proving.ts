@@ -210,10 +210,11 @@ export function bind(
     host.stepContest({ input: 'contested', challenger: at, freezeMs: undefined }, now);
   closeCandidates(ctx, host);
   const isRecord =
-    homecoming && (standsBy || (remote === undefined && !host.claimed && host.state !== 'away'));
+    homecoming &&
+    (standsBy ? !isAnnounced(host.claim) : remote === undefined && !host.claimed && host.state !== 'away');
   if (isRecord) {
     transition(ctx, host, { input: 'found-at-home', cause }, at, since);
-  } else if (standsBy) {
+  } else if (standsBy && !homecoming) {
     const installed = remote !== undefined;
     const ageAt = installed ? NEVER : now + ctx.policy.timers.settleMs;
     transition(ctx, host, { input: 'stand-by', cause, ageAt, installed }, at, since);

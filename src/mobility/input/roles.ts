@@ -7,11 +7,12 @@ import { startProof } from '../host/proving.js';
 import { answerOpenQuestions } from '../neighbour/responder.js';
 import { sendAnnouncement } from '../neighbour/send.js';
 import type { InterfaceRule } from '../policy.js';
-import { type RoleInput, type RoleKind, mayContest } from '../roles.js';
+import { type RoleInput, mayContest } from '../roles.js';
+import type { RoleKind } from '../events.js';
 import { checkDespiteRemote } from './remote-claims.js';
 import { askAllElsewhere } from './late-standby.js';
 
-/** Several first-hop routers on one LAN (design.md 3.8): who is active, and what follows from a change. */
+/** Several first-hop routers on one LAN (design.md 3.5): who is active, and what follows from a change. */
 
 /** Taken over in one go: thousands may be beneath the claims of a router that died. */
 const HOSTS_PER_TICK = 128;

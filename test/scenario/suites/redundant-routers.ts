@@ -75,7 +75,7 @@ async function nothingFrozen(world: RedundantWorld): Promise<void> {
     );
 }
 
-/** Several first-hop routers on one LAN, with a virtual router (VRRP, RFC 9568) or without (design.md 3.8). */
+/** Several first-hop routers on one LAN, with a virtual router (VRRP, RFC 9568) or without (design.md 3.5). */
 export const REDUNDANT: readonly Scenario[] = [
   redundant('RFC 9568: the active router claims, the standby keeps its claim beneath', async (world) => {
     await visits(world);

@@ -79,6 +79,7 @@ test('design.md 4: commands arrive as typed values', async (t) => {
     ['/v1/attach', { ip: '10.1.1.5', interface: 'tap0' }],
     ['/v1/detach', { mac, interface: 'tap0' }],
     ['/v1/discover', { prefix: '10.1.1.0/24' }],
+    ['/v1/role', { interface: 'lan0', state: 'active' }],
   ] as const) {
     const answer = await ask(socket, 'POST', path, JSON.stringify(body));
     assert.equal(answer.status, 200, answer.text);
@@ -91,6 +92,7 @@ test('design.md 4: commands arrive as typed values', async (t) => {
     { name: 'attach', mac: undefined, ips: [ip('10.1.1.5')], interface: 'tap0' },
     { name: 'detach', mac: parseMac(mac), ips: [], interface: 'tap0' },
     { name: 'discover', prefix: { ip: ip('10.1.1.0'), length: 24 } },
+    { name: 'role', interface: 'lan0', state: 'active' },
   ]);
 });
 
@@ -110,6 +112,12 @@ test('hostile API input: refused with a reason, nothing changed', async (t) => {
   const { daemon, socket } = await start(t);
   const mac = '02:00:0a:01:01:05';
   for (const [path, body, status, reason] of [
+    [
+      '/v1/role',
+      '{"interface":"lan0","state":"master"}',
+      400,
+      /^state: "master" is not one of active, standby/,
+    ],
     ['/v1/attach', 'hello', 400, /not JSON/],
     ['/v1/attach', '', 400, /not JSON/],
     ['/v1/attach', '[]', 400, /must be a JSON object/],

@@ -52,6 +52,9 @@ export const lan0: InterfaceView = {
   holdMs: 15_000,
   hosts: 2,
   maxHosts: 200_000,
+  role: 'alone',
+  roleState: 'active',
+  peers: [],
   frames: 12_345,
 };
 
@@ -81,6 +84,17 @@ export const status: StatusView = {
   eventLoopLagMs: 0.2,
   rssBytes: 70_000_000,
   alarms: [],
+  roles: [
+    {
+      interface: 'lan0',
+      role: 'gateway',
+      state: 'active',
+      contests: true,
+      reason: 'gateway-here',
+      why: 'the gateway address 10.1.1.1 is on vrrp4-1',
+      sinceMs: 5000,
+    },
+  ],
   otherRouters: [],
 };
 
@@ -138,6 +152,7 @@ export class FakeDaemon implements Api {
       ip: formatIp(ip),
       conclusion: 'not learned: MAC is not the bound one',
       host: null,
+      role: null,
       foreignRoute: null,
       records,
     };
