@@ -4,9 +4,9 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { loadConfig, parseConfig } from '../../src/config/config.js';
 import { ruleFor, subnetOf } from '../../src/mobility/policy.js';
-import { type Ip, parseIp } from '../../src/wire/addresses.js';
+import { formatIp, type Ip, parseIp } from '../../src/wire/addresses.js';
 
-/** The examples of docs/virtual-machines.md, docs/two-routers.md and docs/virtual-subnet.md. hooks.test.ts reads the guest, lab/behaviour/vm/examples.test.ts frr.conf. */
+/** The examples of docs/virtual-machines.md, two-routers.md, virtual-subnet.md and redundant-routers.md. hooks.test.ts reads the guest, lab/behaviour/vm/examples.test.ts frr.conf. */
 
 const at = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 const read = (path: string) => readFileSync(at(path), 'utf8');
@@ -27,10 +27,20 @@ const ofTwoRouters = (example: string) => [
   ),
 ];
 
+const OF_REDUNDANT_ROUTERS = [
+  ...['sysctl.conf', 'daemons', 'restart.conf', 'r3/frr.conf'],
+  ...['r1', 'r2'].flatMap((role) =>
+    ['interfaces', 'marpd.toml', 'keepalived.conf', 'frr.conf', 'interfaces-vrrpd', 'frr-vrrpd.conf'].map(
+      (name) => `${role}/${name}`,
+    ),
+  ),
+].map((name) => `config/redundant-routers/${name}`);
+
 for (const [page, paths] of [
   [PAGE, SHOWN],
   [read('docs/two-routers.md'), ofTwoRouters('two-routers')],
   [read('docs/virtual-subnet.md'), ofTwoRouters('virtual-subnet')],
+  [read('docs/redundant-routers.md'), OF_REDUNDANT_ROUTERS],
 ] as const)
   for (const path of paths)
     test(`the page shows ${path} as it is shipped`, () => {
@@ -60,6 +70,32 @@ test('virtual subnet: the same gateway with the same MAC, and a claim for every 
   });
   assert.match(stanzas[0] as string, /\thwaddress 02:/);
   assert.equal(stanzas[0], stanzas[1]);
+});
+
+test('redundant routers: each names the other one, and both have the same virtual router', () => {
+  const directory = 'config/redundant-routers';
+  const addressOf = (role: string): string =>
+    /^\taddress (10\.1\.1\.\d+)\/24$/m.exec(read(`${directory}/${role}/interfaces`))?.[1] ?? '';
+  const virtual = new Set<string>();
+  for (const [role, other] of [
+    ['r1', 'r2'],
+    ['r2', 'r1'],
+  ] as const) {
+    const { policy } = loadConfig(at(`${directory}/${role}/marpd.toml`));
+    const rule = ruleFor(policy, 'lan0');
+    assert.equal(rule?.role, 'gateway');
+    assert.deepEqual(rule?.peers, [parseIp(addressOf(other))]);
+    const gateway = formatIp(subnetOf(policy, parseIp('10.1.1.9') as Ip)?.gateway as Ip);
+    const keepalived = read(`${directory}/${role}/keepalived.conf`);
+    const vrrpd = read(`${directory}/${role}/frr-vrrpd.conf`);
+    assert.match(keepalived, new RegExp(`^ {4}${gateway.replaceAll('.', '\\.')}/32$`, 'm'));
+    const id = /^ {2}virtual_router_id (\d+)$/m.exec(keepalived)?.[1];
+    virtual.add(`${id} ${gateway}`);
+    virtual.add(/^ vrrp (\d+) ip (\S+)$/m.exec(vrrpd)?.slice(1).join(' ') ?? '');
+    const mac = `00:00:5e:00:01:${Number(id).toString(16).padStart(2, '0')}`;
+    assert.ok(read(`${directory}/${role}/interfaces-vrrpd`).includes(mac), 'its MAC on the macvlan');
+  }
+  assert.deepEqual([...virtual], ['7 10.1.1.1']);
 });
 
 test('every TOML example of the page is a configuration, or a part of one', () => {

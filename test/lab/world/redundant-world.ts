@@ -71,11 +71,8 @@ export class RedundantRealWorld extends RealWorld implements RedundantWorld {
   async role(router: RouterName, lan: LanName): Promise<RoleView | undefined> {
     mustHave(this.layout, router, lan);
     if (!this.runs(router)) return undefined;
-    const status = await this.marpd(router).ctl.get<{ roles?: (RoleView & { interface: string })[] }>(
-      '/v1/status',
-    );
-    if (status?.roles === undefined) return undefined;
-    const view = status.roles.find(({ interface: name }) => name === LAN_PORT);
+    const { roles } = await this.marpd(router).ctl.status();
+    const view = roles.find(({ interface: name }) => name === LAN_PORT);
     if (view === undefined) throw new Error(`marpd of ${router} says nothing of its role on ${LAN_PORT}`);
     return view;
   }
