@@ -1,7 +1,8 @@
 import type { Config } from '../config/config.js';
 import type { Link } from '../mobility/events.js';
 import { isRemoteClaim } from '../mobility/fib.js';
-import { matchesPattern } from '../mobility/policy.js';
+import { matchesPattern, ruleFor } from '../mobility/policy.js';
+import { checkSharedLans } from './shared-lans.js';
 import { checkAlarms, checkCapture, checkDaemon } from './daemon-checks.js';
 import { type DaemonView, type Facts, type Finding, error, ok, warning } from './finding.js';
 import { checkForeignRoutes } from './foreign-routes.js';
@@ -39,7 +40,8 @@ export function diagnose(
     ...checkForwarding(facts, config, daemon),
     ...[...links, ...macvlans].flatMap((link) => checkSettings(facts, config, daemon, link, macvlans)),
     ...checkProxyNeighbours(facts, config, links),
-    ...config.policy.subnets.flatMap((subnet) => checkGateway(facts, links, subnet)),
+    ...config.policy.subnets.flatMap((subnet) => checkGateway(facts, config, links, subnet)),
+    ...checkSharedLans(facts, config, daemon, links),
     ...checkProtocol(facts, config, daemon),
     ...checkMetrics(facts, config),
     ...checkForeignRoutes(facts, config, links),
@@ -218,6 +220,7 @@ function checkProxyNeighbours(facts: Facts, config: Config, links: readonly Link
 
 function checkGateway(
   facts: Facts,
+  config: Config,
   links: readonly Link[],
   subnet: { readonly prefix: Prefix; readonly gateway: Ip | undefined },
 ): Finding[] {
@@ -240,6 +243,11 @@ function checkGateway(
   const owner = facts.links.find((link) => link.addresses.some((address) => address.ip === gateway));
   if (owner !== undefined)
     return [ok('gateway', `${formatIp(gateway)} of ${name} is ours, on ${owner.name}`)];
+  const role = ruleFor(config.policy, home.name)?.role;
+  if (role === 'gateway' || role === 'told')
+    return [
+      ok('gateway', `${formatIp(gateway)} of ${name} is not here: another router of ${home.name} is active`),
+    ];
   return [
     error(
       'gateway',

@@ -21,6 +21,8 @@ export interface Facts {
   readonly links: readonly Link[];
   /** Host routes of everybody and all routes of our protocol number, in the tables that the configuration names. */
   readonly routes: readonly Route[];
+  /** Interfaces by which a route with a next hop leads; undefined: not looked at. */
+  readonly uplinks?: readonly number[];
   /** `ip neigh show proxy` */
   readonly proxyNeighbours: readonly { readonly ip: Ip; readonly dev: string }[];
   /** Effective capabilities of the daemon, such as `cap_net_raw`; undefined when it is not running. */
@@ -36,6 +38,7 @@ export interface DaemonView {
   readonly configPath: string | null;
   readonly networkNamespace: string | null;
   readonly otherRouters: StatusView['otherRouters'];
+  readonly roles: readonly Pick<StatusView['roles'][number], 'interface' | 'state'>[];
   readonly alarms: readonly Pick<AlarmView, 'alarm' | 'ip' | 'mac' | 'interface' | 'message'>[];
   readonly interfaces: readonly Pick<
     InterfaceView,

@@ -159,7 +159,8 @@ export class HostTracker {
   /** Machines that answer for a gateway address of the configuration now. */
   *otherRouters(): IterableIterator<{ iface: IfIndex; gateway: Ip; mac: Mac; since: number }> {
     for (const { iface, gateway, mac, state } of this.ctx.otherRouters.all())
-      if (state.kind === 'present') yield { iface, gateway, mac, since: state.since };
+      if (state.kind === 'present' && !this.ctx.topology.isShared(iface))
+        yield { iface, gateway, mac, since: state.since };
   }
 
   host(ip: Ip): Readonly<Host> | undefined {

@@ -74,6 +74,7 @@ const running: DaemonView = {
   configPath: '/etc/marpd/marpd.toml',
   networkNamespace: '4026531840',
   otherRouters: [],
+  roles: [],
   alarms: [],
   interfaces: [
     { name: 'lan0', pattern: 'lan0', present: true, up: true, master: null, capturing: true, reason: null },

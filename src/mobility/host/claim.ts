@@ -395,8 +395,8 @@ function past(before: Claim, cause: Cause, now: number): Past {
 }
 
 function releasedAt(before: Claim, now: number): number | undefined {
-  // What was hidden nobody has announced.
-  return isAnnounced(before) ? now : before.releasedAt;
+  // What is hidden may have surfaced a moment ago, and its routing daemon knows it before we do.
+  return hasRoute(before) ? now : before.releasedAt;
 }
 
 function broken(claim: Claim, { input }: ClaimInput): never {

@@ -65,6 +65,7 @@ export class SimRouter implements KernelListener {
   private readonly watched = new Map<string, number>();
   private readonly replies = new Map<number, (verdict: { ok: boolean; message: string }) => void>();
   private run = 0;
+  private powerCycles = 0;
   private token = 0;
   private timerAt = Number.POSITIVE_INFINITY;
   private readonly queues = { capture: 0, inject: 0, ip: 0, monitor: 0 };
@@ -125,6 +126,7 @@ export class SimRouter implements KernelListener {
   /** Its machine lost its power: nothing is left of what it held. */
   fail(): void {
     this.kill();
+    this.powerCycles++;
     this.desired.clear();
     this.memories = [];
   }
@@ -347,9 +349,9 @@ export class SimRouter implements KernelListener {
     const range = this.times[`${room}Ms`];
     const at = Math.max(this.queues[room], this.clock.now() + this.clock.between(...range));
     this.queues[room] = at;
-    const started = this.run;
+    const { run: started, powerCycles } = this;
     this.clock.at(at, () => {
-      if (!mortal || this.run === started) run();
+      if (powerCycles === this.powerCycles && (!mortal || this.run === started)) run();
     });
   }
 }

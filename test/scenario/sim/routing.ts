@@ -181,12 +181,16 @@ export class RoutingNode implements KernelListener {
 
   /** All that this router said; of itself, all that it knows. */
   forget(origin: NodeName): void {
-    const known = this.database.get(origin) ?? new Map<string, Advertisement>();
-    this.database.set(origin, new Map());
     if (origin !== this.name) {
-      for (const [key, { prefix }] of known) this.recompute(key, prefix);
+      const known = this.database.get(origin) ?? new Map<string, Advertisement>();
+      for (const [key, { prefix, sequence }] of known) {
+        // An old copy that is still on its way is not newer than this.
+        known.set(key, { prefix, sequence, cost: undefined });
+        this.recompute(key, prefix);
+      }
       return;
     }
+    this.database.set(origin, new Map());
     for (const map of [this.own, this.installed, this.remoteSince, this.stuckRoutes, this.wanted])
       map.clear();
     for (const other of this.database.keys()) this.database.set(other, new Map());
