@@ -28,7 +28,7 @@ const ofTwoRouters = (example: string) => [
 ];
 
 const OF_REDUNDANT_ROUTERS = [
-  ...['sysctl.conf', 'daemons', 'restart.conf', 'r3/frr.conf'],
+  ...['sysctl.conf', 'daemons', 'keepalived-marpd.conf', 'r3/frr.conf'],
   ...['r1', 'r2'].flatMap((role) =>
     ['interfaces', 'marpd.toml', 'keepalived.conf', 'frr.conf', 'interfaces-vrrpd', 'frr-vrrpd.conf'].map(
       (name) => `${role}/${name}`,

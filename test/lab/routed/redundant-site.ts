@@ -320,9 +320,10 @@ export class RedundantSite {
     );
   }
 
-  /** As the units of a booting machine start, none waits for the others. */
+  /** As the units of a booting machine start: keepalived after the others (keepalived-marpd.conf). */
   async #boot(role: Twin, startMarpd: () => Promise<unknown>): Promise<void> {
-    await Promise.all([this.routed.engine(role).start(), startMarpd(), this.#keepaliveds.get(role)?.start()]);
+    await Promise.all([this.routed.engine(role).start(), startMarpd()]);
+    await this.#keepaliveds.get(role)?.start();
   }
 
   // --- what is wrong -------------------------------------------------------------------------------------------------
