@@ -134,7 +134,8 @@ export function hasTakeover({ roles }: TrackerContext): boolean {
   return roles.takeover.length > 0 || roles.askedByGateway.length > 0;
 }
 
-function takeOver(ctx: TrackerContext, host: Host): void {
+/** It is beneath the claim of another router, and we are active: claimed fresh, and asked. */
+export function takeOver(ctx: TrackerContext, host: Host): void {
   const { attachment } = host;
   if (ctx.table.get(host.ip) !== host || attachment === undefined) return;
   if (host.state === 'home') {
