@@ -153,7 +153,9 @@ export function takeOver(ctx: TrackerContext, host: Host): void {
 /** Nobody else claims it, or does no more: we do. */
 export function claimFresh(ctx: TrackerContext, host: Host, cause: 'took-over' | 'unannounced'): void {
   const { settleMs } = ctx.policy.timers;
-  const ages = { ageAt: ctx.now + settleMs, retryFrom: ctx.now + settleMs };
+  // Until the routing daemons know that a router is dead, its claims hide settled ones.
+  const freshMs = cause === 'took-over' ? 2 * settleMs : settleMs;
+  const ages = { ageAt: ctx.now + freshMs, retryFrom: ctx.now + settleMs };
   transition(ctx, host, { input: 'found', cause, ...ages, homecoming: false, overlapsRemote: false });
   scheduleKeepalive(ctx, host);
 }
