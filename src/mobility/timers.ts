@@ -26,7 +26,7 @@ import { reprobeAt } from './host/recovery.js';
 import { detachOver } from './input/commands.js';
 import { runDiscovery } from './input/discovery.js';
 import { runLateStandby } from './input/late-standby.js';
-import { claimFresh, runTakeover } from './input/roles.js';
+import { claimFresh, runTakeover, takeOver } from './input/roles.js';
 import { reprobe } from './input/links.js';
 import { runRarpLookups } from './input/rarp-lookup.js';
 import { learnLate } from './input/sightings.js';
@@ -117,7 +117,7 @@ function age(ctx: TrackerContext, host: Host): void {
   if (claim.state === 'home') return atEase(ctx, host);
   const remote = ctx.fib.remote(host.ip);
   if (claim.state === 'beneath')
-    return claimFresh(ctx, host, remote === undefined ? 'unannounced' : 'took-over');
+    return remote === undefined ? claimFresh(ctx, host, 'unannounced') : takeOver(ctx, host);
   const ageAt = ctx.now + ctx.policy.timers.settleMs;
   if (claim.state === 'fresh') {
     transition(ctx, host, { input: 'age', ageAt });

@@ -93,6 +93,8 @@ class Life {
         return world.kill(one.router);
       case 'start':
         if (!killed.delete(one.router)) return;
+        // As systemd does, not within a moment.
+        await world.advance(25);
         return world.start(one.router);
       case 'prefer':
         return world.prefer(one.router, 'a');

@@ -242,6 +242,15 @@ export function reclaim(
   ctx.touch(host);
 }
 
+/** A route must not go so soon after a remote claim appeared (EARLY_RELEASE_MS): the host is asked there once more then. */
+export function defersRelease(ctx: TrackerContext, host: Host, at: Attachment): boolean {
+  const over = ctx.remoteAppearedAt(host) + EARLY_RELEASE_MS;
+  if (!host.claimed || ctx.now >= over) return false;
+  host.stepProof({ input: 'defer', attachment: at, at: over });
+  ctx.touch(host);
+  return true;
+}
+
 /** On a LAN where another router is active: it is here, and that one is to claim it, or has it at home as we do. */
 export function recordStandby(
   ctx: TrackerContext,
@@ -251,6 +260,7 @@ export function recordStandby(
   isHome: boolean,
   heardAt = ctx.now,
 ): void {
+  if (isHome && defersRelease(ctx, host, at)) return;
   const installed = ctx.fib.remote(host.ip) !== undefined;
   const ageAt = installed ? NEVER : ctx.now + ctx.policy.timers.settleMs;
   if (isHome) transition(ctx, host, { input: 'found-at-home', cause }, at, heardAt);

@@ -6,7 +6,7 @@ import { answerOpenQuestions, releaseAnswers } from '../neighbour/responder.js';
 import { probeSource, sendRepair } from '../neighbour/send.js';
 import { PRESENCE_SCHEDULE, type Probe, endOf, oldPlaceTimeoutMs, startProbe } from '../probe.js';
 import { isAnnounced, isYoung } from './claim.js';
-import { shortFreshMs, suppressionOf } from './contention.js';
+import { defersRelease, shortFreshMs, suppressionOf } from './contention.js';
 import { isRefused } from './contest.js';
 import {
   abandonCandidate,
@@ -212,6 +212,7 @@ export function bind(
   const isRecord =
     homecoming &&
     (standsBy ? !isAnnounced(host.claim) : remote === undefined && !host.claimed && host.state !== 'away');
+  if (isRecord && defersRelease(ctx, host, at)) return;
   if (isRecord) {
     transition(ctx, host, { input: 'found-at-home', cause }, at, since);
   } else if (standsBy && !homecoming) {

@@ -194,8 +194,15 @@ export function adopt(ctx: TrackerContext, ip: Ip, iface: IfIndex, mac: Mac | un
     const afterMs = Math.min(quietMs(ctx, host), ctx.table.size / 10);
     host.stepKeepalive({ input: 'schedule', afterMs }, ctx.now);
   }
-  if (ctx.fib.remote(ip) !== undefined && !ctx.topology.contests(iface)) standBy(ctx, host);
+  if (ctx.fib.remote(ip) !== undefined) adoptBeneath(ctx, host, iface);
   ctx.touch(host);
+}
+
+/** The claim that hides it may be that of the other router of its LAN. */
+function adoptBeneath(ctx: TrackerContext, host: Host, iface: IfIndex): void {
+  const { topology } = ctx;
+  if (!topology.contests(iface)) standBy(ctx, host);
+  else if (topology.isShared(iface)) standBy(ctx, host, ctx.now + ctx.policy.timers.settleMs);
 }
 
 /** Hosts of an earlier run; they are asked when their interface is heard. */

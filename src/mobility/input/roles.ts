@@ -19,9 +19,6 @@ import { askAllElsewhere } from './late-standby.js';
 /** Taken over in one go: thousands may be beneath the claims of a router that died. */
 const HOSTS_PER_TICK = 128;
 
-/** In units of `settle`: ospfd needs 1 to 1.1 s for it. */
-const TOOK_OVER_FRESH = 1.25;
-
 /** A claim that surfaced so lately may be older to a routing daemon than the death of the router whose claim hid it. */
 const SURFACED_LATELY_MS = 2000;
 /** Until a routing daemon has told others that a claim is gone. Sooner it may tell them nothing at all. */
@@ -187,7 +184,8 @@ export function takeoverDeadline({ roles, now }: TrackerContext): number {
   return roles.reannounced[0]?.[1].at ?? NEVER;
 }
 
-function takeOver(ctx: TrackerContext, host: Host): void {
+/** It is beneath the claim of another router, and we are active: claimed fresh, and asked. */
+export function takeOver(ctx: TrackerContext, host: Host): void {
   const { attachment } = host;
   if (ctx.table.get(host.ip) !== host || attachment === undefined) return;
   if (host.state === 'home') {
@@ -210,8 +208,8 @@ export function claimFresh(
   at?: Attachment,
 ): void {
   const { settleMs } = ctx.policy.timers;
-  // Fresh until the routing daemons have given up the claims of the router that died: before that they hide a settled one.
-  const freshMs = (cause === 'took-over' ? TOOK_OVER_FRESH : 1) * settleMs;
+  // Until the routing daemons know that a router is dead, its claims hide settled ones.
+  const freshMs = cause === 'took-over' ? 2 * settleMs : settleMs;
   const ages = { ageAt: ctx.now + freshMs, retryFrom: ctx.now + settleMs };
   transition(ctx, host, { input: 'found', cause, ...ages, homecoming: false, overlapsRemote: false }, at);
   scheduleKeepalive(ctx, host);

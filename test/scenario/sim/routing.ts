@@ -56,6 +56,8 @@ function keyOf(prefix: Prefix): string {
 
 export class RoutingDomain {
   readonly nodes = new Map<NodeName, RoutingNode>();
+  /** What routers said before they booted last is nowhere any more: sequences from which on they count. */
+  readonly flushed = new Map<NodeName, number>();
   private readonly links: { readonly ends: readonly [NodeName, NodeName]; up: boolean }[] = [];
 
   constructor(
@@ -85,6 +87,7 @@ export class RoutingDomain {
 
   /** A router boots: what it announced before is flushed before anybody uses it again. */
   reset(name: NodeName): void {
+    this.flushed.set(name, this.nodes.get(name)?.nextSequence ?? 0);
     for (const node of this.nodes.values()) node.forget(name);
   }
 
@@ -176,6 +179,10 @@ export class RoutingNode implements KernelListener {
     });
   }
 
+  get nextSequence(): number {
+    return this.sequence;
+  }
+
   neighbour(): void {}
   frame(): void {}
 
@@ -241,7 +248,7 @@ export class RoutingNode implements KernelListener {
   }
 
   private receive(origin: NodeName, advertisement: Advertisement, from: NodeName): void {
-    if (origin === this.name) return;
+    if (origin === this.name || advertisement.sequence < (this.domain.flushed.get(origin) ?? 0)) return;
     const known = this.database.get(origin) ?? new Map<string, Advertisement>();
     this.database.set(origin, known);
     const key = keyOf(advertisement.prefix);

@@ -222,7 +222,8 @@ export const REDUNDANT: readonly Scenario[] = [
     for (let round = 0; round < 10; round++) {
       await world.fail('r1', round % 2 === 0 ? 'carrier' : 'silent');
       await untilActive(world, 'r2', world.activeDownMs);
-      await untilReachable(world, 'v', TAKE_OVER_MS);
+      // (The claims of r1 may still be fresh: then nobody's is better until it is known to be dead.)
+      await untilReachable(world, 'v', world.routerDeadMs + TAKE_OVER_MS);
       await world.advance(2000);
       await announcedBy(world, 'v', ['r2']);
       await world.boot('r1');
