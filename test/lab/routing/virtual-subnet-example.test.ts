@@ -7,8 +7,10 @@ import { labTest, SOAK } from '../kit/lab-test.js';
 import { Capture } from '../kit/pcap.js';
 import { Marpd, type MarpdConfig } from '../kit/marpd.js';
 import type { Namespace } from '../kit/namespace.js';
-import { waitFor } from '../kit/program.js';
+import { pause, waitFor } from '../kit/program.js';
 import { makeEngine } from '../routed/engines.js';
+import { monotonicNs, Stream } from '../routed/gauges.js';
+import { NEIGHBOUR, RoutedSite } from '../routed/routed-site.js';
 import { formatIp, type Ip, parseIp } from '../../../src/wire/addresses.js';
 
 /** The files of docs/virtual-subnet.md, as they are, on two routers of a lab. */
@@ -146,6 +148,48 @@ labTest(
   },
   120_000,
 );
+
+/** Half of the moves may take no longer than that; a busy box delays single ones. */
+const LOST_MS = 50;
+
+for (const engine of SOAK ? (['frr-ospf', 'bird-bgp'] as const) : [])
+  labTest(
+    `${engine}: what a neighbour of a host loses while that moves between two LANs of its subnet`,
+    async (lab) => {
+      const site = await new RoutedSite(lab, engine, { virtualSubnet: true }).start();
+      const mobile = site.host();
+      const neighbour = site.host('neighbour', { address: `${NEIGHBOUR}/24` });
+      const other = site.host('other', { address: `${OTHER}/24` });
+      for (const host of [mobile, neighbour]) await host.plug('net1', 'request');
+      await other.plug('net2', 'request');
+      await waitFor(
+        () => neighbour.pings(HOST) && other.pings(HOST) && other.pings(NEIGHBOUR),
+        5000,
+        'everybody to reach each other',
+      );
+      await Stream.echo(mobile.namespace);
+      const streams = [];
+      for (const { namespace } of [neighbour, other]) streams.push(await Stream.start(namespace, HOST));
+      const outages: number[][] = [[], []];
+      for (let i = 0; i < 10; i++) {
+        await pause(1500);
+        const { spoke } = await site.move(mobile, i % 2 === 0 ? 'r2' : 'r1');
+        await pause(2000);
+        const of = streams[i % 2] as Stream;
+        // Each of them is where the host was.
+        outages[i % 2]?.push((await of.window(spoke, monotonicNs() - 5e7)).outageMs);
+      }
+      console.log(
+        `# ${engine}: ${outages.map((ways) => ways.map((ms) => ms.toFixed(0)).join(', ')).join('; back ')} ms`,
+      );
+      for (const ways of outages) {
+        const median = [...ways].sort((a, b) => a - b)[2] as number;
+        assert.ok(median <= LOST_MS, `${median.toFixed(0)} ms`);
+      }
+      for (const { ctl } of site.marpds.values()) assert.deepEqual((await ctl.status()).alarms, []);
+    },
+    120_000,
+  );
 
 function addressAt(first: string, offset: number): string {
   return formatIp(((parseIp(first) as number) + offset) as Ip);
