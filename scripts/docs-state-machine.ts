@@ -33,6 +33,7 @@ const OTHER_FILES = [
   'src/mobility/neighbour/answer-hold.ts',
   'src/mobility/neighbour/lan-queries.ts',
   'src/mobility/other-routers.ts',
+  'src/mobility/roles.ts',
 ];
 export const PAGE = join(ROOT, 'docs/state-machine.md');
 const BEGIN = '<!-- tables: begin -->';

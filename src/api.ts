@@ -12,6 +12,8 @@ import {
   pageHosts,
   viewChildren,
   viewForeignRoute,
+  viewRole,
+  viewRoles,
   viewHost,
   viewInterfaces,
 } from './control/views.js';
@@ -134,6 +136,7 @@ export class ControlApi {
       hostsOn: () => this.interfaces().map(({ name, hosts }) => ({ interface: name, hosts })),
       claims: () => countRoles(router),
       frozenHosts: () => countFrozen(router, performance.now()),
+      roles: () => viewRoles(router, performance.now()),
       otherRouters: () =>
         [...router.otherRouters()].map(({ iface, gateway }) => ({
           interface: router.link(iface)?.name ?? '',
@@ -168,6 +171,7 @@ export class ControlApi {
           records: story.records.map((record) => this.dated(record, now)),
           host: host === undefined ? null : viewHost(router, host, now),
           foreignRoute: viewForeignRoute(router, ip),
+          role: (host?.attachment && viewRole(router, host.attachment.iface, now)) ?? null,
         };
       },
       drops: (place) => {
@@ -270,6 +274,7 @@ export class ControlApi {
       eventLoopLagMs: views.metrics.eventLoopLagMs(),
       rssBytes: process.memoryUsage.rss(),
       alarms: this.alarms(now),
+      roles: viewRoles(router, now),
       otherRouters: [...router.otherRouters()].map(({ iface, gateway, mac, since }) => ({
         interface: router.link(iface)?.name ?? null,
         ip: formatIp(gateway),

@@ -135,6 +135,7 @@ export class Daemon {
       ...config.router,
       settings: config.kernel.settings,
       isMobility: (iface) => this.tracker.isMobility(iface),
+      lanOf: (iface) => this.tracker.lanOf(iface),
       onEvent: (event) => this.onEvent(event),
       onInstalled: (ip, age, dev) => {
         this.show();
@@ -401,6 +402,8 @@ export class Daemon {
   private watchLink(link: Link): void {
     if (this.tracker.isMobility(link.index) && link.up) this.capture.open(link);
     else this.closeCapture(link.index);
+    for (const lan of [link.index, link.lower ?? link.index])
+      this.misdirected.setOtherOwn(lan, this.tracker.macvlanMacs(lan));
   }
 
   private closeCapture(iface: IfIndex): void {
@@ -412,7 +415,10 @@ export class Daemon {
     const link = this.tracker.link(iface);
     if (!this.config.policy.repairNeighbours) return;
     if (!watch) this.misdirected.unwatch(iface, mac);
-    else if (link !== undefined) this.misdirected.watch(link, mac);
+    else if (link !== undefined) {
+      const everybody = this.tracker.ruleFor(link.name)?.learn === 'all';
+      this.misdirected.watch(link, mac, this.tracker.macvlanMacs(iface), everybody);
+    }
   }
 
   private captureChanged(iface: number, open: boolean, reason: string): void {

@@ -138,6 +138,10 @@ export const STATES: readonly (readonly [string, string])[] = [
     'its host route is installed with a metric that beats every routing protocol, so that it spreads',
   ],
   ['settled', 'its host route is installed with a metric that loses to every routing protocol'],
+  [
+    'beneath',
+    'it is here, on a LAN where another router is the active one; our host route, hidden by the claim of that router, waits beneath it',
+  ],
   ['away', 'it is proven to be behind another router'],
   ['remembered', 'it was here and is not any more; it is probed again'],
 ];

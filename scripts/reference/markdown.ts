@@ -22,6 +22,10 @@ export const EVENT_FIELDS: Readonly<
     about: 'marpd answered an ARP request of `ip` for `target`.',
     fields: ['ip', 'target', 'interface'],
   },
+  role: {
+    about: 'This router is active or standby on a LAN from now on.',
+    fields: ['interface', 'role', 'state', 'reason'],
+  },
   evidence: {
     about: 'A frame of a host that says something new. `rttMs`: after this time it answered a probe.',
     fields: ['ip', 'evidence', 'interface', 'mac', 'rttMs'],

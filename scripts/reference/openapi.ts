@@ -39,6 +39,8 @@ const ABOUT: Readonly<Record<string, Described>> = {
   'POST /v1/detach': { summary: 'A guest is leaving', answer: commandResult },
   'POST /v1/probe': { summary: 'Probe a host now', answer: commandResult },
   'POST /v1/clear': { summary: 'Withdraw a host and probe it again', answer: commandResult },
+  'POST /v1/discover': { summary: 'Look for silent hosts of a subnet on its LANs', answer: commandResult },
+  'POST /v1/role': { summary: 'This router is active or standby on a LAN', answer: commandResult },
   'POST /v1/reload': { summary: 'Read the configuration again', answer: commandResult },
   'POST /v1/log-level': { summary: 'Set the level of the log', answer: commandResult },
 };

@@ -26,6 +26,10 @@ export interface StaleNeighbourOptions
 
 interface Visitors {
   link: CaptureLink;
+  /** Ours on that LAN besides that of the interface: those of macvlans. */
+  otherOwn: readonly Mac[];
+  /** All hosts there are watched, so the filter names none: it need not change when one comes or goes. */
+  everybody: boolean;
   readonly macs: Map<Mac, number>;
 }
 
@@ -58,13 +62,15 @@ export class StaleNeighbourCapture {
   }
 
   /** A MAC may belong to several claimed addresses; it is watched until each was unwatched. */
-  watch(link: CaptureLink, mac: Mac): void {
+  watch(link: CaptureLink, mac: Mac, otherOwn: readonly Mac[] = [], everybody = false): void {
     let visitors = this.#visitors.get(link.index);
     if (visitors === undefined) {
-      visitors = { link, macs: new Map() };
+      visitors = { link, otherOwn, everybody, macs: new Map() };
       this.#visitors.set(link.index, visitors);
     }
     visitors.link = link;
+    visitors.otherOwn = otherOwn;
+    visitors.everybody = everybody;
     visitors.macs.set(mac, (visitors.macs.get(mac) ?? 0) + 1);
     this.#change(link.index);
   }
@@ -75,6 +81,14 @@ export class StaleNeighbourCapture {
     if (macs === undefined || count === undefined) return;
     if (count > 1) macs.set(mac, count - 1);
     else macs.delete(mac);
+    this.#change(iface);
+  }
+
+  /** Macvlans of the LAN came or went: what is sent to them is sent to us. */
+  setOtherOwn(iface: IfIndex, otherOwn: readonly Mac[]): void {
+    const visitors = this.#visitors.get(iface);
+    if (visitors === undefined || visitors.otherOwn.join() === otherOwn.join()) return;
+    visitors.otherOwn = otherOwn;
     this.#change(iface);
   }
 
@@ -139,8 +153,8 @@ export class StaleNeighbourCapture {
   #apply(iface: IfIndex): void {
     const visitors = this.#visitors.get(iface);
     if (visitors === undefined) return;
-    const { link, macs } = visitors;
-    const filter = misdirectedFilter(link.mac, macs);
+    const { link, otherOwn, everybody, macs } = visitors;
+    const filter = misdirectedFilter([link.mac, ...otherOwn], macs, everybody);
     if (filter === undefined) this.#capture?.close(iface);
     else this.#start().open({ ...link, filter });
     if (macs.size > 0) return;
@@ -150,15 +164,19 @@ export class StaleNeighbourCapture {
 }
 
 /** A pcap-filter(7) expression for what these MACs send to one host that is not us; undefined when there are none. */
-export function misdirectedFilter(own: Mac, visitors: ReadonlyMap<Mac, unknown>): string | undefined {
+export function misdirectedFilter(
+  own: readonly Mac[],
+  visitors: ReadonlyMap<Mac, unknown>,
+  everybody = false,
+): string | undefined {
   if (visitors.size === 0) return undefined;
   const from = (mac: Mac) => `ether src ${formatMac(mac)}`;
   const parts = [
     `${PACKET_FILTER} and not ether multicast`,
-    `not ether dst ${formatMac(own)}`,
-    `not ${from(own)}`,
+    ...own.flatMap((mac) => [`not ether dst ${formatMac(mac)}`, `not ${from(mac)}`]),
   ];
   // Too many for a filter: then those of all senders are read.
-  if (visitors.size <= MACS_IN_FILTER) parts.push(`(${[...visitors.keys()].map(from).join(' or ')})`);
+  if (!everybody && visitors.size <= MACS_IN_FILTER)
+    parts.push(`(${[...visitors.keys()].map(from).join(' or ')})`);
   return parts.join(' and ');
 }

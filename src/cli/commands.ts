@@ -2,8 +2,9 @@ import { resolve } from 'node:path';
 import type { ControlClient } from '../control/client.js';
 import { EVENT_KINDS, type EventKind } from '../control/records.js';
 import type { Command as ApiCommand } from '../mobility/events.js';
+import { ROLE_KINDS } from '../mobility/events.js';
 import { parseIp, parseMac } from '../wire/addresses.js';
-import { readIp } from '../wire/host-address.js';
+import { readHostPrefix, readIp } from '../wire/host-address.js';
 import { type Argument, type Command, EXIT, type Invocation, Usage, isJson, print, show } from './command.js';
 import { formatAlarms, formatFindings, formatInterfaces, formatRecord } from './format.js';
 import { type OptionName, checked, proposeHosts, proposeInterfaces, proposeMacs } from './options.js';
@@ -33,7 +34,7 @@ const GUEST = {
 } as const satisfies Partial<Command>;
 const TABLE = ['watch', 'noHeader'] as const satisfies readonly OptionName[];
 const LEVELS = ['trace', 'debug', 'info', 'warn', 'error'];
-const DEFAULT_EVENTS: readonly EventKind[] = ['transition', 'alarm', 'answered', 'lost'];
+const DEFAULT_EVENTS: readonly EventKind[] = ['transition', 'alarm', 'role', 'answered', 'lost'];
 
 export const COMMANDS: Readonly<Record<string, Command>> = {
   status: {
@@ -46,7 +47,8 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   hosts: {
     summary: 'list all known hosts, or those that match',
     more: `States: proving (probed, not confirmed yet), home (recorded only: the route of its subnet serves it), fresh and settled
-(our host route is installed), away (behind another router), remembered (gone; probed when its link returns).
+(our host route is installed), beneath (here, and left to the active router of this LAN), away (behind another router),
+remembered (gone; probed when its link returns).
 
   marpctl hosts lan1
   marpctl hosts 10.1.1.0/24 --state fresh,settled --sort since
@@ -95,7 +97,7 @@ With --watch the difference since its start is printed too.
   },
   monitor: {
     summary: 'print events as they happen, until Ctrl-C',
-    more: `Shows state changes, alarms and answered ARP requests; --all adds evidence, installed routes and ignored frames.
+    more: `Shows state changes, alarms, changes of role and answered ARP requests; --all adds evidence, installed routes and ignored frames.
 --json prints one JSON object per line. "lost" counts the records that were dropped because output was too slow.
 
   marpctl monitor
@@ -158,7 +160,7 @@ is assumed is printed first. Better name each link: its MAC is in ip -br link, i
   },
   wait: {
     summary: 'wait until a host is in a state; exit status 1 if it is not in time',
-    more: `Without --state: until it is here (home, fresh or settled).
+    more: `Without --state: until it is here (home, fresh, settled or beneath).
 
   marpctl wait 10.1.1.5 --state settled --timeout 10s
 `,
@@ -170,6 +172,36 @@ is assumed is printed first. Better name each link: its MAC is in ip -br link, i
     summary: 'probe a host now',
     args: [IP],
     run: (call) => sendCommand(call, 'probe', { ip: call.args[0] }),
+  },
+  discover: {
+    summary: 'look for silent hosts of a subnet on its LANs',
+    more: `Each address that nobody is known to have is asked for by broadcast on the LANs of this router that have it in their
+own subnet, 100 a second and twice. Who answers is proven and learned like any other host.
+
+  marpctl discover 10.1.1.0/24
+`,
+    args: [{ name: 'PREFIX', check: checked(readHostPrefix) }],
+    run: (call) => sendCommand(call, 'discover', { prefix: call.args[0] }),
+  },
+  role: {
+    summary: 'tell marpd that it is the active router of a LAN, or a standby',
+    more: `For an [[interface]] with role = "told": a notify script of a redundancy protocol that marpd cannot follow by the gateway
+address calls it, at the start of marpd and at each change. marpctl status shows the roles.
+
+  marpctl role lan0 active
+`,
+    args: [
+      { name: 'INTERFACE', propose: async (client) => proposeInterfaces(client) },
+      {
+        name: ROLE_KINDS.join('|'),
+        check: (text) => {
+          if (!(ROLE_KINDS as readonly string[]).includes(text))
+            throw new Usage(`"${text}" is not one of ${ROLE_KINDS.join(', ')}`);
+        },
+        propose: async () => [...ROLE_KINDS],
+      },
+    ],
+    run: (call) => sendCommand(call, 'role', { interface: call.args[0], state: call.args[1] }),
   },
   prepare: {
     summary: 'expect a guest: its first frame is accepted as proof',

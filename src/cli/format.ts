@@ -6,6 +6,7 @@ import type {
   ForeignRouteView,
   HostView,
   InterfaceView,
+  RoleView,
   StatusView,
   WhyView,
 } from '../control/schemas.js';
@@ -74,6 +75,9 @@ export function formatStatus(status: StatusView, view: View): string {
       `protocol ${status.protocol}, ${tables}, metric ${status.freshMetric} fresh, ${status.settledMetric} settled, watching ${status.watchTables.join(', ')}`,
     ],
     ['process', `${mib(status.rssBytes)} resident, event loop ${status.eventLoopLagMs.toFixed(1)} ms late`],
+    ...status.roles
+      .filter(({ role, reason }) => role !== 'alone' || reason !== 'alone')
+      .map((role) => [`role on ${role.interface}`, formatRole(role, view)] satisfies [string, string]),
     [
       'alarms',
       status.alarms.length === 0
@@ -82,6 +86,12 @@ export function formatStatus(status: StatusView, view: View): string {
     ],
   ]);
   return fields + (status.alarms.length === 0 ? '' : `\n${formatAlarmTable(status.alarms, view)}`);
+}
+
+/** `gateway: standby for 3m, ...` */
+function formatRole({ role, state, sinceMs, contests, why }: RoleView, view: View): string {
+  const yields = state === 'active' && !contests ? ', leaves contests to another router' : '';
+  return `${role}: ${paint(view, state === 'active' ? 'green' : 'dim', state)} for ${formatAge(sinceMs)}${yields}: ${why}`;
 }
 
 function describeChild(child: StatusView['capture']['children'][number]): string {
@@ -197,7 +207,20 @@ function formatForeignRoute(route: ForeignRouteView): string {
 export function formatInterfaces(views: readonly InterfaceView[], view: View): string {
   if (views.length === 0) return 'no interfaces\n';
   return formatTable(
-    ['NAME', 'STATE', 'MAC', 'ADDRESSES', 'LEARN', 'PROVE', 'KEEPALIVE', 'HOLD', 'HOSTS', 'FRAMES', 'RULE'],
+    [
+      'NAME',
+      'STATE',
+      'MAC',
+      'ADDRESSES',
+      'LEARN',
+      'PROVE',
+      'ROLE',
+      'KEEPALIVE',
+      'HOLD',
+      'HOSTS',
+      'FRAMES',
+      'RULE',
+    ],
     views.map((each) => [
       each.name,
       paint(view, each.capturing ? 'green' : each.present && each.up ? 'red' : 'dim', stateOf(each)),
@@ -205,6 +228,7 @@ export function formatInterfaces(views: readonly InterfaceView[], view: View): s
       each.addresses.join(',') || '-',
       each.learn,
       each.prove,
+      each.roleState === null || each.role === 'alone' ? each.role : `${each.role}: ${each.roleState}`,
       formatAge(each.keepaliveMs),
       formatAge(each.holdMs),
       String(each.hosts),
@@ -240,6 +264,8 @@ export function formatWhy(why: WhyView, view: View): string {
     ]);
     lines.push('\n', formatTable(['WHEN', '', 'WHAT'], rows, view));
   }
+  if (why.role !== null && why.role.role !== 'alone')
+    lines.push('\n', formatFields([[`role on ${why.role.interface}`, formatRole(why.role, view)]]));
   if (why.host !== null) lines.push('\n', formatHost(why.host, view));
   else if (why.foreignRoute !== null)
     lines.push('\n', formatFields([['foreign route', formatForeignRoute(why.foreignRoute)]]));
@@ -289,6 +315,8 @@ export function formatRecord(record: EventRecord, view: View = PLAIN): string {
       const other = party(text('otherMac') || null, text('otherInterface') || null);
       return `${time}${ip} ${paint(view, 'yellow', `ALARM ${text('alarm')}`)}: ${text('message')}${where}${mac}${other === '-' ? '' : ` against ${other}`}`;
     }
+    case 'role':
+      return `${time}${ip} ${paint(view, 'bold', text('state'))}${where} (${text('reason')})`;
     case 'answered':
       return `${time}${ip} asked for ${text('target')}${where}: answered`;
     case 'evidence': {

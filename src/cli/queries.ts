@@ -174,7 +174,7 @@ export async function status(call: Invocation): Promise<number> {
   return show(call, () => client.status(), formatStatus);
 }
 
-const HERE: readonly HostState[] = ['home', 'fresh', 'settled'];
+const HERE: readonly HostState[] = ['home', 'fresh', 'settled', 'beneath'];
 const WAIT_MS = 10_000;
 
 /** Until the host is in one of these states. */

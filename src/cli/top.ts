@@ -32,7 +32,7 @@ export interface Counts {
   readonly latenciesMs: readonly number[];
 }
 
-const STATES: readonly HostState[] = ['proving', 'home', 'fresh', 'settled', 'away', 'remembered'];
+const STATES: readonly HostState[] = ['proving', 'home', 'fresh', 'settled', 'beneath', 'away', 'remembered'];
 
 /** What changed between two samples, per second. */
 function rate(now: number, before: number | undefined, ms: number): string {

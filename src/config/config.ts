@@ -2,10 +2,11 @@ import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { TomlError, parse as parseToml } from 'smol-toml';
 import type * as z from 'zod';
-import { type ConfigFile, fileSchema, keysAt } from './schema.js';
+import { type ConfigFile, fileSchema, keysAt, roleAndProve } from './schema.js';
 import { closest } from './closest.js';
 import { formatDurationMs } from './durations.js';
 import type { InterfaceRule, Policy } from '../mobility/policy.js';
+import { formatIp } from '../wire/addresses.js';
 
 /** TOML text in, typed values out: the only reader of the file. Durations in ms, sizes in bytes. */
 
@@ -147,7 +148,24 @@ function build(file: ConfigFile): Omit<Config, 'source'> {
       holdMs,
       keepaliveTimeoutMs: rule.keepalive_timeout ?? timers.keepalive_timeout,
       maxHosts: rule.max_hosts ?? limits.max_hosts,
+      role: rule.role,
+      peers: rule.peers,
     };
+  });
+  const gateways = file.subnet.flatMap(({ gateway }) => gateway ?? []);
+  file.interface.forEach(({ role, peers, prove }, index) => {
+    const at = `interface[${index}]`;
+    if (role !== 'alone' && prove === undefined && policy.prove !== 'before')
+      problems.push(`${at}.role: policy.prove is ${roleAndProve(role, policy.prove)}`);
+    if (role === 'gateway' && gateways.length === 0)
+      problems.push(
+        `${at}.role: "gateway" follows the gateway address of a [[subnet]] on this LAN, and no [[subnet]] names one`,
+      );
+    for (const peer of peers)
+      if (gateways.includes(peer))
+        problems.push(
+          `${at}.peers: ${formatIp(peer)} is a gateway; name the addresses that the other routers have for themselves`,
+        );
   });
   if (problems.length > 0) throw new ConfigError(problems);
   const watchTables = [...new Set(router.watch_tables)];
@@ -155,7 +173,7 @@ function build(file: ConfigFile): Omit<Config, 'source'> {
   return {
     policy: {
       interfaces,
-      subnets: file.subnet.map(({ prefix, gateway }) => ({ prefix, gateway })),
+      subnets: file.subnet.map(({ prefix, gateway, discover }) => ({ prefix, gateway, discover })),
       allow: policy.allow,
       deny: policy.deny,
       bindings: new Map(policy.bind.map(({ ip, mac }) => [ip, mac])),

@@ -12,6 +12,7 @@ import {
 } from './scalars.js';
 import { REMOTE_PROTOCOLS } from './route-protocols.js';
 import { matchesPattern } from '../mobility/policy.js';
+import { ROUTER_ROLES } from '../mobility/events.js';
 import { formatIp, formatPrefix, isSubnetEdge } from '../wire/addresses.js';
 
 /** The shape of the configuration file: its sections, keys, defaults, and the combinations that cannot work. */
@@ -56,6 +57,11 @@ type Refinement = { readonly issues: object[] };
 
 function refuse(context: Refinement, path: readonly PropertyKey[], message: string): void {
   context.issues.push({ code: 'custom', path, message, input: undefined });
+}
+
+/** A standby keeps what it has proven for itself; what it only heard may be anywhere. */
+export function roleAndProve(role: string, prove: string): string {
+  return `"${prove}" with role = "${role}": with several routers on a LAN each host is proven first (prove = "before")`;
 }
 
 const count = (minimum: number, maximum: number) => z.int().min(minimum).max(maximum);
@@ -134,20 +140,30 @@ const routerSection = z
     }
   });
 
-const interfaceSection = z.strictObject({
-  name: z.string().regex(/^(?=.{1,15}$|.*[*?])[^\s/"'\\]{1,32}$/, {
-    error: 'must be an interface name of at most 15 characters, or a glob such as "tap*"',
-  }),
-  learn: z.enum(['foreign', 'all']).default('foreign'),
-  prove: proveRule.optional(),
-  keepalive: keepalive.optional(),
-  hold: hold.optional(),
-  keepalive_timeout: keepaliveTimeout.optional(),
-  max_hosts: count(1, 10_000_000).optional(),
-});
+const interfaceSection = z
+  .strictObject({
+    name: z.string().regex(/^(?=.{1,15}$|.*[*?])[^\s/"'\\]{1,32}$/, {
+      error: 'must be an interface name of at most 15 characters, or a glob such as "tap*"',
+    }),
+    learn: z.enum(['foreign', 'all']).default('foreign'),
+    prove: proveRule.optional(),
+    keepalive: keepalive.optional(),
+    hold: hold.optional(),
+    keepalive_timeout: keepaliveTimeout.optional(),
+    max_hosts: count(1, 10_000_000).optional(),
+    role: z.enum(ROUTER_ROLES).default('alone'),
+    peers: z.array(hostIpText).default([]),
+  })
+  .superRefine(({ role, peers, prove }, context) => {
+    peers.forEach((peer, index) => {
+      if (peers.indexOf(peer) < index) refuse(context, ['peers', index], `${formatIp(peer)} is named twice`);
+    });
+    if (role !== 'alone' && prove !== undefined && prove !== 'before')
+      refuse(context, ['prove'], roleAndProve(role, prove));
+  });
 
 const subnetSection = z
-  .strictObject({ prefix: prefixText, gateway: hostIpText.optional() })
+  .strictObject({ prefix: prefixText, gateway: hostIpText.optional(), discover: z.boolean().default(false) })
   .superRefine(({ prefix, gateway }, context) => {
     if (gateway === undefined) return;
     // It may lie outside the prefix: hosts of a routed block reach their gateway on link.

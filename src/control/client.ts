@@ -48,12 +48,14 @@ export interface HostFilter {
   readonly after?: string | undefined;
 }
 
-/** Body of prepare, attach, detach, probe, clear, log-level; addresses are text. */
+/** Body of prepare, attach, detach, probe, clear, discover, role, log-level; addresses are text. */
 export interface CommandBody {
   readonly mac?: string | undefined;
   readonly ip?: string | readonly string[] | undefined;
   readonly interface?: string | undefined;
   readonly level?: string | undefined;
+  readonly prefix?: string | undefined;
+  readonly state?: string | undefined;
 }
 
 /** The daemon of another machine: its `control.tcp`, with a certificate of its CA. File names. */

@@ -7,6 +7,7 @@ export const EVENT_KINDS = [
   'transition',
   'alarm',
   'answered',
+  'role',
   'evidence',
   'drop',
   'installed',
@@ -68,6 +69,15 @@ export function recordOf(
         otherMac: macOrNull(action.otherMac),
         otherInterface: action.otherInterface ?? null,
         message: action.message,
+      };
+    case 'role':
+      return {
+        event: 'role',
+        time: formatTime(origin, action.at),
+        interface: action.interface,
+        role: action.role,
+        state: action.state,
+        reason: action.reason,
       };
     case 'evidence':
       return {

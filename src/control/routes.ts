@@ -2,6 +2,7 @@ import type { ServerResponse } from 'node:http';
 import type { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { setImmediate } from 'node:timers/promises';
+import { ROLE_KINDS } from '../mobility/events.js';
 import * as z from 'zod';
 import { type Command, HOST_STATES, type HostState } from '../mobility/events.js';
 import { type Ip, formatIp } from '../wire/addresses.js';
@@ -135,6 +136,11 @@ const logLevel = z.enum(LOG_LEVELS, {
     input === undefined ? 'is missing' : `${JSON.stringify(input)} is not one of ${LOG_LEVELS.join(', ')}`,
 });
 
+const roleState = z.enum(ROLE_KINDS, {
+  error: ({ input }) =>
+    input === undefined ? 'is missing' : `${JSON.stringify(input)} is not one of ${ROLE_KINDS.join(', ')}`,
+});
+
 const guest = { mac: hostMac.nullish(), ip: hostIps, interface: interfaceName };
 
 // --- the table -------------------------------------------------------------------------------------------------------
@@ -211,6 +217,15 @@ export const ROUTES: readonly Route[] = [
   route('POST', '/v1/detach', guest, (input, call) => signal('detach', input, call)),
   route('POST', '/v1/probe', { ip: hostIp }, ({ ip }, call) => command(call, { name: 'probe', ip })),
   route('POST', '/v1/clear', { ip: hostIp }, ({ ip }, call) => command(call, { name: 'clear', ip })),
+  route('POST', '/v1/discover', { prefix: text('a prefix', readHostPrefix) }, ({ prefix }, call) =>
+    command(call, { name: 'discover', prefix }),
+  ),
+  route(
+    'POST',
+    '/v1/role',
+    { interface: interfaceName, state: roleState },
+    ({ interface: name, state }, call) => command(call, { name: 'role', interface: name, state }),
+  ),
   route('POST', '/v1/reload', {}, (_, { api }) => accepted(api.reload())),
   route('POST', '/v1/log-level', { level: logLevel }, ({ level }, { api }) =>
     accepted(api.setLogLevel(level)),

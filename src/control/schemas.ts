@@ -1,4 +1,6 @@
 import * as z from 'zod';
+import { ROUTER_ROLES } from '../mobility/events.js';
+import { ROLE_KINDS, ROLE_REASONS } from '../mobility/events.js';
 import { ALARMS, CAUSES, DROP_REASONS, HOST_STATES } from '../mobility/events.js';
 
 /**
@@ -78,6 +80,23 @@ export const hostsPage = z.object({
 });
 export type HostsPage = z.infer<typeof hostsPage>;
 
+/** What this router is on a LAN that may have several first-hop routers. */
+export const roleView = z.object({
+  interface: z.string(),
+  /** As configured. */
+  role: z.enum(ROUTER_ROLES),
+  /** active: it answers, announces and repairs. */
+  state: z.enum(ROLE_KINDS),
+  /** Whether a host that is alive here is claimed whatever other routers claim. */
+  contests: z.boolean(),
+  reason: z.enum(ROLE_REASONS),
+  /** The reason, for people. */
+  why: z.string(),
+  /** Time in this state. */
+  sinceMs: ms,
+});
+export type RoleView = z.infer<typeof roleView>;
+
 export const interfaceView = z.object({
   name: z.string(),
   /** The configured name or glob that matches it. */
@@ -102,6 +121,11 @@ export const interfaceView = z.object({
   holdMs: ms,
   hosts: count,
   maxHosts: count,
+  role: z.enum(ROUTER_ROLES),
+  /** null while it is no mobility interface. */
+  roleState: z.enum(ROLE_KINDS).nullable(),
+  /** Addresses of the other first-hop routers of the LAN. */
+  peers: z.array(ipAddress),
   frames: count,
 });
 export type InterfaceView = z.infer<typeof interfaceView>;
@@ -155,6 +179,8 @@ export const statusView = z.object({
   rssBytes: count,
   /** Most recent first; one entry per kind, address and place. */
   alarms: z.array(alarmView),
+  /** What this router is on each LAN, and since when and why. */
+  roles: z.array(roleView),
   /** Other machines that answer for a gateway address of the configuration now; `interface` is where. */
   otherRouters: z.array(
     z.object({ interface: z.string().nullable(), ip: ipAddress, mac: macAddress, sinceMs: ms }),
@@ -168,6 +194,8 @@ export const whyView = z.object({
   conclusion: z.string(),
   host: hostView.nullable(),
   foreignRoute: foreignRoute.nullable(),
+  /** Of the LAN where the host is or was last. */
+  role: roleView.nullable(),
   /** Oldest first. */
   records: z.array(
     z.object({

@@ -1,6 +1,6 @@
 import { type HostQuery, pageOf } from './paging.js';
 import { ipOrNull, macOrNull } from './records.js';
-import type { ForeignRouteView, HostView, InterfaceView, StatusView } from './schemas.js';
+import type { ForeignRouteView, HostView, InterfaceView, RoleView, StatusView } from './schemas.js';
 import type { Role } from '../mobility/host/claim.js';
 import type { Host } from '../mobility/host/host.js';
 import type { InterfaceRule, Policy } from '../mobility/policy.js';
@@ -52,6 +52,18 @@ export function viewForeignRoute(router: HostTracker, ip: Ip): ForeignRouteView 
   const { table, protocol, metric, via, iface } = route;
   const name = iface === undefined ? undefined : router.link(iface)?.name;
   return { table, protocol, metric, via: ipOrNull(via), interface: name ?? null };
+}
+
+export function viewRole(router: HostTracker, iface: number, now: number): RoleView | undefined {
+  const view = router.roleOn(iface);
+  const name = router.link(iface)?.name;
+  if (view === undefined || name === undefined) return undefined;
+  const { since, ...rest } = view;
+  return { interface: name, ...rest, sinceMs: now - since };
+}
+
+export function viewRoles(router: HostTracker, now: number): RoleView[] {
+  return [...router.links()].flatMap(({ index }) => viewRole(router, index, now) ?? []);
 }
 
 /** The incumbent's side and the other's; behind another router only the interface `remote` is known of it. */
@@ -138,6 +150,7 @@ export function viewInterfaces(
       capturing,
       reason: reason ?? null,
       hosts: router.countOn(link.index),
+      roleState: router.roleOn(link.index)?.state ?? null,
       frames,
     });
   }
@@ -159,6 +172,7 @@ export function viewInterfaces(
       capturing: false,
       reason: 'no such interface',
       hosts: 0,
+      roleState: null,
       frames: 0,
     });
   }
@@ -166,8 +180,8 @@ export function viewInterfaces(
 }
 
 function viewRule(rule: InterfaceRule) {
-  const { pattern, learn, prove, keepaliveMs, holdMs, maxHosts } = rule;
-  return { pattern, learn, prove, keepaliveMs, holdMs, maxHosts };
+  const { pattern, learn, prove, keepaliveMs, holdMs, maxHosts, role, peers } = rule;
+  return { pattern, learn, prove, keepaliveMs, holdMs, maxHosts, role, peers: peers.map(formatIp) };
 }
 
 type ChildView = StatusView['capture']['children'][number];

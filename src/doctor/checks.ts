@@ -1,7 +1,8 @@
 import type { Config } from '../config/config.js';
 import type { Link } from '../mobility/events.js';
 import { isRemoteClaim } from '../mobility/fib.js';
-import { matchesPattern } from '../mobility/policy.js';
+import { matchesPattern, ruleFor } from '../mobility/policy.js';
+import { checkSharedLans } from './shared-lans.js';
 import { checkAlarms, checkCapture, checkDaemon } from './daemon-checks.js';
 import { type DaemonView, type Facts, type Finding, error, ok, warning } from './finding.js';
 import { checkForeignRoutes } from './foreign-routes.js';
@@ -30,15 +31,17 @@ export function diagnose(
       warning('config', 'no configuration found: checks that depend on it are skipped', fix),
     ];
   }
-  const links = facts.links.filter((link) => isMobility(config, link));
+  const macvlans = facts.links.filter((link) => isMacvlan(facts, config, link));
+  const links = facts.links.filter((link) => isMobility(config, link) && !macvlans.includes(link));
   return [
     ...programs,
     ...checkInterfaces(facts, config),
     ...(daemon === undefined ? [] : checkCapture(daemon)),
     ...checkForwarding(facts, config, daemon),
-    ...links.flatMap((link) => checkSettings(facts, config, daemon, link)),
+    ...[...links, ...macvlans].flatMap((link) => checkSettings(facts, config, daemon, link, macvlans)),
     ...checkProxyNeighbours(facts, config, links),
-    ...config.policy.subnets.flatMap((subnet) => checkGateway(facts, links, subnet)),
+    ...config.policy.subnets.flatMap((subnet) => checkGateway(facts, config, links, subnet)),
+    ...checkSharedLans(facts, config, daemon, links),
     ...checkProtocol(facts, config, daemon),
     ...checkMetrics(facts, config),
     ...checkForeignRoutes(facts, config, links),
@@ -63,6 +66,12 @@ function isMobility(config: Config, link: Link): boolean {
     link.master === undefined &&
     config.policy.interfaces.some((rule) => matchesPattern(rule.pattern, link.name))
   );
+}
+
+/** On a mobility interface: it is part of that one's LAN. */
+function isMacvlan(facts: Facts, config: Config, { type, lower }: Link): boolean {
+  const below = type === 'macvlan' && facts.links.find(({ index }) => index === lower);
+  return below !== false && below !== undefined && isMobility(config, below);
 }
 
 function checkPrograms(facts: Facts): Finding[] {
@@ -154,8 +163,16 @@ function checkForwarding(facts: Facts, config: Config, daemon: DaemonView | unde
   return [wrongSetting(config, daemon, 'ip_forward', 'the kernel does not forward IPv4', fix)];
 }
 
-function checkSettings(facts: Facts, config: Config, daemon: DaemonView | undefined, link: Link): Finding[] {
-  const wrong = facts.interfaceSysctls.flatMap(({ key, wanted, combined, consequence }): Finding[] => {
+function checkSettings(
+  facts: Facts,
+  config: Config,
+  daemon: DaemonView | undefined,
+  link: Link,
+  macvlans: readonly Link[],
+): Finding[] {
+  const hasMacvlan = macvlans.some(({ index, lower }) => index === link.index || lower === link.index);
+  const keys = facts.interfaceSysctls.filter(({ withMacvlan }) => hasMacvlan || !withMacvlan);
+  const wrong = keys.flatMap(({ key, wanted, combined, consequence }): Finding[] => {
     const paths = (combined ? ['all', link.name] : [link.name]).map(
       (where) => `net/ipv4/conf/${where}/${key}`,
     );
@@ -167,14 +184,22 @@ function checkSettings(facts: Facts, config: Config, daemon: DaemonView | undefi
     const fix = `sysctl -w ${change.map(({ path }) => `${path}=${wanted}`).join(' ')}`;
     return [wrongSetting(config, daemon, key, `${key} is ${effective} on ${link.name}: ${consequence}`, fix)];
   });
-  const mode = ['off', 'strict', 'loose'][link.rpFilter];
-  const filter = ok(
-    'rp_filter',
-    `rp_filter is ${mode} on ${link.name}; marpd works with any value and does not change it`,
-  );
+  const filter = checkReversePathFilter(link, macvlans.includes(link));
   return wrong.length > 0
     ? [...wrong, filter]
     : [ok('settings', `${link.name} is set up for Mobile ARP`), filter];
+}
+
+/** What hosts send to the gateway's MAC comes in by the macvlan, and the routes back lead to the interface below it. */
+function checkReversePathFilter({ name, rpFilter }: Link, isOfVirtualRouter: boolean): Finding {
+  const mode = ['off', 'strict', 'loose'][rpFilter];
+  if (!isOfVirtualRouter || rpFilter !== 1)
+    return ok('rp_filter', `rp_filter is ${mode} on ${name}; marpd works with it and does not change it`);
+  return error(
+    'rp_filter',
+    `rp_filter is strict on ${name}: the kernel drops all packets of visitors to the MAC of this macvlan`,
+    `sysctl -w net/ipv4/conf/${name}/rp_filter=2`,
+  );
 }
 
 function checkProxyNeighbours(facts: Facts, config: Config, links: readonly Link[]): Finding[] {
@@ -195,6 +220,7 @@ function checkProxyNeighbours(facts: Facts, config: Config, links: readonly Link
 
 function checkGateway(
   facts: Facts,
+  config: Config,
   links: readonly Link[],
   subnet: { readonly prefix: Prefix; readonly gateway: Ip | undefined },
 ): Finding[] {
@@ -217,6 +243,11 @@ function checkGateway(
   const owner = facts.links.find((link) => link.addresses.some((address) => address.ip === gateway));
   if (owner !== undefined)
     return [ok('gateway', `${formatIp(gateway)} of ${name} is ours, on ${owner.name}`)];
+  const role = ruleFor(config.policy, home.name)?.role;
+  if (role === 'gateway' || role === 'told')
+    return [
+      ok('gateway', `${formatIp(gateway)} of ${name} is not here: another router of ${home.name} is active`),
+    ];
   return [
     error(
       'gateway',

@@ -42,7 +42,9 @@ export function checkCapture(daemon: DaemonView): Finding[] {
 
 const ALARM_FIXES: Readonly<Record<AlarmKind, (ip: string) => string>> = {
   'other-router': () =>
-    'remove the gateway address from the other machine: there can be only one first-hop router per LAN',
+    'if it is a second first-hop router of this LAN, set role on the [[interface]] of both; otherwise remove the gateway address from it',
+  'two-speakers': () =>
+    'find out why both have the gateway address: VRRP advertisements that do not arrive, or a router whose VRRP daemon was killed',
   duplicate: (ip) => `give one of the two hosts another address (marpctl why ${ip})`,
   frozen: (ip) => `find the second host (marpctl why ${ip}), then: marpctl clear ${ip}`,
   'proxy-arp': () => 'disable proxy ARP on that machine',

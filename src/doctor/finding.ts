@@ -10,15 +10,19 @@ export interface Facts {
   /** What those of a mobility interface must be: the table that marpd sets them by. */
   readonly interfaceSysctls: readonly {
     readonly key: string;
-    readonly wanted: 0 | 1;
+    readonly wanted: 0 | 1 | 2;
     /** Whether the larger of `all` and the interface's own value counts, not the own value alone. */
     readonly combined: boolean;
+    /** Only on a LAN that has a macvlan, and on the macvlan. */
+    readonly withMacvlan: boolean;
     /** What a wrong value does. */
     readonly consequence: string;
   }[];
   readonly links: readonly Link[];
   /** Host routes of everybody and all routes of our protocol number, in the tables that the configuration names. */
   readonly routes: readonly Route[];
+  /** Interfaces by which a route with a next hop leads; undefined: not looked at. */
+  readonly uplinks?: readonly number[];
   /** `ip neigh show proxy` */
   readonly proxyNeighbours: readonly { readonly ip: Ip; readonly dev: string }[];
   /** Effective capabilities of the daemon, such as `cap_net_raw`; undefined when it is not running. */
@@ -34,6 +38,7 @@ export interface DaemonView {
   readonly configPath: string | null;
   readonly networkNamespace: string | null;
   readonly otherRouters: StatusView['otherRouters'];
+  readonly roles: readonly Pick<StatusView['roles'][number], 'interface' | 'state'>[];
   readonly alarms: readonly Pick<AlarmView, 'alarm' | 'ip' | 'mac' | 'interface' | 'message'>[];
   readonly interfaces: readonly Pick<
     InterfaceView,

@@ -15,6 +15,8 @@ export interface Inspection {
   readonly links: readonly Link[];
   /** Host routes of everybody and all routes of our protocol number, in the tables asked for. */
   readonly routes: readonly Route[];
+  /** Indices of the interfaces by which a route with a next hop leads, in these tables. */
+  readonly uplinks: readonly number[];
   /** `ip neigh show proxy` */
   readonly proxyNeighbours: readonly { readonly ip: Ip; readonly dev: string }[];
   /** Effective capabilities of the process, such as `cap_net_raw`; undefined when there is no such process. */
@@ -41,14 +43,15 @@ export async function inspect(options: InspectOptions): Promise<Inspection> {
   const version = iproute2Version();
   const missing = version === undefined;
   const links = missing ? [] : await readLinks();
-  const [routes, proxyNeighbours] = missing
-    ? [[], []]
+  const [{ routes, uplinks }, proxyNeighbours] = missing
+    ? [{ routes: [], uplinks: [] }, []]
     : await Promise.all([readRoutes(options, links), dumpProxyNeighbours().catch(() => [])]);
   return {
     sysctls: readSysctls(),
     interfaceSysctls: INTERFACE_SYSCTLS,
     links,
     routes,
+    uplinks,
     proxyNeighbours,
     capabilities: options.pid === undefined ? undefined : readCapabilities(options.pid),
     iproute2Version: version,
@@ -88,19 +91,24 @@ async function readLinks(): Promise<Link[]> {
   return [...table.all()];
 }
 
-async function readRoutes(options: InspectOptions, links: readonly Link[]): Promise<Route[]> {
+async function readRoutes(
+  options: InspectOptions,
+  links: readonly Link[],
+): Promise<Pick<Inspection, 'routes' | 'uplinks'>> {
   const indices = new Map(links.map((link) => [link.name, link.index]));
   const routes: Route[] = [];
+  const uplinks = new Set<number>();
   for (const table of options.tables) {
     const read = dumpRoutes('-4', table, ({ prefix, protocol, metric, type, via, dev }) => {
-      if (protocol !== options.protocol && prefix.length !== hostLength(prefix.ip)) return;
       const iface = dev === undefined ? undefined : indices.get(dev);
+      if (via !== undefined && iface !== undefined) uplinks.add(iface);
+      if (protocol !== options.protocol && prefix.length !== hostLength(prefix.ip)) return;
       routes.push({ prefix, table, protocol, metric, type, iface, via });
     });
     // Of a dump that others disturbed, what was read counts.
     await read.catch(() => undefined);
   }
-  return routes;
+  return { routes, uplinks: [...uplinks] };
 }
 
 function readCapabilities(pid: number): Set<string> | undefined {

@@ -21,6 +21,8 @@ export interface KernelOptions {
   readonly settings: 'apply' | 'check';
   /** Asked after the link's own event was handled. */
   readonly isMobility: (iface: IfIndex) => boolean;
+  /** The mobility interface whose LAN a macvlan is part of; any other interface itself. */
+  readonly lanOf: (iface: IfIndex) => IfIndex;
   readonly onEvent: (event: Event) => void;
   readonly onInstalled: (ip: Ip, age: ClaimAge, dev: string) => void;
   /** An interface was set down and up again without an event: what is bound to it receives nothing more. */
@@ -63,6 +65,8 @@ export class Kernel {
   #soon: NodeJS.Timeout | undefined;
   /** Interfaces whose settings are to be applied at the end of this turn. */
   readonly #unset = new Map<IfIndex, Link>();
+  /** Macvlans on mobility interfaces whose settings were applied. */
+  readonly #virtual = new Set<IfIndex>();
   readonly #settingsCheck: SettingsCheck;
 
   /** @throws Error when the tables cannot be asked in the order fresh, remote, settled */
@@ -74,6 +78,7 @@ export class Kernel {
       mode: options.settings,
       stateFile: join(options.stateDirectory, 'sysctl.state'),
       indexOf: (name) => this.#watch.links.indexOf(name),
+      hasMacvlan: (iface) => this.#hasMacvlan(iface),
       onWarning,
     });
     this.#watch = new KernelWatch({
@@ -90,7 +95,7 @@ export class Kernel {
     });
     this.#settingsCheck = new SettingsCheck({
       settings: this.#settings,
-      links: () => [...this.#watch.links.all()].filter(({ index }) => options.isMobility(index)),
+      links: () => [...this.#watch.links.all()].filter(({ index }) => this.#isOnLan(index)),
       onChanged: options.onSettingChanged,
     });
     this.#claims = new Claims({
@@ -182,6 +187,7 @@ export class Kernel {
     if (event.kind === 'link') this.applySettings(event.link);
     else if (event.kind === 'link-gone') {
       this.#unset.delete(event.iface);
+      this.#virtual.delete(event.iface);
       this.#settings.interfaceGone(event.iface);
       this.#settingsCheck.forget(event.iface);
     }
@@ -192,13 +198,39 @@ export class Kernel {
    * turn: taps come by the hundred, and each makes several events.
    */
   applySettings(link: Link): void {
-    if (!this.#options.isMobility(link.index)) {
+    if (!this.#isOnLan(link.index)) {
       this.#unset.delete(link.index);
       this.#settingsCheck.forget(link.index);
       return this.#report(this.#settings.restoreInterface(link));
     }
     if (this.#unset.size === 0) setImmediate(() => this.#settle());
     this.#unset.set(link.index, link);
+    this.#applyToMacvlans(this.#options.lanOf(link.index));
+  }
+
+  /** With a macvlan a LAN needs more. */
+  #applyToMacvlans(lan: IfIndex): void {
+    const lower = this.#watch.links.get(lan);
+    if (lower === undefined) return;
+    for (const link of this.#watch.links.all()) {
+      const { index } = link;
+      if (index === lan || this.#options.lanOf(index) !== lan || this.#virtual.has(index)) continue;
+      this.#virtual.add(index);
+      this.#settingsCheck.forget(lan);
+      this.#unset.set(index, link).set(lan, lower);
+    }
+  }
+
+  /** A mobility interface, or a macvlan on one: what comes in by it is from the same hosts. */
+  #isOnLan(iface: IfIndex): boolean {
+    return this.#options.isMobility(this.#options.lanOf(iface));
+  }
+
+  /** Whether it is such a macvlan, or has one. */
+  #hasMacvlan(iface: IfIndex): boolean {
+    const { lanOf } = this.#options;
+    const lan = lanOf(iface);
+    return [...this.#watch.links.all()].some(({ index }) => index !== lan && lanOf(index) === lan);
   }
 
   #settle(): void {

@@ -6,7 +6,7 @@ import { replaceFile } from '../system/state-file.js';
  * The kernel settings of design.md 3.2, with the smallest footprint that makes the effective values right.
  *
  * The kernel combines `conf/all` with the interface's own value: by OR for proxy_arp, proxy_arp_pvlan and
- * send_redirects, by the larger one for arp_accept and arp_ignore (linux/inetdevice.h, IN_DEV_ORCONF and IN_DEV_MAXCONF); for 0 and 1 that
+ * send_redirects, by the larger one for arp_accept, arp_ignore and arp_announce (linux/inetdevice.h, IN_DEV_ORCONF and IN_DEV_MAXCONF); for 0 and 1 that
  * is the same. So `all` is touched only when it is above what an interface needs, and then the other interfaces get
  * its old value as their own and behave as before. `ip_forward` has no such way: writing it sets `forwarding` on
  * every interface.
@@ -17,26 +17,28 @@ import { replaceFile } from '../system/state-file.js';
 /** A key below `net/ipv4/conf/`, and what it must be on a mobility interface. */
 export interface InterfaceSysctl {
   readonly key: string;
-  readonly wanted: 0 | 1;
+  readonly wanted: 0 | 1 | 2;
   /** What a wrong value does. */
   readonly consequence: string;
   /** Whether the kernel combines it with `conf/all` (OR or maximum); otherwise the interface's own value counts. */
   readonly combined: boolean;
+  /** Only on a LAN that has a macvlan, and on the macvlan. */
+  readonly withMacvlan: boolean;
 }
 
-const sysctl = (key: string, wanted: 0 | 1, consequence: string, combined = true): InterfaceSysctl => ({
-  key,
-  wanted,
-  consequence,
-  combined,
-});
+const sysctl = (
+  key: string,
+  wanted: 0 | 1 | 2,
+  consequence: string,
+  { combined = true, withMacvlan = false } = {},
+): InterfaceSysctl => ({ key, wanted, consequence, combined, withMacvlan });
 
 /**
  * The one table: these keys are set by `Sysctls`, read by `inspect` and checked by `marpctl doctor`. ARP answers of the
  * kernel would collide with ours (design.md 3.2). `proxy_arp_pvlan` is combined with `all` since Linux 5.11.
  */
 export const INTERFACE_SYSCTLS: readonly InterfaceSysctl[] = [
-  sysctl('forwarding', 1, 'the kernel does not route what hosts there send', false),
+  sysctl('forwarding', 1, 'the kernel does not route what hosts there send', { combined: false }),
   sysctl(
     'proxy_arp',
     0,
@@ -50,6 +52,12 @@ export const INTERFACE_SYSCTLS: readonly InterfaceSysctl[] = [
     'the kernel answers for its addresses on other interfaces, past the rules of marpd',
   ),
   sysctl('send_redirects', 0, 'the kernel tells hosts to go around this router'),
+  sysctl(
+    'arp_announce',
+    2,
+    'the kernel asks for hosts in the name of the gateway with another MAC than the virtual one, and all of them learn it',
+    { withMacvlan: true },
+  ),
 ];
 
 export interface SysctlChange {
@@ -80,11 +88,15 @@ export interface SysctlOptions {
   /** The index of an interface by its present name. */
   readonly indexOf: (name: string) => IfIndex | undefined;
   readonly onWarning: (message: string) => void;
+  /** Whether it is a macvlan on a mobility interface, or has one. */
+  readonly hasMacvlan?: (iface: IfIndex) => boolean;
   /** For tests. */
   readonly root?: string | undefined;
 }
 
 const FORWARD = 'net/ipv4/ip_forward';
+/** A virtual router needs these as well, and sets some of them itself; it may go on when we end. */
+const VIRTUAL_ROUTER_KEYS = /\/(arp_ignore|arp_announce)$/;
 /** The state file is written anew when it has this many lines more than twice what is saved; a shorter one at each loss. */
 const SPARE_LINES = 100;
 
@@ -143,7 +155,8 @@ export class Sysctls {
 
   #applyTo(link: { readonly name: string; readonly index: IfIndex }): SysctlChange[] {
     const changes: SysctlChange[] = [];
-    for (const { key, wanted, combined } of INTERFACE_SYSCTLS) {
+    for (const { key, wanted, combined, withMacvlan } of INTERFACE_SYSCTLS) {
+      if (withMacvlan && !this.#hasMacvlan(link.index)) continue;
       const path = `net/ipv4/conf/${link.name}/${key}`;
       const value = this.#read(path);
       const all = combined ? (this.#read(`net/ipv4/conf/all/${key}`) ?? 0) : 0;
@@ -170,12 +183,24 @@ export class Sysctls {
     return changes;
   }
 
-  /** Puts everything back that is still as we left it. Forwarding stays while routes of ours do. */
+  #hasMacvlan(iface: IfIndex): boolean {
+    return this.#options.hasMacvlan?.(iface) === true;
+  }
+
+  /** Whether a virtual router on a macvlan there needs it. */
+  #isInUse({ path, index }: Saved): boolean {
+    return VIRTUAL_ROUTER_KEYS.test(path) && this.#hasMacvlan(index);
+  }
+
+  /**
+   * Puts everything back that is still as we left it. Forwarding stays while routes of ours do, and what a virtual router
+   * needs while it has a macvlan.
+   */
   restore(options: { readonly keepForwarding: boolean }): SysctlChange[] {
     const changes: SysctlChange[] = [];
     const isForwarding = (path: string) => path === FORWARD || path.endsWith('/forwarding');
     const saved = [...this.#saved.values()].filter(
-      ({ path }) => !(options.keepForwarding && isForwarding(path)),
+      (one) => !(options.keepForwarding && isForwarding(one.path)) && !this.#isInUse(one),
     );
     const put = (path: string, from: number, to: number, note?: string) => {
       if (this.#read(path) !== from || from === to) return;
@@ -205,6 +230,7 @@ export class Sysctls {
     for (const saved of [...this.#saved.values()].reverse()) {
       const { path, ours, original, index } = saved;
       if (index !== link.index || !path.startsWith(`net/ipv4/conf/${link.name}/`)) continue;
+      if (this.#isInUse(saved)) continue;
       const to = Math.max(original, this.#takenFromAll(path.slice(path.lastIndexOf('/') + 1)));
       if (this.#read(path) === ours && ours !== to) {
         const failure = this.#write(path, to);

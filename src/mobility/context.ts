@@ -13,6 +13,8 @@ import type {
 } from './events.js';
 import { Fib } from './fib.js';
 import type { Host } from './host/host.js';
+import { Discovery } from './input/discovery.js';
+import { LateStandby } from './input/late-standby.js';
 import { RarpLookups } from './input/rarp-lookup.js';
 import { Limits } from './admission/limits.js';
 import { LateAnswers } from './late-answers.js';
@@ -20,7 +22,9 @@ import { MissedFrames } from './missed-frames.js';
 import type { Policy } from './policy.js';
 import { OtherRouters } from './other-routers.js';
 import { LanQueries } from './neighbour/lan-queries.js';
+import { OpenQuestions } from './neighbour/open-questions.js';
 import type { FamilyDrivers } from './neighbour/driver.js';
+import { Roles } from './roles.js';
 import { HostTable } from './table.js';
 import { Topology } from './topology.js';
 import { AdmissionQueue } from './admission/queue.js';
@@ -33,6 +37,10 @@ export class TrackerContext {
   readonly deadlines = new Deadlines<Host>();
   readonly otherRouters = new OtherRouters();
   readonly lanQueries = new LanQueries();
+  readonly openQuestions = new OpenQuestions();
+  readonly discovery = new Discovery();
+  readonly roles = new Roles();
+  readonly lateStandby = new LateStandby();
   /** Behind which port of a bridge a MAC was last seen; kept when the entry ages out. */
   readonly ports = new Map<IfIndex, Map<Mac, IfIndex>>();
   /** What the kernel's neighbour table says of hosts that never spoke to us. */
@@ -44,6 +52,7 @@ export class TrackerContext {
     home: 0,
     fresh: 0,
     settled: 0,
+    beneath: 0,
     away: 0,
     remembered: 0,
   };
@@ -106,6 +115,15 @@ export class TrackerContext {
     return Math.max(appearedAt, this.fib.remote(host.ip)?.since ?? Number.NEGATIVE_INFINITY);
   }
 
+  /**
+   * Whether another machine has this gateway address on a LAN where no second first-hop router is expected. It is left
+   * to that one. Where there are several, the active one has it, whatever others say.
+   */
+  isLeftToOther(iface: IfIndex, gateway: Ip): boolean {
+    const isAlone = (this.topology.rule(iface)?.role ?? 'alone') === 'alone';
+    return isAlone && this.otherRouters.isGatewayUsed(iface, gateway);
+  }
+
   // --- reports -------------------------------------------------------------------------------------------------
 
   /** Whether a host may be told (again) where this neighbour of it is. */
@@ -122,14 +140,15 @@ export class TrackerContext {
     this.emit({ kind: 'evidence', evidence, ip, mac, iface, interface: name, rttMs, at: this.now });
   }
 
-  /** Reports a trouble once a minute per kind, address and MAC; a storm once per interface, whatever its senders. */
+  /** Reports a trouble once a minute per kind, address and MAC; what concerns a whole LAN once per interface. */
   alarm(
     alarm: AlarmKind,
     message: string,
     what: { ip?: Ip; place?: Attachment | undefined; other?: Attachment | 'remote' | undefined },
   ): void {
     const { ip, place, other } = what;
-    const about = alarm === 'newcomer-storm' ? place?.iface : `${ip} ${place?.mac}`;
+    const isOfLan = alarm === 'newcomer-storm' || alarm === 'two-speakers';
+    const about = isOfLan ? place?.iface : `${ip} ${place?.mac}`;
     if (!this.limits.isNews(`${alarm} ${about}`, this.now)) return;
     const otherPlace = other === 'remote' ? undefined : other;
     this.emit({

@@ -18,6 +18,8 @@ export interface Link {
   readonly carrier: boolean;
   /** Index of the bridge or bond this interface is enslaved to. */
   readonly master: IfIndex | undefined;
+  /** Of a macvlan: the interface that it stands on, if that is in this network namespace. */
+  readonly lower?: IfIndex | undefined;
   /** `info_kind` of the link: `bridge`, `veth`, `tun`, ... */
   readonly type: string | undefined;
   /** Addresses of the interface, host bits kept. */
@@ -60,6 +62,8 @@ export type Token = number;
 export type Command =
   | { readonly name: 'probe'; readonly ip: Ip }
   | { readonly name: 'clear'; readonly ip: Ip }
+  | { readonly name: 'discover'; readonly prefix: Prefix }
+  | { readonly name: 'role'; readonly interface: string; readonly state: RoleKind }
   | { readonly name: 'prepare'; readonly mac: Mac; readonly ips: readonly Ip[]; readonly interface: string }
   | {
       readonly name: 'attach';
@@ -129,10 +133,19 @@ export type ClaimAge = 'fresh' | 'settled';
  * home        lives in the interface's own subnet: recorded, no route (learn rule `foreign`)
  * fresh       our claim, so young that it beats every routing protocol
  * settled     our claim, aged: any routing protocol's route for the host beats it
+ * beneath     here, and left to the claim of another router on this LAN; our route, when there is one, is hidden by it
  * away        a home host that is proven to be behind another router
  * remembered  was here, is not any more; probed when its link returns
  */
-export type HostState = 'unknown' | 'proving' | 'home' | 'fresh' | 'settled' | 'away' | 'remembered';
+export type HostState =
+  | 'unknown'
+  | 'proving'
+  | 'home'
+  | 'fresh'
+  | 'settled'
+  | 'beneath'
+  | 'away'
+  | 'remembered';
 
 export const HOST_STATES = [
   'unknown',
@@ -140,6 +153,7 @@ export const HOST_STATES = [
   'home',
   'fresh',
   'settled',
+  'beneath',
   'away',
   'remembered',
 ] as const satisfies readonly HostState[];
@@ -162,6 +176,9 @@ export const CAUSES = [
   'aged', // settle is over
   'returned', // home again and no other router says otherwise
   'contested', // the incumbent is alive: it keeps the address
+  'took-over', // this router became the active one of its LAN
+  'surfaced', // the claim that hid ours is gone
+  'unannounced', // the active router of this LAN does not claim it
   'no-answer', // nobody answered the proof
   'no-room', // the interface has all the hosts it may have
   'keepalive-lost',
@@ -202,6 +219,9 @@ export const MACHINE_OF: Readonly<Record<Cause, Machine>> = {
   aged: 'claim',
   returned: 'claim',
   contested: 'contest',
+  'took-over': 'claim',
+  surfaced: 'claim',
+  unannounced: 'claim',
   'no-answer': 'proof',
   'no-room': 'proof',
   'keepalive-lost': 'keepalive',
@@ -244,6 +264,7 @@ export const DROP_REASONS = [
   'sender-ip-local', // one of our own addresses
   'sender-ip-gateway', // a configured gateway: see alarm other-router
   'sender-ip-next-hop', // a router that we forward to by another interface
+  'sender-ip-peer', // another first-hop router of this LAN, named in the configuration
   'sender-ip-other-lan', // belongs to a connected subnet that is no mobility interface
   'other-router', // this MAC answers for a gateway address on this LAN
   // policy
@@ -285,6 +306,7 @@ export interface Transition {
 
 export const ALARMS = [
   'other-router',
+  'two-speakers', // while we are the active router of a LAN, another machine uses its gateway address
   'duplicate',
   'frozen',
   'proxy-arp',
@@ -303,6 +325,33 @@ export interface Alarm {
   /** An interface name, or `remote` for another router. */
   readonly otherInterface: string | undefined;
   readonly message: string;
+  readonly at: number;
+}
+
+/** What this router is on a LAN: the only first-hop router, or one of several (design.md 3.5). */
+export const ROUTER_ROLES = ['alone', 'gateway', 'told', 'first', 'second'] as const;
+export type RouterRole = (typeof ROUTER_ROLES)[number];
+export const ROLE_KINDS = ['active', 'standby'] as const;
+export type RoleKind = (typeof ROLE_KINDS)[number];
+
+/** Why a router is active or standby on a LAN: one closed list. */
+export const ROLE_REASONS = [
+  'alone', // role = "alone"
+  'anycast', // role = "first" or "second"
+  'gateway-here', // a gateway address is on an operational interface of the LAN
+  'gateway-not-here', // none is
+  'told', // POST /v1/role, marpctl role
+  'not-told', // nobody has said yet
+] as const;
+export type RoleReason = (typeof ROLE_REASONS)[number];
+
+/** On a LAN with several first-hop routers this one became the active one, or a standby. */
+export interface RoleChange {
+  readonly iface: IfIndex;
+  readonly interface: string;
+  readonly role: RouterRole;
+  readonly state: RoleKind;
+  readonly reason: RoleReason;
   readonly at: number;
 }
 
@@ -377,5 +426,7 @@ export type Action =
       readonly iface: IfIndex;
       readonly at: number;
     }
+  /** This router is active or standby on a LAN from now on. */
+  | ({ readonly kind: 'role' } & RoleChange)
   /** The result of a command; `message` is for people. */
   | { readonly kind: 'reply'; readonly token: Token; readonly ok: boolean; readonly message: string };

@@ -78,7 +78,11 @@ export class Fib {
   }
 
   /** Notes one change. Returns what became of the remote claim for that address, if that is what changed. */
-  apply(change: 'add' | 'delete', route: Route, now: number): 'appeared' | 'vanished' | undefined {
+  apply(
+    change: 'add' | 'delete',
+    route: Route,
+    now: number,
+  ): 'appeared' | 'vanished' | 'changed' | undefined {
     if (route.protocol === this.protocol || !this.watchTables.includes(route.table)) return undefined;
     const { ip, length } = route.prefix;
     const network = networkOf(ip, length);
@@ -147,11 +151,11 @@ export class Fib {
     return routes?.find((route) => !this.isRemoteClaim(route));
   }
 
-  /** Whether some route forwards to this address by another interface than `here`. */
-  isNextHopElsewhere(ip: Ip, here: IfIndex): boolean {
+  /** Whether some route forwards to this address by another LAN than `here`; `lanOf`: the LAN of an interface. */
+  isNextHopElsewhere(ip: Ip, here: IfIndex, lanOf = (iface: IfIndex) => iface): boolean {
     const ifaces = this.nextHops.get(ip);
     if (ifaces === undefined) return false;
-    for (const iface of ifaces.keys()) if (iface !== undefined && iface !== here) return true;
+    for (const iface of ifaces.keys()) if (iface !== undefined && lanOf(iface) !== here) return true;
     return false;
   }
 
@@ -168,14 +172,15 @@ export class Fib {
     return undefined;
   }
 
-  private refreshRemote(ip: Ip, now: number): 'appeared' | 'vanished' | undefined {
+  private refreshRemote(ip: Ip, now: number): 'appeared' | 'vanished' | 'changed' | undefined {
     const routes = this.routes[isIpv4(ip) ? 4 : 6].get(hostLength(ip))?.get(ip);
     const claim = routes?.find((route) => this.isRemoteClaim(route));
     const known = this.remotes.get(ip);
     if ((known === undefined) !== (claim === undefined)) this.remoteChanges++;
     if (claim === undefined) return this.remotes.delete(ip) ? 'vanished' : undefined;
     this.remotes.set(ip, { ip, since: known?.since ?? now, route: claim });
-    return known === undefined ? 'appeared' : undefined;
+    if (known === undefined) return 'appeared';
+    return known.route.via === claim.via && known.route.iface === claim.iface ? undefined : 'changed';
   }
 
   private isRemoteClaim(route: Route): boolean {

@@ -1,7 +1,9 @@
-import { type Ip, type Mac, unspecifiedOf } from '../wire/addresses.js';
+import { type Ip, MAC_BROADCAST, type Mac, isVirtualRouterMac, unspecifiedOf } from '../wire/addresses.js';
 import type { TrackerContext } from './context.js';
 import { Deadlines, type Due } from './deadlines.js';
-import type { IfIndex } from './events.js';
+import type { Attachment, IfIndex } from './events.js';
+import type { Topology } from './topology.js';
+import { probeNow } from './host/coordinator.js';
 import { NEVER, type Row, type Step } from './host/machine.js';
 import type { SightingMessage } from './neighbour/message.js';
 import { sendProbe } from './neighbour/send.js';
@@ -44,6 +46,7 @@ const GAPS_MS = [250, 250, 500, 1000] as const;
 /** From the first try to the time-out. */
 const ASKING_MS = 2000;
 const AGAIN_MS = 10_000;
+const LOOK_MS = 60_000;
 const SOON_MS = 1000;
 /** When nothing can be heard on the interface, or not everything, silence means nothing: it is asked anew. */
 const DEAF_MS = 1000;
@@ -141,20 +144,48 @@ const MOST_ON_INTERFACE = 16;
 export class OtherRouters {
   readonly #on = new Map<IfIndex, OtherRouter[]>();
   readonly #deadlines = new Deadlines<OtherRouter>();
+  #isChanged = false;
+  readonly #lookedAt = new Map<IfIndex, number>();
+  /** MACs of the routers that the configuration names, by their address. */
+  readonly #peers = new Map<IfIndex, Map<Ip, Mac>>();
 
   snapshot() {
     const numbers = new Map([...this.all()].map((router, number) => [router, number]));
     return {
       routers: [...numbers.keys()].map((router) => router.snapshot()),
+      peers: [...this.#peers],
+      lookedAt: [...this.#lookedAt],
       deadlines: this.#deadlines.snapshot((router) => numbers.get(router)),
     };
   }
 
-  restore({ routers, deadlines }: ReturnType<OtherRouters['snapshot']>): void {
+  restore({ routers, peers, lookedAt, deadlines }: ReturnType<OtherRouters['snapshot']>): void {
+    for (const [iface, known] of peers) this.#peers.set(iface, known);
+    for (const [iface, at] of lookedAt) this.#lookedAt.set(iface, at);
     for (const state of routers) this.add(state.iface, state.mac, state.gateway)?.restore(state);
     const all = [...this.all()];
     const gone = new OtherRouter(0, 0 as Mac, 0 as Ip);
     this.#deadlines.restore(deadlines, (number) => (number === null ? gone : (all[number] ?? gone)));
+  }
+
+  /** A frame or the kernel names the MAC of another first-hop router that the configuration names. Returns whether it is news. */
+  notePeer(iface: IfIndex, ip: Ip, mac: Mac): boolean {
+    const peers = this.#peers.get(iface) ?? new Map<Ip, Mac>();
+    if (peers.get(ip) === mac) return false;
+    this.#peers.set(iface, peers.set(ip, mac));
+    return true;
+  }
+
+  /** Whether a LAN may be asked for others: once a minute. */
+  mayLook(iface: IfIndex, now: number): boolean {
+    if (now - (this.#lookedAt.get(iface) ?? Number.NEGATIVE_INFINITY) < LOOK_MS) return false;
+    this.#lookedAt.set(iface, now);
+    return true;
+  }
+
+  isPeer(iface: IfIndex, mac: Mac): boolean {
+    for (const peer of this.#peers.get(iface)?.values() ?? []) if (peer === mac) return true;
+    return false;
   }
 
   /** Whether this MAC answers for a gateway address on this interface. */
@@ -162,9 +193,22 @@ export class OtherRouters {
     return this.on(iface).some((router) => router.mac === mac && router.state.kind === 'present');
   }
 
+  /**
+   * Whether this MAC is a router's there: another one's, or a virtual router's. What it answers may be proxy ARP, and what
+   * it says need not be its own word.
+   */
+  isRouterMac(iface: IfIndex, mac: Mac): boolean {
+    return isVirtualRouterMac(mac) || this.isPresent(iface, mac) || this.isPeer(iface, mac);
+  }
+
   /** Whether another machine on this interface answers for this gateway address. */
   isGatewayUsed(iface: IfIndex, gateway: Ip): boolean {
     return this.on(iface).some((router) => router.gateway === gateway && router.state.kind === 'present');
+  }
+
+  /** Whether another machine on this interface answers for any of them. */
+  hasPresent(iface: IfIndex): boolean {
+    return this.on(iface).some(({ state }) => state.kind === 'present');
   }
 
   on(iface: IfIndex): readonly OtherRouter[] {
@@ -173,6 +217,25 @@ export class OtherRouters {
 
   *all(): IterableIterator<OtherRouter> {
     for (const routers of this.#on.values()) yield* routers;
+  }
+
+  /** Whether another machine has the gateway address of a LAN itself, which we have not. */
+  isGatewayOfLan(iface: IfIndex, topology: Pick<Topology, 'isHome' | 'isLocalOn'>): boolean {
+    return this.on(iface).some(
+      ({ gateway, state }) =>
+        state.kind === 'present' && topology.isHome(iface, gateway) && !topology.isLocalOn(gateway, iface),
+    );
+  }
+
+  /** Whether any came or went since this was asked last. */
+  takeChange(): boolean {
+    const isChanged = this.#isChanged;
+    this.#isChanged = false;
+    return isChanged;
+  }
+
+  noteChange(): void {
+    this.#isChanged = true;
   }
 
   /** undefined when there are too many on the interface. */
@@ -186,6 +249,7 @@ export class OtherRouters {
   }
 
   remove(router: OtherRouter): void {
+    this.#isChanged = true;
     const left = this.on(router.iface).filter((other) => other !== router);
     if (left.length > 0) this.#on.set(router.iface, left);
     else this.#on.delete(router.iface);
@@ -218,6 +282,21 @@ export function suspect(ctx: TrackerContext, iface: IfIndex, gateway: Ip, mac: M
   advance(ctx, router);
 }
 
+/**
+ * A second first-hop router on a LAN that nobody has told us of need not be heard: a switch keeps its questions from us.
+ * So the gateway of the LAN is asked for, where it is not ours.
+ */
+export function lookForOthers(ctx: TrackerContext, iface: IfIndex): void {
+  const { topology, otherRouters, now } = ctx;
+  if (topology.isShared(iface) || !otherRouters.mayLook(iface, now)) return;
+  for (const { gateway } of ctx.policy.subnets) {
+    if (gateway === undefined || !topology.isHome(iface, gateway)) continue;
+    const own = topology.addressOn(iface, gateway);
+    if (own !== undefined && !topology.isLocalOn(gateway, iface))
+      sendProbe(ctx, { iface, mac: MAC_BROADCAST }, own, gateway);
+  }
+}
+
 /** A frame of a MAC that is another router here names another address of it. */
 export function noteOtherAddress(ctx: TrackerContext, iface: IfIndex, ip: Ip, mac: Mac): void {
   for (const router of ctx.otherRouters.on(iface)) {
@@ -236,12 +315,29 @@ export function hearGatewayAnswer(ctx: TrackerContext, iface: IfIndex, message: 
   const router = ctx.otherRouters.on(iface).find((other) => other.mac === mac && other.gateway === ip);
   if (router === undefined) return;
   if (answeredTo !== 'anybody' && answeredTo !== ctx.topology.addressOn(iface, ip)) return;
-  if (router.step({ input: 'answered' }, ctx.now) === 'appeared')
-    ctx.alarm('other-router', 'another machine uses a configured gateway address', {
-      ip,
-      place: { iface, mac },
-    });
+  const appeared = router.step({ input: 'answered' }, ctx.now) === 'appeared';
   ctx.otherRouters.touch(router);
+  if (!appeared) return;
+  ctx.otherRouters.noteChange();
+  alarmOtherRouter(ctx, ip, { iface, mac });
+  // What was believed of it before may have been proxy ARP.
+  for (const host of [...ctx.table.withMac(mac)]) if (host.isHeldAt(iface, mac)) probeNow(ctx, host);
+}
+
+/** A standby expects it; the active router does not. */
+function alarmOtherRouter(ctx: TrackerContext, ip: Ip, place: Attachment): void {
+  const { role } = ctx.topology.rule(place.iface) ?? { role: 'alone' };
+  if (role === 'alone')
+    return ctx.alarm(
+      'other-router',
+      'another machine uses a configured gateway address; if it is a second first-hop router of this LAN, set `role` on both',
+      { ip, place },
+    );
+  if (ctx.topology.speaks(place.iface))
+    ctx.alarm('two-speakers', 'this router is active, and another machine uses the gateway address', {
+      ip,
+      place,
+    });
 }
 
 /**

@@ -1,3 +1,4 @@
+import type { RouterRole } from './events.js';
 import { type Ip, type Mac, type Prefix, contains } from '../wire/addresses.js';
 
 export type LearnRule = 'foreign' | 'all';
@@ -14,12 +15,17 @@ export interface InterfaceRule {
   /** The least time that a held host has to answer; a host that is known to be slower has more. */
   readonly keepaliveTimeoutMs: number;
   readonly maxHosts: number;
+  readonly role: RouterRole;
+  /** Addresses of the other first-hop routers on this LAN: they are no hosts. */
+  readonly peers: readonly Ip[];
 }
 
 /** A home subnet of the site and the gateway address its hosts are configured with. */
 export interface Subnet {
   readonly prefix: Prefix;
   readonly gateway: Ip | undefined;
+  /** Its silent hosts are looked for when a LAN of it comes up. */
+  readonly discover?: boolean;
 }
 
 /** What the tracker needs of the configuration; made by config.ts, replaced whole at a reload. Durations in ms. */
@@ -101,6 +107,7 @@ export type UnusableReason =
   | 'sender-ip-local'
   | 'sender-ip-subnet-edge'
   | 'sender-ip-next-hop'
+  | 'sender-ip-peer'
   | 'sender-ip-other-lan'
   | 'not-allowed'
   | 'denied'

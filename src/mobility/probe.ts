@@ -13,6 +13,8 @@ export type ProbePurpose =
   | 'old-place'
   /** Is it still here although another router claims it? */
   | 'remote-claim'
+  /** Is it, now that no claim of another router hides ours? */
+  | 'took-over'
   /** Is it still here? */
   | 'keepalive'
   /** Is it, although it was lost, where it was last? */
@@ -61,6 +63,9 @@ export const PRESENCE_SCHEDULE: ProbeSchedule = { tries: [0, 50, 150, 450, 800],
 /** The old place may object for so long, a slow host for longer. */
 const OBJECTION_MS = 1000;
 
+/** A claim of a promotion that is wrong is gone before the router that is right gives way (RETRY_FRESH_MS). */
+const TOOK_OVER_MS = 100;
+
 const PROBE_SCHEDULES: Readonly<Partial<Record<ProbePurpose, ProbeSchedule>>> = {
   prove: { tries: [0, 50, 150], timeoutMs: 500 },
   'old-place': { tries: [0, 50, 150, 400, 900], timeoutMs: OBJECTION_MS },
@@ -83,7 +88,7 @@ function scheduleOf(
   schedule = PROBE_SCHEDULES[purpose],
 ): ProbeSchedule {
   if (schedule === undefined) {
-    const timeoutMs = oldPlaceTimeoutMs(host);
+    const timeoutMs = Math.max(purpose === 'took-over' ? TOOK_OVER_MS : 0, oldPlaceTimeoutMs(host));
     return { tries: [0, timeoutMs / 3, (2 * timeoutMs) / 3], timeoutMs };
   }
   const rule = ctx.topology.rule(iface);
@@ -178,15 +183,15 @@ function firstTryAt(
 
 /**
  * Whether the answer may be that of another router, which answers for the hosts behind it (proxy ARP): nobody in
- * particular is asked, or a MAC that is not known to be the host's while the host may be elsewhere.
+ * particular is asked, or a MAC that is not known to be the host's while the host may be elsewhere, or a router's.
  */
 function mayBeRouters(
-  { topology, fib, lanQueries }: TrackerContext,
+  { topology, fib, lanQueries, otherRouters, discovery, now }: TrackerContext,
   host: Host,
   purpose: ProbePurpose,
   { iface, mac }: Attachment,
 ): boolean {
-  if (mac === MAC_BROADCAST) return true;
+  if (mac === MAC_BROADCAST || otherRouters.isRouterMac(iface, mac)) return true;
   const isHome = topology.isHome(iface, host.ip);
   if (purpose === 'remote-claim') return isHome;
   if (purpose === 'prove' && isHome && fib.remote(host.ip) !== undefined) return true;
@@ -194,6 +199,9 @@ function mayBeRouters(
   if (purpose === 'old-place') return isHome && !host.held;
   if (host.attachment?.mac === mac) return false;
   if (purpose !== 'prove') return false;
+  // Another MAC on the LAN where it was: that of a router that tells of its departure, perhaps.
+  if (host.attachment?.iface === iface) return true;
+  if (discovery.hasAsked(iface, host.ip, now)) return true;
   return isHome
     ? host.claimed && host.attachment?.iface !== iface
     : lanQueries.stateOf(iface, host.ip) === 'taken';

@@ -1,6 +1,7 @@
 import type { TrackerContext } from './context.js';
 import type { Event } from './events.js';
 import { Host } from './host/host.js';
+import { mayContest } from './roles.js';
 import type { Ip } from '../wire/addresses.js';
 
 /** How a recording begins that begins in the middle: another tracker goes on from there exactly as this one does. */
@@ -26,6 +27,10 @@ export function snapshot(ctx: TrackerContext, awaitedAt: number) {
     remembered: [...ctx.remembered].map(({ ip }) => ip),
     otherRouters: ctx.otherRouters.snapshot(),
     lanQueries: ctx.lanQueries.snapshot(),
+    openQuestions: ctx.openQuestions.snapshot(),
+    discovery: ctx.discovery.snapshot(),
+    roles: ctx.roles.snapshot(),
+    lateStandby: ctx.lateStandby.snapshot(),
     rarpLookups: ctx.rarpLookups.snapshot(),
     limits: ctx.limits.snapshot(),
     unanswered: ctx.unanswered.snapshot(),
@@ -56,6 +61,19 @@ export function restore(ctx: TrackerContext, state: Snapshot): void {
   }
   ctx.otherRouters.restore(state.otherRouters);
   ctx.lanQueries.restore(state.lanQueries);
+  ctx.openQuestions.restore(state.openQuestions);
+  ctx.discovery.restore(state.discovery);
+  ctx.roles.restore(state.roles, (ip) => ctx.table.get(ip));
+  ctx.lateStandby.restore(state.lateStandby);
+  for (const { index } of ctx.topology.allLinks()) {
+    const rule = ctx.topology.rule(index);
+    const role = ctx.roles.on(index);
+    if (rule === undefined || role === undefined) continue;
+    ctx.topology.setSilent(index, role.kind === 'standby');
+    const defers = rule.role === 'alone' && ctx.otherRouters.isGatewayOfLan(index, ctx.topology);
+    ctx.topology.setDeferring(index, defers);
+    ctx.topology.setContests(index, mayContest(rule.role, role.kind) && !defers);
+  }
   ctx.rarpLookups.restore(state.rarpLookups);
   ctx.limits.restore(state.limits);
   ctx.unanswered.restore(state.unanswered);

@@ -5,6 +5,7 @@ import { mayStillAsk } from './admission/admission.js';
 import { MOST_WAIT_MS } from './admission/constants.js';
 import { learningRefusal } from './admission/learning.js';
 import type { TrackerContext } from './context.js';
+import { isClaimed } from './host/claim.js';
 import { guardedUntil } from './host/contest.js';
 import {
   atEase,
@@ -23,6 +24,9 @@ import { bind, startProofUnlessSuppressed } from './host/proving.js';
 import { onTimeout } from './input/answers.js';
 import { reprobeAt } from './host/recovery.js';
 import { detachOver } from './input/commands.js';
+import { runDiscovery } from './input/discovery.js';
+import { runLateStandby } from './input/late-standby.js';
+import { claimFresh, runTakeover, takeOver } from './input/roles.js';
 import { reprobe } from './input/links.js';
 import { runRarpLookups } from './input/rarp-lookup.js';
 import { learnLate } from './input/sightings.js';
@@ -47,6 +51,9 @@ export function runDueTimers(ctx: TrackerContext): void {
     else bind(ctx, host, place, 'rarp');
   }
   runLanQueries(ctx);
+  runDiscovery(ctx);
+  runLateStandby(ctx);
+  runTakeover(ctx);
   for (const { iface, mac, otherAddress } of runOtherRouters(ctx))
     if (otherAddress !== undefined) learnLate(ctx, iface, otherAddress, mac);
   for (let left = HOSTS_PER_TICK; left > 0; left--) {
@@ -81,8 +88,7 @@ function openProbes({ candidates, currentProbe, oldProbes }: Host): Probe[] {
 
 function withdrawPending(ctx: TrackerContext, host: Host): void {
   const { claim } = host;
-  if (claim.state === 'fresh' || claim.state === 'settled')
-    withdraw(ctx, host, claim.withdrawal?.cause ?? claim.cause);
+  if (isClaimed(claim)) withdraw(ctx, host, claim.withdrawal?.cause ?? claim.cause);
 }
 
 function advanceProbe(ctx: TrackerContext, host: Host, probe: Probe): void {
@@ -110,6 +116,8 @@ function age(ctx: TrackerContext, host: Host): void {
   const { claim } = host;
   if (claim.state === 'home') return atEase(ctx, host);
   const remote = ctx.fib.remote(host.ip);
+  if (claim.state === 'beneath')
+    return remote === undefined ? claimFresh(ctx, host, 'unannounced') : takeOver(ctx, host);
   const ageAt = ctx.now + ctx.policy.timers.settleMs;
   if (claim.state === 'fresh') {
     transition(ctx, host, { input: 'age', ageAt });
@@ -161,15 +169,15 @@ function canAsk(ctx: TrackerContext, iface: IfIndex, ip: Ip): boolean {
   return ctx.topology.isListening(iface) && probeSource(ctx, iface, ip) !== undefined;
 }
 
-/** Broadcast gratuitous ARP request with our MAC on the LAN that the host left (RFC 5944 section 4.6). */
+/** Broadcast gratuitous ARP request with our MAC on each LAN that the host left (RFC 5944 section 4.6). */
 function announce(ctx: TrackerContext, host: Host): void {
   const { announcement } = host;
   if (announcement.kind !== 'sending' || announcement.at > ctx.now) return;
-  const { iface } = announcement;
-  const elsewhere = host.state === 'away' || (host.claimed && host.attachment?.iface !== iface);
-  const wanted = elsewhere && ctx.topology.isUsable(iface);
-  if (host.stepAnnouncement({ input: 'due', wanted }, ctx.now) === 'send')
-    sendAnnouncement(ctx, iface, host.ip);
+  const isLeft = (iface: IfIndex) =>
+    host.state === 'away' || (host.claimed && host.attachment?.iface !== iface);
+  const left = announcement.ifaces.filter((iface) => isLeft(iface) && ctx.topology.isUsable(iface));
+  if (host.stepAnnouncement({ input: 'due', wanted: left.length > 0 }, ctx.now) !== 'send') return;
+  for (const iface of left) sendAnnouncement(ctx, iface, host.ip);
 }
 
 /** Places whose turn has come. */

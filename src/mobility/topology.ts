@@ -3,12 +3,14 @@ import {
   type Mac,
   type Prefix,
   contains,
+  formatPrefix,
   hostLength,
   isIpv4,
   isLinkLocal,
   isLoopback,
   isSubnetEdge,
   isUnroutable,
+  networkOf,
 } from '../wire/addresses.js';
 import type { IfIndex, Link } from './events.js';
 import { type InterfaceRule, type Policy, ruleFor, subnetOf } from './policy.js';
@@ -28,6 +30,16 @@ export class Topology {
   private readonly capturing = new Set<IfIndex>();
   private readonly local = new Map<Ip, IfIndex[]>();
   private readonly macOwners = new Map<Mac, Link[]>();
+  /** Macvlans that are part of a mobility interface's LAN, and that interface. */
+  private readonly lans = new Map<IfIndex, IfIndex>();
+  /** MACs of the interfaces of a LAN that hold a configured gateway, by gateway. */
+  private readonly speakers = new Map<IfIndex, Map<Ip, Link>>();
+  /** LANs on which another router is active: there we ask as ourselves, and say nothing in the gateway's name. */
+  private readonly silent = new Set<IfIndex>();
+  /** LANs whose gateway another machine has although nobody has told us so: its visitors are left to that one. */
+  private readonly deferring = new Set<IfIndex>();
+  /** LANs on which another router has the last word about hosts. */
+  private readonly conceding = new Set<IfIndex>();
   private gateways = new Set<Ip>();
   private subnets: { iface: IfIndex; address: Prefix; mobility: boolean }[] = [];
   private allowed: readonly Prefix[] = [];
@@ -49,12 +61,78 @@ export class Topology {
   removeLink(iface: IfIndex): void {
     this.links.delete(iface);
     this.capturing.delete(iface);
+    this.silent.delete(iface);
+    this.conceding.delete(iface);
+    this.deferring.delete(iface);
     this.derive();
   }
 
   setCapturing(iface: IfIndex, open: boolean): void {
     if (open) this.capturing.add(iface);
     else this.capturing.delete(iface);
+  }
+
+  setSilent(iface: IfIndex, isSilent: boolean): void {
+    if (isSilent) this.silent.add(iface);
+    else this.silent.delete(iface);
+  }
+
+  /** Whether we answer, announce and repair on this LAN (design.md 3.5). */
+  speaks(iface: IfIndex): boolean {
+    return !this.silent.has(iface);
+  }
+
+  setDeferring(iface: IfIndex, isDeferring: boolean): void {
+    if (isDeferring) this.deferring.add(iface);
+    else this.deferring.delete(iface);
+  }
+
+  /** Whether visitors on this LAN are left to another router, unless we are the one that announces them. */
+  defers(iface: IfIndex): boolean {
+    return this.deferring.has(iface);
+  }
+
+  setContests(iface: IfIndex, contests: boolean): void {
+    if (contests) this.conceding.delete(iface);
+    else this.conceding.add(iface);
+  }
+
+  /** Whether a host that is alive on this LAN is ours, whoever else claims it. */
+  contests(iface: IfIndex): boolean {
+    return !this.conceding.has(iface);
+  }
+
+  /** A LAN with several first-hop routers, as the configuration says. */
+  isShared(iface: IfIndex): boolean {
+    return (this.rules.get(iface)?.role ?? 'alone') !== 'alone';
+  }
+
+  /** All of them. */
+  sharedLans(): readonly IfIndex[] {
+    return [...this.rules].flatMap(([iface, { role }]) => (role === 'alone' ? [] : [iface]));
+  }
+
+  /** Another first-hop router of this LAN, as the configuration says. */
+  isPeer(iface: IfIndex, ip: Ip): boolean {
+    return this.rules.get(iface)?.peers.includes(ip) === true;
+  }
+
+  /** A gateway address that is on an operational interface of a LAN, and that interface. */
+  gatewayHolder(iface: IfIndex): { readonly gateway: Ip; readonly link: Link } | undefined {
+    const lan = this.links.get(iface);
+    if (lan?.up !== true || !lan.carrier) return undefined;
+    for (const [gateway, link] of this.speakers.get(iface) ?? []) return { gateway, link };
+    return undefined;
+  }
+
+  hasGateway(iface: IfIndex): boolean {
+    return this.gatewayHolder(iface) !== undefined;
+  }
+
+  /** Whether the gateway's MAC is one that other routers have, too: that of a macvlan. */
+  hasVirtualMac(iface: IfIndex): boolean {
+    const holder = this.gatewayHolder(iface)?.link;
+    return holder !== undefined && holder.index !== iface;
   }
 
   /** Interfaces that are captured, whether they are there or not. */
@@ -79,6 +157,38 @@ export class Topology {
     return this.links.get(iface)?.name;
   }
 
+  /**
+   * The LAN that an interface is on, as the index of its mobility interface. Virtual routers have their address on a
+   * macvlan (VRRP, RFC 9568 section 7.3): that is the same LAN, and what is there is ours.
+   */
+  lanOf(iface: IfIndex): IfIndex {
+    return this.lans.get(iface) ?? iface;
+  }
+
+  /** The macvlans of a LAN. */
+  macvlansOn(iface: IfIndex): readonly Link[] {
+    return [...this.lans].flatMap(([index, lan]) => (lan === iface ? (this.links.get(index) ?? []) : []));
+  }
+
+  /**
+   * The MAC that we speak with on a LAN, as Ethernet source and as ARP sender: that of the interface that holds the
+   * gateway (RFC 9568 section 8.1.2), so that a host's entry for it stays right when another router takes over. `name`:
+   * in whose name; another gateway may have another MAC. undefined: the interface is gone.
+   */
+  speakingMac(iface: IfIndex, name?: Ip): Mac | undefined {
+    const speakers = this.speakers.get(iface);
+    if (speakers === undefined || this.silent.has(iface)) return this.links.get(iface)?.mac;
+    const speaker = name === undefined ? undefined : speakers.get(name);
+    return (speaker ?? [...speakers.values()].find(({ index }) => index !== iface) ?? this.links.get(iface))
+      ?.mac;
+  }
+
+  /** The interface of a LAN that has this address of ours, if one has it. */
+  holderOn(ip: Ip, lan: IfIndex): Link | undefined {
+    const holders = this.local.get(ip)?.filter((index) => this.lanOf(index) === lan);
+    return holders?.[0] === undefined ? undefined : this.links.get(holders[0]);
+  }
+
   /** The rule of a mobility interface; undefined for every other one. */
   rule(iface: IfIndex): InterfaceRule | undefined {
     return this.rules.get(iface);
@@ -100,20 +210,25 @@ export class Topology {
   }
 
   /**
-   * Whether a frame on `iface` with this MAC is to or from this machine: it is the MAC of the interface, of its master,
-   * or of a port of it. The MACs of other interfaces may be hosts': a macvtap device has that of its guest.
+   * Whether a frame on `iface` with this MAC is to or from this machine: it is the MAC of the interface, of a macvlan on
+   * it, of its master, or of a port of it. The MACs of other interfaces may be hosts': a macvtap device has that of its
+   * guest.
    */
   isOwnMac(iface: IfIndex, mac: Mac): boolean {
     const owners = this.macOwners.get(mac);
     if (owners === undefined) return false;
     const master = this.links.get(iface)?.master;
-    return owners.some((owner) => owner.index === iface || owner.index === master || owner.master === iface);
+    return owners.some(
+      ({ index, master: ofOwner }) => this.lanOf(index) === iface || index === master || ofOwner === iface,
+    );
   }
 
   /** Whether a mobility interface of this machine, any of them, has this MAC. A macvtap device has that of its guest. */
   isMobilityMac(mac: Mac): boolean {
     const owners = this.macOwners.get(mac);
-    return owners?.some((owner) => this.rules.has(owner.index) && owner.type !== 'macvtap') === true;
+    return (
+      owners?.some((owner) => this.rules.has(this.lanOf(owner.index)) && owner.type !== 'macvtap') === true
+    );
   }
 
   isLocal(ip: Ip): boolean {
@@ -121,7 +236,7 @@ export class Topology {
   }
 
   isLocalOn(ip: Ip, iface: IfIndex): boolean {
-    return this.local.get(ip)?.includes(iface) === true;
+    return this.holderOn(ip, iface) !== undefined;
   }
 
   /** A gateway address of the configuration. */
@@ -144,6 +259,28 @@ export class Topology {
   /** The mobility interface whose subnet contains `ip`, the longest prefix first. */
   homeInterface(ip: Ip): IfIndex | undefined {
     return this.connected(ip, true)?.iface;
+  }
+
+  /** All mobility interfaces with a subnet that contains `ip`: a subnet may be on several LANs. */
+  homeInterfaces(ip: Ip): readonly IfIndex[] {
+    const homes = new Set<IfIndex>();
+    for (const { iface, address, mobility } of this.subnets)
+      if (mobility && contains(address, ip)) homes.add(iface);
+    return [...homes];
+  }
+
+  /** What of a prefix is in the connected subnets of mobility interfaces. */
+  partsOn(prefix: Prefix): readonly { readonly iface: IfIndex; readonly part: Prefix }[] {
+    const parts = new Map<string, { iface: IfIndex; part: Prefix }>();
+    for (const { iface, address, mobility } of this.subnets) {
+      if (!mobility || address.length === hostLength(address.ip)) continue;
+      const isInside = contains(address, prefix.ip) && prefix.length >= address.length;
+      if (!isInside && !contains(prefix, address.ip)) continue;
+      const { ip, length } = isInside ? prefix : address;
+      const part = { ip: networkOf(ip, length), length };
+      parts.set(`${iface} ${formatPrefix(part)}`, { iface, part });
+    }
+    return [...parts.values()];
   }
 
   /** Whether `ip` belongs to a LAN of ours on which hosts do not move. */
@@ -171,18 +308,24 @@ export class Topology {
     return isUnroutable(ip) || this.isEdge(ip);
   }
 
-  /** An address of ours on an interface, of the family of `other` and not that one. */
+  /** An address of ours on a LAN, of the family of `other` and not that one; where we are silent none of a gateway. */
   addressOn(iface: IfIndex, other: Ip): Ip | undefined {
-    const isUsable = ({ ip }: Prefix) => ip !== other && isIpv4(ip) === isIpv4(other);
+    const isOurs = (ip: Ip) => !this.silent.has(iface) || !this.gateways.has(ip);
+    const isUsable = ({ ip }: Prefix) => ip !== other && isIpv4(ip) === isIpv4(other) && isOurs(ip);
     return this.subnets.find((subnet) => subnet.iface === iface && isUsable(subnet.address))?.address.ip;
   }
 
   /**
-   * Sender IP of a proof (design.md 3.2 "Prove"): on the host's own LAN our address there; towards a visitor the gateway
-   * it is configured with, so that RFC 826's merge rule repairs its stale entry; else our address in its subnet; else
-   * our address on the receiving interface, else any. Never 0.0.0.0.
+   * Sender IP of a proof (design.md 3.2 "Prove"): on the host's own LAN its gateway if we have that there, else our
+   * address there; towards a visitor the gateway it is configured with, so that RFC 826's merge rule repairs its stale
+   * entry; else our address in its subnet; else our address on the receiving interface, else any. Never 0.0.0.0.
    */
   probeSource(iface: IfIndex, ip: Ip): Ip | undefined {
+    // A question in the gateway's name would take its hosts away from the router that is active.
+    if (this.silent.has(iface) || (this.deferring.has(iface) && !this.isHome(iface, ip)))
+      return this.ownSource(iface, ip);
+    const gateway = subnetOf(this.policy, ip)?.gateway;
+    if (gateway !== undefined && this.isLocalOn(gateway, iface)) return gateway;
     let onInterface: Ip | undefined;
     let inSubnet: Ip | undefined;
     let any: Ip | undefined;
@@ -194,8 +337,16 @@ export class Topology {
       if (index === iface) onInterface ??= address.ip;
       any ??= address.ip;
     }
-    const gateway = subnetOf(this.policy, ip)?.gateway;
     return gateway ?? inSubnet ?? onInterface ?? any;
+  }
+
+  /** Our own address on a LAN, not a gateway's: in the subnet of `ip` if there is one. */
+  private ownSource(iface: IfIndex, ip: Ip): Ip | undefined {
+    const inside = this.subnets.find(
+      ({ iface: index, address }) =>
+        index === iface && address.ip !== ip && contains(address, ip) && !this.gateways.has(address.ip),
+    );
+    return inside?.address.ip ?? this.addressOn(iface, ip);
   }
 
   /**
@@ -231,10 +382,11 @@ export class Topology {
     this.local.clear();
     this.macOwners.clear();
     this.subnets = [];
+    this.gateways = new Set(this.policy.subnets.flatMap((subnet) => subnet.gateway ?? []));
+    this.deriveLans();
     for (const link of this.links.values()) {
-      // An interface with a master is never a mobility interface: its bridge is (design.md 3.2).
-      const rule = link.master === undefined ? ruleFor(this.policy, link.name) : undefined;
-      if (rule !== undefined) this.rules.set(link.index, rule);
+      const lan = this.lanOf(link.index);
+      const mobility = this.rules.has(lan);
       if (link.mac !== 0) {
         const owners = this.macOwners.get(link.mac);
         if (owners === undefined) this.macOwners.set(link.mac, [link]);
@@ -243,16 +395,41 @@ export class Topology {
       for (const address of link.addresses) {
         this.local.set(address.ip, [...(this.local.get(address.ip) ?? []), link.index]);
         if (isSubnetAddress(address)) {
-          this.subnets.push({ iface: link.index, address, mobility: rule !== undefined });
+          this.subnets.push({ iface: lan, address, mobility });
+        }
+        if (mobility && link.up && link.carrier && this.gateways.has(address.ip)) {
+          const speakers = this.speakers.get(lan) ?? new Map<Ip, Link>();
+          // Where both have it, hosts are to use the one that other routers can have, too.
+          if (lan !== link.index || !speakers.has(address.ip)) speakers.set(address.ip, link);
+          this.speakers.set(lan, speakers);
         }
       }
     }
-    this.gateways = new Set(this.policy.subnets.flatMap((subnet) => subnet.gateway ?? []));
     this.allowed =
       this.policy.subnets.length > 0
         ? this.policy.subnets.map((subnet) => subnet.prefix)
         : this.subnets
             .filter(({ mobility, address }) => mobility && address.length < hostLength(address.ip))
             .map(({ address }) => address);
+  }
+
+  private deriveLans(): void {
+    this.lans.clear();
+    this.speakers.clear();
+    // An interface with a master is never a mobility interface: its bridge is (design.md 3.2).
+    const ruleOf = ({ master, name }: Link) =>
+      master === undefined ? ruleFor(this.policy, name) : undefined;
+    for (const link of this.links.values()) {
+      const lower =
+        link.type === 'macvlan' && link.lower !== undefined ? this.links.get(link.lower) : undefined;
+      // One that is down without an address is being made for a container: in a moment it is in another namespace.
+      const isInUse = link.up || link.addresses.length > 0;
+      if (isInUse && lower !== undefined && ruleOf(lower) !== undefined)
+        this.lans.set(link.index, lower.index);
+      else {
+        const rule = ruleOf(link);
+        if (rule !== undefined) this.rules.set(link.index, rule);
+      }
+    }
   }
 }

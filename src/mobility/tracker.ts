@@ -8,7 +8,7 @@ import { EARLY_RELEASE_MS } from './host/claim.js';
 import { lost } from './host/coordinator.js';
 import { adopt, onCommand, remember } from './input/commands.js';
 import type { Action, Event, HostState, IfIndex, Link, Route, SavedHost } from './events.js';
-import { onFrame, onQueued } from './input/sightings.js';
+import { notePeer, onFrame, onQueued } from './input/sightings.js';
 import type { RemoteClaim } from './fib.js';
 import { NO_ANSWER_HOLD } from './neighbour/answer-hold.js';
 import { releaseAnswers } from './neighbour/responder.js';
@@ -16,10 +16,23 @@ import type { Host } from './host/host.js';
 import { nextRarpLookupDeadline } from './input/rarp-lookup.js';
 import { onCapture, onFdb, onLink, onLinkGone, reviewHosts } from './input/links.js';
 import { type InterfaceRule, type Policy, ruleFor } from './policy.js';
+import type { RouterRole } from './events.js';
+import type { RoleKind, RoleReason } from './events.js';
+import { describeRole, takeoverDeadline, reviewRoles } from './input/roles.js';
 import { onRoute, remoteVanished } from './input/remote-claims.js';
 import { onMisdirectedPacket } from './input/stale-neighbours.js';
 import { type Snapshot, restore, seedEvents, snapshot } from './seed.js';
 import { runDueTimers } from './timers.js';
+
+export interface RoleView {
+  readonly role: RouterRole;
+  readonly state: RoleKind;
+  readonly contests: boolean;
+  readonly reason: RoleReason;
+  /** For people. */
+  readonly why: string;
+  readonly since: number;
+}
 
 /**
  * The tracker's interface: one event in, the actions that follow from it out. Deterministic; no clock, no I/O. Between events
@@ -104,6 +117,7 @@ export class HostTracker {
    * It is asked here after every event, so that nothing depends on when the daemon asks.
    */
   private takeActions(): readonly Action[] {
+    if (this.ctx.otherRouters.takeChange()) reviewRoles(this.ctx);
     this.nextDeadline();
     return this.ctx.takeActions();
   }
@@ -122,6 +136,9 @@ export class HostTracker {
       nextRarpLookupDeadline(this.ctx),
       this.ctx.otherRouters.nextDeadline(),
       this.ctx.lanQueries.nextDeadline(),
+      this.ctx.discovery.nextAt,
+      this.ctx.lateStandby.nextAt,
+      takeoverDeadline(this.ctx),
     );
   }
 
@@ -129,6 +146,7 @@ export class HostTracker {
   setPolicy(policy: Policy, now: number): readonly Action[] {
     this.ctx.now = now;
     this.ctx.setPolicy(policy);
+    reviewRoles(this.ctx);
     reviewHosts(this.ctx);
     return this.takeActions();
   }
@@ -142,7 +160,8 @@ export class HostTracker {
   /** Machines that answer for a gateway address of the configuration now. */
   *otherRouters(): IterableIterator<{ iface: IfIndex; gateway: Ip; mac: Mac; since: number }> {
     for (const { iface, gateway, mac, state } of this.ctx.otherRouters.all())
-      if (state.kind === 'present') yield { iface, gateway, mac, since: state.since };
+      if (state.kind === 'present' && !this.ctx.topology.isShared(iface))
+        yield { iface, gateway, mac, since: state.since };
   }
 
   host(ip: Ip): Readonly<Host> | undefined {
@@ -178,6 +197,27 @@ export class HostTracker {
 
   remote(ip: Ip): RemoteClaim | undefined {
     return this.ctx.fib.remote(ip);
+  }
+
+  /** The mobility interface whose LAN a macvlan is part of; any other interface itself. */
+  lanOf(iface: IfIndex): IfIndex {
+    return this.ctx.topology.lanOf(iface);
+  }
+
+  /** What this router is on a LAN, and why; undefined: no mobility interface. */
+  roleOn(iface: IfIndex): RoleView | undefined {
+    const { roles, topology } = this.ctx;
+    const rule = topology.rule(iface);
+    const state = roles.on(iface);
+    if (rule === undefined || state === undefined) return undefined;
+    const { kind, since, reason } = state;
+    const why = describeRole(this.ctx, iface) ?? '';
+    return { role: rule.role, state: kind, contests: topology.contests(iface), reason, why, since };
+  }
+
+  /** MACs of ours on a LAN besides that of the mobility interface. */
+  macvlanMacs(iface: IfIndex): readonly Mac[] {
+    return this.ctx.topology.macvlansOn(iface).map(({ mac }) => mac);
   }
 
   isMobility(iface: IfIndex): boolean {
@@ -224,6 +264,7 @@ export class HostTracker {
   private noteNeighbour(iface: IfIndex, ip: Ip, mac: Mac | undefined): void {
     const { neighbours, topology } = this.ctx;
     if (topology.rule(iface) === undefined) return;
+    if (mac !== undefined && topology.isPeer(iface, ip)) notePeer(this.ctx, iface, ip, mac);
     let known = neighbours.get(iface);
     if (known === undefined) {
       known = new Map();

@@ -6,7 +6,9 @@ import {
   type EvidenceKind,
   type Link,
   MACHINE_OF,
+  type RoleChange,
 } from '../mobility/events.js';
+import type { RoleReason } from '../mobility/events.js';
 import { type Policy, ruleFor } from '../mobility/policy.js';
 import { formatIp, formatMac, formatPrefix, isIpv4, networkOf } from '../wire/addresses.js';
 
@@ -34,6 +36,7 @@ export const DROP_MEANINGS: Readonly<Record<DropReason, string>> = {
   'sender-ip-local': 'its sender IP is an address of this machine',
   'sender-ip-gateway': 'its sender IP is a configured gateway, not a mobile host',
   'sender-ip-next-hop': 'its sender IP is the next hop of a route by another interface',
+  'sender-ip-peer': 'its sender IP is another first-hop router of this LAN (peers), not a mobile host',
   'sender-ip-other-lan':
     'its sender IP belongs to the subnet of an interface that is not a mobility interface',
   'other-router': 'its MAC answers for a gateway address on this LAN: it is a router, not a host',
@@ -67,6 +70,9 @@ export const CAUSE_MEANINGS: Readonly<Record<Cause, string>> = {
   aged: 'unchallenged for router.settle',
   returned: 'it is back home, and no other router announces it',
   contested: 'it answered at its old location, so it keeps the address',
+  'took-over': 'this router became the active one of its LAN',
+  surfaced: 'the claim of the other router that hid it is gone',
+  unannounced: 'the active router of its LAN does not claim it',
   'no-answer': 'no answer to the probe',
   'no-room': 'the host limit of the interface is reached',
   'keepalive-lost': 'it stopped answering keepalives',
@@ -93,7 +99,13 @@ export const ALARM_MEANINGS: Readonly<
     meaning:
       'another machine on the LAN answers for a configured gateway address; marpd is silent for that gateway there',
     remedy:
-      'find the machine by its MAC and take the address from it, or do not serve this LAN with marpd; it ends by itself when the machine no longer answers',
+      'if the machine is a second first-hop router with marpd, set role on the [[interface]] of both; otherwise find it by its MAC and take the address from it; it ends by itself when the machine no longer answers',
+  },
+  'two-speakers': {
+    meaning:
+      'this router is the active one of a LAN with several routers, and another machine uses the gateway address there, too; hosts are reached through both',
+    remedy:
+      'see whether VRRP advertisements pass between the routers, and whether a VRRP daemon was killed and left its address behind',
   },
   duplicate: {
     meaning: 'two living hosts use one address; the one that was first keeps it',
@@ -161,6 +173,19 @@ export type HistoryEvent = Extract<
   Action,
   { kind: 'transition' | 'evidence' | 'drop' | 'alarm' | 'answered' }
 >;
+
+export const ROLE_MEANINGS: Readonly<Record<RoleReason, string>> = {
+  alone: 'no other first-hop router is configured on the LAN',
+  anycast: 'all routers of the LAN are active',
+  'gateway-here': 'a gateway address is on an operational interface of the LAN',
+  'gateway-not-here': 'no gateway address is on an operational interface of the LAN',
+  told: 'told with marpctl or the API',
+  'not-told': 'not told yet with marpctl or the API',
+};
+
+export function describeRoleChange({ interface: name, state, reason }: RoleChange): string {
+  return `${name}: ${state} from now on: ${ROLE_MEANINGS[reason]}`;
+}
 
 /** One line about what happened; `interfaceName` is that of `action.iface`. */
 export function describe(action: HistoryEvent, interfaceName: string): string {

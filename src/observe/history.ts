@@ -2,6 +2,7 @@ import { CAUSE_MEANINGS, DROP_MEANINGS, type HistoryEvent, describe, formatRtt }
 import type { AlarmView, DropView, WhyView } from '../control/schemas.js';
 import {
   type Action,
+  type Cause,
   DROP_REASONS,
   type DropReason,
   type HostState,
@@ -31,7 +32,7 @@ type Alarm = Extract<HistoryEvent, { kind: 'alarm' }>;
 type Transition = Extract<HistoryEvent, { kind: 'transition' }>;
 
 /** In one of these states a host has once been proven. */
-const PROVEN: ReadonlySet<HostState> = new Set(['home', 'fresh', 'settled', 'away']);
+const PROVEN: ReadonlySet<HostState> = new Set(['home', 'fresh', 'settled', 'beneath', 'away']);
 const NEW_UNPROVEN_PER_SECOND = 5000;
 const MAX_ALARMS = 64;
 const MAX_DROP_PLACES = 4096;
@@ -328,6 +329,8 @@ function decisionOf(transition: Transition, before: readonly HistoryEvent[]): st
     case 'fresh':
     case 'settled':
       return `learned: ${learnedBecause(originOf(transition, before), before)}${transition.to === 'settled' ? ' (settled)' : ''}`;
+    case 'beneath':
+      return `standby${place}: the claim of another router of this LAN counts, ours is beneath it; ${learnedBecause(originOf(transition, before), before)}`;
     case 'home':
       return `at home${place}: only recorded, the route of its subnet is used; ${learnedBecause(transition, before)}`;
     case 'away':
@@ -347,17 +350,27 @@ function decisionOf(transition: Transition, before: readonly HistoryEvent[]): st
  */
 function originOf(transition: Transition, before: readonly HistoryEvent[]): Transition {
   const transitions = [...before, transition].filter((action) => action.kind === 'transition');
-  const isClaim = (state: HostState) => state === 'fresh' || state === 'settled';
+  const isClaim = (state: HostState) => state === 'fresh' || state === 'settled' || state === 'beneath';
   for (let at = transitions.length - 1; at >= 0; at--) {
     const one = transitions[at] as Transition;
     const previous = transitions[at - 1];
     if (!isClaim(one.from)) return one;
     const moved =
       previous !== undefined && (previous.interface !== one.interface || previous.mac !== one.mac);
-    if (moved || (one.cause !== 'aged' && one.cause !== 'contested')) return one;
+    if (moved || !SAME_PLACE.has(one.cause)) return one;
   }
   return transition;
 }
+
+/** Another kind of claim at the same place. */
+const SAME_PLACE: ReadonlySet<Cause> = new Set([
+  'aged',
+  'contested',
+  'took-over',
+  'surfaced',
+  'unannounced',
+  'remote-claim',
+]);
 
 function learnedBecause(transition: Transition, before: readonly HistoryEvent[]): string {
   const place = transition.interface === undefined ? '' : ` on ${transition.interface}`;

@@ -2,7 +2,7 @@ import { fstatSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { isatty } from 'node:tty';
 import { type DestinationStream, type Logger, pino } from 'pino';
-import { describe } from './descriptions.js';
+import { describe, describeRoleChange } from './descriptions.js';
 import type { Action, DropReason, HostState, IfIndex } from '../mobility/events.js';
 import { formatIp, formatMac } from '../wire/addresses.js';
 
@@ -84,7 +84,7 @@ const DEBUG_LINES_PER_SECOND = 200;
 const ALARM_PAUSE_MS = 10_000;
 const SUMMARY_INTERVAL_MS = 10_000;
 /** Coming into or out of these states is news; the rest is how it came to that. */
-const NEWS: ReadonlySet<HostState> = new Set(['home', 'fresh', 'settled', 'away']);
+const NEWS: ReadonlySet<HostState> = new Set(['home', 'fresh', 'settled', 'beneath', 'away']);
 
 /**
  * The log as a view of the tracker's actions. Ignored frames are never logged one by one, alarms once in a while per kind
@@ -155,6 +155,14 @@ export class ActionLog {
             otherInterface,
           },
           `${ip === undefined ? '' : `${ip} `}${describe(action, '')}`,
+        );
+        return;
+      }
+      case 'role': {
+        const { interface: name, role, state, reason } = action;
+        this.#logger.info(
+          { time: this.#timeOf(action.at), event: 'role', interface: name, role, state, reason },
+          describeRoleChange(action),
         );
         return;
       }

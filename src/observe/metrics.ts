@@ -11,6 +11,8 @@ import {
   HOST_STATES,
   type HostState,
 } from '../mobility/events.js';
+import type { RouterRole } from '../mobility/events.js';
+import { ROLE_KINDS, type RoleKind } from '../mobility/events.js';
 import { enumIndex } from './enum-index.js';
 import { ROLES, type Role } from '../mobility/host/claim.js';
 
@@ -44,6 +46,12 @@ export interface Gauges {
   readonly frozenHosts: () => number;
   /** Claims by the role that they would have in a contest. */
   readonly claims: () => Readonly<Record<Role, number>>;
+  /** What this router is on each LAN. */
+  readonly roles: () => Iterable<{
+    readonly interface: string;
+    readonly role: RouterRole;
+    readonly state: RoleKind;
+  }>;
   /** Each interface and gateway of the configuration for which another machine answers now. */
   readonly otherRouters: () => Iterable<{ readonly interface: string; readonly gateway: string }>;
   /** Alarms that were raised a short time ago. */
@@ -280,6 +288,16 @@ export class Metrics {
     this.#gauge('marpd_frozen_hosts', 'Addresses that were contested too often.', [], (set) => {
       set({}, this.#read().frozenHosts());
     });
+    this.#gauge(
+      'marpd_role',
+      '1 for what this router is on a LAN: state is active or standby.',
+      ['interface', 'role', 'state'],
+      (set) => {
+        for (const { interface: name, role, state } of this.#read().roles()) {
+          for (const kind of ROLE_KINDS) set({ interface: name, role, state: kind }, kind === state ? 1 : 0);
+        }
+      },
+    );
     this.#gauge(
       'marpd_other_router',
       '1 while another machine answers for a gateway address: marpd is silent for it on this LAN.',

@@ -20,7 +20,7 @@ interface Setup {
   readonly replay: string | null;
 }
 
-const STATES = ['proving', 'home', 'fresh', 'settled', 'away', 'remembered'];
+const STATES = ['proving', 'home', 'fresh', 'settled', 'beneath', 'away', 'remembered'];
 
 const live = new Picture();
 let replay: Replay | undefined;

@@ -79,8 +79,8 @@ export interface Router {
 
 /** The row of hosts that are known and not here: away, or remembered. */
 export const ELSEWHERE = '';
-const HELD: ReadonlySet<string> = new Set(['home', 'fresh', 'settled']);
-const HERE: ReadonlySet<string> = new Set(['proving', 'home', 'fresh', 'settled']);
+const HELD: ReadonlySet<string> = new Set(['home', 'fresh', 'settled', 'beneath']);
+const HERE: ReadonlySet<string> = new Set(['proving', 'home', 'fresh', 'settled', 'beneath']);
 const KEPT_ENTRIES = 2000;
 const KEPT_MOVES = 5000;
 const KEPT_ALARMS = 200;

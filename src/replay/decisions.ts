@@ -1,5 +1,5 @@
 import type { Action, IfIndex } from '../mobility/events.js';
-import { describe } from '../observe/descriptions.js';
+import { describe, describeRoleChange } from '../observe/descriptions.js';
 import { formatIp, formatMac } from '../wire/addresses.js';
 import { ARP_REQUEST, decodeArp } from '../wire/arp.js';
 import { ETHER_TYPE_ARP, ETHER_TYPE_RARP, decodeEthernet, etherTypeOf } from '../wire/ethernet.js';
@@ -36,6 +36,8 @@ export function describeDecision(action: Decision, nameOf: (iface: IfIndex) => s
     }
     case 'suppress-refreshes':
       return `announcements of ${formatIp(action.ip)} on ${on(action.iface)} are no news for ${action.forMs} ms`;
+    case 'role':
+      return describeRoleChange(action);
     case 'reply':
       return `command ${action.ok ? 'done' : 'refused'}: ${action.message}`;
   }

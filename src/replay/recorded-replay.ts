@@ -66,7 +66,11 @@ export class RecordedReplay {
 
   private apply(tracker: HostTracker, input: Input): readonly Action[] {
     if ('policy' in input) return tracker.setPolicy(input.policy, input.at);
-    if ('event' in input) return tracker.handle(this.eventOf(input), input.at);
+    if ('event' in input) {
+      const actions = tracker.handle(this.eventOf(input), input.at);
+      // What leads to a beginning in the middle was decided before it.
+      return this.incomplete > 0 ? [] : actions;
+    }
     tracker.restore(input.known);
     this.incomplete--;
     return [];

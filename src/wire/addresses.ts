@@ -67,6 +67,19 @@ export function isGroupMac(mac: Mac): boolean {
   return (Math.floor(mac / 0x100_0000_0000) & 1) === 1;
 }
 
+/** First address and number of the MACs of virtual routers: of VRRP (RFC 9568 section 7.3), HSRP, its version 2, GLBP. */
+const VIRTUAL_ROUTER_MACS: readonly (readonly [first: number, count: number])[] = [
+  [0x00_00_5e_00_01_00, 0x100],
+  [0x00_00_0c_07_ac_00, 0x100],
+  [0x00_00_0c_9f_f0_00, 0x1000],
+  [0x00_07_b4_00_00_00, 0x1_0000],
+];
+
+/** Whether this MAC belongs to a virtual router and to no machine: whoever is its active router at the time uses it. */
+export function isVirtualRouterMac(mac: Mac): boolean {
+  return VIRTUAL_ROUTER_MACS.some(([first, count]) => mac >= first && mac < first + count);
+}
+
 /** Text of a MAC address: `02:00:0a:01:01:05`. */
 export function formatMac(mac: Mac): string {
   const hex = mac.toString(16).padStart(12, '0');

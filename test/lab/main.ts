@@ -1,7 +1,9 @@
 import { demo } from './demo/single-router.js';
 import { liveMigration } from './demo/live-migration.js';
+import { redundantRouters } from './demo/redundant-routers.js';
 import { sweep } from './kit/namespace.js';
 import { threeRouters } from './demo/three-routers.js';
+import { virtualSubnet } from './demo/virtual-subnet.js';
 
 /** `sudo ./scripts/lab NAME [options]`: laboratories for people. Each registers here and resolves to an exit status. */
 
@@ -18,6 +20,15 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
   'three-routers': {
     summary: 'a host moves between two first-hop routers behind a core, with FRR or BIRD',
     run: threeRouters,
+  },
+  'virtual-subnet': {
+    summary:
+      'one subnet on two LANs, each with a router of its own (RFC 7814): hosts talk, one moves and returns',
+    run: virtualSubnet,
+  },
+  'redundant-routers': {
+    summary: 'two routers on one LAN with VRRP (keepalived or FRR): the active one fails and returns',
+    run: redundantRouters,
   },
   'live-migration': {
     summary:

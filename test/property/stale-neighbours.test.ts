@@ -4,6 +4,7 @@ import { ETHER_TYPE_IPV4 } from '../../src/wire/ethernet.js';
 import { type Ipv4, type Mac, parseIp, writeIpv4, writeMac } from '../../src/wire/addresses.js';
 import { decodeArp } from '../../src/wire/arp.js';
 import type { Action, IfIndex } from '../../src/mobility/events.js';
+import type { LearnRule } from '../../src/mobility/policy.js';
 import { Driver, IPS, LAN0, LAN1, MACS, OUR_MAC, testPolicy } from './driver.js';
 import { runStep } from './steps.js';
 
@@ -21,8 +22,8 @@ class Homecoming extends Driver {
   /** Interfaces on which packets of this MAC are looked at. */
   readonly watched = new Map<Mac, IfIndex[]>();
 
-  constructor() {
-    super(testPolicy());
+  constructor(learn: LearnRule = 'foreign') {
+    super(testPolicy({ learn }));
     const handle = this.router.handle.bind(this.router);
     this.router.handle = (event, now) => {
       const actions = handle(event, now);
@@ -156,5 +157,51 @@ describe('the neighbours of a host that has come home', () => {
     world.misdirected(OUR_MAC[LAN1] as Mac, NEIGHBOUR);
     world.advance(10);
     assert.equal(world.about(NEIGHBOUR, 'repair').length, 1);
+  });
+});
+
+describe('the neighbours of a host that has come to their LAN', () => {
+  const repairs = (world: Homecoming, ip: Ipv4) =>
+    world
+      .about(ip, 'repair')
+      .map(({ destination, senderMac, targetIp }) => [destination, senderMac, targetIp]);
+
+  it('are asked for as well where all hosts have a claim (RFC 7814)', () => {
+    const world = new Homecoming('all');
+    world.misdirected(STALE, NEIGHBOUR);
+    world.advance(5);
+    assert.deepEqual(repairs(world, NEIGHBOUR), [[ONE, TWO, GUEST]]);
+    world.advance(60_000);
+    world.sends.length = 0;
+    world.misdirected(TWO, NEIGHBOUR);
+    world.advance(5);
+    assert.deepEqual(
+      world.about(NEIGHBOUR, 'probe'),
+      [],
+      'what neighbours say to each other is none of our business',
+    );
+    world.misdirected(STALE, NEIGHBOUR);
+    world.advance(5);
+    assert.deepEqual(repairs(world, NEIGHBOUR), [[ONE, TWO, GUEST]], 'at any time');
+  });
+
+  it('a silent one is found by that', () => {
+    const world = new Homecoming('all');
+    world.setAnswering(SILENT, MACS[2] as Mac, LAN0, true);
+    world.misdirected(STALE, SILENT);
+    world.advance(5);
+    assert.deepEqual(repairs(world, SILENT), [[ONE, MACS[2], GUEST]]);
+    assert.ok(world.router.host(SILENT)?.claimed);
+  });
+
+  it('visitors of one subnet on a LAN of another one are told of each other', () => {
+    const [, , , , V, W] = IPS as unknown as readonly Ipv4[];
+    const world = new Homecoming();
+    runStep(world, { do: 'plug', iface: LAN0, ip: V as Ipv4, mac: MACS[2] as Mac });
+    runStep(world, { do: 'plug', iface: LAN0, ip: W as Ipv4, mac: MACS[3] as Mac });
+    world.advance(100);
+    world.misdirected(STALE, W as Ipv4, V as Ipv4, MACS[2] as Mac);
+    world.advance(5);
+    assert.deepEqual(repairs(world, W as Ipv4), [[MACS[2], MACS[3], V]]);
   });
 });

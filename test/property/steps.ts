@@ -72,9 +72,13 @@ export function runStep(driver: Driver, step: Step): void {
     case 'command': {
       const { name, ip, mac, iface } = step;
       const command: Command =
-        name === 'probe' || name === 'clear'
-          ? { name, ip }
-          : { name, ips: [ip], mac, interface: iface === LAN0 ? 'lan0' : 'lan1' };
+        name === 'role'
+          ? { name, interface: iface === LAN0 ? 'lan0' : 'lan1', state: mac % 2 === 0 ? 'active' : 'standby' }
+          : name === 'discover'
+            ? { name, prefix: { ip, length: 24 } }
+            : name === 'probe' || name === 'clear'
+              ? { name, ip }
+              : { name, ips: [ip], mac, interface: iface === LAN0 ? 'lan0' : 'lan1' };
       const actions = driver.handle({ kind: 'command', token: 7, command });
       assert.equal(actions.filter((action) => action.kind === 'reply').length, 1, 'one verdict per command');
       return;
@@ -112,6 +116,7 @@ export function assertCounts({ router }: Driver): void {
     home: 0,
     fresh: 0,
     settled: 0,
+    beneath: 0,
     away: 0,
     remembered: 0,
   };

@@ -15,6 +15,7 @@ import {
   MACS,
   testPolicy,
 } from './driver.js';
+import type { Ip } from '../../src/wire/addresses.js';
 import { effort } from './effort.js';
 import { assertCounts, allHostsGone, runSteps, type Step } from './steps.js';
 
@@ -34,7 +35,7 @@ const kinds = fc.constantFrom<FrameKind>(
   'probe',
   'rarp',
 );
-const commands = fc.constantFrom<Command['name']>('probe', 'clear', 'prepare', 'attach', 'detach');
+const commands = fc.constantFrom<Command['name']>('probe', 'clear', 'prepare', 'attach', 'detach', 'role');
 
 const step: fc.Arbitrary<Step> = fc.oneof(
   {
@@ -118,6 +119,25 @@ describe('random lives of a tracker', () => {
         );
       });
     }
+  }
+
+  for (const learn of ['foreign', 'all'] satisfies LearnRule[]) {
+    it(`design.md 3.5: role = told, learn = ${learn}: the same, active or standby`, () => {
+      // lan0 and lan1 have addresses of their own, in whose name a standby asks.
+      const policy = testPolicy({ role: 'told', learn }, (before) => ({
+        ...before,
+        subnets: before.subnets.map((subnet) => ({
+          ...subnet,
+          gateway: subnet.gateway && ((Number(subnet.gateway) + 253) as Ip),
+        })),
+      }));
+      fc.assert(
+        fc.property(fc.array(step, { maxLength: 80, size: 'max' }), (steps) => {
+          runSteps(new Driver(policy), steps, allHostsGone);
+        }),
+        effort(400),
+      );
+    });
   }
 
   it('after everything is forgotten nothing but the recorded home hosts is left, and nothing waits', () => {

@@ -1,6 +1,6 @@
 import { formatIp, type Ip, isGroupMac, type Mac } from '../../src/wire/addresses.js';
 import { ARP_REPLY, type ArpFrame, decodeArp } from '../../src/wire/arp.js';
-import type { Action, Event, HostState, IfIndex } from '../../src/mobility/events.js';
+import type { Action, Event, HostState, IfIndex, Transition } from '../../src/mobility/events.js';
 import { type Policy, ruleFor } from '../../src/mobility/policy.js';
 
 /** design.md 3.3: a claim is not deleted earlier than this after the remote one appeared. */
@@ -25,6 +25,7 @@ export class Invariants {
   private lateTicks = 0;
   private readonly states = new Map<Ip, HostState>();
   private readonly claims = new Map<Ip, { readonly iface: IfIndex; readonly mac: Mac }>();
+  private readonly standby = new Map<Ip, { readonly iface: IfIndex; readonly mac: Mac }>();
   private readonly remoteSince = new Map<Ip, number>();
   /** When this MAC last answered for this address on this interface. */
   private readonly proofs = new Map<string, number>();
@@ -54,6 +55,7 @@ export class Invariants {
   restart(): void {
     this.states.clear();
     this.claims.clear();
+    this.standby.clear();
     this.remoteSince.clear();
     this.proofs.clear();
     this.trusted.clear();
@@ -111,6 +113,8 @@ export class Invariants {
       if (action.kind !== 'transition') continue;
       changed.add(action.ip);
       const known = this.states.get(action.ip) ?? 'unknown';
+      if (action.to === 'beneath') this.stoodBy(action, now);
+      else if (action.to !== 'fresh' && action.to !== 'settled') this.standby.delete(action.ip);
       if (known !== action.from) {
         this.broken(
           `${formatIp(action.ip)}: transition from ${action.from} to ${action.to}, but it was ${known}`,
@@ -130,7 +134,8 @@ export class Invariants {
     for (const ip of changed) {
       const state = this.states.get(ip);
       const claimed = state === 'fresh' || state === 'settled';
-      if (claimed !== this.claims.has(ip)) {
+      // What is beneath another router's claim may be installed or not.
+      if (state !== 'beneath' && claimed !== this.claims.has(ip)) {
         this.broken(`${formatIp(ip)}: ${state ?? 'unknown'} and ${claimed ? 'no claim' : 'a claim'}`);
       }
     }
@@ -151,7 +156,9 @@ export class Invariants {
     if (this.names.get(iface) !== action.dev)
       this.broken(`${formatIp(ip)}: dev ${action.dev} is not interface ${iface}`);
     const old = this.claims.get(ip);
-    const moved = old === undefined || old.iface !== iface || old.mac !== mac;
+    const isAt = (place: { readonly iface: IfIndex; readonly mac: Mac } | undefined) =>
+      place?.iface === iface && place.mac === mac;
+    const moved = !isAt(old) && !isAt(this.standby.get(ip));
     const provenAt = this.proofs.get(`${ip} ${mac} ${iface}`) ?? Number.NEGATIVE_INFINITY;
     if (moved && this.proofFirst && !this.trusted.has(ip) && now - provenAt > PROOF_LASTS_MS) {
       this.broken(
@@ -160,6 +167,17 @@ export class Invariants {
     }
     if (ruleFor(this.policy, action.dev) === undefined) this.broken(`${action.dev} is no mobility interface`);
     this.claims.set(ip, { iface, mac });
+  }
+
+  /** Kept beneath the claim of another router: proven as a claim is, and claimed when that one is gone. */
+  private stoodBy({ ip, iface, mac }: Transition, now: number): void {
+    if (iface === undefined || mac === undefined) return this.broken(`${formatIp(ip)}: stands by nowhere`);
+    const before = this.standby.get(ip) ?? this.claims.get(ip);
+    const provenAt = this.proofs.get(`${ip} ${mac} ${iface}`) ?? Number.NEGATIVE_INFINITY;
+    const isNew = before?.iface !== iface || before.mac !== mac;
+    if (isNew && this.proofFirst && !this.trusted.has(ip) && now - provenAt > PROOF_LASTS_MS)
+      this.broken(`${formatIp(ip)}: stands by without an answer from that MAC on that interface`);
+    this.standby.set(ip, { iface, mac });
   }
 
   private released(ip: Ip, changed: Set<Ip>, event: Event, now: number): void {

@@ -7,15 +7,17 @@ import { FAILURES } from './suites/failures.js';
 import { HYPERVISOR } from './suites/hypervisor.js';
 import { RESTARTS } from './suites/restart.js';
 import { ROAMING } from './suites/roaming.js';
+import { REDUNDANT } from './suites/redundant-routers.js';
+import { VIRTUAL_SUBNET } from './suites/virtual-subnet.js';
 
-/** Every scenario is told in several versions of the same world: other jitter, other reverse-path filters. */
+/** Every scenario is told in several versions of the same world: other jitter, reverse-path filters, gateway MACs. */
 const VERSIONS: readonly SimOptions[] = [
   { seed: 1, rpFilter: 1 },
-  { seed: 2, rpFilter: 0 },
+  { seed: 2, rpFilter: 0, oneGatewayMac: true, vrrp: 'frr' },
   { seed: 3, rpFilter: 2 },
 ];
 
-const SUITES = { BOX, RESTARTS, ROAMING, FAILURES, DISPUTES, HYPERVISOR };
+const SUITES = { BOX, RESTARTS, ROAMING, FAILURES, DISPUTES, HYPERVISOR, VIRTUAL_SUBNET, REDUNDANT };
 
 for (const [step, scenarios] of Object.entries(SUITES)) {
   describe(`simulated: ${step.toLowerCase()}`, () => {

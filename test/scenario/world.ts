@@ -8,22 +8,48 @@ import type { Alarm, ClaimAge, DropReason, Transition } from '../../src/mobility
  */
 
 export type LanName = 'a' | 'b' | 'c';
-export type RouterName = 'r1' | 'r2' | 'r3';
+export type RouterName = 'r1' | 'r2' | 'r3' | 'r4';
 /** Where the remote host `far` lives; it runs the routing engine and no marpd. */
 export type NodeName = RouterName | 'core';
 
 /**
  * `one`: r1 has lans a and b. `two`: r1 has a, r2 has b. `three`: r1 a, r2 b, r3 c. In all of them the routers have one
- * link each to the core, with `far` behind it. `mixed`, simulated only: r1 has a and b, r2 has c.
+ * link each to the core, with `far` behind it. `mixed`, simulated only: r1 has a and b, r2 has c. `virtual-subnet`: as
+ * `three`, but lan b has the subnet of lan a, with the same gateway, and all routers learn all hosts (RFC 7814).
+ *
+ * Several routers on one LAN: `redundant`: r1 and r2 have lan a, r3 has b. `redundant-pairs`, simulated only: r1 and r2
+ * have a, r3 and r4 have b. On each such LAN one virtual router (VRRP, RFC 9568) has the gateway address, with the same
+ * VRID everywhere, and the first of the routers has the highest priority. `two-on-lan`: as `redundant`, but without VRRP
+ * and with `role = "alone"`: r1 has the gateway address of lan a, r2 only an address of its own.
  */
-export type Layout = 'one' | 'two' | 'three' | 'mixed';
+export type Layout =
+  | 'one'
+  | 'two'
+  | 'three'
+  | 'mixed'
+  | 'virtual-subnet'
+  | 'redundant'
+  | 'redundant-pairs'
+  | 'two-on-lan';
 
 export const ROUTERS: Readonly<Record<Layout, Readonly<Partial<Record<RouterName, readonly LanName[]>>>>> = {
   one: { r1: ['a', 'b'] },
   two: { r1: ['a'], r2: ['b'] },
   three: { r1: ['a'], r2: ['b'], r3: ['c'] },
   mixed: { r1: ['a', 'b'], r2: ['c'] },
+  'virtual-subnet': { r1: ['a'], r2: ['b'], r3: ['c'] },
+  redundant: { r1: ['a'], r2: ['a'], r3: ['b'] },
+  'redundant-pairs': { r1: ['a'], r2: ['a'], r3: ['b'], r4: ['b'] },
+  'two-on-lan': { r1: ['a'], r2: ['a'], r3: ['b'] },
 };
+
+/** LANs whose gateway address belongs to a virtual router. */
+export const VIRTUAL_ROUTERS: Readonly<Partial<Record<Layout, readonly LanName[]>>> = {
+  redundant: ['a'],
+  'redundant-pairs': ['a', 'b'],
+};
+/** Virtual router identifier, on every LAN of the site. */
+export const VRID = 51;
 
 export interface LanSpec {
   readonly network: Ipv4;
@@ -40,6 +66,11 @@ export const LANS: Readonly<Record<LanName, LanSpec>> = {
   b: { network: ipv4('10.2.2.0'), gateway: ipv4('10.2.2.1'), prefixLength: 24 },
   c: { network: ipv4('10.3.3.0'), gateway: ipv4('10.3.3.1'), prefixLength: 24 },
 };
+/** The subnet of a LAN. */
+export function subnetOn(layout: Layout, lan: LanName): LanSpec {
+  return layout === 'virtual-subnet' && lan === 'b' ? LANS.a : LANS[lan];
+}
+
 /** A home subnet of the site that no router in the world has connected. */
 export const ORPHAN: LanSpec = { network: ipv4('10.9.9.0'), gateway: ipv4('10.9.9.1'), prefixLength: 24 };
 
@@ -63,6 +94,8 @@ export const FIXTURES = {
   h: hostSpec('10.1.1.5', '02:00:0a:01:01:05', LANS.a),
   /** At home on lan b. */
   g: hostSpec('10.2.2.5', '02:00:0a:02:02:05', LANS.b),
+  /** Of the subnet of lan a, for where that is on two LANs. */
+  k: hostSpec('10.1.1.7', '02:00:0a:01:01:07', LANS.a),
   /** Its home is nowhere. */
   v: hostSpec('10.9.9.5', '02:00:0a:09:09:05', ORPHAN),
   neighbourA: hostSpec('10.1.1.9', '02:00:0a:01:01:09', LANS.a),
@@ -195,4 +228,58 @@ export interface World {
    * share, neighbour entries left behind. Empty when all is well.
    */
   disagreements(): Promise<readonly string[]>;
+}
+
+/** What the marpd of a router says of its role on a LAN (design.md 3.5). */
+export interface RoleView {
+  readonly role: 'alone' | 'gateway' | 'told' | 'first' | 'second';
+  readonly state: 'active' | 'standby';
+  /** Whether it insists on a host that another router claims and that answers here. */
+  readonly contests: boolean;
+  /** Why it is in this state, for people. */
+  readonly reason: string;
+}
+
+/** What a virtual router watches besides its LAN: without one of them a router is not active. */
+export interface Tracking {
+  /** The link to the core. Tracked at the beginning of a scenario. */
+  readonly uplink?: boolean;
+  /** marpd. Not tracked at the beginning. */
+  readonly marpd?: boolean;
+}
+
+/**
+ * A world with several routers on one LAN. `neighbour` names the MAC of a virtual router `vrrp`; `claims` has the routes
+ * of both routers, also one that a remote claim hides; `announcers` names only who is announced. `carrier` is one
+ * router's cable; the LAN and its hosts stay.
+ */
+export interface RedundantWorld extends World {
+  /** Interval of VRRP advertisements. */
+  readonly advertMs: number;
+  /** Without an advertisement for so long a router becomes active, at the latest: skew and timers counted in. */
+  readonly activeDownMs: number;
+  /** A router of a higher priority waits so long, once it could be active, before it takes over from a living one. */
+  readonly preemptDelayMs: number;
+  /** Without a sign of life for so long a router is dead to the routing engine. */
+  readonly routerDeadMs: number;
+
+  /** What its marpd says; undefined while that does not run. */
+  role(router: RouterName, lan: LanName): Promise<RoleView | undefined>;
+  /** Routers that have the gateway address of the LAN on an operational interface. */
+  active(lan: LanName): Promise<readonly RouterName[]>;
+
+  /**
+   * Power loss of a router: LAN, link to the core, kernel, routing engine, VRRP and marpd are gone at one moment.
+   * `carrier`: whoever is connected to it sees the carrier go; `silent`: nobody sees anything.
+   */
+  fail(router: RouterName, how: 'carrier' | 'silent'): Promise<void>;
+  /** The router boots: nothing of before is left in its kernel. Returns when its marpd runs. */
+  boot(router: RouterName): Promise<void>;
+  /** Planned switch: this router gets the highest priority, at once. */
+  prefer(router: RouterName, lan: LanName): Promise<void>;
+  /** Whether VRRP advertisements pass on the LAN; everything else always does. */
+  adverts(lan: LanName, pass: boolean): Promise<void>;
+  track(lan: LanName, what: Tracking): Promise<void>;
+  /** The LAN is torn: these routers and hosts are on the other half, and nobody's carrier goes. None: it is whole. */
+  tear(lan: LanName, otherHalf: readonly (RouterName | HostName)[]): Promise<void>;
 }

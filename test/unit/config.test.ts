@@ -102,10 +102,12 @@ test('design.md 4: the least configuration suits a site', () => {
       holdMs: 15_000,
       keepaliveTimeoutMs: 750,
       maxHosts: 200_000,
+      role: 'alone',
+      peers: [],
     },
   ]);
   assert.deepEqual(config.policy.subnets, [
-    { prefix: parsePrefix('10.1.1.0/24'), gateway: parseIp('10.1.1.1') },
+    { prefix: parsePrefix('10.1.1.0/24'), gateway: parseIp('10.1.1.1'), discover: false },
   ]);
   assert.equal(config.policy.allow, undefined);
   assert.equal(config.policy.limits.newcomerBurst, 100_000);
@@ -171,6 +173,8 @@ test('bindings, lists and overrides become typed values', () => {
     holdMs: 900_000,
     keepaliveTimeoutMs: 750,
     maxHosts: 200_000,
+    role: 'alone',
+    peers: [],
   });
   assert.deepEqual(policy.interfaces[1], {
     pattern: 'tap*',
@@ -180,6 +184,8 @@ test('bindings, lists and overrides become typed values', () => {
     holdMs: 15_000,
     keepaliveTimeoutMs: 750,
     maxHosts: 4,
+    role: 'alone',
+    peers: [],
   });
   assert.deepEqual(policy.allow, [parsePrefix('10.0.0.0/8'), parsePrefix('192.168.0.0/16')]);
   assert.deepEqual([...policy.bindings], [[parseIp('10.1.1.5'), parseMac('02:00:0a:01:01:05')]]);

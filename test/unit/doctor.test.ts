@@ -74,6 +74,7 @@ const running: DaemonView = {
   configPath: '/etc/marpd/marpd.toml',
   networkNamespace: '4026531840',
   otherRouters: [],
+  roles: [],
   alarms: [],
   interfaces: [
     { name: 'lan0', pattern: 'lan0', present: true, up: true, master: null, capturing: true, reason: null },
@@ -185,16 +186,20 @@ test('design.md 3.2, kernel settings: what the doctor judges is what it reads an
     for (const name of ['all', 'lan0']) {
       mkdirSync(join(root, 'net/ipv4/conf', name), { recursive: true });
       for (const { key, wanted } of INTERFACE_SYSCTLS)
-        writeFileSync(join(root, 'net/ipv4/conf', name, key), `${1 - wanted}\n`);
+        writeFileSync(join(root, 'net/ipv4/conf', name, key), `${wanted === 2 ? 0 : 1 - wanted}\n`);
     }
     writeFileSync(join(root, 'net/ipv4/ip_forward'), '0\n');
-    const judged = () => bad({ ...facts(), sysctls: readSysctls(root) }).map(({ check }) => check);
+    const links = [lan0, link('lan0', 9, { type: 'macvlan', lower: 3, rpFilter: 0 })];
+    const judged = () => [
+      ...new Set(bad({ ...facts({ links }), sysctls: readSysctls(root) }).map(({ check }) => check)),
+    ];
     assert.deepEqual(judged(), ['ip_forward', ...INTERFACE_SYSCTLS.map(({ key }) => key)]);
     const sysctls = new Sysctls({
       mode: 'apply',
       root,
       stateFile: join(root, 'state'),
       indexOf: () => 3,
+      hasMacvlan: () => true,
       onWarning: assert.fail,
     });
     sysctls.applyGlobal();
@@ -337,11 +342,17 @@ test('another router that owns a configured gateway, and the other alarms', () =
     'error',
     'other-router',
     /^02:00:00:00:00:66 on lan0 uses the gateway address 10\.1\.1\.1/,
-    /one first-hop router per LAN/,
+    /a second first-hop router of this LAN, set role/,
   );
   assertFinding(findings, 'warning', 'frozen', /contested/, /marpctl clear 10\.1\.1\.5/);
   const over = bad(facts(), config, { ...running, alarms });
-  assertFinding(over, 'warning', 'other-router', /\(10\.1\.1\.1, 02:00:00:00:00:66, lan0\)/, /one first-hop/);
+  assertFinding(
+    over,
+    'warning',
+    'other-router',
+    /\(10\.1\.1\.1, 02:00:00:00:00:66, lan0\)/,
+    /second first-hop/,
+  );
 });
 
 test('programs: no ip, an old ip, cap with assertions', () => {
@@ -449,6 +460,29 @@ test('a daemon in a namespace that cannot be entered: what it says itself, and t
     /another network namespace.*: Operation not permitted$/,
     /nsenter --net=\/proc\/4242\/ns\/net marpctl doctor/,
   );
-  assertFinding(findings, 'error', 'other-router', /10\.1\.1\.1/, /one first-hop router/);
+  assertFinding(findings, 'error', 'other-router', /10\.1\.1\.1/, /second first-hop router/);
   assert.ok(!findings.some(({ check }) => ['settings', 'ip_forward', 'gateway'].includes(check)));
+});
+
+test('a macvlan on a mobility interface is part of its LAN: its settings count, and so does its rp_filter', () => {
+  const macvlan = (rpFilter: 0 | 1 | 2) =>
+    link('lan0.v', 9, {
+      type: 'macvlan',
+      lower: 3,
+      rpFilter,
+      addresses: [parsePrefix('10.1.1.1/32') as Prefix],
+    });
+  const at = (name: string, key: string, value: number) => ({ [`net/ipv4/conf/${name}/${key}`]: value });
+  const good = Object.assign({}, ...INTERFACE_SYSCTLS.map(({ key, wanted }) => at('lan0.v', key, wanted)));
+  const findings = (rpFilter: 0 | 1 | 2, ...changes: Record<string, number>[]) =>
+    bad(facts({ links: [lan0, macvlan(rpFilter)] }, Object.assign({}, good, ...changes)));
+  assert.deepEqual(findings(2), []);
+  const strict = findings(1);
+  assertFinding(strict, 'error', 'rp_filter', /strict on lan0\.v: .* visitors/, /lan0\.v\/rp_filter=2/);
+  for (const name of ['lan0', 'lan0.v']) {
+    const announce = findings(0, at(name, 'arp_announce', 0));
+    assertFinding(announce, 'error', 'arp_announce', new RegExp(`0 on ${name}: `), /arp_announce=2/);
+  }
+  assertFinding(findings(0, at('lan0.v', 'arp_ignore', 0)), 'error', 'arp_ignore', /lan0\.v/, /arp_ignore=1/);
+  assert.deepEqual(bad(facts({}, at('lan0', 'arp_announce', 0))), [], 'without one it does not matter');
 });

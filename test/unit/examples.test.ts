@@ -4,9 +4,9 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { loadConfig, parseConfig } from '../../src/config/config.js';
 import { ruleFor, subnetOf } from '../../src/mobility/policy.js';
-import { type Ip, parseIp } from '../../src/wire/addresses.js';
+import { formatIp, type Ip, parseIp } from '../../src/wire/addresses.js';
 
-/** The examples of docs/virtual-machines.md and docs/two-routers.md. hooks.test.ts reads the guest, lab/behaviour/vm/examples.test.ts frr.conf. */
+/** The examples of docs/virtual-machines.md, two-routers.md, virtual-subnet.md and redundant-routers.md. hooks.test.ts reads the guest, lab/behaviour/vm/examples.test.ts frr.conf. */
 
 const at = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 const read = (path: string) => readFileSync(at(path), 'utf8');
@@ -20,17 +20,27 @@ const SHOWN = [
   'config/proxmox/frr.conf',
 ];
 
-const TWO_ROUTERS = read('docs/two-routers.md');
-const OF_TWO_ROUTERS = [
-  'config/two-routers/daemons',
+const ofTwoRouters = (example: string) => [
+  `config/${example}/daemons`,
   ...['r1', 'r2'].flatMap((role) =>
-    ['interfaces', 'marpd.toml', 'frr.conf'].map((name) => `config/two-routers/${role}/${name}`),
+    ['interfaces', 'marpd.toml', 'frr.conf'].map((name) => `config/${example}/${role}/${name}`),
   ),
 ];
 
+const OF_REDUNDANT_ROUTERS = [
+  ...['sysctl.conf', 'daemons', 'keepalived-marpd.conf', 'r3/frr.conf'],
+  ...['r1', 'r2'].flatMap((role) =>
+    ['interfaces', 'marpd.toml', 'keepalived.conf', 'frr.conf', 'interfaces-vrrpd', 'frr-vrrpd.conf'].map(
+      (name) => `${role}/${name}`,
+    ),
+  ),
+].map((name) => `config/redundant-routers/${name}`);
+
 for (const [page, paths] of [
   [PAGE, SHOWN],
-  [TWO_ROUTERS, OF_TWO_ROUTERS],
+  [read('docs/two-routers.md'), ofTwoRouters('two-routers')],
+  [read('docs/virtual-subnet.md'), ofTwoRouters('virtual-subnet')],
+  [read('docs/redundant-routers.md'), OF_REDUNDANT_ROUTERS],
 ] as const)
   for (const path of paths)
     test(`the page shows ${path} as it is shipped`, () => {
@@ -49,6 +59,43 @@ test('two routers: both have the same home subnets, and FRR tells others of them
       assert.match(frr, new RegExp(`^ip prefix-list mobile-hosts seq \\d+ permit ${prefix} ge 32$`, 'm'));
     assert.match(read(`config/two-routers/${role}/interfaces`), /^iface lan0 inet static$/m);
   }
+});
+
+test('virtual subnet: the same gateway with the same MAC, and a claim for every host', () => {
+  const stanzas = ['r1', 'r2'].map((role) => {
+    const { policy } = loadConfig(at(`config/virtual-subnet/${role}/marpd.toml`));
+    assert.equal(ruleFor(policy, 'lan0')?.learn, 'all');
+    const text = read(`config/virtual-subnet/${role}/interfaces`);
+    return /^iface lan0 inet static\n(\t.*\n)+/m.exec(text)?.[0] ?? '';
+  });
+  assert.match(stanzas[0] as string, /\thwaddress 02:/);
+  assert.equal(stanzas[0], stanzas[1]);
+});
+
+test('redundant routers: each names the other one, and both have the same virtual router', () => {
+  const directory = 'config/redundant-routers';
+  const addressOf = (role: string): string =>
+    /^\taddress (10\.1\.1\.\d+)\/24$/m.exec(read(`${directory}/${role}/interfaces`))?.[1] ?? '';
+  const virtual = new Set<string>();
+  for (const [role, other] of [
+    ['r1', 'r2'],
+    ['r2', 'r1'],
+  ] as const) {
+    const { policy } = loadConfig(at(`${directory}/${role}/marpd.toml`));
+    const rule = ruleFor(policy, 'lan0');
+    assert.equal(rule?.role, 'gateway');
+    assert.deepEqual(rule?.peers, [parseIp(addressOf(other))]);
+    const gateway = formatIp(subnetOf(policy, parseIp('10.1.1.9') as Ip)?.gateway as Ip);
+    const keepalived = read(`${directory}/${role}/keepalived.conf`);
+    const vrrpd = read(`${directory}/${role}/frr-vrrpd.conf`);
+    assert.match(keepalived, new RegExp(`^ {4}${gateway.replaceAll('.', '\\.')}/32$`, 'm'));
+    const id = /^ {2}virtual_router_id (\d+)$/m.exec(keepalived)?.[1];
+    virtual.add(`${id} ${gateway}`);
+    virtual.add(/^ vrrp (\d+) ip (\S+)$/m.exec(vrrpd)?.slice(1).join(' ') ?? '');
+    const mac = `00:00:5e:00:01:${Number(id).toString(16).padStart(2, '0')}`;
+    assert.ok(read(`${directory}/${role}/interfaces-vrrpd`).includes(mac), 'its MAC on the macvlan');
+  }
+  assert.deepEqual([...virtual], ['7 10.1.1.1']);
 });
 
 test('every TOML example of the page is a configuration, or a part of one', () => {

@@ -72,6 +72,7 @@ import {
   stepOtherRouter,
 } from '../../src/mobility/other-routers.js';
 import type { Probe, ProbePurpose } from '../../src/mobility/probe.js';
+import { ROLE_TABLE, type RoleInput, type RoleState, stepRole } from '../../src/mobility/roles.js';
 import type { Ip, Mac } from '../../src/wire/addresses.js';
 
 const NOW = 100_000;
@@ -135,12 +136,13 @@ describe('the machines of a host do what their tables say', () => {
     const states: Announcement[] = [
       ANNOUNCEMENT_OFF,
       { kind: 'held-back', heldUntil: NOW + 1 },
-      { kind: 'sending', iface: 1, left: 3, at: NOW, heldUntil: undefined },
-      { kind: 'sending', iface: 1, left: 1, at: NOW, heldUntil: undefined },
-      { kind: 'sending', iface: 1, left: 2, at: NOW, heldUntil: NOW + 1 },
+      { kind: 'sending', ifaces: [1], left: 3, at: NOW, heldUntil: undefined },
+      { kind: 'sending', ifaces: [1], left: 1, at: NOW, heldUntil: undefined },
+      { kind: 'sending', ifaces: [1], left: 2, at: NOW, heldUntil: NOW + 1 },
+      { kind: 'sending', ifaces: [1, 2], left: 2, at: NOW, heldUntil: NOW + 1 },
     ];
     const inputs: AnnouncementInput[] = [
-      { input: 'departed', iface: 1, from: NOW },
+      { input: 'departed', ifaces: [1], from: NOW },
       { input: 'hold-back', until: NOW + 1000 },
       { input: 'seen-on', iface: 1 },
       { input: 'seen-on', iface: 2 },
@@ -396,6 +398,28 @@ describe('the machines of a host do what their tables say', () => {
     heldToTable(CONTEST_TABLE, states, inputs, ({ kind }) => kind, step);
   });
 
+  it('role', () => {
+    const states: RoleState[] = [
+      { kind: 'active', reason: 'gateway-here', since: 0 },
+      { kind: 'standby', reason: 'not-told', since: 0 },
+    ];
+    const inputs: RoleInput[] = [
+      { input: 'activate', reason: 'told' },
+      { input: 'deactivate', reason: 'told' },
+    ];
+    heldToTable(
+      ROLE_TABLE,
+      states,
+      inputs,
+      ({ kind }) => kind,
+      (role, input) => stepRole(role, input, NOW),
+    );
+    const [active] = stepRole(states[1] as RoleState, { input: 'activate', reason: 'told' }, NOW);
+    assert.deepEqual(active, { kind: 'active', reason: 'told', since: NOW });
+    const [same] = stepRole(states[0] as RoleState, { input: 'activate', reason: 'told' }, NOW);
+    assert.deepEqual(same, { kind: 'active', reason: 'told', since: 0 }, 'since when does not change');
+  });
+
   it('claim', () => {
     const past = { since: 0, cause: 'sighting', remoteAppearedAt: undefined, releasedAt: undefined } as const;
     const held = { ...past, role: 'challenger', retryFrom: NOW } as const;
@@ -414,6 +438,9 @@ describe('the machines of a host do what their tables say', () => {
       { ...claimed, ageAt: NEVER, state: 'settled' },
       { ...waiting, state: 'fresh' },
       { ...waiting, state: 'settled' },
+      { ...claimed, ageAt: NOW, state: 'beneath', installed: false },
+      { ...claimed, ageAt: NEVER, state: 'beneath', installed: true },
+      { ...waiting, ageAt: NEVER, state: 'beneath', installed: true },
       { ...past, state: 'away', endsAt: NOW },
       { ...past, state: 'away', endsAt: undefined },
       { ...past, state: 'remembered', endsAt: NOW },
@@ -435,6 +462,9 @@ describe('the machines of a host do what their tables say', () => {
       { input: 'reclaim', ageAt: later, homecoming: false, cause, role: 'incumbent' },
       { input: 'reclaim', ageAt: later, homecoming: false, cause, role: 'challenger' },
       { input: 'adopt', ageAt: later, homecoming: false },
+      { input: 'stand-by', cause, ageAt: later, installed: false },
+      { input: 'stand-by', cause, ageAt: NEVER, installed: true },
+      { input: 'surfaced', ageAt: later },
       { input: 'retry-fresh', ageAt: later },
       { input: 'due' },
       { input: 'age', ageAt: later },

@@ -16,6 +16,8 @@ export interface LinkFacts {
   readonly carrier: boolean;
   /** By name. */
   readonly master: string | undefined;
+  /** By name: the interface that a macvlan stands on, unless that is in another network namespace. */
+  readonly lower: string | undefined;
   readonly mac: Mac;
   readonly type: string | undefined;
   readonly addresses: readonly Prefix[];
@@ -44,6 +46,8 @@ export function parseLink(json: string): LinkFacts | undefined {
     up: flags.includes('UP'),
     carrier: flags.includes('LOWER_UP'),
     master: asText(link.master),
+    // Of a veth `link` is its peer, and of others something else.
+    lower: kind === 'macvlan' && link.link_netnsid === undefined ? asText(link.link) : undefined,
     // A tun device has no address, that of InfiniBand is none of Ethernet's.
     mac: parseMac(asText(link.address) ?? '') ?? MAC_ZERO,
     type: asText(kind),

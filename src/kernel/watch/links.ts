@@ -35,12 +35,13 @@ export class LinkTable {
     const events = gone.map((link) => this.#remove(link));
     for (const facts of dump) {
       const known = this.#links.get(facts.index);
-      const { master, ...rest } = facts;
+      const { master, lower, ...rest } = facts;
       const isNewer = known !== undefined && (this.#carrierSeenAt.get(facts.index) ?? 0) > begunAt;
       const changed = this.#set({
         ...rest,
         carrier: isNewer ? known.carrier : facts.carrier,
         master: master === undefined ? undefined : indices.get(master),
+        lower: lower === undefined ? undefined : indices.get(lower),
         // Later changes are told by `ip monitor netconf`.
         rpFilter: known?.name === facts.name ? known.rpFilter : (this.#rpFilter(facts.name) ?? 0),
       });
@@ -117,6 +118,7 @@ function sameButForAddresses(a: Link, b: Link): boolean {
     a.up === b.up &&
     a.carrier === b.carrier &&
     a.master === b.master &&
+    a.lower === b.lower &&
     a.type === b.type &&
     a.rpFilter === b.rpFilter
   );

@@ -29,8 +29,12 @@ export function learningRefusal(
   if (isLoopback(ip)) return 'sender-ip-loopback';
   if (topology.isGateway(ip)) return 'sender-ip-gateway';
   if (topology.isLocal(ip)) return 'sender-ip-local';
+  if (topology.isPeer(iface, ip)) return 'sender-ip-peer';
   if (topology.isEdge(ip)) return 'sender-ip-subnet-edge';
-  if (fib.isNextHopElsewhere(ip, iface) && table.get(ip)?.attachment === undefined)
+  if (
+    fib.isNextHopElsewhere(ip, iface, (by) => topology.lanOf(by)) &&
+    table.get(ip)?.attachment === undefined
+  )
     return 'sender-ip-next-hop';
   if (topology.isOnOtherLan(ip)) return 'sender-ip-other-lan';
   return policyRefusal(policy, topology.defaultAllow, ip, mac);

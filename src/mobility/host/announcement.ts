@@ -4,7 +4,7 @@ import { NEVER, type Row, type Step, rows } from './machine.js';
 type Kind = 'off' | 'held-back' | 'sending';
 type InputName = 'departed' | 'hold-back' | 'seen-on' | 'arrived-home' | 'cancel' | 'due';
 
-/** Gratuitous ARP or NA on a LAN that the host left, so that its neighbours there send to us (RFC 5944 section 4.6). */
+/** Gratuitous ARP or NA on the LANs that the host left, so that its neighbours there send to us (RFC 5944 section 4.6). */
 const ANY: readonly Kind[] = ['off', 'held-back', 'sending'];
 export const ANNOUNCEMENT_TABLE: readonly Row<Kind, InputName, 'send'>[] = [
   ...rows(ANY, 'departed', 'sending'),
@@ -13,7 +13,7 @@ export const ANNOUNCEMENT_TABLE: readonly Row<Kind, InputName, 'send'>[] = [
   ...rows(['off', 'held-back'], 'arrived-home', 'off'),
   { from: 'sending', input: 'arrived-home', to: 'sending', note: 'the hold ends' },
   ...rows(ANY, 'seen-on'),
-  { from: 'sending', input: 'seen-on', to: 'off', note: 'on the LAN of the announcement' },
+  { from: 'sending', input: 'seen-on', to: 'off', note: 'on the only LAN of the announcement' },
   { from: 'sending', input: 'seen-on', to: 'held-back', note: 'there, while it was held back' },
   ...rows(['off', 'held-back'], 'cancel'),
   { from: 'sending', input: 'cancel', to: 'off' },
@@ -21,7 +21,7 @@ export const ANNOUNCEMENT_TABLE: readonly Row<Kind, InputName, 'send'>[] = [
   ...rows(ANY, 'due'),
   { from: 'sending', input: 'due', to: 'sending', outcome: 'send', note: 'more to come' },
   { from: 'sending', input: 'due', to: 'off', outcome: 'send', note: 'the last one' },
-  { from: 'sending', input: 'due', to: 'off', note: 'the host is back, or the LAN is down' },
+  { from: 'sending', input: 'due', to: 'off', note: 'the host is back' },
   { from: 'sending', input: 'due', to: 'held-back', note: 'the same, while it was held back' },
 ];
 
@@ -31,7 +31,7 @@ export type Announcement =
   | { readonly kind: 'held-back'; readonly heldUntil: number }
   | {
       readonly kind: 'sending';
-      readonly iface: IfIndex;
+      readonly ifaces: readonly IfIndex[];
       readonly left: number;
       readonly at: number;
       readonly heldUntil: number | undefined;
@@ -39,12 +39,12 @@ export type Announcement =
 
 export type AnnouncementInput =
   /** `from`: the earliest time. */
-  | { readonly input: 'departed'; readonly iface: IfIndex; readonly from: number }
+  | { readonly input: 'departed'; readonly ifaces: readonly IfIndex[]; readonly from: number }
   | { readonly input: 'hold-back'; readonly until: number }
   /** The host is proven to be on this interface. */
   | { readonly input: 'seen-on'; readonly iface: IfIndex }
   | { readonly input: 'arrived-home' | 'cancel' }
-  /** `wanted`: the host is elsewhere and the LAN can be sent to. */
+  /** `wanted`: the host is elsewhere. */
   | { readonly input: 'due'; readonly wanted: boolean };
 
 /** RFC 5944 section 4.6 leaves number and interval open: now, after one second, after two. */
@@ -64,7 +64,7 @@ export function stepAnnouncement(
       // A hold that is over does not count: nothing had to be held back.
       const hold = heldUntil !== undefined && now < heldUntil ? heldUntil : undefined;
       const at = Math.max(input.from, hold ?? 0);
-      return [{ kind: 'sending', iface: input.iface, left: ANNOUNCEMENTS, at, heldUntil: hold }, undefined];
+      return [{ kind: 'sending', ifaces: input.ifaces, left: ANNOUNCEMENTS, at, heldUntil: hold }, undefined];
     }
     case 'hold-back': {
       const { until } = input;
@@ -75,10 +75,11 @@ export function stepAnnouncement(
     }
     case 'arrived-home':
       return [state.kind === 'sending' ? { ...state, heldUntil: undefined } : ANNOUNCEMENT_OFF, undefined];
-    case 'seen-on':
-      return state.kind === 'sending' && state.iface === input.iface
-        ? [stopped(heldUntil), undefined]
-        : [state, undefined];
+    case 'seen-on': {
+      if (state.kind !== 'sending' || !state.ifaces.includes(input.iface)) return [state, undefined];
+      const ifaces = state.ifaces.filter((iface) => iface !== input.iface);
+      return [ifaces.length === 0 ? stopped(heldUntil) : { ...state, ifaces }, undefined];
+    }
     case 'cancel':
       return state.kind === 'sending' ? [stopped(heldUntil), undefined] : [state, undefined];
     case 'due':

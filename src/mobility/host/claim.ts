@@ -18,6 +18,13 @@ export const CLAIM_TABLE: readonly Row<HostState, InputName, ClaimOutcome>[] = [
     note: 'it is to be claimed from now on',
   },
   ...rows(['unknown', 'proving', 'home', 'remembered'], 'found-at-home', 'home', 'entered'),
+  ...(['away', 'beneath'] as const).map((from) => ({
+    from,
+    input: 'found-at-home' as const,
+    to: 'home' as const,
+    outcome: 'entered' as const,
+    note: 'of a standby: the active router claims it until it is home everywhere',
+  })),
   ...rows(HOST_STATES, 'found', 'fresh', 'entered'),
   ...rows(HOST_STATES, 'reclaim', 'fresh', 'entered'),
   ...(['found', 'reclaim'] as const).map((input) => ({
@@ -28,6 +35,8 @@ export const CLAIM_TABLE: readonly Row<HostState, InputName, ClaimOutcome>[] = [
     note: 'a challenger on another LAN of this router: its age stays',
   })),
   ...rows(HOST_STATES, 'adopt', 'settled', 'entered'),
+  ...rows(HOST_STATES, 'stand-by', 'beneath', 'entered'),
+  { from: 'beneath', input: 'surfaced', to: 'settled', outcome: 'entered' },
   ...rows(['fresh', 'settled'], 'retry-fresh', 'fresh', 'entered'),
 
   ...rows(HOST_STATES, 'due'),
@@ -36,6 +45,8 @@ export const CLAIM_TABLE: readonly Row<HostState, InputName, ClaimOutcome>[] = [
   { from: 'home', input: 'due', to: 'home', outcome: 'ages', note: 'back for a minute' },
   { from: 'fresh', input: 'due', to: 'fresh', outcome: 'withdrawable', note: 'the 20 ms rule is over' },
   { from: 'settled', input: 'due', to: 'settled', outcome: 'withdrawable', note: 'the 20 ms rule is over' },
+  { from: 'beneath', input: 'due', to: 'beneath', outcome: 'ages', note: 'nobody else claims it' },
+  { from: 'beneath', input: 'due', to: 'beneath', outcome: 'withdrawable', note: 'the 20 ms rule is over' },
   { from: 'away', input: 'due', to: 'away', outcome: 'ends', note: 'the remote claim is gone for good' },
   { from: 'remembered', input: 'due', to: 'remembered', outcome: 'ends' },
   { from: 'fresh', input: 'age', to: 'settled', outcome: 'entered' },
@@ -45,12 +56,18 @@ export const CLAIM_TABLE: readonly Row<HostState, InputName, ClaimOutcome>[] = [
   ...rows(['fresh', 'settled'], 'age-later'),
   ...rows(['fresh', 'settled'], 'home-changed'),
 
-  ...rows(['proving', 'home', 'fresh', 'settled', 'away'], 'lost', 'remembered', 'entered'),
+  ...rows(['proving', 'home', 'fresh', 'settled', 'beneath', 'away'], 'lost', 'remembered', 'entered'),
   { from: 'fresh', input: 'lost-later', to: 'fresh', note: 'the 20 ms rule' },
   { from: 'settled', input: 'lost-later', to: 'settled', note: 'the 20 ms rule' },
-  ...rows(['unknown', 'proving', 'home', 'fresh', 'settled', 'remembered'], 'elsewhere', 'away', 'entered'),
+  { from: 'beneath', input: 'lost-later', to: 'beneath', note: 'the 20 ms rule' },
+  ...rows(
+    ['unknown', 'proving', 'home', 'fresh', 'settled', 'beneath', 'remembered'],
+    'elsewhere',
+    'away',
+    'entered',
+  ),
   { from: 'away', input: 'remote-vanished', to: 'away', note: 'it ends after `settle`' },
-  ...rows(['unknown', 'proving', 'home', 'fresh', 'settled', 'remembered'], 'remote-vanished'),
+  ...rows(['unknown', 'proving', 'home', 'fresh', 'settled', 'beneath', 'remembered'], 'remote-vanished'),
   ...rows(HOST_STATES, 'remote-appeared'),
   ...rows(['unknown', 'remembered'], 'remember', 'remembered', 'entered'),
   ...rows(['proving', 'home', 'away', 'remembered'], 'forget', 'unknown', 'entered'),
@@ -94,6 +111,8 @@ interface Claimed extends Held {
   readonly withdrawal: { readonly cause: Cause; readonly at: number } | undefined;
   /** Another claim is hidden or replaced by this one: two may be in the network until one ages. */
   readonly overlapsRemote: boolean;
+  /** When we claimed it anew, since it was alive here and another router claimed it; of a LAN with several routers. */
+  readonly objectedAt?: number | undefined;
 }
 
 export type Claim =
@@ -101,6 +120,11 @@ export type Claim =
   /** `staleUntil`: back from another LAN, it may take the router there for its neighbours. */
   | (Held & { readonly state: 'home'; readonly staleUntil: number | undefined })
   | (Claimed & { readonly state: 'fresh' | 'settled' })
+  /**
+   * `ageAt`: when we claim it, because nobody else does. `installed`: our route is in the kernel, where that of another
+   * router hides it.
+   */
+  | (Claimed & { readonly state: 'beneath'; readonly installed: boolean })
   /** `endsAt`: when the loss of the remote claim counts. */
   | (Past & { readonly state: 'away'; readonly endsAt: number | undefined })
   /** `endsAt`: when it is forgotten. */
@@ -124,8 +148,16 @@ export type ClaimInput =
       readonly ageAt: number;
       readonly homecoming: boolean;
       readonly role: Role;
+      readonly objectedAt?: number;
     }
   | { readonly input: 'adopt'; readonly ageAt: number; readonly homecoming: boolean }
+  | {
+      readonly input: 'stand-by';
+      readonly cause: Cause;
+      readonly ageAt: number;
+      readonly installed: boolean;
+    }
+  | { readonly input: 'surfaced'; readonly ageAt: number }
   | { readonly input: 'retry-fresh' | 'age' | 'age-later'; readonly ageAt: number }
   | { readonly input: 'home-changed'; readonly homecoming: boolean; readonly ageAt: number }
   | { readonly input: 'lost' | 'remember'; readonly cause: Cause; readonly endsAt: number }
@@ -153,8 +185,19 @@ export const UNKNOWN: Claim = {
   releasedAt: undefined,
 };
 
+/** Ours to claim, now or when nobody else does. */
 export function isClaimed(claim: Claim): claim is Extract<Claim, Claimed> {
+  return isAnnounced(claim) || claim.state === 'beneath';
+}
+
+/** A claim that other routers may see. */
+export function isAnnounced(claim: Claim): claim is Extract<Claim, { state: 'fresh' | 'settled' }> {
   return claim.state === 'fresh' || claim.state === 'settled';
+}
+
+/** Our route is in the kernel. */
+export function hasRoute(claim: Claim): boolean {
+  return isAnnounced(claim) || (claim.state === 'beneath' && claim.installed);
 }
 
 export function isHeld(claim: Claim): claim is Extract<Claim, Held> {
@@ -165,8 +208,8 @@ export function isHeld(claim: Claim): claim is Extract<Claim, Held> {
  * A claim that another router may still object to. It ages as if its host had not moved since: or a machine that is now
  * here, now there would keep it fresh for ever, and the objection hidden.
  */
-export function isYoung(claim: Claim): claim is Extract<Claim, Claimed> {
-  return isClaimed(claim) && claim.role === 'challenger';
+export function isYoung(claim: Claim): claim is Extract<Claim, { state: 'fresh' | 'settled' }> {
+  return isAnnounced(claim) && claim.role === 'challenger';
 }
 
 /** @throws Error when the table has no such row: an invariant of ours is broken */
@@ -198,15 +241,30 @@ export function stepClaim(claim: Claim, input: ClaimInput, now: number): Step<Cl
       }
       const retryFrom = isHeld(claim) ? claim.retryFrom : now;
       const terms = { ageAt, homecoming, overlapsRemote: true };
-      return enter(claimed('fresh', claim, input.cause, now, { role, retryFrom }, terms));
+      const again = claimed('fresh', claim, input.cause, now, { role, retryFrom }, terms);
+      return enter(input.objectedAt === undefined ? again : { ...again, objectedAt: input.objectedAt });
     }
     case 'adopt': {
       const overlapsRemote = isClaimed(claim) && claim.overlapsRemote;
       const held = { role: 'incumbent', retryFrom: now } as const;
       return enter(claimed('settled', claim, 'adopted', now, held, { ...input, overlapsRemote }));
     }
+    case 'stand-by': {
+      const { ageAt, installed } = input;
+      const held = { role: 'incumbent', retryFrom: now } as const;
+      const terms = { ageAt, homecoming: false, overlapsRemote: false };
+      const below = claimed('settled', claim, input.cause, now, held, terms);
+      return enter({ ...below, state: 'beneath', installed });
+    }
+    case 'surfaced': {
+      if (claim.state !== 'beneath') return broken(claim, input);
+      const terms = { ageAt: input.ageAt, homecoming: false, overlapsRemote: false };
+      return enter(
+        claimed('settled', claim, 'surfaced', now, claim, { ...terms, withdrawal: claim.withdrawal }),
+      );
+    }
     case 'retry-fresh': {
-      if (!isClaimed(claim)) return broken(claim, input);
+      if (!isAnnounced(claim)) return broken(claim, input);
       const { role, homecoming } = claim;
       const terms = { ageAt: input.ageAt, homecoming, overlapsRemote: true };
       return enter(claimed('fresh', claim, 'contested', now, { role, retryFrom: NEVER }, terms));
@@ -216,7 +274,9 @@ export function stepClaim(claim: Claim, input: ClaimInput, now: number): Step<Cl
       const { homecoming, withdrawal } = claim;
       // A withdrawal that waits for the 20 ms rule goes on waiting.
       const terms = { ageAt: input.ageAt, homecoming, overlapsRemote: false, withdrawal };
-      return enter(claimed('settled', claim, 'aged', now, claim, terms));
+      const older = claimed('settled', claim, 'aged', now, claim, terms);
+      const { objectedAt } = claim;
+      return enter(objectedAt === undefined ? older : { ...older, objectedAt });
     }
     case 'returned':
       if (claim.state !== 'settled') return broken(claim, input);
@@ -235,7 +295,7 @@ export function stepClaim(claim: Claim, input: ClaimInput, now: number): Step<Cl
 function stay(claim: Claim, input: ClaimInput, now: number): Step<Claim, ClaimOutcome> {
   switch (input.input) {
     case 'unopposed':
-      return isClaimed(claim)
+      return isAnnounced(claim)
         ? [{ ...claim, role: 'incumbent', ageAt: NEVER }, undefined]
         : [claim, undefined];
     case 'age-later':
@@ -312,7 +372,7 @@ function claimed(
   now: number,
   { role, retryFrom }: Standing,
   { ageAt, homecoming, overlapsRemote, withdrawal }: Terms,
-): Claim {
+): Claimed & { readonly state: 'fresh' | 'settled' } {
   const { remoteAppearedAt } = before;
   return {
     state,
@@ -335,7 +395,8 @@ function past(before: Claim, cause: Cause, now: number): Past {
 }
 
 function releasedAt(before: Claim, now: number): number | undefined {
-  return isClaimed(before) ? now : before.releasedAt;
+  // What is hidden may have surfaced a moment ago, and its routing daemon knows it before we do.
+  return hasRoute(before) ? now : before.releasedAt;
 }
 
 function broken(claim: Claim, { input }: ClaimInput): never {

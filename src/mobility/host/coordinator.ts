@@ -2,6 +2,7 @@ import { MAC_BROADCAST } from '../../wire/addresses.js';
 import { MOST_WAIT_MS } from '../admission/constants.js';
 import type { TrackerContext } from '../context.js';
 import type { Attachment, Cause } from '../events.js';
+import { answerOpenQuestions } from '../neighbour/responder.js';
 import { type ProbePurpose, startProbe } from '../probe.js';
 import { type ClaimInput, EARLY_RELEASE_MS } from './claim.js';
 import { guardedUntil } from './contest.js';
@@ -15,12 +16,21 @@ import { type Candidate, candidateOn } from './proof.js';
  */
 export const COORDINATION: readonly { readonly when: string; readonly causes: string }[] = [
   {
-    when: 'claim enters home, fresh or settled',
+    when: 'claim enters home, fresh, settled or beneath',
     causes: 'recovery: held. proof: held-at. stuck route: held',
   },
   { when: 'claim enters any other state', causes: 'keepalive: not-held. proof: old-closed' },
-  { when: 'claim leaves fresh or settled', causes: 'the route is released' },
+  { when: 'claim leaves fresh, settled or beneath', causes: 'the route is released' },
   { when: 'claim: away', causes: 'announcement: departed' },
+  {
+    when: 'role: promoted',
+    causes: 'claim: found, of what is beneath; keepalive: probe. proof: ask what only its gateway may ask',
+  },
+  { when: 'beneath: the last remote claim is gone', causes: 'claim: surfaced; keepalive: probe' },
+  {
+    when: 'another router claims it, it is alive here, and we do not contest',
+    causes: 'claim: stand-by, if it was a claim',
+  },
   {
     when: 'claim: ages',
     causes: 'claim: age, unopposed, returned, at-ease or age-later; keepalive: schedule',
@@ -39,7 +49,7 @@ export const COORDINATION: readonly { readonly when: string; readonly causes: st
   { when: 'proof: candidate silent', causes: 'proof: close; a claim that was only proving: lost or forget' },
   {
     when: 'keepalive: lost, no-answer, hold-expired',
-    causes: 'claim: lost, or lost-later under the 20 ms rule',
+    causes: 'claim: lost, or lost-later under the 20 ms rule; elsewhere if another router claims it at home',
   },
   {
     when: 'keepalive: old-place-silent',
@@ -88,6 +98,7 @@ export function transition(
   ctx.counts[state]++;
   informMachines(ctx, host);
   if (state === 'fresh' || state === 'settled') emitClaim(ctx, host, state);
+  else if (state === 'beneath' && claimed) emitClaim(ctx, host, 'settled');
   else if (claimedAt !== undefined) ctx.emit({ kind: 'release', ip: host.ip });
   if (from === 'home' && before !== undefined && host.attachment?.iface !== before.iface) {
     const dev = ctx.topology.nameOf(before.iface);
@@ -197,11 +208,23 @@ export function withdraw(ctx: TrackerContext, host: Host, cause: Cause): void {
     host.stepClaim({ input: 'lost-later', cause, at }, ctx.now);
     return ctx.touch(host);
   }
-  const remote = ctx.fib.remote(host.ip);
-  const home = ctx.topology.homeInterface(host.ip);
-  if (cause === 'remote-claim' && remote !== undefined && home !== undefined) goAway(ctx, host, cause);
-  else lost(ctx, host, cause);
+  const isElsewhere =
+    ctx.fib.remote(host.ip) !== undefined && ctx.topology.homeInterface(host.ip) !== undefined;
+  if (isElsewhere && cause === 'remote-claim') return goAway(ctx, host, cause);
+  lost(ctx, host, cause);
+  // Nobody tells us again of a claim that was there before.
+  if (isElsewhere && GONE.has(cause)) goAway(ctx, host, 'remote-claim');
 }
+
+/** It is not here any more, and nobody has said that it shall not be. */
+const GONE: ReadonlySet<Cause> = new Set([
+  'no-answer',
+  'keepalive-lost',
+  'hold-expired',
+  'link-down',
+  'link-gone',
+  'port-down',
+]);
 
 /** Whether a release of the claim now would come too soon after a remote one. */
 function releasedEarly(ctx: TrackerContext, host: Host): boolean {
@@ -237,22 +260,28 @@ export function emitStuckRoute(ctx: TrackerContext, host: Host, present: boolean
   ctx.emit({ kind: 'stuck-route-repair', ip: host.ip, present });
 }
 
-/** A home host is proven to be behind another router. `adopted`: it was so before this run, the LAN was told. */
-export function goAway(ctx: TrackerContext, host: Host, cause: Cause): void {
+/**
+ * A home host is proven to be behind another router. `adopted`: it was so before this run, the LAN was told. Nobody on
+ * our LANs has an entry for a host that never was on one.
+ */
+export function goAway(ctx: TrackerContext, host: Host, cause: Cause, wasHere = true): void {
   transition(ctx, host, { input: 'elsewhere', cause });
-  if (cause !== 'adopted') announceDeparture(ctx, host);
+  if (cause !== 'adopted' && wasHere) announceDeparture(ctx, host);
+  answerOpenQuestions(ctx, host.ip);
   ctx.touch(host);
 }
 
 /**
- * Tells the neighbours on the home LAN of a host that is elsewhere to send to us (RFC 5944 section 4.6). `from`: the
- * earliest time.
+ * Tells the neighbours on the LANs of a host's subnet, but for the one that it is on, to send to us (RFC 5944 section
+ * 4.6). `from`: the earliest time.
  */
 export function announceDeparture(ctx: TrackerContext, host: Host, from = ctx.now): void {
-  const home = ctx.topology.homeInterface(host.ip);
-  if (home === undefined || !ctx.topology.isUsable(home)) return;
-  if (host.held && host.attachment?.iface === home) return;
-  host.stepAnnouncement({ input: 'departed', iface: home, from }, ctx.now);
+  const { topology } = ctx;
+  const here = host.held ? host.attachment?.iface : undefined;
+  const ifaces = topology
+    .homeInterfaces(host.ip)
+    .filter((iface) => iface !== here && topology.isUsable(iface));
+  if (ifaces.length > 0) host.stepAnnouncement({ input: 'departed', ifaces, from }, ctx.now);
 }
 
 // --- proof ---------------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ import {
   UNKNOWN,
   claimDeadline,
   endsAt,
-  isClaimed,
+  hasRoute,
   isHeld,
   stepClaim,
 } from './claim.js';
@@ -315,7 +315,7 @@ export class Host implements Due {
 
   /** We hold a route for it. */
   get claimed(): boolean {
-    return isClaimed(this.#claim);
+    return hasRoute(this.#claim);
   }
 
   /** It came from another LAN: what it sends to a MAC that is not ours may name a stale neighbour. */

@@ -158,7 +158,7 @@ function silence(
   if (probe.purpose === 'remote-claim') return 'remote-claim-stands';
   if (now < (graceUntil ?? 0)) return 'in-grace';
   if (missedAt >= probe.firstSentAt) return 'missed';
-  return probe.purpose === 'prove' ? 'no-answer' : 'lost';
+  return probe.purpose === 'prove' || probe.purpose === 'took-over' ? 'no-answer' : 'lost';
 }
 
 function atOf(state: Keepalive): number {

@@ -1,12 +1,12 @@
 import { type Ip, MAC_BROADCAST, unspecifiedOf } from '../../wire/addresses.js';
 import { alarmMacLimit, hasCapacity, isMacFull, isNewcomer, noteSilence } from '../admission/admission.js';
 import type { TrackerContext } from '../context.js';
-import type { Attachment, Cause } from '../events.js';
-import { releaseAnswers } from '../neighbour/responder.js';
+import type { Attachment, Cause, IfIndex } from '../events.js';
+import { answerOpenQuestions, releaseAnswers } from '../neighbour/responder.js';
 import { probeSource, sendRepair } from '../neighbour/send.js';
 import { PRESENCE_SCHEDULE, type Probe, endOf, oldPlaceTimeoutMs, startProbe } from '../probe.js';
-import { isYoung } from './claim.js';
-import { shortFreshMs, suppressionOf } from './contention.js';
+import { isAnnounced, isYoung } from './claim.js';
+import { defersRelease, shortFreshMs, suppressionOf } from './contention.js';
 import { isRefused } from './contest.js';
 import {
   abandonCandidate,
@@ -75,7 +75,7 @@ export function startProof(
   if (isAlive && prepared !== undefined && isSame(prepared, heardAt)) {
     // Believed, and asked all the same: the probe repairs its gateway entry.
     host.stepKeepalive({ input: 'grace', until: ctx.now + rule.holdMs }, ctx.now);
-    return bind(ctx, host, heardAt, 'prepared', startProbe(ctx, host, 'prove', heardAt));
+    return bind(ctx, host, heardAt, 'prepared', { unanswered: startProbe(ctx, host, 'prove', heardAt) });
   }
   const at = rule.prove === 'before' ? placeToAsk(host, before, heardAt) : heardAt;
   const firstSourceIp = holdAnswers(ctx, host, at, asked);
@@ -96,7 +96,7 @@ export function startProof(
     const home = homeOf(ctx, host, at);
     if (home !== undefined) probeOld(ctx, host, home);
   }
-  if (rule.prove === 'after' && spoke) bind(ctx, host, at, cause, probe);
+  if (rule.prove === 'after' && spoke) bind(ctx, host, at, cause, { unanswered: probe });
   else ctx.touch(host);
 }
 
@@ -126,6 +126,7 @@ function probeHeldPlace(ctx: TrackerContext, host: Host): void {
  */
 function holdAnswers(ctx: TrackerContext, host: Host, at: Attachment, asked: Ip | undefined): Ip | undefined {
   if (asked === undefined || ctx.topology.isHome(at.iface, host.ip)) return undefined;
+  if (!ctx.topology.speaks(at.iface) || ctx.topology.defers(at.iface)) return undefined;
   const gateway = probeSource(ctx, at.iface, host.ip);
   if (gateway === undefined) return undefined;
   host.stepAnswerHold({ input: 'hold', at }, ctx.now);
@@ -171,16 +172,23 @@ function discardUnknown(ctx: TrackerContext, host: Host): void {
   else ctx.touch(host);
 }
 
+interface BindOptions {
+  /** The proof still to come when policy claims first and asks later. */
+  readonly unanswered?: Probe | undefined;
+  /** Another router is to claim it. */
+  readonly standsBy?: boolean;
+}
+
 /**
  * The host is at this attachment: recorded when that is its home and nobody else has it, claimed otherwise.
- * `unanswered` is the proof still to come when policy claims first and asks later.
+ * On a LAN where another router is active it is left to that one.
  */
 export function bind(
   ctx: TrackerContext,
   host: Host,
   at: Attachment,
   cause: Cause,
-  unanswered?: Probe,
+  { unanswered, standsBy = isStandby(ctx, host, at.iface) }: BindOptions = {},
 ): void {
   const { topology, now } = ctx;
   const rule = topology.rule(at.iface);
@@ -201,8 +209,16 @@ export function bind(
   if (moved && isYoung(host.claim) && host.attachment?.mac !== at.mac)
     host.stepContest({ input: 'contested', challenger: at, freezeMs: undefined }, now);
   closeCandidates(ctx, host);
-  if (homecoming && remote === undefined && !host.claimed && host.state !== 'away') {
+  const isRecord =
+    homecoming &&
+    (standsBy ? !isAnnounced(host.claim) : remote === undefined && !host.claimed && host.state !== 'away');
+  if (isRecord && defersRelease(ctx, host, at)) return;
+  if (isRecord) {
     transition(ctx, host, { input: 'found-at-home', cause }, at, since);
+  } else if (standsBy && !homecoming) {
+    const installed = remote !== undefined;
+    const ageAt = installed ? NEVER : now + ctx.policy.timers.settleMs;
+    transition(ctx, host, { input: 'stand-by', cause, ageAt, installed }, at, since);
   } else {
     const overlapsRemote = moved || remote !== undefined;
     const ages = agesOf(ctx, host, overlapsRemote);
@@ -219,9 +235,18 @@ export function bind(
   host.stepAnnouncement({ input: 'seen-on', iface: at.iface }, now);
   scheduleKeepalive(ctx, host);
   announceDeparture(ctx, host, silentAt(host));
-  notifyWaiting(ctx, host);
+  if (unanswered === undefined) notifyWaiting(ctx, host);
+  answerOpenQuestions(ctx, host.ip);
   ctx.touch(host);
   proveSameMac(ctx, host, at);
+}
+
+/** Whether another router is to claim what is found here. What we claim already, and nobody else, stays ours. */
+function isStandby(ctx: TrackerContext, host: Host, iface: IfIndex): boolean {
+  if (ctx.topology.contests(iface)) return false;
+  return (
+    !isAnnounced(host.claim) || (ctx.fib.remote(host.ip) !== undefined && host.attachment?.iface === iface)
+  );
 }
 
 /** Too many of them: it is not bound. */
@@ -286,7 +311,7 @@ export function notifyWaiting(ctx: TrackerContext, neighbour: Host): void {
   if (waiting === undefined) return;
   ctx.lookups.delete(neighbour.ip);
   const { attachment } = neighbour;
-  if (attachment === undefined || neighbour.claimed) return;
+  if (attachment === undefined || !neighbour.held) return;
   for (const ip of waiting) {
     const host = ctx.table.get(ip);
     if (host?.held !== true || host.attachment?.iface !== attachment.iface) continue;

@@ -5,6 +5,7 @@ import type { TrackerContext } from '../context.js';
 import type { Attachment, IfIndex } from '../events.js';
 import { isYoung } from '../host/claim.js';
 import {
+  concedes,
   contestHere,
   heldDespiteRemote,
   hidRemote,
@@ -25,7 +26,7 @@ import {
 } from '../host/coordinator.js';
 import type { Host } from '../host/host.js';
 import { NEVER } from '../host/machine.js';
-import { type Candidate, candidateOn, isSame, MOST_OLD_PLACES } from '../host/proof.js';
+import { type Candidate, candidateOn, isSame, MOST_OLD_PLACES, wasHeard } from '../host/proof.js';
 import {
   bind,
   candidateAt,
@@ -105,7 +106,13 @@ function answered({ candidates, attachment }: Host): Attachment | undefined {
 function onCandidateReply(ctx: TrackerContext, host: Host, candidate: Candidate, from: Attachment): void {
   const { probe } = candidate;
   const incumbent = incumbentOf(ctx, host, candidate);
-  if (probe.purpose === 'remote-claim') return heldDespiteRemote(ctx, host, from);
+  if (probe.purpose === 'remote-claim') {
+    // Where a subnet has several routers, the other one was first with a host that was never held here.
+    const isIncumbent = host.attachment !== undefined || ctx.topology.rule(from.iface)?.learn !== 'all';
+    const isConceded = concedes(ctx, from.iface);
+    if (isIncumbent && !isConceded) return heldDespiteRemote(ctx, host, from);
+    return bind(ctx, host, from, 'proven', { standsBy: isConceded });
+  }
   // Asked before this router gave way to another one.
   if (!host.held && isSuppressed(ctx, host, from)) return closeCandidates(ctx, host, candidate);
   if (isNewcomer(candidate)) noteProof(ctx, from.iface);
@@ -170,7 +177,8 @@ function onOldReply(ctx: TrackerContext, host: Host, probe: Probe, from: Attachm
 function onOwnerReply(ctx: TrackerContext, host: Host, from: Attachment): void {
   if (host.state === 'proving') host.stepProof({ input: 'old-answered', at: from });
   // It is slow to object, or has just come back: no contest yet.
-  else if (ctx.fib.remote(host.ip) !== undefined) return reclaim(ctx, host, from, 'proven', 'incumbent');
+  else if (ctx.fib.remote(host.ip) !== undefined)
+    return reclaim(ctx, host, from, 'proven', { role: 'incumbent' });
   else if (learningRefusal(ctx, from.iface, host.ip, from.mac) === undefined)
     return bind(ctx, host, from, 'proven');
   ctx.touch(host);
@@ -240,6 +248,8 @@ function onCandidateTimeout(ctx: TrackerContext, host: Host, candidate: Candidat
   // Not where it was said to be, but it answered at home.
   if (proving && incumbent !== undefined) return bind(ctx, host, incumbent, 'proven');
   noteSilence(ctx, candidate);
+  if (wasHeard(candidate) && !ctx.topology.speaks(attachment.iface) && attachment.mac !== MAC_BROADCAST)
+    ctx.roles.noteUnanswered(host.ip, { ...attachment, at: ctx.now });
   if (!host.held && probe.purpose !== 'remote-claim' && attachment.mac !== MAC_BROADCAST)
     ctx.lateAnswers.expect(host.ip, probe);
   abandonCandidate(ctx, host, 'no-answer', candidate);
@@ -265,6 +275,8 @@ export function onLateReply(
 ): boolean {
   const probe = ctx.lateAnswers.take(ip, from.iface, from.mac, answeredTo, ctx.now);
   if (probe === undefined || ctx.topology.rule(from.iface) === undefined) return false;
+  // It would have been asked once more, and is if this is a sighting.
+  if (probe.isUnverified || ctx.otherRouters.isRouterMac(from.iface, from.mac)) return false;
   const remote = ctx.fib.remote(ip);
   if (remote !== undefined && remote.since > probe.firstSentAt) return false;
   if (known !== undefined) {

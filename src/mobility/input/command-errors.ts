@@ -17,6 +17,8 @@ const UNUSABLE: Readonly<Record<UnusableReason, string>> = {
   'sender-ip-gateway': 'it is the gateway of a [[subnet]]; give the address of the guest',
   'sender-ip-local': 'it is an address of this router; give the address of the guest',
   'sender-ip-next-hop': 'it is the next hop of a route (ip route); give the address of the guest',
+  'sender-ip-peer':
+    'it is another first-hop router (peers of the [[interface]]); give the address of the guest',
   'sender-ip-other-lan':
     'it belongs to the subnet of an interface that is not a mobility interface; add an [[interface]] for that one if its hosts may move',
   'not-allowed':

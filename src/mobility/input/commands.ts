@@ -14,6 +14,7 @@ import {
   transition,
   withdraw,
 } from '../host/coordinator.js';
+import { standBy } from '../host/contention.js';
 import { bind, startProof } from '../host/proving.js';
 import type { Host } from '../host/host.js';
 import {
@@ -29,10 +30,20 @@ import {
   unusableAddress,
 } from './command-errors.js';
 import { forgetOtherRouters } from '../other-routers.js';
+import { discover } from './discovery.js';
+import { tellRole } from './roles.js';
 import { remoteAppeared } from './remote-claims.js';
 
 /** Carries out what an operator or a hypervisor says, and answers whether it was accepted. */
 export function onCommand(ctx: TrackerContext, token: Token, command: Command): void {
+  if (command.name === 'discover') {
+    const { ok, message } = discover(ctx, command.prefix);
+    return ctx.reply(token, ok, message);
+  }
+  if (command.name === 'role') {
+    const refusal = tellRole(ctx, command.interface, command.state);
+    return ctx.reply(token, refusal === undefined, refusal ?? 'ok');
+  }
   const refusal =
     command.name === 'probe' || command.name === 'clear'
       ? onAddressCommand(ctx, command.name, command.ip)
@@ -82,7 +93,7 @@ function probeLastPlace(ctx: TrackerContext, host: Host): boolean {
   return true;
 }
 
-type Signal = Exclude<Command, { name: 'probe' | 'clear' }>;
+type Signal = Exclude<Command, { name: 'probe' | 'clear' | 'discover' | 'role' }>;
 
 /** Checks all addresses before it changes anything: a signal is carried out whole or not at all. */
 function onSignal(ctx: TrackerContext, signal: Signal): string | undefined {
@@ -139,7 +150,7 @@ function attach(ctx: TrackerContext, ip: Ip, place: Attachment): void {
   const graceMs = ctx.topology.rule(place.iface)?.holdMs ?? 0;
   host.stepKeepalive({ input: 'grace', until: ctx.now + graceMs }, ctx.now);
   if (host.isHeldAt(place.iface, place.mac)) return ctx.touch(host);
-  bind(ctx, host, place, 'attach', startProbe(ctx, host, 'prove', place));
+  bind(ctx, host, place, 'attach', { unanswered: startProbe(ctx, host, 'prove', place) });
 }
 
 function detach(ctx: TrackerContext, ip: Ip, name: string, mac: Mac | undefined): void {
@@ -183,7 +194,15 @@ export function adopt(ctx: TrackerContext, ip: Ip, iface: IfIndex, mac: Mac | un
     const afterMs = Math.min(quietMs(ctx, host), ctx.table.size / 10);
     host.stepKeepalive({ input: 'schedule', afterMs }, ctx.now);
   }
+  if (ctx.fib.remote(ip) !== undefined) adoptBeneath(ctx, host, iface);
   ctx.touch(host);
+}
+
+/** The claim that hides it may be that of the other router of its LAN. */
+function adoptBeneath(ctx: TrackerContext, host: Host, iface: IfIndex): void {
+  const { topology } = ctx;
+  if (!topology.contests(iface)) standBy(ctx, host);
+  else if (topology.isShared(iface)) standBy(ctx, host, ctx.now + ctx.policy.timers.settleMs);
 }
 
 /** Hosts of an earlier run; they are asked when their interface is heard. */

@@ -4,7 +4,10 @@ import { learningRefusal } from '../admission/learning.js';
 import type { Attachment, Cause, IfIndex, Link } from '../events.js';
 import { abandonCandidate, lostWithRoute, probeNow, transition, withdraw } from '../host/coordinator.js';
 import { askAgain, startProof, startProofUnlessSuppressed } from '../host/proving.js';
-import { forgetOtherRouters } from '../other-routers.js';
+import { forgetOtherRouters, lookForOthers } from '../other-routers.js';
+import { discoverOn } from './discovery.js';
+import { askAllElsewhere } from './late-standby.js';
+import { reviewRoles } from './roles.js';
 import type { Host } from '../host/host.js';
 import { candidateOn } from '../host/proof.js';
 
@@ -13,28 +16,36 @@ export function onLink(ctx: TrackerContext, link: Link): void {
   const old = topology.link(link.index);
   const wasUsable = topology.isUsable(link.index);
   const wasListening = topology.isListening(link.index);
+  const spokeAs = speakingMacs(ctx, old, link);
   topology.setLink(link);
   const renamed = old !== undefined && old.name !== link.name;
   if (wasUsable && (!topology.isUsable(link.index) || renamed)) {
     loseInterface(ctx, link.index, 'link-down', !link.up);
   }
   if (renamed) for (const host of [...ctx.table.on(link.index)]) ctx.table.rename(host, link.name);
-  if ((renamed || !wasListening) && topology.isListening(link.index)) reprobeRemembered(ctx, link);
-  else if (old !== undefined && old.mac !== link.mac) refreshGatewayEntries(ctx, link);
+  const isBack = (renamed || !wasListening) && topology.isListening(link.index);
+  if (isBack) reprobeRemembered(ctx, link);
+  for (const [lan, mac] of speakingMacs(ctx, old, link))
+    if (!isBack && spokeAs.get(lan) !== mac) refreshGatewayEntries(ctx, lan);
   if (old?.master !== undefined) onPort(ctx, link.index, old.master, link);
   if (runsIn(link, link.master) && !runsIn(old, link.master)) askGuests(ctx, link);
   if (old === undefined || renamed || old.addresses !== link.addresses) reviewHosts(ctx);
+  reviewRoles(ctx);
 }
 
 export function onLinkGone(ctx: TrackerContext, iface: IfIndex): void {
   const old = ctx.topology.link(iface);
   if (ctx.topology.rule(iface) !== undefined) loseInterface(ctx, iface, 'link-gone', true);
+  const spokeAs = old?.lower === undefined ? undefined : ctx.topology.speakingMac(old.lower);
   ctx.topology.removeLink(iface);
+  if (old?.lower !== undefined && spokeAs !== ctx.topology.speakingMac(old.lower))
+    refreshGatewayEntries(ctx, old.lower);
   ctx.ports.delete(iface);
   ctx.neighbours.delete(iface);
   ctx.missed.forget(iface);
   if (old?.master !== undefined) onPort(ctx, iface, old.master, undefined);
   if (old !== undefined && old.addresses.length > 0) reviewHosts(ctx);
+  reviewRoles(ctx);
 }
 
 export function onCapture(ctx: TrackerContext, iface: IfIndex, open: boolean): void {
@@ -95,13 +106,18 @@ function loseInterface(ctx: TrackerContext, iface: IfIndex, cause: Cause, routes
   }
 }
 
+/** What we speak with on the LAN of an interface, and on that of the one below it. */
+function speakingMacs(ctx: TrackerContext, old: Link | undefined, link: Link): Map<IfIndex, Mac | undefined> {
+  const lans = [link.index, link.lower, old?.lower].filter((lan) => lan !== undefined);
+  return new Map(lans.map((lan) => [lan, ctx.topology.speakingMac(lan)]));
+}
+
 /** Our MAC changed: their entry for the gateway is stale until a question of ours repairs it (RFC 826). */
-function refreshGatewayEntries(ctx: TrackerContext, link: Link): void {
-  const keepaliveMs = ctx.topology.rule(link.index)?.keepaliveMs ?? 0;
+function refreshGatewayEntries(ctx: TrackerContext, lan: IfIndex): void {
+  const keepaliveMs = ctx.topology.rule(lan)?.keepaliveMs ?? 0;
   let order = 0;
-  for (const host of ctx.table.on(link.index)) {
-    if (host.claimed && host.attachment?.iface === link.index)
-      expediteKeepalive(ctx, host, keepaliveMs, order++);
+  for (const host of ctx.table.on(lan)) {
+    if (host.claimed && host.attachment?.iface === lan) expediteKeepalive(ctx, host, keepaliveMs, order++);
   }
 }
 
@@ -112,6 +128,9 @@ function expediteKeepalive(ctx: TrackerContext, host: Host, keepaliveMs: number,
 }
 
 function reprobeRemembered(ctx: TrackerContext, link: Link): void {
+  lookForOthers(ctx, link.index);
+  discoverOn(ctx, link.index);
+  askAllElsewhere(ctx);
   const hosts = [...ctx.table.onNamed(link.name)];
   const keepaliveMs = ctx.topology.rule(link.index)?.keepaliveMs ?? 0;
   let order = 0;

@@ -2,26 +2,33 @@ import { startProbe } from '../probe.js';
 import { type Ip, MAC_BROADCAST } from '../../wire/addresses.js';
 import type { TrackerContext } from '../context.js';
 import { learningRefusal } from '../admission/learning.js';
-import type { Route } from '../events.js';
+import type { IfIndex, Route } from '../events.js';
+import { answerOpenQuestions } from '../neighbour/responder.js';
 import {
   goAway,
   lost,
   probeHeld,
   remoteClaimAppeared,
   repairStuckRoute,
+  scheduleKeepalive,
   setCandidate,
   transition,
   withdraw,
 } from '../host/coordinator.js';
 import { retryAtOf } from '../host/contest.js';
-import { candidateAt, startProof } from '../host/proving.js';
+import { standBy } from '../host/contention.js';
+import { askAgain, candidateAt, startProof } from '../host/proving.js';
+import { askElsewhere } from './late-standby.js';
 import type { Host } from '../host/host.js';
 
 /** A route of somebody else came, changed or went. `initial` marks the dump at start: no storm of announcements. */
 export function onRoute(ctx: TrackerContext, change: 'add' | 'delete', route: Route, initial: boolean): void {
   const what = ctx.fib.apply(change, route, ctx.now);
-  if (what === 'appeared') remoteAppeared(ctx, route.prefix.ip, initial);
-  else if (what === 'vanished') remoteVanished(ctx, route.prefix.ip);
+  if (what === 'appeared') {
+    remoteAppeared(ctx, route.prefix.ip, initial);
+    answerOpenQuestions(ctx, route.prefix.ip);
+  } else if (what === 'vanished') remoteVanished(ctx, route.prefix.ip);
+  else if (what === 'changed') remoteChanged(ctx, route.prefix.ip);
 }
 
 /** Another router says that it has the host. If it is ours, by claim or by home, it is asked here (design.md 3.3). */
@@ -32,15 +39,33 @@ export function remoteAppeared(ctx: TrackerContext, ip: Ip, initial: boolean): v
     case 'settled':
     case 'home':
       return checkDespiteRemote(ctx, host);
+    case 'beneath':
+      return standBy(ctx, host);
     case 'away':
       return ctx.touch(host);
     case undefined:
     case 'remembered':
-      return askAtHome(ctx, ip, host, initial);
+      askAtHome(ctx, ip, host, initial);
+      return askElsewhere(ctx, ip);
     default:
       // fresh: looked at when it ages. proving: whoever answers first is looked at then.
       return;
   }
+}
+
+/** Another router than before claims it: the host may have left the LAN that we share with that one. */
+function remoteChanged(ctx: TrackerContext, ip: Ip): void {
+  const host = ctx.table.get(ip);
+  if (host?.state === 'beneath') checkDespiteRemote(ctx, host);
+}
+
+/** No claim hides ours any more, and other routers see it: it had better be true. */
+function surface(ctx: TrackerContext, host: Host): void {
+  const { attachment } = host;
+  transition(ctx, host, { input: 'surfaced', ageAt: ctx.now + ctx.policy.timers.settleMs });
+  if (attachment === undefined) return;
+  if (!ctx.topology.isUsable(attachment.iface) || !probeHeld(ctx, host, 'took-over', attachment))
+    scheduleKeepalive(ctx, host);
 }
 
 export function remoteVanished(ctx: TrackerContext, ip: Ip): void {
@@ -49,11 +74,25 @@ export function remoteVanished(ctx: TrackerContext, ip: Ip): void {
   // A routing daemon may delete and add in one change; after `settle` the loss is real.
   host.stepClaim({ input: 'remote-vanished', endsAt: ctx.now + ctx.policy.timers.settleMs }, ctx.now);
   repairStuckRoute(ctx, host);
+  if (host.state === 'beneath') surface(ctx, host);
   if (host.state === 'remembered') {
+    askLastPlace(ctx, host);
     host.stepProof({ input: 'expedite-deferred', until: retryAtOf(host.contest), now: ctx.now });
     host.stepContest({ input: 'incumbent-gone' }, ctx.now);
   }
   ctx.touch(host);
+}
+
+/** The router that had it may be the other one of its LAN, and dead. */
+function askLastPlace(ctx: TrackerContext, host: Host): void {
+  const { attachment } = host;
+  if (attachment === undefined || !ctx.topology.sharedLans().includes(attachment.iface)) return;
+  if (
+    !ctx.topology.isListening(attachment.iface) ||
+    learningRefusal(ctx, attachment.iface, host.ip, attachment.mac)
+  )
+    return;
+  askAgain(ctx, host, attachment);
 }
 
 /** Asks the host whether it is still here; the check runs to its end whatever becomes of the remote claim. */
@@ -65,10 +104,15 @@ export function checkDespiteRemote(ctx: TrackerContext, host: Host): void {
   else ctx.touch(host);
 }
 
-/** A host of our home subnet that we do not hold: asked at the MAC that the kernel knows, else by broadcast. */
+/**
+ * A host of our home subnet that we do not hold is elsewhere, whether it was ever here or not (RFC 7814). It is asked
+ * first at the MAC that it had or that the kernel knows. Where only visitors are learned, a silent host may be at home,
+ * so all are asked; where all hosts are, one that nobody knows is none of ours.
+ */
 function askAtHome(ctx: TrackerContext, ip: Ip, known: Host | undefined, initial: boolean): void {
-  const home = ctx.topology.homeInterface(ip);
-  if (home === undefined || ctx.topology.rule(home)?.learn !== 'foreign') return;
+  const home = homeOf(ctx, ip, known);
+  if (home === undefined) return;
+  const isOnlyHome = ctx.topology.rule(home)?.learn === 'foreign';
   if (
     learningRefusal(ctx, home, ip, undefined) !== undefined ||
     (known === undefined && ctx.table.size >= ctx.policy.limits.hosts)
@@ -79,16 +123,25 @@ function askAtHome(ctx: TrackerContext, ip: Ip, known: Host | undefined, initial
   if (host.asking) return;
   const mac =
     (host.attachment?.iface === home ? host.attachment.mac : undefined) ?? ctx.neighbours.get(home)?.get(ip);
+  const cause = initial ? 'adopted' : 'remote-claim';
+  if (mac === undefined && !isOnlyHome) return goAway(ctx, host, cause, host.attachment !== undefined);
   const place = { iface: home, mac: mac ?? MAC_BROADCAST };
   // After `detach` from there the hypervisor has answered the question already.
   const detached = host.recovery.detached !== undefined && host.attachment?.iface === home;
   const probe =
     !detached && ctx.topology.isUsable(home) ? startProbe(ctx, host, 'remote-claim', place) : undefined;
   if (probe === undefined) {
-    return goAway(ctx, host, initial ? 'adopted' : 'remote-claim');
+    return goAway(ctx, host, cause);
   }
-  setCandidate(ctx, host, candidateAt(ctx, place, initial ? 'adopted' : 'remote-claim', probe));
+  setCandidate(ctx, host, candidateAt(ctx, place, cause, probe));
   transition(ctx, host, { input: 'prove', cause: 'remote-claim' });
+}
+
+/** The LAN of its subnet where the host was last, or the first of them. */
+function homeOf(ctx: TrackerContext, ip: Ip, known: Host | undefined): IfIndex | undefined {
+  const last = known?.attachment?.iface;
+  if (last !== undefined && ctx.topology.homeInterfaces(ip).includes(last)) return last;
+  return ctx.topology.homeInterface(ip);
 }
 
 /** A proof has failed. Another router may have claimed the host while it was asked: then its home is looked at now. */

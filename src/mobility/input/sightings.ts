@@ -4,7 +4,7 @@ import { admit, admitLookup, admitWaiting } from '../admission/admission.js';
 import { learningRefusal } from '../admission/learning.js';
 import type { TrackerContext } from '../context.js';
 import { frameRefusal } from './frame-checks.js';
-import { suppressRefreshes } from '../host/coordinator.js';
+import { probeNow, suppressRefreshes } from '../host/coordinator.js';
 import type { DropReason, EvidenceKind, IfIndex, Attachment } from '../events.js';
 import type { Host } from '../host/host.js';
 import { onControlAnswer, onRarpLookupAnswer, openRarpLookup } from './rarp-lookup.js';
@@ -49,7 +49,8 @@ export function onFrame(ctx: TrackerContext, iface: IfIndex, bytes: Uint8Array):
 
 /**
  * Why a sighting is not heard. What we hold is always heard, whatever else has become true of it. Another router is not:
- * it may answer for addresses that are elsewhere (proxy ARP), so its answers prove nothing.
+ * it may answer for addresses that are elsewhere (proxy ARP), so its answers prove nothing. (That of a host that we hold
+ * at its MAC proves something if the question came from nobody: `mayBeRouters` in probe.ts.)
  */
 function hearingRefusal(
   ctx: TrackerContext,
@@ -133,6 +134,7 @@ function onSighting(ctx: TrackerContext, iface: IfIndex, message: SightingMessag
     const named = refusal === 'sender-ip-unspecified' ? undefined : ip;
     ignore(ctx, iface, refusal, named, mac);
     if (refusal === 'sender-ip-gateway') onGatewayClaim(ctx, iface, message);
+    if (refusal === 'sender-ip-peer') notePeer(ctx, iface, ip, mac);
     return;
   }
   if (message.answeredTo !== undefined) {
@@ -144,7 +146,9 @@ function onSighting(ctx: TrackerContext, iface: IfIndex, message: SightingMessag
     if (onRarpLookupAnswer(ctx, iface, ip, mac)) return;
   }
   if (host !== undefined) {
-    if (host.isHeldAt(iface, mac)) return onRefresh(ctx, host);
+    // What a router says of others is no sign of life of them; it may be a host itself, so it is asked.
+    if (host.isHeldAt(iface, mac))
+      return ctx.otherRouters.isRouterMac(iface, mac) ? undefined : onRefresh(ctx, host);
     if (!isActionable(ctx, host, { iface, mac })) return;
   }
   const evidence = EVIDENCE[message.form];
@@ -155,6 +159,12 @@ function onSighting(ctx: TrackerContext, iface: IfIndex, message: SightingMessag
 function onGatewayClaim(ctx: TrackerContext, iface: IfIndex, message: SightingMessage): void {
   hearGatewayAnswer(ctx, iface, message);
   suspect(ctx, iface, message.ip, message.mac);
+}
+
+/** The MAC of another first-hop router: what was believed of it before may have been proxy ARP. */
+export function notePeer(ctx: TrackerContext, iface: IfIndex, ip: Ip, mac: Mac): void {
+  if (!ctx.otherRouters.notePeer(iface, ip, mac)) return;
+  for (const host of [...ctx.table.withMac(mac)]) if (host.isHeldAt(iface, mac)) probeNow(ctx, host);
 }
 
 /** A known host was heard at a place where we do not hold it. Returns whether that is to be looked into. */

@@ -15,8 +15,8 @@ import type { Host } from '../host/host.js';
  * live-migrated guest, whose carrier never dropped, may do so for half a minute. It is told once that the destination
  * is at our MAC, by a unicast ARP request in the destination's name: RFC 826 lets the request overwrite its entry.
  *
- * A host that has come home is in the same trouble: it believes that its neighbours are where the router of its last
- * LAN was. They are not at our MAC, but on its own LAN. So the neighbour is asked where it is, and the host is told
+ * A host that has come to a LAN of its subnet is in the same trouble: it believes that its neighbours there are where the
+ * router of its last LAN was. They are not at our MAC, but on its own LAN. So the neighbour is asked where it is, and the host is told
  * what it answered: a request that is from us on the wire, with the neighbour's own pair in it. Nothing is said that
  * the neighbour has not just said itself, nobody hears it but the host, and what it thereby learns is STALE to it, to
  * be verified on use. Its answer goes to the neighbour and tells that one in turn where the host is.
@@ -38,23 +38,33 @@ export function onMisdirectedPacket(ctx: TrackerContext, iface: IfIndex, bytes: 
         askLan(ctx, destinationIp, { at: host.attachment, ip: sourceIp, wants: 'repair' });
       return;
     case 'silence':
-      if (isHomecoming(host)) resolveFor(ctx, host, destinationIp, destination);
+      resolveFor(ctx, host, destinationIp, destination);
   }
 }
 
-function isHomecoming({ claim }: Host): boolean {
-  return (
-    claim.state === 'home' || ((claim.state === 'fresh' || claim.state === 'settled') && claim.homecoming)
-  );
+/**
+ * Another router claims it, the kernel sends there already, and here it is being asked: who sends to it is told to send
+ * to us. Nobody else hears that, so a host that is alive here takes it for no conflict.
+ */
+function isLeaving(ctx: TrackerContext, host: Host): boolean {
+  const isHidden = host.state === 'settled' || host.state === 'home';
+  const isAsked = host.currentProbe?.purpose === 'remote-claim';
+  return isHidden && isAsked && ctx.fib.remote(host.ip) !== undefined;
 }
 
-/** `sender` is at home and sends to `wrong`, the MAC that it has for `ip`. */
+/** `sender` sends to `wrong`, the MAC that it has for `ip`, which is beside it on its LAN. */
 function resolveFor(ctx: TrackerContext, sender: Host, ip: Ip, wrong: Mac): void {
   const { attachment } = sender;
-  if (attachment === undefined || ip === sender.ip || !ctx.topology.isHome(attachment.iface, ip)) return;
+  if (attachment === undefined || ip === sender.ip) return;
+  const { iface } = attachment;
   const known = ctx.table.get(ip);
-  const here = known?.held === true && known.attachment?.iface === attachment.iface;
+  const here = known?.held === true && known.attachment?.iface === iface;
+  if (here && isLeaving(ctx, known)) {
+    if (ctx.mayRepair(sender.ip, ip)) sendRepair(ctx, attachment, sender.ip, ip, undefined);
+    return;
+  }
   if (here && known.attachment?.mac === wrong) return;
+  if (!here && !(ctx.topology.isHome(iface, sender.ip) && ctx.topology.isHome(iface, ip))) return;
   const refusal = learningRefusal(ctx, attachment.iface, ip, undefined);
   if (refusal !== undefined || !ctx.mayRepair(sender.ip, ip)) return;
   if (known === undefined && !admitLookup(ctx, attachment.iface)) return;

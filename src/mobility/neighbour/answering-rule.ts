@@ -2,6 +2,7 @@ import { type Ip, hostLength, isUnspecified } from '../../wire/addresses.js';
 import type { TrackerContext } from '../context.js';
 import type { IfIndex } from '../events.js';
 import type { Host } from '../host/host.js';
+import { subnetOf } from '../policy.js';
 
 /** `ask first`: whether somebody on that LAN has the target; if nobody has, it is answered. */
 export type Answer = 'answer' | 'ask first' | 'silence';
@@ -20,6 +21,8 @@ export interface AnsweringRow {
   readonly known: string;
   readonly asker: string;
   readonly answer: Answer;
+  /** The question is kept for a second: a claim that answers it may be on its way. */
+  readonly isKept?: true;
   applies(question: Question): boolean;
 }
 
@@ -58,11 +61,29 @@ export const ANSWERING_RULE: readonly AnsweringRow[] = [
     applies: ({ ctx, asker }) => ctx.topology.isNeverAnswered(asker) || ctx.topology.isLocal(asker),
   },
   {
-    target: 'a configured gateway',
-    known: 'another router on this LAN answers for it',
+    target: 'any',
+    known: 'another first-hop router of this LAN is the active one, and we do not announce who asks',
     asker: 'anybody',
     answer: 'silence',
-    applies: ({ ctx, iface, target }) => ctx.otherRouters.isGatewayUsed(iface, target),
+    isKept: true,
+    applies: ({ ctx, iface, asker }) => !ctx.topology.speaks(iface) && !isAnnounced(ctx, asker),
+  },
+  {
+    target: 'any',
+    known: 'another machine has the gateway of this LAN, and we do not announce the visitor',
+    asker: 'a visitor',
+    answer: 'silence',
+    isKept: true,
+    applies: ({ ctx, iface, asker }) =>
+      ctx.topology.defers(iface) && !ctx.topology.isHome(iface, asker) && !isAnnounced(ctx, asker),
+  },
+  {
+    target: 'a configured gateway',
+    known: 'another router on this LAN answers for it, and it is no address of ours there',
+    asker: 'anybody',
+    answer: 'silence',
+    applies: ({ ctx, iface, target }) =>
+      ctx.isLeftToOther(iface, target) && !ctx.topology.isLocalOn(target, iface),
   },
   {
     target: 'our address on this interface',
@@ -93,6 +114,13 @@ export const ANSWERING_RULE: readonly AnsweringRow[] = [
     applies: ({ ctx, target }) => ctx.topology.isLocal(target),
   },
   {
+    target: 'the configured gateway of another subnet',
+    known: '',
+    asker: 'a host at home here, which has another gateway',
+    answer: 'silence',
+    applies: (question) => isAtHome(question) && hasOtherGateway(question),
+  },
+  {
     target: 'a configured gateway',
     known: '',
     asker: 'anybody',
@@ -115,9 +143,18 @@ export const ANSWERING_RULE: readonly AnsweringRow[] = [
   },
   {
     target: 'an address of a subnet of this interface',
+    known: 'another router claims it, and it is not being asked here',
+    asker: 'anybody',
+    answer: 'answer',
+    applies: (question) =>
+      isOfThisLan(question) && isClaimedElsewhere(question) && question.host?.state !== 'proving',
+  },
+  {
+    target: 'an address of a subnet of this interface',
     known: 'anything else',
     asker: 'anybody',
     answer: 'silence',
+    isKept: true,
     applies: isOfThisLan,
   },
   {
@@ -194,6 +231,17 @@ function isAtHome({ ctx, iface, asker }: Question): boolean {
   return ctx.topology.isHome(iface, asker);
 }
 
+function isAnnounced(ctx: TrackerContext, ip: Ip): boolean {
+  const state = ctx.table.get(ip)?.state;
+  return state === 'fresh' || state === 'settled';
+}
+
+/** No host asks so, but a second router on this LAN that wants to know whether we are one (other-routers.ts). */
+function hasOtherGateway({ ctx, asker, target }: Question): boolean {
+  const gateway = subnetOf(ctx.policy, asker)?.gateway;
+  return ctx.topology.isGateway(target) && gateway !== undefined && gateway !== target;
+}
+
 function isOfThisLan({ ctx, iface, target }: Question): boolean {
   return ctx.topology.isHome(iface, target);
 }
@@ -202,17 +250,30 @@ function isElsewhere({ host }: Question): boolean {
   return host !== undefined && (host.claimed || host.state === 'away');
 }
 
+/** Another router, and not one on this LAN, says that it has the host. */
+function isClaimedElsewhere({ ctx, iface, target }: Question): boolean {
+  const remote = ctx.fib.remote(target);
+  return remote !== undefined && !isOnLan(ctx, remote.route.iface, iface);
+}
+
 function isRoutedElsewhere({ ctx, iface, target }: Question): boolean {
   const route = ctx.fib.bestRoute(target);
-  return route !== undefined && route.type === 'unicast' && route.iface !== iface;
+  return route !== undefined && route.type === 'unicast' && !isOnLan(ctx, route.iface, iface);
 }
 
 /** Whether the kernel itself answers a visitor on this interface: `rp_filter` applies to ARP as well. */
-function passesReversePath({ ctx, iface, asker }: Question): boolean {
-  const mode = ctx.topology.link(iface)?.rpFilter ?? 0;
+function passesReversePath({ ctx, iface, asker, target }: Question): boolean {
+  // Our address may be that of a macvlan, which has a filter of its own; claims lead to the mobility interface.
+  const holder = ctx.topology.holderOn(target, iface);
+  const mode = holder?.rpFilter ?? 0;
   if (mode === 0) return true;
   const host = ctx.table.get(asker);
-  if (host?.claimed === true) return mode === 2 || host.attachment?.iface === iface;
+  if (host?.claimed === true && host.state !== 'beneath')
+    return mode === 2 || host.attachment?.iface === holder?.index;
   const route = ctx.fib.bestRoute(asker);
-  return route !== undefined && (mode === 2 || route.iface === iface);
+  return route !== undefined && (mode === 2 || route.iface === holder?.index);
+}
+
+function isOnLan(ctx: TrackerContext, iface: IfIndex | undefined, lan: IfIndex): boolean {
+  return iface !== undefined && ctx.topology.lanOf(iface) === lan;
 }

@@ -13,13 +13,25 @@ export function answer(ctx: TrackerContext, iface: IfIndex, message: SightingMes
   if (message.form !== 'request') return;
   const { ip: asker, mac, target } = message;
   const at = { iface, mac };
-  switch (answeringRow(ctx, iface, asker, target).answer) {
+  const row = answeringRow(ctx, iface, asker, target);
+  if (row.isKept === true) ctx.openQuestions.note(target, { at, asker, askedAt: ctx.now });
+  switch (row.answer) {
     case 'answer':
       return answerWhenRouted(ctx, at, asker, target);
     case 'ask first':
       return askLan(ctx, target, { at, ip: asker, wants: 'answer' });
     case 'silence':
   }
+}
+
+/** Where this address is has become known: whoever has just asked for it is answered, if the rule says so by now. */
+export function answerOpenQuestions(ctx: TrackerContext, target: Ip): void {
+  const answerable = ctx.openQuestions.take(
+    target,
+    ctx.now,
+    ({ at, asker }) => answeringRow(ctx, at.iface, asker, target).answer === 'answer',
+  );
+  for (const { at, asker } of answerable) answerWhenRouted(ctx, at, asker, target);
 }
 
 function answerWhenRouted(ctx: TrackerContext, at: Attachment, asker: Ip, target: Ip): void {

@@ -11,32 +11,28 @@ export function probeSource(ctx: TrackerContext, iface: IfIndex, ip: Ip): Ip | u
   const { topology } = ctx;
   let source = topology.probeSource(iface, ip);
   // In the name of a gateway that another router has there we would take its hosts away from it.
-  if (
-    source !== undefined &&
-    !topology.isLocalOn(source, iface) &&
-    ctx.otherRouters.isGatewayUsed(iface, source)
-  )
+  if (source !== undefined && !topology.isLocalOn(source, iface) && ctx.isLeftToOther(iface, source))
     source = topology.addressOn(iface, source);
   return source === ip ? undefined : source;
 }
 
 /** Asks, in the name of `source`, whether `target` is at `place`. */
 export function sendProbe(ctx: TrackerContext, place: Attachment, source: Ip, target: Ip): void {
-  const own = macOf(ctx, place.iface);
+  const own = ctx.topology.speakingMac(place.iface, source);
   const driver = ctx.families.of(target);
   if (own && driver) send(ctx, place.iface, 'probe', driver.probe(own, place.mac, source, target));
 }
 
 /** Answers `asker`, which is at `place`: `ip` is at our MAC. */
 export function sendAnswer(ctx: TrackerContext, place: Attachment, asker: Ip, ip: Ip): void {
-  const own = macOf(ctx, place.iface);
+  const own = ctx.topology.speakingMac(place.iface, ip);
   const driver = ctx.families.of(ip);
   if (own && driver) send(ctx, place.iface, 'answer', driver.answer(own, ip, place.mac, asker));
 }
 
 /** Tells all of a LAN that `ip` is at our MAC. */
 export function sendAnnouncement(ctx: TrackerContext, iface: IfIndex, ip: Ip): void {
-  const own = macOf(ctx, iface);
+  const own = ctx.topology.speakingMac(iface);
   const driver = ctx.families.of(ip);
   if (own && driver) send(ctx, iface, 'announce', driver.announce(own, ip));
 }
@@ -50,17 +46,15 @@ export function sendRepair(
   neighbourMac: Mac | undefined,
 ): void {
   const { iface, mac } = place;
-  const own = macOf(ctx, iface);
+  const own = ctx.topology.speakingMac(iface);
   const driver = ctx.families.of(host);
   if (own && driver)
     send(ctx, iface, 'repair', driver.repair(own, mac, host, neighbour, neighbourMac ?? own));
 }
 
-/** undefined when the interface is gone; 0 when it has no link-layer address. */
-function macOf(ctx: TrackerContext, iface: IfIndex): Mac | undefined {
-  return ctx.topology.link(iface)?.mac;
-}
-
+/** A standby asks for itself, and tells nobody of others unasked; whom it answers is the answering rule's to say. */
 function send(ctx: TrackerContext, iface: IfIndex, purpose: SendPurpose, bytes: Uint8Array): void {
+  const isUnasked = purpose === 'announce' || purpose === 'repair';
+  if (isUnasked && !ctx.topology.speaks(iface)) return;
   ctx.emit({ kind: 'send', iface, bytes, purpose });
 }

@@ -167,12 +167,14 @@ export class Marpd {
     const page = await this.ctl.get<{ hosts: { ip: string; state: string; interface: string | null }[] }>(
       '/v1/hosts?limit=10000',
     );
-    const claimed = new Map<string, string | null>();
-    for (const host of page?.hosts ?? []) {
-      if (host.state === 'fresh' || host.state === 'settled') claimed.set(host.ip, host.interface);
-    }
     const routes = this.routes();
     const routed = new Map(routes.map((route) => [route.dst, route.dev]));
+    const claimed = new Map<string, string | null>();
+    for (const { ip, state, interface: name } of page?.hosts ?? []) {
+      // What is beneath another router's claim has a route only while that claim is there.
+      if (state === 'fresh' || state === 'settled' || (state === 'beneath' && routed.has(ip)))
+        claimed.set(ip, name);
+    }
     const problems: string[] = [];
     for (const [ip, dev] of claimed) {
       if (routed.get(ip) !== dev)

@@ -31,8 +31,12 @@ export interface Engine {
   crash(): Promise<void>;
   /** How many neighbours the protocol that carries host routes has. */
   neighbours(): number;
+  /** Router ids of those it knows a way to; undefined when it has nothing of any other. */
+  knownRouters(): ReadonlySet<string> | undefined;
   /** Every /32 of every table, kernel excepted. */
   holdings(): Holding[];
+  /** Lines of configuration, while it runs. */
+  configure(...lines: readonly string[]): void;
   /** All it says about one host, for a failing test. */
   explain(ip: string): string;
   /** What a person types to look at it. */
@@ -87,6 +91,13 @@ interface BgpPath {
 /** LSAs of this age are being flushed (RFC 2328 section 14.1). */
 const MAX_AGE = 3600;
 
+/** What of a configuration needs which daemon; zebra and ospfd run on every router. */
+const OPTIONAL: Readonly<Record<string, RegExp>> = {
+  bgpd: /^router bgp /m,
+  bfdd: /^bfd$/m,
+  vrrpd: /^ vrrp /m,
+};
+
 class Frr implements Engine {
   readonly commands: readonly string[];
   readonly #daemons: readonly string[];
@@ -98,7 +109,10 @@ class Frr implements Engine {
     readonly namespace: Namespace,
     readonly config: string,
   ) {
-    this.#daemons = name === 'frr-bgp' ? ['zebra', 'ospfd', 'bgpd'] : ['zebra', 'ospfd'];
+    const text = readFileSync(config, 'utf8');
+    this.#daemons = ['zebra', 'ospfd', 'bgpd', 'bfdd', 'vrrpd'].filter(
+      (daemon) => !(daemon in OPTIONAL) || (OPTIONAL[daemon] as RegExp).test(text),
+    );
     this.#directory = join(namespace.lab.directory, `${namespace.role}-frr`);
     const shell = `vtysh --vty_socket ${this.#directory}/run`;
     this.commands = [
@@ -154,6 +168,16 @@ class Frr implements Engine {
       .filter((neighbour) => neighbour.nbrState.startsWith('Full')).length;
   }
 
+  /** OSPF keeps the link states of a router that has died, for an hour. */
+  knownRouters(): ReadonlySet<string> | undefined {
+    if (this.name !== 'frr-ospf') return undefined;
+    const table = this.#json<Record<string, { readonly routerType?: string }>>(
+      'ospfd',
+      'show ip ospf route json',
+    );
+    return new Set(Object.keys(table).filter((key) => table[key]?.routerType !== undefined));
+  }
+
   holdings(): Holding[] {
     const routes = this.#json<Record<string, ZebraRoute[]>>('zebra', 'show ip route json');
     const zebra = Object.values(routes)
@@ -165,6 +189,11 @@ class Frr implements Engine {
         by: protocol === 'kernel' ? 'local' : 'remote',
       }));
     return [...zebra, ...(this.name === 'frr-bgp' ? this.#bgpPaths() : this.#linkStates())];
+  }
+
+  configure(...lines: readonly string[]): void {
+    const commands = ['configure terminal', ...lines].flatMap((line) => ['-c', line]);
+    run([...this.#vtysh, ...commands]);
   }
 
   explain(ip: string): string {
@@ -263,6 +292,10 @@ class Bird implements Engine {
     return this.#birdc(what as string).match(up as RegExp)?.length ?? 0;
   }
 
+  knownRouters(): undefined {
+    return undefined;
+  }
+
   holdings(): Holding[] {
     const holdings: Holding[] = [];
     let ip: string | undefined;
@@ -279,6 +312,10 @@ class Bird implements Engine {
       holdings.push({ table: 'bird', ip, by });
     }
     return holdings;
+  }
+
+  configure(): void {
+    throw new Error('BIRD takes a whole file');
   }
 
   explain(ip: string): string {

@@ -69,6 +69,13 @@ const SUBNETS = Object.values(PLACES).map(({ lan }) => ({
   gateway: lan.replace('/24', ''),
 }));
 
+/** Two routers on net1, with one gateway between them; R4 has net2's subnet. */
+const REDUNDANT: Readonly<Record<FirstHop, Place>> = {
+  r1: { ...PLACES.r1, lan: '10.1.1.2/24' },
+  r2: { ...PLACES.r2, lan: '10.1.1.3/24', segment: PLACES.r1.segment },
+  r4: { ...PLACES.r4, lan: PLACES.r2.lan },
+};
+
 /** A home subnet of mobile hosts. */
 export type Subnet = { readonly prefix: string; readonly gateway: string };
 
@@ -77,8 +84,26 @@ export interface RoutedSiteOptions {
   readonly third?: boolean;
   /** Home subnets that no router has connected: known to every marpd, and let through by every FRR. */
   readonly orphans?: readonly Subnet[];
+  /** Virtual Subnet (RFC 7814): R2 has the subnet of R1, with the same gateway, and all hosts have a claim. */
+  readonly virtualSubnet?: boolean;
+  /** One MAC for the gateway on R1 and R2. */
+  readonly oneGatewayMac?: boolean;
   /** Merged over the default sections of every marpd. */
   readonly config?: MarpdConfig;
+  /**
+   * R1 and R2 are redundant routers of net1, with the files of config/redundant-routers: those that this gives for a
+   * role. See test/lab/routed/redundant-site.ts.
+   */
+  readonly redundant?: (role: Role) => RouterFiles;
+}
+
+export interface RouterFiles {
+  /** Configuration of its routing daemon, where it is not that of config/frr or config/bird. */
+  readonly engine?: string;
+  /** Its address on the LAN, if it is another one. */
+  readonly lan?: string;
+  /** Of its marpd. */
+  readonly marpd?: MarpdConfig;
 }
 
 export class RoutedSite {
@@ -94,7 +119,7 @@ export class RoutedSite {
   constructor(
     readonly lab: Lab,
     readonly engineName: EngineName,
-    options: RoutedSiteOptions = {},
+    private readonly options: RoutedSiteOptions = {},
   ) {
     this.firstHops = options.third === true ? ['r1', 'r2', 'r4'] : ['r1', 'r2'];
     this.network = new Switch(
@@ -111,14 +136,31 @@ export class RoutedSite {
     this.routers = { r1, r2, r3, r4 };
     this.remote = remote;
     this.#cables();
+    const subnets = options.redundant === undefined ? SUBNETS : SUBNETS.slice(0, 2);
     const config = {
-      interface: [{ name: 'lan0' }],
-      subnet: [...SUBNETS.slice(0, this.firstHops.length), ...(options.orphans ?? [])],
+      interface: [{ name: 'lan0', ...(options.virtualSubnet === true ? { learn: 'all' } : {}) }],
+      subnet: [...subnets.slice(0, this.firstHops.length), ...(options.orphans ?? [])],
       ...options.config,
       router: { settle: SETTLE[engineName], ...(options.config?.router as object | undefined) },
     };
-    for (const role of this.firstHops) this.marpds.set(role, new Marpd(this.routers[role], config));
+    for (const role of this.firstHops) {
+      const own = options.redundant?.(role).marpd;
+      this.marpds.set(role, new Marpd(this.routers[role], { ...config, ...own }));
+    }
     for (const role of this.#roles) this.#addEngine(role, options.orphans ?? []);
+  }
+
+  place(role: FirstHop): Place {
+    if (this.options.redundant !== undefined)
+      return { ...REDUNDANT[role], lan: this.options.redundant(role).lan ?? REDUNDANT[role].lan };
+    if (role !== 'r2' || this.options.virtualSubnet !== true) return PLACES[role];
+    const mac = this.options.oneGatewayMac === true ? PLACES.r1.mac : PLACES.r2.mac;
+    return { ...PLACES.r2, lan: PLACES.r1.lan, mac };
+  }
+
+  /** Address of a router on its LAN. */
+  addressOn(role: FirstHop): string {
+    return this.place(role).lan;
   }
 
   get #roles(): Role[] {
@@ -138,7 +180,7 @@ export class RoutedSite {
     this.remote.ip('route add default via 198.51.100.1 dev eth0');
     r3.ip(`addr add ${R3_ID}/32 dev lo`);
     for (const role of this.firstHops) {
-      const { segment, lan, mac, id } = PLACES[role];
+      const { segment, id, lan, mac } = this.place(role);
       const router = this.routers[role];
       this.network.connect(router, 'lan0', segment);
       // Strict on the LAN: whoever is believed to be elsewhere is not let through.
@@ -159,8 +201,9 @@ export class RoutedSite {
   }
 
   #addEngine(role: Role, orphans: readonly Subnet[]): void {
+    const own = this.options.redundant?.(role).engine;
     // R4 is R2 with other addresses.
-    const shipped = shippedConfig(this.engineName, role === 'r4' ? 'r2' : role);
+    const shipped = own ?? shippedConfig(this.engineName, role === 'r4' ? 'r2' : role);
     const rendered = role === 'r4' ? renderR4(shipped) : shipped;
     const config = role === 'r3' ? rendered : permit(rendered, orphans);
     this.engines.set(role, makeEngine(this.engineName, this.routers[role], config));
@@ -210,7 +253,7 @@ export class RoutedSite {
     for (const role of this.#roles) {
       const wanted = [
         '198.51.100.0/24',
-        ...this.firstHops.map((other) => PLACES[other].lan.replace('.1/24', '.0/24')),
+        ...this.firstHops.map((other) => this.addressOn(other).replace(/\.\d+\/24$/, '.0/24')),
       ];
       await waitFor(
         () => {
@@ -253,7 +296,7 @@ export class RoutedSite {
           : undefined;
     if (says === 'reply') throw new Error('a moved host says request, arp-gateway or nothing');
     const replugger = await this.#replugger;
-    return replugger.move(host.cable.port, PLACES[to].segment, host.namespace, carrierDrop, frame);
+    return replugger.move(host.cable.port, this.place(to).segment, host.namespace, carrierDrop, frame);
   }
 
   /** Pulls the cable of a host out. */
@@ -307,6 +350,20 @@ export class RoutedSite {
       }
     }
     return problems;
+  }
+
+  /** Who announces each host route of the site, as a router's tables say; zebra's does not know. */
+  announcers(at: Role): Map<string, FirstHop[]> {
+    const found = new Map<string, FirstHop[]>();
+    const known = this.engine(at).knownRouters();
+    const dead = (id: string): boolean => known?.has(id) === false;
+    for (const { table, ip, by } of this.engine(at).holdings()) {
+      if (table === 'zebra' || !ip.startsWith('10.') || dead(by)) continue;
+      const role = this.firstHops.find((each) => PLACES[each].id === by);
+      if (role === undefined) throw new Error(`${ip} is announced by ${by}`);
+      found.set(ip, [...new Set([...(found.get(ip) ?? []), role])]);
+    }
+    return found;
   }
 
   /** Waits until nothing is wrong any more. */

@@ -1,9 +1,9 @@
 import type { HostsPage } from '../../../src/control/schemas.js';
 import { type Ip, parseIp } from '../../../src/wire/addresses.js';
 import type { KernelRoute, Marpd } from '../kit/marpd.js';
-import type { FirstHop, RoutedSite } from '../routed/routed-site.js';
+import { type FirstHop, PLACES, type RoutedSite } from '../routed/routed-site.js';
 import { FIRST_HOP, lanOf, placeOf, routerOf } from './names.js';
-import type { ClaimView, LanName, RouterName } from '../../scenario/world.js';
+import type { ClaimView, Layout, RouterName } from '../../scenario/world.js';
 
 const FRESH_METRIC = 1;
 
@@ -12,11 +12,12 @@ export function ageOf(route: KernelRoute): ClaimView['age'] {
 }
 
 /** Routes of ours in the kernel. */
-export function claimsIn(site: RoutedSite, router: RouterName): ClaimView[] {
+export function claimsIn(site: RoutedSite, layout: Layout, router: RouterName): ClaimView[] {
   const claims: ClaimView[] = [];
   for (const route of site.marpd(FIRST_HOP[router]).routes()) {
-    if (placeOf(router, route.dev) !== `lan ${lanOf(router)}`) continue;
-    claims.push({ ip: parseIp(route.dst) as Ip, lan: lanOf(router) as LanName, age: ageOf(route) });
+    const lan = lanOf(layout, router);
+    if (placeOf(layout, router, route.dev) !== `lan ${lan}`) continue;
+    claims.push({ ip: parseIp(route.dst) as Ip, lan, age: ageOf(route) });
   }
   return claims;
 }
@@ -41,6 +42,37 @@ export async function audit(site: RoutedSite): Promise<string[]> {
   return [...found, ...site.stuckRoutes(truth)];
 }
 
+/**
+ * As `audit`, where two routers on one LAN may both have a route for a host: one of them is announced, and the core sends
+ * there. `dead`: routers without power.
+ */
+export async function auditPair(site: RoutedSite, dead: readonly FirstHop[]): Promise<string[]> {
+  const found: string[] = [];
+  const claimed = new Map<string, FirstHop[]>();
+  for (const role of site.firstHops) {
+    if (dead.includes(role)) continue;
+    const marpd = site.marpd(role);
+    const routes = marpd.routes();
+    const problems = claimProblems(routes, marpd);
+    if (marpd.program?.running === true) problems.push(...(await daemonProblems(marpd, routes)));
+    found.push(...problems.map((problem) => `${routerOf(role)}: ${problem}`));
+    for (const { dst } of routes) claimed.set(dst, [...(claimed.get(dst) ?? []), role]);
+  }
+  const announced = site.announcers('r3');
+  for (const ip of new Set([...claimed.keys(), ...announced.keys()])) {
+    const by = announced.get(ip) ?? [];
+    const having = claimed.get(ip) ?? [];
+    if (by.length !== 1 || !having.includes(by[0] as FirstHop))
+      found.push(`${ip}: claimed by ${having.join(' and ')}, announced by ${by.join(' and ')}`);
+    const via = site.router('r3').json<{ gateway?: string }>('route', 'get', ip)[0]?.gateway;
+    if (by.length === 1 && via !== PLACES[by[0] as FirstHop].uplink)
+      found.push(`${ip}: announced by ${by[0]}, and the core sends to ${via}`);
+    const lans = new Set(having.map((role) => site.place(role).segment));
+    if (lans.size > 1) found.push(`${ip}: claimed on two LANs, by ${having.join(' and ')}`);
+  }
+  return found;
+}
+
 function claimProblems(routes: readonly KernelRoute[], marpd: Marpd): string[] {
   const problems: string[] = [];
   const seen = new Set<string>();
@@ -61,6 +93,7 @@ async function daemonProblems(marpd: Marpd, routes: readonly KernelRoute[]): Pro
   const states = new Map(page?.hosts.map(({ ip, state }) => [ip, state]));
   for (const route of routes) {
     const state = states.get(route.dst);
+    if (state === 'beneath' && ageOf(route) === 'settled') continue;
     if (state !== ageOf(route))
       problems.push(`${route.dst} is ${ageOf(route)} in the kernel and ${state} to the daemon`);
   }

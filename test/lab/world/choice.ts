@@ -5,8 +5,10 @@ import type { Layout } from '../../scenario/world.js';
 import type { Scenario } from '../../scenario/scenario.js';
 import { DISPUTES } from '../../scenario/suites/contests.js';
 import { FAILURES } from '../../scenario/suites/failures.js';
+import { REDUNDANT } from '../../scenario/suites/redundant-routers.js';
 import { RESTARTS } from '../../scenario/suites/restart.js';
 import { ROAMING } from '../../scenario/suites/roaming.js';
+import { VIRTUAL_SUBNET } from '../../scenario/suites/virtual-subnet.js';
 import { SOAK } from '../kit/lab-test.js';
 
 /**
@@ -27,6 +29,12 @@ const SHORT: readonly Choice[] = [
   [/^old daemon killed within settle, restarted 100 ms/, 'a fresh claim that nobody ages'],
   [/^new daemon killed 3 ms after the move/, "killed between proof and FRR's announcement"],
   [/^a move while the new router is cut off/, 'a link of the core fails and returns'],
+  [/^RFC 7814: hosts of one subnet on two LANs/, 'proxy ARP for hosts known by their claims alone'],
+  [
+    /^RFC 7814: between .* gratuitous-request, carrier drop false/,
+    'stale neighbours on both LANs, to and fro',
+  ],
+  [/^RFC 9568: case 11:/, 'a planned switch and back: nothing is lost'],
 ];
 
 /** Run with MARPD_SOAK=1 only. */
@@ -41,6 +49,26 @@ const LONG: readonly Choice[] = [
   [/^RFC 7432 section 15\.1: a clean mover/, '40 moves, a minute'],
   [/^a visitor dies silently/, 'the time of two keepalives'],
   [/^two living hosts with one address: the incumbent keeps it/, 'four minutes'],
+  [/^RFC 7814: a host that has never spoken/, 'milliseconds'],
+  [
+    /^RFC 7814: between .* (gratuitous-request, carrier drop true|arp-gateway)/,
+    'other hosts, other first words',
+  ],
+  [/^RFC 7814: to a LAN of another subnet and back/, 'the third LAN'],
+  [/^RFC 7814: two living hosts/, 'the short run has a duplicate'],
+  [/^RFC 7814: a router that starts again/, 'a restart'],
+  [/^RFC 7814: a LAN loses its carrier/, 'a cable'],
+  [/^RFC 9568: the active router claims/, 'every other scenario of them begins so'],
+  [/^RFC 9568: case 1:/, 'redundant-routers has it'],
+  [/^RFC 9568: case 2:/, 'the time of a keepalive, and a keepalived that tracks'],
+  [/^RFC 9568: case [34]:/, 'two active routers; half a minute'],
+  [/^RFC 9568: case 5:/, 'a moment that a busy box does not hit'],
+  [/^RFC 9568: case 6:/, 'redundant-routers has a host that is away'],
+  [/^RFC 9568: case 7:/, 'ten boots of a router, minutes'],
+  [/^RFC 9568: case 8:/, 'a boot'],
+  [/^RFC 9568: case 10:/, 'the time of a preempt delay'],
+  [/^RFC 9568: case 13:/, 'the short run has a duplicate'],
+  [/^C5: two marpds on one LAN/, 'a minute'],
   [/^C5: a forged (gratuitous-reply|request) for v on another router/, 'other frames'],
   [/^C5: a forged \S+ for h on another router/, 'another victim'],
   [/^C5: a forger that answers for/, 'seven minutes'],
@@ -62,12 +90,25 @@ const LONG: readonly Choice[] = [
 const UNFIT: readonly Choice[] = [
   // On a busy box a question takes longer, is answered after the return, and the host is one that lives at two places.
   [/^(B back to A|home, away and home again) (18|20|22|24) ms/, 'a matter of single milliseconds'],
+  [
+    /^RFC 7814: between .* rarp/,
+    'no host of the real world announces itself by RARP; vm-migration has guests that do',
+  ],
 ];
 /** The routers of the real world have one LAN each; move, acd, rarp and survive have one with two. */
 const simulatedOnly = (scenario: Scenario): boolean =>
-  scenario.layout === 'one' || UNFIT.some(([title]) => title.test(scenario.title));
+  scenario.layout === 'one' ||
+  scenario.layout === 'redundant-pairs' ||
+  UNFIT.some(([title]) => title.test(scenario.title));
 
-const SCENARIOS: readonly Scenario[] = [...ROAMING, ...DISPUTES, ...FAILURES, ...RESTARTS];
+const SCENARIOS: readonly Scenario[] = [
+  ...ROAMING,
+  ...DISPUTES,
+  ...FAILURES,
+  ...RESTARTS,
+  ...VIRTUAL_SUBNET,
+  ...REDUNDANT,
+];
 const chosen = (choices: readonly Choice[], scenario: Scenario): boolean =>
   !simulatedOnly(scenario) && choices.some(([title]) => title.test(scenario.title));
 

@@ -5,7 +5,14 @@ import type { Program } from '../kit/program.js';
 import type { RoutedSite } from '../routed/routed-site.js';
 import { formatIp, formatMac } from '../../../src/wire/addresses.js';
 import { FIRST_HOP, routerAt } from './names.js';
-import { type Announce, type ForgeOptions, type HostSpec, type LanName, LANS } from '../../scenario/world.js';
+import {
+  type Announce,
+  type ForgeOptions,
+  type HostSpec,
+  type LanName,
+  LANS,
+  type Layout,
+} from '../../scenario/world.js';
 
 /** The forger's own address, which is of no interest to anybody: what it says for others it says by raw frames. */
 const NOBODY = { address: '198.18.0.1/24', gateway: '198.18.0.2' };
@@ -19,6 +26,7 @@ export class LabHost {
 
   private constructor(
     readonly site: RoutedSite,
+    readonly layout: Layout,
     readonly host: Host,
     /** What it claims to be, and whom it asks by an ARP for its gateway. */
     readonly says: { readonly ip: string; readonly mac: string; readonly gateway: string },
@@ -27,23 +35,24 @@ export class LabHost {
     private readonly forges: boolean,
   ) {}
 
-  static async join(site: RoutedSite, role: string, spec: HostSpec): Promise<LabHost> {
+  static async join(site: RoutedSite, layout: Layout, role: string, spec: HostSpec): Promise<LabHost> {
     const [ip, gateway, mac] = [formatIp(spec.ip), formatIp(spec.gateway), formatMac(spec.mac)];
     const host = new Host(site.network, role, { address: `${ip}/${spec.prefixLength}`, gateway, mac });
     const ears = await Capture.start(host.namespace, 'eth0', 'arp');
     await host.frames();
-    return new LabHost(site, host, { ip, mac, gateway }, ears, false);
+    return new LabHost(site, layout, host, { ip, mac, gateway }, ears, false);
   }
 
   /** Lives with an address that is another's. It answers no echo: an answer shall be the other's. */
-  static async double(site: RoutedSite, role: string, spec: HostSpec): Promise<LabHost> {
-    const labHost = await LabHost.join(site, role, spec);
+  static async double(site: RoutedSite, layout: Layout, role: string, spec: HostSpec): Promise<LabHost> {
+    const labHost = await LabHost.join(site, layout, role, spec);
     labHost.host.namespace.sysctl({ 'ipv4.icmp_echo_ignore_all': 1 });
     return labHost;
   }
 
   static async forger(
     site: RoutedSite,
+    layout: Layout,
     role: string,
     lan: LanName,
     own: string,
@@ -54,11 +63,18 @@ export class LabHost {
     const mac = options.mac === undefined ? own : formatMac(options.mac);
     const frames = await host.frames();
     if (options.answers) frames.answer(ip, 1, mac);
-    return new LabHost(site, host, { ip, mac, gateway: formatIp(LANS[lan].gateway) }, undefined, true);
+    return new LabHost(
+      site,
+      layout,
+      host,
+      { ip, mac, gateway: formatIp(LANS[lan].gateway) },
+      undefined,
+      true,
+    );
   }
 
   async plug(lan: LanName, how: Announce, carrierDrop: boolean): Promise<void> {
-    const router = FIRST_HOP[routerAt(lan)];
+    const router = FIRST_HOP[routerAt(this.layout, lan)];
     // Only the frame of an ordinary host goes with the cable, with nothing in between.
     const atOnce = how === 'gratuitous-request' && !this.forges;
     const says = atOnce ? 'request' : 'silent';

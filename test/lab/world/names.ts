@@ -1,10 +1,12 @@
 import { type FirstHop, PLACES, REMOTE, type Role, type Subnet } from '../routed/routed-site.js';
+import { VIRTUAL_PORT } from '../routed/virtual-router.js';
 import { formatIp } from '../../../src/wire/addresses.js';
 import {
   FIXTURES,
   CROWD,
   type HostSpec,
   type LanName,
+  type Layout,
   type LanSpec,
   type NodeName,
   ORPHAN,
@@ -17,37 +19,54 @@ import {
  * lan c is 10.4.4.0/24 there, where nobody of the cast is at home; and `far` has the address of the site's remote host.
  */
 
-export const ROLE: Readonly<Record<NodeName, Role>> = { r1: 'r1', r2: 'r2', r3: 'r4', core: 'r3' };
-export const FIRST_HOP: Readonly<Record<RouterName, FirstHop>> = { r1: 'r1', r2: 'r2', r3: 'r4' };
+/** (r4 of the scenarios is in no layout that is built here.) */
+export const ROLE: Readonly<Record<NodeName, Role>> = {
+  r1: 'r1',
+  r2: 'r2',
+  r3: 'r4',
+  r4: 'r4',
+  core: 'r3',
+};
+export const FIRST_HOP: Readonly<Record<RouterName, FirstHop>> = { r1: 'r1', r2: 'r2', r3: 'r4', r4: 'r4' };
 export const ROUTER_NAMES: readonly RouterName[] = ['r1', 'r2', 'r3'];
 
 /** The interfaces of every first-hop router. */
 export const LAN_PORT = 'lan0';
 export const UPLINK = 'core0';
 /** The core's interfaces. */
-export const CORE_PORT: Readonly<Record<RouterName, string>> = { r1: 'core0', r2: 'core1', r3: 'core2' };
+export const CORE_PORT: Readonly<Record<RouterName, string>> = {
+  r1: 'core0',
+  r2: 'core1',
+  r3: 'core2',
+  r4: 'core2',
+};
 
 export function routerOf(role: FirstHop): RouterName {
   return ROUTER_NAMES.find((name) => FIRST_HOP[name] === role) as RouterName;
 }
 
+/** Two routers on lan a. */
+const ON_ONE_LAN: ReadonlySet<Layout> = new Set(['redundant', 'two-on-lan']);
+export const onOneLan = (layout: Layout): layout is 'redundant' | 'two-on-lan' => ON_ONE_LAN.has(layout);
+
 /** With several routers, each has one LAN. */
-export function lanOf(router: RouterName): LanName {
-  return ROUTERS.three[router]?.[0] as LanName;
+export function lanOf(layout: Layout, router: RouterName): LanName {
+  return ROUTERS[onOneLan(layout) ? layout : 'three'][router]?.[0] as LanName;
 }
 
-export function routerAt(lan: LanName): RouterName {
-  return ROUTER_NAMES.find((name) => lanOf(name) === lan) as RouterName;
+/** The first of those that have the LAN. */
+export function routerAt(layout: Layout, lan: LanName): RouterName {
+  return ROUTER_NAMES.find((name) => lanOf(layout, name) === lan) as RouterName;
 }
 
 /** @throws for a LAN of another router */
-export function mustHave(router: RouterName, lan: LanName): void {
-  if (lanOf(router) !== lan) throw new Error(`${router} has no lan ${lan}`);
+export function mustHave(layout: Layout, router: RouterName, lan: LanName): void {
+  if (lanOf(layout, router) !== lan) throw new Error(`${router} has no lan ${lan}`);
 }
 
 /** `lan a`, as `World.route` says it, of a router's interface. */
-export function placeOf(router: RouterName, dev: string): string {
-  if (dev === LAN_PORT) return `lan ${lanOf(router)}`;
+export function placeOf(layout: Layout, router: RouterName, dev: string): string {
+  if (dev === LAN_PORT || dev === VIRTUAL_PORT) return `lan ${lanOf(layout, router)}`;
   if (dev === UPLINK) return 'via core';
   throw new Error(`${router} has an interface ${dev} that no scenario knows`);
 }

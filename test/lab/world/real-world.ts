@@ -1,6 +1,6 @@
 import { formatIp, formatMac, type Ip, type Mac } from '../../../src/wire/addresses.js';
 import type { DropReason } from '../../../src/mobility/events.js';
-import type { Marpd } from '../kit/marpd.js';
+import type { Marpd, MarpdConfig } from '../kit/marpd.js';
 import { CommandFailed, type Lab, type Namespace } from '../kit/namespace.js';
 import { pause, waitFor } from '../kit/program.js';
 import { PLACES, RoutedSite } from '../routed/routed-site.js';
@@ -56,47 +56,57 @@ const ECHO_TIMEOUT_S = 0.25;
 const SETTLE_MS = SOAK ? 1000 : 600;
 const KEEPALIVE_MS = SOAK ? 5000 : 600;
 
+export const CONFIG: MarpdConfig = {
+  router: { settle: `${SETTLE_MS}ms` },
+  timers: { keepalive: `${KEEPALIVE_MS}ms` },
+};
+
+const BUILT: ReadonlySet<Layout> = new Set(['two', 'three', 'virtual-subnet']);
+
 /** The world of namespaces, kernels, FRR with OSPF, and the daemon as it is built. */
 export class RealWorld implements World {
-  readonly settleMs = SETTLE_MS;
+  readonly settleMs: number = SETTLE_MS;
   readonly keepaliveMs = KEEPALIVE_MS;
   readonly #hosts = new Map<HostName, LabHost>();
   readonly #eventLogs = new Map<RouterName, EventLog>();
   readonly #cutOff = new Set<RouterName>();
   /** Routers whose daemon shall not run; any other that does not has died by itself. */
-  readonly #halted = new Set<RouterName>(ROUTER_NAMES);
+  protected readonly halted = new Set<RouterName>(ROUTER_NAMES);
   #strangers = 0;
   /** Of the present scenario; ms since 1970. */
   #began = Date.now();
 
-  private constructor(
+  protected constructor(
     readonly layout: Layout,
     readonly site: RoutedSite,
   ) {}
 
   static async build(lab: Lab, layout: Layout): Promise<RealWorld> {
-    if (layout === 'one') throw new Error('the site of the real world has one LAN at each router');
+    if (!BUILT.has(layout))
+      throw new Error(`the real world has no layout ${layout}: its routers have one LAN each`);
     const site = new RoutedSite(lab, 'frr-ospf', {
-      third: layout === 'three',
+      third: layout === 'three' || layout === 'virtual-subnet',
+      virtualSubnet: layout === 'virtual-subnet',
       orphans: ORPHANS,
-      config: {
-        router: { settle: `${SETTLE_MS}ms` },
-        timers: { keepalive: `${KEEPALIVE_MS}ms` },
-      },
+      config: CONFIG,
     });
-    // In the scenarios' world the routers have one link each.
-    for (const role of ['r1', 'r2'] as const) site.router(role).ip('link set core1 down');
     const world = new RealWorld(layout, site);
-    for (const name of world.routers) world.#eventLogs.set(name, new EventLog(name));
-    await site.startEngines();
+    await world.open();
+    return world;
+  }
+
+  protected async open(): Promise<void> {
+    // In the scenarios' world the routers have one link each.
+    for (const role of ['r1', 'r2'] as const) this.site.router(role).ip('link set core1 down');
+    for (const name of this.routers) this.#eventLogs.set(name, new EventLog(name));
+    await this.site.startEngines();
     for (const [name, spec] of Object.entries(FIXTURES) as [Role, HostSpec][]) {
       if (name === 'far') continue;
-      const labHost = await LabHost.join(site, name, spec);
-      world.#hosts.set(name, labHost);
+      const labHost = await LabHost.join(this.site, this.layout, name, spec);
+      this.#hosts.set(name, labHost);
       await labHost.answersStreams();
     }
-    await world.reset();
-    return world;
+    await this.reset();
   }
 
   get routers(): readonly RouterName[] {
@@ -141,19 +151,19 @@ export class RealWorld implements World {
   // --- hosts -------------------------------------------------------------------------------------------------------
 
   async plug(host: HostName, lan: LanName, options: PlugOptions = {}): Promise<void> {
-    await this.#host(host).plug(lan, options.announce ?? 'gratuitous-request', options.carrierDrop ?? true);
+    await this.labHost(host).plug(lan, options.announce ?? 'gratuitous-request', options.carrierDrop ?? true);
   }
 
   unplug(host: HostName): Promise<void> {
-    return this.#host(host).unplug();
+    return this.labHost(host).unplug();
   }
 
   announce(host: HostName, how: Announce): Promise<void> {
-    return this.#host(host).announce(how);
+    return this.labHost(host).announce(how);
   }
 
   async power(host: HostName, on: boolean): Promise<void> {
-    this.#host(host).power(on);
+    this.labHost(host).power(on);
   }
 
   async duplicate(host: HostName, lan: LanName, options?: PlugOptions): Promise<HostName> {
@@ -161,7 +171,7 @@ export class RealWorld implements World {
     if (spec === undefined) throw new Error(`only the cast is doubled in the real world, not ${host}`);
     const name = `${host}-${++this.#strangers}`;
     const mac = (0x02_dd_00_00_00_00 + this.#strangers) as Mac;
-    this.#hosts.set(name, await LabHost.double(this.site, name, { ...spec, mac }));
+    this.#hosts.set(name, await LabHost.double(this.site, this.layout, name, { ...spec, mac }));
     await this.plug(name, lan, options);
     return name;
   }
@@ -169,7 +179,7 @@ export class RealWorld implements World {
   async forge(lan: LanName, options: ForgeOptions): Promise<HostName> {
     const name = `forger-${++this.#strangers}`;
     const own = formatMac((0x02_ee_00_00_00_00 + this.#strangers) as Mac);
-    const forger = await LabHost.forger(this.site, name, lan, own, options);
+    const forger = await LabHost.forger(this.site, this.layout, name, lan, own, options);
     this.#hosts.set(name, forger);
     await forger.plug(lan, options.announce === 'request' ? 'arp-gateway' : options.announce, true);
     return name;
@@ -184,39 +194,39 @@ export class RealWorld implements World {
   async stop(router: RouterName, routes: 'withdraw' | 'keep' = 'withdraw'): Promise<void> {
     if (routes === 'keep')
       throw new Error('a daemon of the real world is configured to withdraw when it stops');
-    this.#halted.add(router);
-    const status = await this.#marpd(router).stop();
+    this.halted.add(router);
+    const status = await this.marpd(router).stop();
     if (status !== 0) throw new Error(`marpd of ${router} ended with ${status}`);
   }
 
   async kill(router: RouterName): Promise<void> {
-    this.#halted.add(router);
-    await this.#marpd(router).crash();
+    this.halted.add(router);
+    await this.marpd(router).crash();
   }
 
   /** Returns when it is ready, as `systemctl start` does, and captures. */
   async start(router: RouterName): Promise<void> {
-    const marpd = this.#marpd(router);
+    const marpd = this.marpd(router);
     this.#eventLog(router).follow(marpd.launch());
     await marpd.answers();
     await marpd.captures(LAN_PORT);
-    this.#halted.delete(router);
+    this.halted.delete(router);
   }
 
   async carrier(router: RouterName, lan: LanName, up: boolean): Promise<void> {
-    mustHave(router, lan);
+    mustHave(this.layout, router, lan);
     const port = `${FIRST_HOP[router]}-${LAN_PORT}`;
     this.site.network.namespace.ip(`link set ${port} ${up ? 'up' : 'down'}`);
   }
 
   async admin(router: RouterName, lan: LanName, up: boolean): Promise<void> {
-    mustHave(router, lan);
-    this.#node(router).ip(`link set ${LAN_PORT} ${up ? 'up' : 'down'}`);
+    mustHave(this.layout, router, lan);
+    this.node(router).ip(`link set ${LAN_PORT} ${up ? 'up' : 'down'}`);
   }
 
   /** A link that is up is one over which the routers have found each other again. */
   async coreLink(router: RouterName, up: boolean): Promise<void> {
-    this.#node('core').ip(`link set ${CORE_PORT[router]} ${up ? 'up' : 'down'}`);
+    this.node('core').ip(`link set ${CORE_PORT[router]} ${up ? 'up' : 'down'}`);
     if (up) this.#cutOff.delete(router);
     else this.#cutOff.add(router);
     if (!up) return;
@@ -233,9 +243,9 @@ export class RealWorld implements World {
     name: 'prepare' | 'attach' | 'detach' | 'probe' | 'clear',
     subject: { readonly host: HostName; readonly lan: LanName },
   ): Promise<Verdict> {
-    const { ip, mac } = this.#host(subject.host).says;
+    const { ip, mac } = this.labHost(subject.host).says;
     const body = name === 'probe' || name === 'clear' ? { ip } : { mac, ip: [ip], interface: LAN_PORT };
-    const { status, body: answer } = await this.#marpd(router).ctl.post(`/v1/${name}`, body);
+    const { status, body: answer } = await this.marpd(router).ctl.post(`/v1/${name}`, body);
     return { ok: status === 200, message: answer };
   }
 
@@ -244,11 +254,11 @@ export class RealWorld implements World {
   async route(node: NodeName, ip: Ip): Promise<string> {
     const [route] = this.#lookup(node, formatIp(ip));
     if (route === undefined) return 'nowhere';
-    return node === 'core' ? nextHopOf(route.gateway) : placeOf(node, route.dev);
+    return node === 'core' ? nextHopOf(route.gateway) : placeOf(this.layout, node, route.dev);
   }
 
   async claims(router: RouterName): Promise<readonly ClaimView[]> {
-    return claimsIn(this.site, router);
+    return claimsIn(this.site, this.layout, router);
   }
 
   async announcers(ip: Ip): Promise<readonly RouterName[]> {
@@ -264,7 +274,7 @@ export class RealWorld implements World {
   }
 
   async stream(from: HostName, to: HostName): Promise<Stream> {
-    return RealStream.start(this.#namespace(from), this.#host(to));
+    return RealStream.start(this.#namespace(from), this.labHost(to));
   }
 
   async neighbour(host: HostName, ip: Ip): Promise<string | undefined> {
@@ -276,7 +286,7 @@ export class RealWorld implements World {
   }
 
   async conflicts(host: HostName): Promise<number> {
-    return this.#host(host).conflicts(this.#began);
+    return this.labHost(host).conflicts(this.#began);
   }
 
   async alarms(router: RouterName): Promise<readonly AlarmView[]> {
@@ -290,7 +300,7 @@ export class RealWorld implements World {
   }
 
   async drops(router: RouterName): Promise<ReadonlyMap<DropReason, number>> {
-    const drops = await this.#marpd(router).ctl.drops();
+    const drops = await this.marpd(router).ctl.drops();
     return new Map(drops.map(({ reason, count }) => [reason, count]));
   }
 
@@ -302,30 +312,39 @@ export class RealWorld implements World {
 
   /** Undoes whatever a scenario did, and gives every router a daemon that knows nothing. @throws when something is left */
   async reset(): Promise<void> {
-    const dead = this.routers.filter((name) => !this.#halted.has(name) && !this.#runs(name));
+    const dead = this.routers.filter((name) => !this.halted.has(name) && !this.runs(name));
     if (dead.length > 0) throw new Error(`marpd of ${dead.join(' and ')} died by itself`);
-    for (const name of this.routers) {
-      await this.coreLink(name, true);
-      await this.carrier(name, lanOf(name), true);
-      await this.admin(name, lanOf(name), true);
-    }
+    await this.reconnect();
     for (const [name, labHost] of this.#hosts) {
       if (name in FIXTURES) await labHost.unplug();
       else await this.#retire(name, labHost);
     }
     // Only a daemon takes its claims back; one that was killed gets a successor for that. The first has no past.
-    const successors = this.routers.filter((name) => this.#halted.has(name) && this.#marpd(name).program);
+    const successors = this.routers.filter((name) => this.halted.has(name) && this.marpd(name).program);
     await Promise.all(successors.map((name) => this.start(name)));
-    await Promise.all(this.routers.filter((name) => this.#runs(name)).map((name) => this.stop(name)));
+    await Promise.all(this.routers.filter((name) => this.runs(name)).map((name) => this.stop(name)));
     await wipe(this.site);
     for (const { host } of this.#hosts.values()) host.namespace.ip('neigh flush dev eth0');
     this.site.remote.ip('neigh flush dev eth0');
-    await this.#host('neighbourA').plug('a', 'silent', true);
-    await this.#host('neighbourB').plug('b', 'silent', true);
+    await this.labHost('neighbourA').plug('a', 'silent', true);
+    await this.labHost('neighbourB').plug('b', 'silent', true);
     for (const log of this.#eventLogs.values()) log.clear();
     await Promise.all(this.routers.map((router) => this.start(router)));
-    await prove(this.site);
+    await prove(this.site, this.addressesOfRouters);
     this.#began = Date.now();
+  }
+
+  protected async reconnect(): Promise<void> {
+    for (const name of this.routers) {
+      await this.coreLink(name, true);
+      await this.carrier(name, lanOf(this.layout, name), true);
+      await this.admin(name, lanOf(this.layout, name), true);
+    }
+  }
+
+  /** Addresses that routers have beside each other on a LAN. */
+  protected get addressesOfRouters(): readonly string[] {
+    return [];
   }
 
   async #retire(name: HostName, labHost: LabHost): Promise<void> {
@@ -345,26 +364,26 @@ export class RealWorld implements World {
 
   // -----------------------------------------------------------------------------------------------------------------
 
-  #host(name: HostName): LabHost {
+  protected labHost(name: HostName): LabHost {
     const labHost = this.#hosts.get(name);
     if (labHost === undefined) throw new Error(`${name} has no cable in the real world`);
     return labHost;
   }
 
   #namespace(name: HostName): Namespace {
-    return name === 'far' ? this.site.remote : this.#host(name).host.namespace;
+    return name === 'far' ? this.site.remote : this.labHost(name).host.namespace;
   }
 
-  #node(name: NodeName): Namespace {
+  protected node(name: NodeName): Namespace {
     return this.site.router(ROLE[name]);
   }
 
-  #marpd(router: RouterName): Marpd {
+  protected marpd(router: RouterName): Marpd {
     return this.site.marpd(FIRST_HOP[router]);
   }
 
-  #runs(router: RouterName): boolean {
-    return this.#marpd(router).program?.running === true;
+  protected runs(router: RouterName): boolean {
+    return this.marpd(router).program?.running === true;
   }
 
   #eventLog(router: RouterName): EventLog {
@@ -373,7 +392,7 @@ export class RealWorld implements World {
 
   #lookup(node: NodeName, ip: string): { readonly dev: string; readonly gateway?: string }[] {
     try {
-      return this.#node(node).json('route', 'get', ip);
+      return this.node(node).json('route', 'get', ip);
     } catch (error) {
       if (error instanceof CommandFailed && /unreachable/.test(error.message)) return [];
       throw error;
@@ -382,6 +401,6 @@ export class RealWorld implements World {
 
   /** Once a daemon that lives has answered, its log is read up to then. */
   async #caughtUp(router: RouterName): Promise<void> {
-    if (this.#runs(router)) await this.#marpd(router).ctl.status();
+    if (this.runs(router)) await this.marpd(router).ctl.status();
   }
 }

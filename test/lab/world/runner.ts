@@ -1,6 +1,8 @@
 import { Lab } from '../kit/namespace.js';
 import { pause } from '../kit/program.js';
+import { onOneLan } from './names.js';
 import { RealWorld } from './real-world.js';
+import { RedundantRealWorld } from './redundant-world.js';
 import type { Scenario } from '../../scenario/scenario.js';
 import type { Layout } from '../../scenario/world.js';
 
@@ -37,7 +39,9 @@ export class ScenarioRunner {
   async #open(): Promise<RealWorld> {
     if (this.#world !== undefined) return this.#world;
     this.#lab = new Lab();
-    this.#world = await RealWorld.build(this.#lab, this.layout);
+    this.#world = onOneLan(this.layout)
+      ? await RedundantRealWorld.build(this.#lab, this.layout)
+      : await RealWorld.build(this.#lab, this.layout);
     return this.#world;
   }
 }

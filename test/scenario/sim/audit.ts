@@ -19,17 +19,20 @@ export function audit(site: Site, addresses: ReadonlySet<Ip>): string[] {
   const found: string[] = [];
   const announced = new Map<Ip, RouterName[]>();
   for (const [name, router] of site.routers) {
+    if (site.failed.has(name)) continue;
     const { ctx, kernel } = router;
     const claims = claimsIn(kernel);
     const seen = new Set<Ip>();
     for (const claim of claims) {
       const text = `${name} ${formatIp(claim.ip)}`;
+      const state = ctx?.host(claim.ip)?.state;
       if (seen.has(claim.ip)) found.push(`${text}: two claims in the kernel`);
       seen.add(claim.ip);
-      announced.set(claim.ip, [...(announced.get(claim.ip) ?? []), name]);
+      // Beneath the claim of the other router of its LAN, it is announced by nobody.
+      if (state !== 'beneath') announced.set(claim.ip, [...(announced.get(claim.ip) ?? []), name]);
       if (claim.age === 'fresh') found.push(`${text}: still fresh`);
-      const state = ctx?.host(claim.ip)?.state;
-      if (ctx !== undefined && state !== claim.age)
+      const isBeneath = state === 'beneath' && claim.age === 'settled';
+      if (ctx !== undefined && state !== claim.age && !isBeneath)
         found.push(`${text}: kernel ${claim.age}, daemon ${state}`);
     }
     for (const [, host] of ctx?.hosts() ?? []) {
@@ -47,7 +50,9 @@ export function audit(site: Site, addresses: ReadonlySet<Ip>): string[] {
     const holders = announced.get(ip) ?? [];
     if (holders.length > 1) found.push(`${formatIp(ip)}: claimed by ${holders.join(' and ')}`);
     for (const observer of site.kernels.keys()) {
-      const announcers = site.domain.announcers(observer, ip);
+      if (site.failed.has(observer as RouterName)) continue;
+      const known = site.domain.announcers(observer, ip);
+      const announcers = known.filter((name) => !site.failed.has(name as RouterName));
       const stuck = announcers.filter((name) => !holders.includes(name as RouterName));
       if (stuck.length > 0) found.push(`${formatIp(ip)}: stuck route of ${stuck.join(', ')} in ${observer}`);
       if (announcers.length === 0 && holders.length > 0)

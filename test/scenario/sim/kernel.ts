@@ -28,6 +28,8 @@ export interface KernelListener {
   link(link: Link): void;
   neighbour(iface: IfIndex, ip: Ip, mac: Mac | undefined): void;
   frame(iface: IfIndex, bytes: Uint8Array): void;
+  /** An IP packet of somebody to a MAC that is not ours. */
+  packet?(iface: IfIndex, bytes: Uint8Array): void;
 }
 
 interface Port extends Station {
@@ -48,6 +50,9 @@ export class SimKernel {
   /** Routers behind the interfaces that are no LAN, by their address. */
   private readonly peers = new Map<Ip, (packet: Packet, hops: number) => boolean>();
 
+  /** Off: it hears and says nothing. */
+  powered = true;
+
   constructor(private readonly clock: Clock) {}
 
   addLink(link: Link, segment: Segment | undefined): void {
@@ -56,10 +61,14 @@ export class SimKernel {
       const port: Port = {
         iface: link.index,
         mac: link.mac,
-        promiscuous: true,
-        listening: () =>
-          this.links.get(link.index)?.up === true && this.links.get(link.index)?.carrier === true,
+        // A macvlan takes what is for its MAC; marpd captures on the interface below.
+        promiscuous: link.lower === undefined,
+        box: this,
+        listening: () => this.isRunning(link.index),
         receive: (bytes) => this.receive(link.index, bytes),
+        overhear: (bytes) => {
+          for (const listener of this.listeners) listener.packet?.(link.index, bytes);
+        },
         forward: (packet, hops) => this.forwardFrom(link.index, packet, hops),
       };
       segment.add(port);
@@ -73,6 +82,37 @@ export class SimKernel {
       );
     }
     this.addConnected(link);
+  }
+
+  private isRunning(iface: IfIndex): boolean {
+    const link = this.links.get(iface);
+    return this.powered && link?.up === true && link.carrier;
+  }
+
+  /** After a power loss: what was configured is there again, and nothing else. */
+  reset(): void {
+    this.routes.clear();
+    for (const neighbours of this.neighbours.values()) neighbours.flush(false);
+    this.powered = true;
+    for (const link of this.links.values()) this.addConnected(link);
+  }
+
+  setAddresses(iface: IfIndex, addresses: readonly Prefix[]): void {
+    const link = { ...this.link(iface), addresses };
+    this.links.set(iface, link);
+    for (const listener of this.listeners) listener.link(link);
+    this.addConnected(link);
+  }
+
+  /** Gratuitous ARP for the addresses of an interface. */
+  announce(iface: IfIndex, mac: Mac): void {
+    for (const { ip } of this.link(iface).addresses) {
+      const self = { mac, ip: ip as Ipv4 };
+      this.transmit(
+        iface,
+        encodeArp(arpFrame(ARP_REQUEST, self, { mac: MAC_ZERO, ip: ip as Ipv4 }, MAC_BROADCAST)),
+      );
+    }
   }
 
   addPeer(ip: Ip, deliver: (packet: Packet, hops: number) => boolean): void {
@@ -161,7 +201,7 @@ export class SimKernel {
   }
 
   forward(packet: Packet, hops: number): boolean {
-    if (hops > MAX_HOPS) return false;
+    if (hops > MAX_HOPS || !this.powered) return false;
     if (this.isLocal(packet.to)) return true;
     const route = this.lookup(packet.to);
     if (route?.iface === undefined) return false;
@@ -177,7 +217,7 @@ export class SimKernel {
   transmit(iface: IfIndex, bytes: Uint8Array): void {
     const attached = this.ports.get(iface);
     const link = this.links.get(iface);
-    if (attached !== undefined && link?.up === true && link.carrier)
+    if (attached !== undefined && this.powered && link?.up === true && link.carrier)
       attached.segment.transmit(attached.port, bytes);
   }
 
@@ -194,7 +234,8 @@ export class SimKernel {
   }
 
   private receive(iface: IfIndex, bytes: Uint8Array): void {
-    for (const listener of this.listeners) listener.frame(iface, bytes);
+    if (this.link(iface).lower === undefined)
+      for (const listener of this.listeners) listener.frame(iface, bytes);
     const frame = decodeArp(bytes);
     if (typeof frame === 'string') return;
     const link = this.link(iface);
@@ -227,6 +268,8 @@ export class SimKernel {
 
   private addConnected(link: Link): void {
     for (const address of link.addresses) {
+      // Its own /32 is in the local table.
+      if (address.length === hostLength(address.ip)) continue;
       this.replaceRoute({
         prefix: { ip: networkOf(address.ip, address.length), length: address.length },
         table: TABLE_MAIN,

@@ -1,10 +1,11 @@
-import { hostLength, type Ip, isIpv4, type Mac } from '../../../src/wire/addresses.js';
+import { hostLength, type Ip, isIpv4, type Mac, readMac } from '../../../src/wire/addresses.js';
 import type {
   Action,
   Alarm,
   ClaimAge,
   Command,
   DropReason,
+  RoleChange,
   Event,
   IfIndex,
   Link,
@@ -50,6 +51,7 @@ export class SimRouter implements KernelListener {
   ctx: HostTracker | undefined;
   readonly transitions: Transition[] = [];
   readonly alarms: Alarm[] = [];
+  readonly roleChanges: RoleChange[] = [];
   readonly drops = new Map<DropReason, number>();
   readonly invariants: Invariants;
   readonly desired = new Map<Ip, Claim>();
@@ -59,8 +61,11 @@ export class SimRouter implements KernelListener {
   readonly events = new Map<Event['kind'], number>();
   /** As in the capture child, but for its size: nothing that a scenario tells may depend on what it keeps back. */
   private refreshFilter = new RefreshFilter(64);
+  /** Hosts whose packets to other MACs are looked at, by interface and MAC. */
+  private readonly watched = new Map<string, number>();
   private readonly replies = new Map<number, (verdict: { ok: boolean; message: string }) => void>();
   private run = 0;
+  private powerCycles = 0;
   private token = 0;
   private timerAt = Number.POSITIVE_INFINITY;
   private readonly queues = { capture: 0, inject: 0, ip: 0, monitor: 0 };
@@ -82,6 +87,7 @@ export class SimRouter implements KernelListener {
     this.refreshFilter = new RefreshFilter(64);
     this.invariants.restart();
     this.desired.clear();
+    this.watched.clear();
     const { kernel } = this;
     for (const link of kernel.allLinks()) this.handle({ kind: 'link', link });
     this.handle({ kind: 'routes-begin' });
@@ -111,10 +117,18 @@ export class SimRouter implements KernelListener {
     this.clock.after(this.times.captureOpenMs, () => {
       if (this.run !== run) return;
       for (const iface of kernel.neighbours.keys()) {
-        const { up, carrier } = kernel.link(iface);
-        if (up && carrier) this.handle({ kind: 'capture', iface, open: true });
+        const { up, carrier, lower } = kernel.link(iface);
+        if (up && carrier && lower === undefined) this.handle({ kind: 'capture', iface, open: true });
       }
     });
+  }
+
+  /** Its machine lost its power: nothing is left of what it held. */
+  fail(): void {
+    this.kill();
+    this.powerCycles++;
+    this.desired.clear();
+    this.memories = [];
   }
 
   kill(): void {
@@ -154,7 +168,7 @@ export class SimRouter implements KernelListener {
   link(link: Link): void {
     this.later('monitor', () => {
       this.handle({ kind: 'link', link });
-      if (!this.kernel.neighbours.has(link.index)) return;
+      if (!this.kernel.neighbours.has(link.index) || link.lower !== undefined) return;
       // The capture room re-opens after an outage; until then nothing is heard (design.md 5.1).
       const open = link.up && link.carrier;
       if (!open) this.handle({ kind: 'capture', iface: link.index, open });
@@ -171,6 +185,12 @@ export class SimRouter implements KernelListener {
     if (this.refreshFilter.isRedundant(iface, bytes, bytes.length, () => this.clock.now())) return;
     const copy = bytes.slice();
     this.later('capture', () => this.handle({ kind: 'frame', iface, bytes: copy }));
+  }
+
+  /** As the second capture does: only those of the MACs that are watched. */
+  packet(iface: IfIndex, bytes: Uint8Array): void {
+    if ((this.watched.get(`${iface} ${readMac(bytes, 6)}`) ?? 0) === 0) return;
+    this.later('capture', () => this.handle({ kind: 'misdirected-packet', iface, bytes }));
   }
 
   private handle(event: Event): void {
@@ -237,6 +257,14 @@ export class SimRouter implements KernelListener {
       case 'reply':
         this.replies.get(action.token)?.({ ok: action.ok, message: action.message });
         this.replies.delete(action.token);
+        return;
+      case 'watch-misdirected': {
+        const key = `${action.iface} ${action.mac}`;
+        this.watched.set(key, (this.watched.get(key) ?? 0) + (action.watch ? 1 : -1));
+        return;
+      }
+      case 'role':
+        this.roleChanges.push(action);
         return;
       case 'evidence':
       case 'answered':
@@ -321,9 +349,9 @@ export class SimRouter implements KernelListener {
     const range = this.times[`${room}Ms`];
     const at = Math.max(this.queues[room], this.clock.now() + this.clock.between(...range));
     this.queues[room] = at;
-    const started = this.run;
+    const { run: started, powerCycles } = this;
     this.clock.at(at, () => {
-      if (!mortal || this.run === started) run();
+      if (powerCycles === this.powerCycles && (!mortal || this.run === started)) run();
     });
   }
 }

@@ -56,6 +56,8 @@ function keyOf(prefix: Prefix): string {
 
 export class RoutingDomain {
   readonly nodes = new Map<NodeName, RoutingNode>();
+  /** What routers said before they booted last is nowhere any more: sequences from which on they count. */
+  readonly flushed = new Map<NodeName, number>();
   private readonly links: { readonly ends: readonly [NodeName, NodeName]; up: boolean }[] = [];
 
   constructor(
@@ -81,6 +83,12 @@ export class RoutingDomain {
     if (!up) return;
     this.nodes.get(a)?.synchronize(b);
     this.nodes.get(b)?.synchronize(a);
+  }
+
+  /** A router boots: what it announced before is flushed before anybody uses it again. */
+  reset(name: NodeName): void {
+    this.flushed.set(name, this.nodes.get(name)?.nextSequence ?? 0);
+    for (const node of this.nodes.values()) node.forget(name);
   }
 
   isUp(a: NodeName, b: NodeName): boolean {
@@ -171,8 +179,29 @@ export class RoutingNode implements KernelListener {
     });
   }
 
+  get nextSequence(): number {
+    return this.sequence;
+  }
+
   neighbour(): void {}
   frame(): void {}
+
+  /** All that this router said; of itself, all that it knows. */
+  forget(origin: NodeName): void {
+    if (origin !== this.name) {
+      const known = this.database.get(origin) ?? new Map<string, Advertisement>();
+      for (const [key, { prefix, sequence }] of known) {
+        // An old copy that is still on its way is not newer than this.
+        known.set(key, { prefix, sequence, cost: undefined });
+        this.recompute(key, prefix);
+      }
+      return;
+    }
+    this.database.set(origin, new Map());
+    for (const map of [this.own, this.installed, this.remoteSince, this.stuckRoutes, this.wanted])
+      map.clear();
+    for (const other of this.database.keys()) this.database.set(other, new Map());
+  }
 
   advertisersOf(prefix: Prefix): NodeName[] {
     const key = keyOf(prefix);
@@ -219,7 +248,7 @@ export class RoutingNode implements KernelListener {
   }
 
   private receive(origin: NodeName, advertisement: Advertisement, from: NodeName): void {
-    if (origin === this.name) return;
+    if (origin === this.name || advertisement.sequence < (this.domain.flushed.get(origin) ?? 0)) return;
     const known = this.database.get(origin) ?? new Map<string, Advertisement>();
     this.database.set(origin, known);
     const key = keyOf(advertisement.prefix);

@@ -8,7 +8,17 @@ import type { Segment } from './segment.js';
 import { SimHost } from './host.js';
 import type { SimKernel } from './kernel.js';
 import type { SimRouter } from './router.js';
-import { indexOf, mac, type SimOptions, Site, WAN } from './site.js';
+import {
+  indexOf,
+  mac,
+  macvlanOf,
+  ROUTER_DEAD_MS,
+  type SimOptions,
+  Site,
+  VIRTUAL_MAC,
+  VRRP_TIMES,
+  WAN,
+} from './site.js';
 import {
   type Announce,
   FIXTURES,
@@ -25,14 +35,20 @@ import {
   type RouterName,
   type Stream,
   type Verdict,
-  type World,
+  type RedundantWorld,
+  type RoleView,
+  type Tracking,
 } from '../world.js';
 
 /** The simulated world: everything in virtual time, the trackers of the routers real. */
-export class SimWorld implements World {
+export class SimWorld implements RedundantWorld {
   readonly clock: Clock;
   readonly settleMs: number;
   readonly keepaliveMs: number;
+  readonly advertMs = VRRP_TIMES.advertMs;
+  readonly activeDownMs = 4 * VRRP_TIMES.advertMs + 5;
+  readonly preemptDelayMs = VRRP_TIMES.preemptDelayMs;
+  readonly routerDeadMs = ROUTER_DEAD_MS;
   readonly hosts = new Map<HostName, SimHost>();
   private readonly site: Site;
   private strangers = 0;
@@ -154,27 +170,83 @@ export class SimWorld implements World {
 
   async stop(router: RouterName, routes: 'withdraw' | 'keep' = 'withdraw'): Promise<void> {
     this.router(router).stop(routes);
+    this.site.reviewVrrp();
   }
 
   async kill(router: RouterName): Promise<void> {
     this.router(router).kill();
+    this.site.reviewVrrp();
   }
 
   async start(router: RouterName): Promise<void> {
     this.router(router).start();
+    this.site.reviewVrrp();
   }
 
   async carrier(router: RouterName, lan: LanName, up: boolean): Promise<void> {
     this.kernel(router).setCarrier(indexOf(lan), up);
+    if (!up) this.segment(lan).forget(this.kernel(router));
+    this.site.reviewVrrp();
   }
 
   async admin(router: RouterName, lan: LanName, up: boolean): Promise<void> {
     this.kernel(router).setAdmin(indexOf(lan), up);
+    this.site.reviewVrrp();
   }
 
   async coreLink(router: RouterName, up: boolean): Promise<void> {
     this.kernel(router).setCarrier(WAN, up);
     this.site.domain.setLink(router, 'core', up);
+    this.site.reviewVrrp();
+  }
+
+  async role(router: RouterName, lan: LanName): Promise<RoleView | undefined> {
+    const view = this.router(router).ctx?.roleOn(indexOf(lan));
+    return view && { role: view.role, state: view.state, contests: view.contests, reason: view.why };
+  }
+
+  async active(lan: LanName): Promise<readonly RouterName[]> {
+    const isActive = (name: RouterName) => {
+      const kernel = this.kernel(name);
+      const { up, carrier, addresses } = kernel.link(macvlanOf(lan));
+      return kernel.powered && up && carrier && addresses.length > 0;
+    };
+    return [...this.routers.keys()].filter(
+      (name) => this.site.virtualRouters.get(lan)?.has(name) === true && isActive(name),
+    );
+  }
+
+  async fail(router: RouterName, how: 'carrier' | 'silent'): Promise<void> {
+    this.site.fail(router, how);
+  }
+
+  async boot(router: RouterName): Promise<void> {
+    this.site.boot(router);
+    this.clock.runUntil(this.now() + 150);
+  }
+
+  async prefer(router: RouterName, lan: LanName): Promise<void> {
+    this.virtualRouter(lan).prefer(router);
+  }
+
+  async adverts(lan: LanName, pass: boolean): Promise<void> {
+    this.virtualRouter(lan).passes = pass;
+  }
+
+  async track(lan: LanName, what: Tracking): Promise<void> {
+    this.virtualRouter(lan).track(what);
+  }
+
+  async tear(lan: LanName, otherHalf: readonly (RouterName | HostName)[]): Promise<void> {
+    const boxes = otherHalf.map((name) => this.site.kernels.get(name as RouterName) ?? this.host(name));
+    this.segment(lan).tear(new Set(boxes));
+  }
+
+  private virtualRouter(lan: LanName) {
+    const virtualRouter = this.site.virtualRouters.get(lan);
+    if (virtualRouter === undefined)
+      throw new Error(`no virtual router on lan ${lan} in layout ${this.layout}`);
+    return virtualRouter;
   }
 
   async command(
@@ -203,7 +275,9 @@ export class SimWorld implements World {
   }
 
   async announcers(ip: Ip): Promise<readonly RouterName[]> {
-    return this.site.domain.announcers('core', ip) as RouterName[];
+    const announcers = this.site.domain.announcers('core', ip) as RouterName[];
+    // What a dead router said is still in the database, and leads nowhere.
+    return announcers.filter((name) => !this.site.failed.has(name));
   }
 
   async echo(from: HostName, to: HostName): Promise<boolean> {
@@ -238,6 +312,7 @@ export class SimWorld implements World {
   async neighbour(name: HostName, ip: Ip): Promise<string | undefined> {
     const known = this.host(name).neighbours.mac(ip);
     if (known === undefined) return undefined;
+    if (known === VIRTUAL_MAC) return 'vrrp';
     for (const [other, host] of this.hosts) if (host.mac === known) return other;
     for (const [other, kernel] of this.site.kernels) {
       for (const link of kernel.allLinks()) if (link.mac === known) return other;
@@ -289,6 +364,8 @@ export class SimWorld implements World {
       for (const { at, ip, alarm } of router.alarms) {
         lines.push({ at, text: `${name} ${ip === undefined ? '' : formatIp(ip)} ALARM ${alarm}` });
       }
+      for (const { at, interface: dev, state, reason } of router.roleChanges)
+        lines.push({ at, text: `${name} ${dev} ${state} (${reason})` });
     }
     lines.sort((one, other) => one.at - other.at);
     return lines

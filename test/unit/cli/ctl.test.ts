@@ -29,7 +29,7 @@ test('design.md 4: marpctl shows tables to people', async (t) => {
   assert.match((await ask('status')).out, /^hosts: +1 proving, 5 home, 2 settled, 1 away, 3 remembered$/m);
   assert.match(
     (await ask('interfaces')).out,
-    /^lan0 +captured +02:00:00:00:00:01 +10\.1\.1\.1\/24 +foreign +before +5\.0s +15\.0s +2 +12345 +lan\*$/m,
+    /^lan0 +captured +02:00:00:00:00:01 +10\.1\.1\.1\/24 +foreign +before +alone +5\.0s +15\.0s +2 +12345 +lan\*$/m,
   );
   assert.match((await ask('host', '10.1.1.5')).out, /^state: +settled for 1m01s, cause: aged$/m);
   const why = await ask('why', '10.1.1.9');
@@ -58,6 +58,8 @@ test('design.md 4: marpctl --json prints what the API says', async (t) => {
     [['drops'], '[{"reason":"not-allowed"'],
     [['why', '10.1.1.5'], '{"ip":"10.1.1.5","conclusion":"not learned'],
     [['probe', '10.1.1.5'], '{"ok":true'],
+    [['discover', '10.1.1.0/24'], '{"ok":true'],
+    [['role', 'lan0', 'standby'], '{"ok":true'],
   ] as const) {
     const result = await ask(...argv, '--json');
     assert.equal(result.status, 0, result.err);
@@ -159,6 +161,9 @@ test('exit codes (design.md 4): 2 for wrong usage, with what was wrong and nothi
     [['why', '2001:db8::5'], /IPv6 is not supported yet/],
     [['monitor', '2001:db8::5'], /IPv6 is not supported yet/],
     [['probe', '2001:db8::5'], /IPv6 is not supported yet/],
+    [['discover', '2001:db8::/64'], /IPv6 is not supported yet/],
+    [['discover', '10.1.1'], /is not a prefix/],
+    [['role', 'lan0', 'master'], /"master" is not one of active, standby/],
     [['attach', '2001:db8::5', 'tap0'], /IPv6 is not supported yet/],
     [['detach', '--ip', 'fe80::5', 'tap0'], /IPv6 is not supported yet/],
     [['hosts', '--prefix', '2001:db8::/64'], /IPv6 is not supported yet/],

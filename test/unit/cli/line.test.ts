@@ -145,7 +145,10 @@ test('wait: until a host is in a state, with status 1 when it is not in time', a
   assert.equal((await ask('wait', '10.1.1.99', '--state', 'unknown')).out, '10.1.1.99 is not known\n');
   const late = await ask('wait', '10.1.1.20', '--timeout', '50ms');
   assert.equal(late.status, 1);
-  assert.match(late.err, /10\.1\.1\.20 is remembered, not home or fresh or settled, after 0\.05 s/);
+  assert.match(
+    late.err,
+    /10\.1\.1\.20 is remembered, not home or fresh or settled or beneath, after 0\.05 s/,
+  );
   const waiting = ask('wait', '10.1.1.20', '--state', 'fresh,settled');
   daemon.table.set(ip('10.1.1.20'), host('10.1.1.20', { state: 'fresh' }));
   assert.match((await waiting).out, /^state: +fresh/m);

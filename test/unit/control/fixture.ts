@@ -52,6 +52,9 @@ export const lan0: InterfaceView = {
   holdMs: 15_000,
   hosts: 2,
   maxHosts: 200_000,
+  role: 'alone',
+  roleState: 'active',
+  peers: [],
   frames: 12_345,
 };
 
@@ -70,7 +73,7 @@ export const status: StatusView = {
   watchTables: [254],
   freshMetric: 1,
   settledMetric: 210 * 2 ** 24 + 2,
-  hosts: { unknown: 0, proving: 1, home: 5, fresh: 0, settled: 2, away: 1, remembered: 3 },
+  hosts: { unknown: 0, proving: 1, home: 5, fresh: 0, settled: 2, beneath: 0, away: 1, remembered: 3 },
   interfaces: { present: 2, capturing: 2 },
   capture: {
     children: [{ pid: 4243, interfaces: 2, rssBytes: 45_000_000 }],
@@ -81,6 +84,17 @@ export const status: StatusView = {
   eventLoopLagMs: 0.2,
   rssBytes: 70_000_000,
   alarms: [],
+  roles: [
+    {
+      interface: 'lan0',
+      role: 'gateway',
+      state: 'active',
+      contests: true,
+      reason: 'gateway-here',
+      why: 'the gateway address 10.1.1.1 is on vrrp4-1',
+      sinceMs: 5000,
+    },
+  ],
   otherRouters: [],
 };
 
@@ -138,6 +152,7 @@ export class FakeDaemon implements Api {
       ip: formatIp(ip),
       conclusion: 'not learned: MAC is not the bound one',
       host: null,
+      role: null,
       foreignRoute: null,
       records,
     };

@@ -36,6 +36,7 @@ describe('links and their addresses: ip -j -d address show', () => {
       up: true,
       carrier: false,
       master: 'br0',
+      lower: undefined,
       mac: 'ea:84:04:bc:5e:6b',
       type: 'veth',
       addresses: ['10.1.1.1/24', '10.9.9.1/32', 'fe80::e884:4ff:febc:5e6b/64'],
@@ -52,6 +53,13 @@ describe('links and their addresses: ip -j -d address show', () => {
     holds(of('{"ifindex":5,"ifname":"tun0","flags":["UP"],"link_type":"none"}'), {
       mac: '00:00:00:00:00:00',
     });
+  });
+
+  it('a macvlan names the interface that it stands on, unless that is in another namespace', () => {
+    const macvlan = (where: string) =>
+      of(`{"ifindex":4,${where},"ifname":"gw0","flags":["UP"],"linkinfo":{"info_kind":"macvlan"}}`).lower;
+    assert.equal(macvlan('"link":"lan0"'), 'lan0');
+    assert.equal(macvlan('"link_index":3,"link_netnsid":0'), undefined);
   });
 
   it('text of others is data: quotes, line breaks and control characters in alias, label and names', () => {

@@ -20,12 +20,14 @@ const warnings: string[] = [];
 const path = (name: string) => join(root, 'net/ipv4', name);
 const get = (name: string) => readFileSync(path(name), 'utf8').trim();
 const set = (name: string, value: number) => writeFileSync(path(name), `${value}\n`);
+const macvlans = new Set<number>();
 const open = (mode: 'apply' | 'check' = 'apply') => {
   const settings = new Sysctls({
     mode,
     root,
     stateFile,
     indexOf: (name) => indices.get(name),
+    hasMacvlan: (iface) => macvlans.has(iface),
     onWarning: (message) => warnings.push(message),
   });
   settings.takeOver();
@@ -46,6 +48,7 @@ beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), 'marpd-settings-'));
   stateFile = join(root, 'run/sysctl.state');
   warnings.length = 0;
+  macvlans.clear();
   for (const name of ['all', 'default', 'lan0', 'eth0']) addInterface(name);
   set('ip_forward', 0);
 });
@@ -60,6 +63,24 @@ describe('kernel settings (design.md 3.2)', () => {
       ['net/ipv4/conf/lan0/forwarding=1', 'net/ipv4/conf/lan0/arp_ignore=1'],
     );
     assert.deepEqual(everything(), { ...before, 'lan0/forwarding': '1', 'lan0/arp_ignore': '1' });
+  });
+
+  it('with a macvlan arp_announce too; what a virtual router needs stays as long as it is there', () => {
+    for (const isThere of [true, false]) {
+      for (const name of ['all', 'lan0', 'eth0']) addInterface(name);
+      macvlans.add(LAN0.index);
+      const settings = open();
+      settings.apply(LAN0, ETH0);
+      assert.deepEqual([get('conf/lan0/arp_announce'), get('conf/eth0/arp_announce')], ['2', '0']);
+      if (!isThere) macvlans.clear();
+      settings.restore({ keepForwarding: false });
+      const after = everything();
+      assert.deepEqual(
+        [after['lan0/arp_announce'], after['lan0/arp_ignore'], after['eth0/arp_ignore']],
+        isThere ? ['2', '1', '0'] : ['0', '0', '0'],
+      );
+      assert.equal(after['lan0/forwarding'], '0');
+    }
   });
 
   it('what `all` already does is not done twice', () => {

@@ -38,7 +38,8 @@ function tableOfPage(): Cells[] {
 
 /** lan0 is the home of 10.1.1.0/24, lan1 of 10.2.2.0/24; 192.0.2.0/24 and the default route lead elsewhere. */
 function makeContext(): TrackerContext {
-  const config = '[[interface]]\nname = "lan*"\n[[subnet]]\nprefix = "10.1.1.0/24"\ngateway = "10.1.1.254"\n';
+  const config =
+    '[[interface]]\nname = "lan*"\n[[subnet]]\nprefix = "10.1.1.0/24"\ngateway = "10.1.1.254"\n[[subnet]]\nprefix = "10.2.2.0/24"\ngateway = "10.2.2.1"\n';
   const ctx = new TrackerContext(parseConfig(config).policy, new FamilyDrivers([arpDriver]));
   ctx.now = NOW;
   ctx.topology.setLink(link(WAN, 'wan', ['192.0.2.1/24']));
@@ -49,9 +50,10 @@ function makeContext(): TrackerContext {
   return ctx;
 }
 
-function route(ctx: TrackerContext, to: string, iface: number, protocol = 3): void {
+function route(ctx: TrackerContext, to: string, iface: number, protocol = 3, via?: string): void {
   const prefix = parsePrefix(to) as Prefix;
-  const what = { prefix, table: 254, protocol, metric: 20, type: 'unicast', iface, via: undefined } as const;
+  const next = via === undefined ? undefined : ip(via);
+  const what = { prefix, table: 254, protocol, metric: 20, type: 'unicast', iface, via: next } as const;
   ctx.fib.apply('add', what, NOW);
 }
 
@@ -83,6 +85,8 @@ const EXAMPLES: readonly { asker: string; target: string; known?: (ctx: TrackerC
   { asker: '0.0.0.0', target: TARGET },
   { asker: VISITOR, target: VISITOR },
   { asker: '192.0.2.1', target: TARGET },
+  { asker: VISITOR, target: '10.1.1.254', known: (ctx) => ctx.topology.setSilent(LAN1, true) },
+  { asker: VISITOR, target: '10.1.1.254', known: (ctx) => ctx.topology.setDeferring(LAN1, true) },
   {
     asker: VISITOR,
     target: '10.1.1.254',
@@ -97,9 +101,11 @@ const EXAMPLES: readonly { asker: string; target: string; known?: (ctx: TrackerC
   { asker: VISITOR, target: '10.2.2.1' },
   { asker: VISITOR, target: '169.254.7.7' },
   { asker: VISITOR, target: '192.0.2.1' },
+  { asker: HOME, target: '10.1.1.254' },
   { asker: VISITOR, target: '10.1.1.254' },
   { asker: VISITOR, target: TARGET, known: (ctx) => claim(ctx, TARGET, LAN1) },
   { asker: HOME, target: '10.2.2.9', known: (ctx) => claim(ctx, '10.2.2.9', LAN0) },
+  { asker: HOME, target: '10.2.2.9', known: (ctx) => route(ctx, '10.2.2.9/32', WAN, 188, '192.0.2.2') },
   { asker: HOME, target: '10.2.2.9', known: (ctx) => atHome(ctx, '10.2.2.9', LAN0, NOW) },
   { asker: HOME, target: '198.51.100.7' },
   { asker: VISITOR, target: '10.9.9.9', known: (ctx) => claim(ctx, '10.9.9.9', LAN0) },
@@ -128,6 +134,13 @@ describe('the answering rule (design.md 3.2)', () => {
       assert.equal(ANSWERING_RULE.indexOf(row), number, `${row.target}, ${row.known}; ${row.asker}`);
       assert.equal(row.answer, answer);
     });
+
+  it('design.md 3.5: a host that a standby announces is answered by it', () => {
+    const ctx = makeContext();
+    ctx.topology.setSilent(LAN1, true);
+    claim(ctx, VISITOR, LAN1);
+    assert.equal(answeringRow(ctx, LAN1, ip(VISITOR), ip('10.1.1.254')).answer, 'answer');
+  });
 
   it('our address on this interface, with rp_filter loose or off: the kernel answers a visitor that it can reach', () => {
     for (const rpFilter of [0, 2] as const) {

@@ -4,7 +4,7 @@ import type { Action, IfIndex } from '../../../src/mobility/events.js';
 import type { HostTracker } from '../../../src/mobility/tracker.js';
 import type { Mac } from '../../../src/wire/addresses.js';
 import { ARP_REPLY, ARP_REQUEST, type ArpFrame, decodeArp, encodeArp } from '../../../src/wire/arp.js';
-import { HOST_MAC, LAN0, LAN1, ip, macOf, makeRouter, request } from './small-router.js';
+import { HOST_MAC, LAN0, LAN1, ip, link, macOf, makeRouter, request } from './small-router.js';
 
 /**
  * Another router on a LAN answers for the hosts behind it (RFC 1027). Its answer proves nothing; it is told from a host's
@@ -163,6 +163,73 @@ describe('a router on the home LAN that answers for everybody', () => {
     const announced = request(tracker, LAN0, HOST, HOST, ROUTER, 4000);
     assert.deepEqual(alarms(play(tracker, router, announced, 4000)), []);
     assert.deepEqual(placeOf(tracker), ['settled', LAN1, HOST_MAC]);
+  });
+});
+
+describe('a router beside us that tells of the departure of a host (RFC 5944 section 4.6)', () => {
+  for (const learn of ['foreign', 'all'])
+    it(`does not have the host for itself, learn = "${learn}"`, () => {
+      const tracker = makeRouter(`learn = "${learn}"`);
+      play(tracker, routerOn(-1, LAN0), request(tracker, LAN0, HOST, HOST), 1000);
+      const router = routerOn(LAN0, undefined);
+      for (const at of [4000, 5000, 6000]) {
+        play(tracker, router, request(tracker, LAN0, HOST, HOST, ROUTER, at), at, 900);
+        assert.equal(placeOf(tracker)?.[2], HOST_MAC, `never at the MAC of the router, ${at} ms`);
+      }
+    });
+
+  it('nor a visitor', () => {
+    const tracker = makeRouter();
+    play(tracker, routerOn(-1, LAN1), request(tracker, LAN1, HOST, HOST), 1000);
+    play(tracker, routerOn(LAN1, undefined), request(tracker, LAN1, HOST, HOST, ROUTER, 4000), 4000, 9000);
+    assert.deepEqual(placeOf(tracker)?.slice(0, 1), ['remembered'], 'it is silent, and nobody else has it');
+  });
+
+  it('nor by an answer that comes late', () => {
+    const tracker = makeRouter();
+    play(tracker, routerOn(-1, LAN1), request(tracker, LAN1, HOST, HOST), 1000, 500);
+    play(tracker, () => undefined, [], 1500, 16_500);
+    assert.equal(placeOf(tracker)?.[0], 'remembered');
+    play(tracker, () => undefined, request(tracker, LAN1, HOST, HOST, ROUTER, 18_000), 18_000, 900);
+    const late = { opcode: ARP_REPLY, senderIp: ip(HOST), targetIp: ip('10.1.1.1') } as const;
+    const macs = { destination: macOf(LAN1), source: ROUTER, senderMac: ROUTER, targetMac: macOf(LAN1) };
+    tracker.handle({ kind: 'frame', iface: LAN1, bytes: encodeArp({ ...late, ...macs }) }, 18_901);
+    assert.ok(!tracker.host(ip(HOST))?.held, 'it is asked anew, as after any frame');
+  });
+});
+
+describe('a MAC that turns out to be a router', () => {
+  const gateway = '10.2.2.1';
+  const VIRTUAL = 0x00005e000108 as Mac;
+  const CONFIG = `[[subnet]]\nprefix = "10.1.1.0/24"\ngateway = "${gateway}"`;
+
+  it('keeps no host for which it only answers: each is asked once more, from nobody', () => {
+    for (const isHost of [false, true]) {
+      const tracker = makeRouter(CONFIG);
+      const answers: Answers = (iface, { senderIp, targetIp }) => {
+        if (iface !== LAN1) return undefined;
+        if (targetIp === ip(gateway)) return ROUTER;
+        return targetIp === ip(HOST) && (isHost || senderIp !== 0) ? ROUTER : undefined;
+      };
+      play(tracker, answers, request(tracker, LAN1, HOST, HOST, ROUTER), 1000);
+      assert.deepEqual(placeOf(tracker), ['settled', LAN1, ROUTER]);
+      tracker.handle({ kind: 'link', link: link(LAN1, 'lan1', ['10.2.2.2/24']) }, 3999);
+      play(tracker, answers, request(tracker, LAN1, gateway, gateway, ROUTER, 4000), 4000, 1500);
+      assert.equal(placeOf(tracker)?.[0], isHost ? 'settled' : 'remembered');
+      const said = request(tracker, LAN1, HOST, HOST, ROUTER, 5500);
+      play(tracker, answers, said, 5500);
+      assert.equal(placeOf(tracker)?.[0], isHost ? 'settled' : 'remembered', 'whatever it says');
+    }
+  });
+
+  it('by its MAC, which is one of virtual routers (RFC 9568 section 7.3), has only what answers nobody', () => {
+    for (const isHost of [false, true]) {
+      const tracker = makeRouter();
+      const answers: Answers = (iface, { senderIp, targetIp }) =>
+        iface === LAN1 && targetIp === ip(HOST) && (isHost || senderIp !== 0) ? VIRTUAL : undefined;
+      play(tracker, answers, request(tracker, LAN1, HOST, HOST, VIRTUAL), 1000);
+      assert.deepEqual(placeOf(tracker), isHost ? ['settled', LAN1, VIRTUAL] : undefined);
+    }
   });
 });
 

@@ -92,13 +92,15 @@ export function reply(
   iface: IfIndex,
   sender: string,
   target: string,
+  now = 1010,
+  mac = HOST_MAC,
 ): readonly Action[] {
   const addresses = {
     destination: macOf(iface),
-    source: HOST_MAC,
-    senderMac: HOST_MAC,
+    source: mac,
+    senderMac: mac,
     targetMac: macOf(iface),
   };
   const packet = { opcode: ARP_REPLY, senderIp: ip(sender), targetIp: ip(target) } as const;
-  return tracker.handle({ kind: 'frame', iface, bytes: encodeArp({ ...addresses, ...packet }) }, 1010);
+  return tracker.handle({ kind: 'frame', iface, bytes: encodeArp({ ...addresses, ...packet }) }, now);
 }

@@ -37,7 +37,7 @@ const alarm: Action = {
 };
 
 const gauges: Gauges = {
-  hosts: { unknown: 0, proving: 1, home: 2, fresh: 3, settled: 4, away: 5, remembered: 6 },
+  hosts: { unknown: 0, proving: 1, home: 2, fresh: 3, settled: 4, beneath: 0, away: 5, remembered: 6 },
   interfaces: [
     {
       name: 'lan0',
@@ -57,6 +57,7 @@ const gauges: Gauges = {
   hostsOn: () => [{ interface: 'lan0', hosts: 12 }],
   frozenHosts: () => 13,
   claims: () => ({ challenger: 3, incumbent: 11 }),
+  roles: () => [{ interface: 'lan0', role: 'gateway', state: 'standby' }],
   otherRouters: () => [{ interface: 'lan1', gateway: '10.2.2.1' }],
   alarms: () => ['duplicate', 'frozen', 'duplicate'],
   configReload: { ok: false, lastSuccess: 1_700_000_000.5 },
@@ -111,6 +112,8 @@ test('transitions, drops, frames and alarms are metrics with the closed lists as
     'marpd_claims{role="challenger"} 3',
     'marpd_claims{role="incumbent"} 11',
     'marpd_frozen_hosts 13',
+    'marpd_role{interface="lan0",role="gateway",state="standby"} 1',
+    'marpd_role{interface="lan0",role="gateway",state="active"} 0',
     'marpd_other_router{interface="lan1",gateway="10.2.2.1"} 1',
     'marpd_alarms_active{alarm="duplicate"} 2',
     'marpd_alarms_active{alarm="mac-limit"} 0',

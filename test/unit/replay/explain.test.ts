@@ -229,7 +229,7 @@ describe('a recording', () => {
   });
 
   it('of a host whose announcements the reader keeps back says so again when the host leaves', () => {
-    const driver = new Driver(testPolicy());
+    const driver = new Driver(testPolicy({ role: 'gateway' }));
     driver.boot();
     const [host, mac] = [IPS[4] as Ipv4, MACS[0] as Mac];
     driver.setAnswering(host, mac, LAN0, true);

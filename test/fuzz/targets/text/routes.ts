@@ -107,7 +107,7 @@ export const target: Target = {
       );
     }
     for (const command of daemon.commands) {
-      const ips = 'ips' in command ? command.ips : [command.ip];
+      const ips = 'ips' in command ? command.ips : 'ip' in command ? [command.ip] : [];
       assert.ok(ips.every((ip) => typeof ip === 'number' && ip > 0 && ip >>> 28 < 14));
       if ('mac' in command && command.mac !== undefined)
         assert.ok(command.mac > 0 && !isGroupMac(command.mac));

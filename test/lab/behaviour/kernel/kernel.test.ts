@@ -136,6 +136,7 @@ describe('the kernel module as a whole', () => {
         stateDirectory,
         settings: 'apply',
         isMobility: (iface) => links.get(iface)?.name.startsWith('lan') ?? false,
+        lanOf: (iface) => iface,
         onEvent: (event) => {
           events.push(event);
           if (event.kind === 'link') links.set(event.link.index, event.link);

@@ -1,0 +1,250 @@
+import { type Ip, formatIp } from '../../wire/addresses.js';
+import type { TrackerContext } from '../context.js';
+import { learningRefusal } from '../admission/learning.js';
+import type { Attachment, IfIndex, Link } from '../events.js';
+import { lost, probeHeld, scheduleKeepalive, transition } from '../host/coordinator.js';
+import type { Host } from '../host/host.js';
+import { NEVER } from '../host/machine.js';
+import { startProof } from '../host/proving.js';
+import { answerOpenQuestions } from '../neighbour/responder.js';
+import { sendAnnouncement } from '../neighbour/send.js';
+import type { InterfaceRule } from '../policy.js';
+import { type RoleInput, mayContest } from '../roles.js';
+import type { RoleKind } from '../events.js';
+import { checkDespiteRemote } from './remote-claims.js';
+import { askAllElsewhere } from './late-standby.js';
+
+/** Several first-hop routers on one LAN (design.md 3.5): who is active, and what follows from a change. */
+
+/** Taken over in one go: thousands may be beneath the claims of a router that died. */
+const HOSTS_PER_TICK = 128;
+
+/** A claim that surfaced so lately may be older to a routing daemon than the death of the router whose claim hid it. */
+const SURFACED_LATELY_MS = 2000;
+/** Until a routing daemon has told others that a claim is gone. Sooner it may tell them nothing at all. */
+const REANNOUNCE_MS = 25;
+
+/** Links, addresses or the policy changed. */
+export function reviewRoles(ctx: TrackerContext): void {
+  for (const link of ctx.topology.allLinks()) {
+    const rule = ctx.topology.rule(link.index);
+    if (rule === undefined) ctx.roles.forget(link.index);
+    else review(ctx, link, rule);
+  }
+}
+
+/** What the API says of an interface with `role = "told"`. Returns why not. */
+export function tellRole(ctx: TrackerContext, name: string, kind: RoleKind): string | undefined {
+  const link = ctx.topology.linkNamed(name);
+  const rule = link && ctx.topology.rule(link.index);
+  if (link === undefined || rule === undefined) return `${name} is no mobility interface`;
+  if (rule.role !== 'told')
+    return `${name} has role = "${rule.role}": only an interface with role = "told" is told`;
+  ctx.roles.tell(name, kind);
+  review(ctx, link, rule);
+  return undefined;
+}
+
+function review(ctx: TrackerContext, link: Link, rule: InterfaceRule): void {
+  const { index: iface, name } = link;
+  const { roles, topology, now } = ctx;
+  const before = roles.on(iface);
+  const outcome = roles.step(iface, wanted(ctx, link, rule), now);
+  const state = roles.on(iface);
+  if (state === undefined) return;
+  topology.setSilent(iface, state.kind === 'standby');
+  const deferred = topology.defers(iface);
+  const defers = rule.role === 'alone' && ctx.otherRouters.isGatewayOfLan(iface, topology);
+  topology.setDeferring(iface, defers);
+  topology.setContests(iface, mayContest(rule.role, state.kind) && !defers);
+  if (deferred && !defers) takeOverAll(ctx, iface);
+  if (before?.kind === state.kind && before.reason === state.reason) return;
+  if (rule.role !== 'alone' || outcome !== undefined) {
+    const { kind, reason } = state;
+    ctx.emit({ kind: 'role', iface, interface: name, role: rule.role, state: kind, reason, at: now });
+  }
+  if (outcome === 'promoted') promote(ctx, iface);
+  if (outcome === 'demoted') endTakeover(ctx, iface);
+  if (outcome !== undefined) askAllElsewhere(ctx);
+}
+
+function wanted(ctx: TrackerContext, { index, name }: Link, { role }: InterfaceRule): RoleInput {
+  switch (role) {
+    case 'alone':
+      return { input: 'activate', reason: 'alone' };
+    case 'first':
+    case 'second':
+      return { input: 'activate', reason: 'anycast' };
+    case 'gateway':
+      return ctx.topology.hasGateway(index)
+        ? { input: 'activate', reason: 'gateway-here' }
+        : { input: 'deactivate', reason: 'gateway-not-here' };
+    case 'told': {
+      const told = ctx.roles.toldOf(name);
+      if (told === undefined) return { input: 'deactivate', reason: 'not-told' };
+      return { input: told === 'active' ? 'activate' : 'deactivate', reason: 'told' };
+    }
+  }
+}
+
+/**
+ * The router that was active may be dead. What is beneath its claims is claimed fresh, whoever was heard last first,
+ * and asked: it may have gone since. What it was asked in the last second is answered.
+ */
+function promote(ctx: TrackerContext, iface: IfIndex): void {
+  const { roles, openQuestions, now } = ctx;
+  reannounceAll(ctx, iface);
+  takeOverAll(ctx, iface);
+  const heard = roles.takeHeard(iface, now - ctx.policy.timers.rememberMs);
+  roles.askedByGateway = [...roles.askedByGateway, ...heard];
+  for (const target of openQuestions.targets()) answerOpenQuestions(ctx, target);
+  if (!ctx.topology.hasVirtualMac(iface)) announceAway(ctx, iface);
+}
+
+/**
+ * ospfd takes up a new claim at once, but one that was there before it noticed that a router has died hides behind those
+ * of the dead for a second more. A claim that surfaced just before the promotion may be such a one, so it is made anew.
+ */
+function reannounceAll(ctx: TrackerContext, iface: IfIndex): void {
+  const since = ctx.now - SURFACED_LATELY_MS;
+  const hosts = [...ctx.table.on(iface)].filter(
+    ({ claim, attachment }) =>
+      claim.state === 'settled' &&
+      claim.cause === 'surfaced' &&
+      claim.since >= since &&
+      claim.withdrawal === undefined &&
+      attachment?.iface === iface,
+  );
+  hosts.sort((one, other) => other.lastHeard - one.lastHeard);
+  const at = ctx.now + REANNOUNCE_MS;
+  for (const host of hosts) {
+    const { ip, attachment } = host;
+    if (attachment === undefined || ctx.fib.remote(ip) !== undefined) continue;
+    lost(ctx, host, 'took-over');
+    ctx.roles.reannounced = [...ctx.roles.reannounced, [ip, { iface, mac: attachment.mac, at }]];
+  }
+}
+
+function takeOverAll(ctx: TrackerContext, iface: IfIndex): void {
+  const hosts = [...ctx.table.on(iface)].filter((host) => isToTakeOver(host, iface));
+  hosts.sort((one, other) => other.lastHeard - one.lastHeard);
+  ctx.roles.takeover = [...ctx.roles.takeover, ...hosts];
+}
+
+function isToTakeOver({ state, attachment }: Host, iface: IfIndex): boolean {
+  return attachment?.iface === iface && (state === 'beneath' || state === 'home');
+}
+
+function endTakeover(ctx: TrackerContext, iface: IfIndex): void {
+  const { roles } = ctx;
+  roles.takeover = roles.takeover.filter(({ attachment }) => attachment?.iface !== iface);
+  roles.askedByGateway = roles.askedByGateway.filter(([, heard]) => heard.iface !== iface);
+}
+
+/** The part of a promotion that is due. */
+export function runTakeover(ctx: TrackerContext): void {
+  const { roles } = ctx;
+  if (roles.takeover.length > 0) {
+    const [now, later] = [roles.takeover.slice(0, HOSTS_PER_TICK), roles.takeover.slice(HOSTS_PER_TICK)];
+    roles.takeover = later;
+    for (const host of now) takeOver(ctx, host);
+    return;
+  }
+  const [now, later] = [
+    roles.askedByGateway.slice(0, HOSTS_PER_TICK),
+    roles.askedByGateway.slice(HOSTS_PER_TICK),
+  ];
+  roles.askedByGateway = later;
+  reannounce(ctx);
+  for (const [ip, { iface, mac }] of now) {
+    const host = ctx.table.get(ip);
+    if (host?.held === true || host?.asking === true || !ctx.topology.isListening(iface)) continue;
+    startProof(ctx, host ?? ctx.create(ip), { iface, mac }, 'took-over');
+  }
+}
+
+/** It was alive here a moment ago, and nobody else claims it: no time is lost by asking first. */
+function reannounce(ctx: TrackerContext): void {
+  const { roles, table, topology } = ctx;
+  const due = roles.reannounced.filter(([, { at }]) => at <= ctx.now).slice(0, HOSTS_PER_TICK);
+  roles.reannounced = roles.reannounced.slice(due.length);
+  for (const [ip, { iface, mac }] of due) {
+    const host = table.get(ip);
+    if (host?.state !== 'remembered' || host.asking || ctx.fib.remote(ip) !== undefined) continue;
+    if (!topology.isUsable(iface) || learningRefusal(ctx, iface, ip, mac) !== undefined) continue;
+    claimFresh(ctx, host, 'took-over', { iface, mac });
+    probeHeld(ctx, host, 'took-over', { iface, mac });
+    ctx.touch(host);
+  }
+}
+
+/** When there is more of a promotion to do. */
+export function takeoverDeadline({ roles, now }: TrackerContext): number {
+  if (roles.takeover.length > 0 || roles.askedByGateway.length > 0) return now;
+  return roles.reannounced[0]?.[1].at ?? NEVER;
+}
+
+/** It is beneath the claim of another router, and we are active: claimed fresh, and asked. */
+export function takeOver(ctx: TrackerContext, host: Host): void {
+  const { attachment } = host;
+  if (ctx.table.get(host.ip) !== host || attachment === undefined) return;
+  if (host.state === 'home') {
+    if (ctx.fib.remote(host.ip) !== undefined) checkDespiteRemote(ctx, host);
+    return;
+  }
+  if (host.state !== 'beneath' || host.claim.state !== 'beneath') return;
+  // What policy or a hypervisor has ended waits for the 20 ms rule only.
+  if (host.claim.withdrawal !== undefined) return;
+  claimFresh(ctx, host, 'took-over');
+  probeHeld(ctx, host, 'took-over', attachment);
+  ctx.touch(host);
+}
+
+/** Nobody else claims it, or does no more: we do. */
+export function claimFresh(
+  ctx: TrackerContext,
+  host: Host,
+  cause: 'took-over' | 'unannounced',
+  at?: Attachment,
+): void {
+  const { settleMs } = ctx.policy.timers;
+  // Until the routing daemons know that a router is dead, its claims hide settled ones.
+  const freshMs = cause === 'took-over' ? 2 * settleMs : settleMs;
+  const ages = { ageAt: ctx.now + freshMs, retryFrom: ctx.now + settleMs };
+  transition(ctx, host, { input: 'found', cause, ...ages, homecoming: false, overlapsRemote: false }, at);
+  scheduleKeepalive(ctx, host);
+}
+
+/** Without a virtual MAC the neighbours of the hosts that are away send to the router that was active. */
+function announceAway(ctx: TrackerContext, iface: IfIndex): void {
+  for (const host of ctx.table.all())
+    if (host.state === 'away' && ctx.topology.isHome(iface, host.ip)) sendAnnouncement(ctx, iface, host.ip);
+}
+
+/** For people: `10.1.1.1 is on vrrp4-1`. */
+export function describeRole(ctx: TrackerContext, iface: IfIndex): string | undefined {
+  const state = ctx.roles.on(iface);
+  const holder = ctx.topology.gatewayHolder(iface);
+  switch (state?.reason) {
+    case undefined:
+      return undefined;
+    case 'alone':
+      return ctx.topology.defers(iface)
+        ? 'no other first-hop router is configured on this LAN, but another machine has its gateway: visitors are left to it'
+        : 'no other first-hop router is configured on this LAN';
+    case 'anycast':
+      return 'all routers of this LAN are active';
+    case 'gateway-here':
+      return `the gateway address ${gatewayText(holder?.gateway)}is on ${holder?.link.name ?? 'this LAN'}`;
+    case 'gateway-not-here':
+      return 'no gateway address is on an operational interface of this LAN';
+    case 'told':
+      return `told to be ${state.kind}`;
+    case 'not-told':
+      return 'not told yet: marpctl role, POST /v1/role';
+  }
+}
+
+function gatewayText(gateway: Ip | undefined): string {
+  return gateway === undefined ? '' : `${formatIp(gateway)} `;
+}

@@ -1,0 +1,4 @@
+import { runScenarios } from '../world/choice.js';
+
+runScenarios('redundant');
+runScenarios('two-on-lan');

@@ -1,0 +1,3 @@
+import { runScenarios } from '../world/choice.js';
+
+runScenarios('virtual-subnet');
