@@ -60,6 +60,8 @@ export class Roles {
   takeover: readonly Host[] = [];
   /** Hosts that only the gateway can ask, in the same order. */
   askedByGateway: readonly (readonly [Ip, HeardHost])[] = [];
+  /** Withdrawn at a promotion, to be claimed anew: `at` is when they are asked. In the order of that. */
+  reannounced: readonly (readonly [Ip, HeardHost])[] = [];
 
   snapshot() {
     return {
@@ -68,6 +70,7 @@ export class Roles {
       heard: [...this.#heard],
       takeover: this.takeover.map(({ ip }) => ip),
       askedByGateway: this.askedByGateway,
+      reannounced: this.reannounced,
     };
   }
 
@@ -77,6 +80,7 @@ export class Roles {
     for (const [ip, heard] of state.heard) this.#heard.set(ip, heard);
     this.takeover = state.takeover.flatMap((ip) => hostOf(ip) ?? []);
     this.askedByGateway = state.askedByGateway;
+    this.reannounced = state.reannounced;
   }
 
   /** undefined: no mobility interface. */

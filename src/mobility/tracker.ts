@@ -18,7 +18,7 @@ import { onCapture, onFdb, onLink, onLinkGone, reviewHosts } from './input/links
 import { type InterfaceRule, type Policy, ruleFor } from './policy.js';
 import type { RouterRole } from './events.js';
 import type { RoleKind, RoleReason } from './events.js';
-import { describeRole, hasTakeover, reviewRoles } from './input/roles.js';
+import { describeRole, takeoverDeadline, reviewRoles } from './input/roles.js';
 import { onRoute, remoteVanished } from './input/remote-claims.js';
 import { onMisdirectedPacket } from './input/stale-neighbours.js';
 import { type Snapshot, restore, seedEvents, snapshot } from './seed.js';
@@ -130,7 +130,7 @@ export class HostTracker {
   }
 
   private earliestDeadline(): number {
-    if (hasRunnable(this.ctx) || hasTakeover(this.ctx)) return this.ctx.now;
+    if (hasRunnable(this.ctx)) return this.ctx.now;
     return Math.min(
       this.ctx.deadlines.next() ?? Number.POSITIVE_INFINITY,
       nextRarpLookupDeadline(this.ctx),
@@ -138,6 +138,7 @@ export class HostTracker {
       this.ctx.lanQueries.nextDeadline(),
       this.ctx.discovery.nextAt,
       this.ctx.lateStandby.nextAt,
+      takeoverDeadline(this.ctx),
     );
   }
 

@@ -164,6 +164,28 @@ describe('role = "gateway"', () => {
     assert.equal(tracker.host(ip(VISITOR))?.contest.kind, 'none');
   });
 
+  it('promotion: what surfaced a moment before is withdrawn, and claimed fresh 25 ms later', () => {
+    for (const [surfacedAt, again] of [
+      [7900, true],
+      [5000, false],
+    ] as const) {
+      const tracker = makeRouter('role = "gateway"');
+      standsBy(tracker);
+      claimed(tracker, 'delete', surfacedAt);
+      reply(tracker, LAN0, VISITOR, OWN, surfacedAt + 1);
+      until(tracker, 7999);
+      const at = tracker.handle({ kind: 'link', link: macvlan() }, 8000);
+      assert.equal(kinds(at).includes('release'), again);
+      assert.ok(!kinds(until(tracker, 8024)).includes('claim'), 'ospfd would notice nothing');
+      const later = until(tracker, 8025);
+      assert.equal(
+        later.some((action) => action.kind === 'claim' && action.age === 'fresh'),
+        again,
+      );
+      if (again) assert.deepEqual([...new Set(sent(later).map(({ senderMac }) => senderMac))], [VIRTUAL_MAC]);
+    }
+  });
+
   it('nobody else claims it: the standby does, after `settle`', () => {
     const tracker = makeRouter('role = "gateway"');
     request(tracker, LAN0, VISITOR, VISITOR);
