@@ -15,6 +15,11 @@ import {
 import type { IfIndex, Link } from './events.js';
 import { type InterfaceRule, type Policy, ruleFor, subnetOf } from './policy.js';
 
+function put<T>(set: Set<T>, element: T, isIn: boolean): void {
+  if (isIn) set.add(element);
+  else set.delete(element);
+}
+
 /** IPv6 link-local addresses (fe80::/10) are no subnet that a host could be away from. */
 function isSubnetAddress({ ip }: Prefix): boolean {
   return !isLoopback(ip) && (isIpv4(ip) || !isLinkLocal(ip));
@@ -73,8 +78,7 @@ export class Topology {
   }
 
   setSilent(iface: IfIndex, isSilent: boolean): void {
-    if (isSilent) this.silent.add(iface);
-    else this.silent.delete(iface);
+    put(this.silent, iface, isSilent);
   }
 
   /** Whether we answer, announce and repair on this LAN (design.md 3.5). */
@@ -83,8 +87,7 @@ export class Topology {
   }
 
   setDeferring(iface: IfIndex, isDeferring: boolean): void {
-    if (isDeferring) this.deferring.add(iface);
-    else this.deferring.delete(iface);
+    put(this.deferring, iface, isDeferring);
   }
 
   /** Whether visitors on this LAN are left to another router, unless we are the one that announces them. */
@@ -93,8 +96,7 @@ export class Topology {
   }
 
   setContests(iface: IfIndex, contests: boolean): void {
-    if (contests) this.conceding.delete(iface);
-    else this.conceding.add(iface);
+    put(this.conceding, iface, !contests);
   }
 
   /** Whether a host that is alive on this LAN is ours, whoever else claims it. */
@@ -123,10 +125,6 @@ export class Topology {
     if (lan?.up !== true || !lan.carrier) return undefined;
     for (const [gateway, link] of this.speakers.get(iface) ?? []) return { gateway, link };
     return undefined;
-  }
-
-  hasGateway(iface: IfIndex): boolean {
-    return this.gatewayHolder(iface) !== undefined;
   }
 
   /** Whether the gateway's MAC is one that other routers have, too: that of a macvlan. */

@@ -334,6 +334,8 @@ function textOf(record: RoutedRecord): string {
       const took = typeof record.rttMs === 'number' ? ` after ${record.rttMs.toFixed(2)} ms` : '';
       return `${record.evidence} seen${where}${took}`;
     }
+    case 'role':
+      return `${record.state}${where} (${record.reason})`;
     case 'answered':
       return `asked for ${record.target}${where}: answered`;
     case 'drop':

@@ -76,7 +76,7 @@ function wanted(ctx: TrackerContext, { index, name }: Link, { role }: InterfaceR
     case 'second':
       return { input: 'activate', reason: 'anycast' };
     case 'gateway':
-      return ctx.topology.hasGateway(index)
+      return ctx.topology.gatewayHolder(index) !== undefined
         ? { input: 'activate', reason: 'gateway-here' }
         : { input: 'deactivate', reason: 'gateway-not-here' };
     case 'told': {
