@@ -222,10 +222,14 @@ export function claimFresh(
   scheduleKeepalive(ctx, host);
 }
 
-/** Without a virtual MAC the neighbours of the hosts that are away send to the router that was active. */
+/**
+ * Without a virtual MAC the neighbours of the hosts that are away send to the router that was active. One that this LAN
+ * is still to be asked for may be at home.
+ */
 function announceAway(ctx: TrackerContext, iface: IfIndex): void {
-  for (const host of ctx.table.all())
-    if (host.state === 'away' && ctx.topology.isHome(iface, host.ip)) sendAnnouncement(ctx, iface, host.ip);
+  for (const { state, ip } of ctx.table.all())
+    if (state === 'away' && ctx.topology.isHome(iface, ip) && !ctx.lateStandby.has(ip))
+      sendAnnouncement(ctx, iface, ip);
 }
 
 /** For people: `10.1.1.1 is on vrrp4-1`. */

@@ -351,6 +351,47 @@ describe('a late standby', () => {
   });
 });
 
+describe('a late standby, learn = "all"', () => {
+  const AT_HOME = '10.1.1.7';
+  const claim = (tracker: HostTracker) =>
+    tracker.handle({ kind: 'route', change: 'add', route: route(AT_HOME, 32, 188), initial: false }, 1000);
+  const isAnnounced = (tracker: HostTracker, now: number) =>
+    sent(
+      tracker.handle(
+        { kind: 'link', link: lan({ addresses: [...lan().addresses, ...macvlan().addresses] }) },
+        now,
+      ),
+    ).some(({ senderIp }) => senderIp === ip(AT_HOME));
+
+  it('finds a host of the LAN that the router beside it claims, and does not take it for one that is away', () => {
+    const tracker = makeRouter('role = "gateway"\nlearn = "all"');
+    const actions = [...claim(tracker), ...until(tracker, 1300)];
+    assert.deepEqual(
+      sent(actions).map(({ destination, senderIp, targetIp }) => [destination, senderIp, targetIp]),
+      [[MAC_BROADCAST, ip(OWN), ip(AT_HOME)]],
+    );
+    const again = sent(reply(tracker, LAN0, AT_HOME, OWN, 1301));
+    assert.equal(again.length, 1);
+    const nobody = sent(reply(tracker, LAN0, AT_HOME, OWN, 1302));
+    assert.ok(nobody.length === 1 && nobody.every(({ senderIp }) => isUnspecified(senderIp)));
+    reply(tracker, LAN0, AT_HOME, '0.0.0.0', 1303);
+    assert.equal(tracker.host(ip(AT_HOME))?.state, 'beneath');
+    assert.ok(!isAnnounced(tracker, 1400), 'it has its own MAC');
+  });
+
+  it('announces at a promotion who is away, but nobody that the LAN is still to be asked for', () => {
+    for (const [at, announced] of [
+      [1100, false],
+      [3000, true],
+    ] as const) {
+      const tracker = makeRouter('role = "gateway"\nlearn = "all"');
+      claim(tracker);
+      until(tracker, at);
+      assert.equal(isAnnounced(tracker, at), announced, `${at} ms`);
+    }
+  });
+});
+
 describe('role = "alone" (C5)', () => {
   it('looks for the gateway of its LAN, and leaves visitors to whoever has it', () => {
     const tracker = makeRouter('');
