@@ -76,7 +76,7 @@ export function formatStatus(status: StatusView, view: View): string {
     ],
     ['process', `${mib(status.rssBytes)} resident, event loop ${status.eventLoopLagMs.toFixed(1)} ms late`],
     ...status.roles
-      .filter(({ role, reason }) => role !== 'alone' || reason !== 'alone')
+      .filter(isOneOfSeveral)
       .map((role) => [`role on ${role.interface}`, formatRole(role, view)] satisfies [string, string]),
     [
       'alarms',
@@ -86,6 +86,11 @@ export function formatStatus(status: StatusView, view: View): string {
     ],
   ]);
   return fields + (status.alarms.length === 0 ? '' : `\n${formatAlarmTable(status.alarms, view)}`);
+}
+
+/** With `role = "alone"`: another machine has the gateway of the LAN, and visitors are left to it. */
+function isOneOfSeveral({ role, contests }: RoleView): boolean {
+  return role !== 'alone' || !contests;
 }
 
 /** `gateway: standby for 3m, ...` */
@@ -264,7 +269,7 @@ export function formatWhy(why: WhyView, view: View): string {
     ]);
     lines.push('\n', formatTable(['WHEN', '', 'WHAT'], rows, view));
   }
-  if (why.role !== null && why.role.role !== 'alone')
+  if (why.role !== null && isOneOfSeveral(why.role))
     lines.push('\n', formatFields([[`role on ${why.role.interface}`, formatRole(why.role, view)]]));
   if (why.host !== null) lines.push('\n', formatHost(why.host, view));
   else if (why.foreignRoute !== null)

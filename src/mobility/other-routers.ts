@@ -146,6 +146,8 @@ export class OtherRouters {
   readonly #deadlines = new Deadlines<OtherRouter>();
   #isChanged = false;
   readonly #lookedAt = new Map<IfIndex, number>();
+  /** Interfaces on which any was present when `takeLeft` asked last. */
+  readonly #occupied = new Set<IfIndex>();
   /** MACs of the routers that the configuration names, by their address. */
   readonly #peers = new Map<IfIndex, Map<Ip, Mac>>();
 
@@ -164,6 +166,7 @@ export class OtherRouters {
     for (const [iface, at] of lookedAt) this.#lookedAt.set(iface, at);
     for (const state of routers) this.add(state.iface, state.mac, state.gateway)?.restore(state);
     const all = [...this.all()];
+    for (const { iface, state } of all) if (state.kind === 'present') this.#occupied.add(iface);
     const gone = new OtherRouter(0, 0 as Mac, 0 as Ip);
     this.#deadlines.restore(deadlines, (number) => (number === null ? gone : (all[number] ?? gone)));
   }
@@ -174,6 +177,19 @@ export class OtherRouters {
     if (peers.get(ip) === mac) return false;
     this.#peers.set(iface, peers.set(ip, mac));
     return true;
+  }
+
+  /** The configuration may name others now. */
+  forgetPeers(isOver: (iface: IfIndex, ip: Ip) => boolean): void {
+    for (const [iface, peers] of this.#peers) {
+      for (const ip of peers.keys()) if (isOver(iface, ip)) peers.delete(ip);
+      if (peers.size === 0) this.#peers.delete(iface);
+    }
+  }
+
+  forgetInterface(iface: IfIndex): void {
+    this.#peers.delete(iface);
+    this.#lookedAt.delete(iface);
   }
 
   /** Whether a LAN may be asked for others: once a minute. */
@@ -225,6 +241,15 @@ export class OtherRouters {
       ({ gateway, state }) =>
         state.kind === 'present' && topology.isHome(iface, gateway) && !topology.isLocalOn(gateway, iface),
     );
+  }
+
+  /** Whether the last one on this interface has gone since this was asked last. */
+  takeLeft(iface: IfIndex): boolean {
+    if (this.hasPresent(iface)) {
+      this.#occupied.add(iface);
+      return false;
+    }
+    return this.#occupied.delete(iface);
   }
 
   /** Whether any came or went since this was asked last. */

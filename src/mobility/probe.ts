@@ -76,6 +76,8 @@ const PROBE_SCHEDULES: Readonly<Partial<Record<ProbePurpose, ProbeSchedule>>> = 
 
 /** A slow host has twice the time that it was last seen to take. */
 const PATIENCE = 2;
+/** So long after a host was last heard on a LAN a router there may tell of its departure. */
+const DEPARTURE_MS = 30_000;
 /** Nobody waits longer than this for one answer, however long `hold` is. */
 const MOST_PATIENCE_MS = 30_000;
 
@@ -199,8 +201,12 @@ function mayBeRouters(
   if (purpose === 'old-place') return isHome && !host.held;
   if (host.attachment?.mac === mac) return false;
   if (purpose !== 'prove') return false;
-  // Another MAC on the LAN where it was: that of a router that tells of its departure, perhaps.
-  if (host.attachment?.iface === iface) return true;
+  if (host.attachment?.iface === iface) {
+    // Another MAC on the LAN where it was: that of a router that tells of its departure, perhaps. Of a visitor none does
+    // so for long, and Wi-Fi repeaters do always: a visitor that has gone from one to another one is found again.
+    const isLate = now - host.lastHeard >= DEPARTURE_MS;
+    if (!isLate || isHome || topology.isShared(iface) || fib.remote(host.ip) !== undefined) return true;
+  }
   if (discovery.hasAsked(iface, host.ip, now)) return true;
   return isHome
     ? host.claimed && host.attachment?.iface !== iface

@@ -8,7 +8,7 @@ import { EARLY_RELEASE_MS } from './host/claim.js';
 import { lost } from './host/coordinator.js';
 import { adopt, onCommand, remember } from './input/commands.js';
 import type { Action, Event, HostState, IfIndex, Link, Route, SavedHost } from './events.js';
-import { notePeer, onFrame, onQueued } from './input/sightings.js';
+import { notePeer, onFrame, onQueued, reviewPeers } from './input/sightings.js';
 import type { RemoteClaim } from './fib.js';
 import { NO_ANSWER_HOLD } from './neighbour/answer-hold.js';
 import { releaseAnswers } from './neighbour/responder.js';
@@ -146,6 +146,7 @@ export class HostTracker {
   setPolicy(policy: Policy, now: number): readonly Action[] {
     this.ctx.now = now;
     this.ctx.setPolicy(policy);
+    reviewPeers(this.ctx);
     reviewRoles(this.ctx);
     reviewHosts(this.ctx);
     return this.takeActions();

@@ -1,6 +1,7 @@
 import { type Ip, MAC_BROADCAST } from '../../wire/addresses.js';
 import { learningRefusal } from '../admission/learning.js';
 import type { TrackerContext } from '../context.js';
+import type { IfIndex } from '../events.js';
 import { NEVER } from '../host/machine.js';
 import { probeSource, sendProbe } from '../neighbour/send.js';
 
@@ -41,6 +42,10 @@ export class LateStandby {
     const ip = this.#pending.values().next().value;
     if (ip !== undefined) this.#pending.delete(ip);
     return ip;
+  }
+
+  has(ip: Ip): boolean {
+    return this.#pending.has(ip);
   }
 
   get isEmpty(): boolean {
@@ -88,10 +93,15 @@ function ask(ctx: TrackerContext, ip: Ip): boolean {
   return asked;
 }
 
-/** Away hosts were asked when the claim appeared. */
-function isKnown(ctx: TrackerContext, ip: Ip): boolean {
-  const host = ctx.table.get(ip);
-  return host?.held === true || host?.asking === true || host?.state === 'away';
+/**
+ * Away hosts were asked when the claim appeared, unless all hosts of their LAN are learned. There the claim may be that
+ * of the router beside us, and the host is at home.
+ */
+function isKnown({ table, topology }: TrackerContext, ip: Ip): boolean {
+  const host = table.get(ip);
+  if (host?.state !== 'away') return host?.held === true || host?.asking === true;
+  const wasAsked = (lan: IfIndex) => !topology.isShared(lan) || topology.rule(lan)?.learn !== 'all';
+  return host.asking || topology.homeInterfaces(ip).every(wasAsked);
 }
 
 function hasSharedLan(ctx: TrackerContext): boolean {

@@ -43,6 +43,8 @@ export function onLinkGone(ctx: TrackerContext, iface: IfIndex): void {
   ctx.ports.delete(iface);
   ctx.neighbours.delete(iface);
   ctx.missed.forget(iface);
+  ctx.roles.forget(iface);
+  ctx.otherRouters.forgetInterface(iface);
   if (old?.master !== undefined) onPort(ctx, iface, old.master, undefined);
   if (old !== undefined && old.addresses.length > 0) reviewHosts(ctx);
   reviewRoles(ctx);

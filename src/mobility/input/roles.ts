@@ -9,7 +9,7 @@ import { startProof } from '../host/proving.js';
 import { answerOpenQuestions } from '../neighbour/responder.js';
 import { sendAnnouncement } from '../neighbour/send.js';
 import type { InterfaceRule } from '../policy.js';
-import { type RoleInput, mayContest } from '../roles.js';
+import { type HeardHost, type RoleInput, mayContest } from '../roles.js';
 import type { RoleKind } from '../events.js';
 import { checkDespiteRemote } from './remote-claims.js';
 import { askAllElsewhere } from './late-standby.js';
@@ -57,7 +57,9 @@ function review(ctx: TrackerContext, link: Link, rule: InterfaceRule): void {
   const defers = rule.role === 'alone' && ctx.otherRouters.isGatewayOfLan(iface, topology);
   topology.setDeferring(iface, defers);
   topology.setContests(iface, mayContest(rule.role, state.kind) && !defers);
-  if (deferred && !defers) takeOverAll(ctx, iface);
+  // What was left to a machine that used a gateway, whose ever, is ours again when it is gone.
+  const left = ctx.otherRouters.takeLeft(iface) && rule.role === 'alone';
+  if (left || (deferred && !defers)) takeOverAll(ctx, iface);
   if (before?.kind === state.kind && before.reason === state.reason) return;
   if (rule.role !== 'alone' || outcome !== undefined) {
     const { kind, reason } = state;
@@ -117,12 +119,14 @@ function reannounceAll(ctx: TrackerContext, iface: IfIndex): void {
   );
   hosts.sort((one, other) => other.lastHeard - one.lastHeard);
   const at = ctx.now + REANNOUNCE_MS;
+  const withdrawn: (readonly [Ip, HeardHost])[] = [];
   for (const host of hosts) {
     const { ip, attachment } = host;
     if (attachment === undefined || ctx.fib.remote(ip) !== undefined) continue;
     lost(ctx, host, 'took-over');
-    ctx.roles.reannounced = [...ctx.roles.reannounced, [ip, { iface, mac: attachment.mac, at }]];
+    withdrawn.push([ip, { iface, mac: attachment.mac, at }]);
   }
+  ctx.roles.reannounced = [...ctx.roles.reannounced, ...withdrawn];
 }
 
 function takeOverAll(ctx: TrackerContext, iface: IfIndex): void {
@@ -159,6 +163,9 @@ export function runTakeover(ctx: TrackerContext): void {
   for (const [ip, { iface, mac }] of now) {
     const host = ctx.table.get(ip);
     if (host?.held === true || host?.asking === true || !ctx.topology.isListening(iface)) continue;
+    // They were admitted when they were heard; policy may be another one, and the table full by now.
+    if (learningRefusal(ctx, iface, ip, mac) !== undefined) continue;
+    if (host === undefined && ctx.table.size >= ctx.policy.limits.hosts) continue;
     startProof(ctx, host ?? ctx.create(ip), { iface, mac }, 'took-over');
   }
 }
@@ -215,10 +222,14 @@ export function claimFresh(
   scheduleKeepalive(ctx, host);
 }
 
-/** Without a virtual MAC the neighbours of the hosts that are away send to the router that was active. */
+/**
+ * Without a virtual MAC the neighbours of the hosts that are away send to the router that was active. One that this LAN
+ * is still to be asked for may be at home.
+ */
 function announceAway(ctx: TrackerContext, iface: IfIndex): void {
-  for (const host of ctx.table.all())
-    if (host.state === 'away' && ctx.topology.isHome(iface, host.ip)) sendAnnouncement(ctx, iface, host.ip);
+  for (const { state, ip } of ctx.table.all())
+    if (state === 'away' && ctx.topology.isHome(iface, ip) && !ctx.lateStandby.has(ip))
+      sendAnnouncement(ctx, iface, ip);
 }
 
 /** For people: `10.1.1.1 is on vrrp4-1`. */

@@ -167,6 +167,17 @@ export function notePeer(ctx: TrackerContext, iface: IfIndex, ip: Ip, mac: Mac):
   for (const host of [...ctx.table.withMac(mac)]) if (host.isHeldAt(iface, mac)) probeNow(ctx, host);
 }
 
+/** The configuration may name others than before. The kernel may know the MACs of those that are new. */
+export function reviewPeers(ctx: TrackerContext): void {
+  const { neighbours, otherRouters, topology } = ctx;
+  otherRouters.forgetPeers((iface, ip) => !topology.isPeer(iface, ip));
+  for (const [iface, known] of neighbours)
+    for (const peer of topology.rule(iface)?.peers ?? []) {
+      const mac = known.get(peer);
+      if (mac !== undefined) notePeer(ctx, iface, peer, mac);
+    }
+}
+
 /** A known host was heard at a place where we do not hold it. Returns whether that is to be looked into. */
 function isActionable(ctx: TrackerContext, host: Host, place: Attachment): boolean {
   const { iface, mac } = place;

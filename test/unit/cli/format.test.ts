@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { formatRecord } from '../../../src/cli/format.js';
-import { formatAge, formatTable } from '../../../src/cli/table.js';
+import { formatRecord, formatStatus } from '../../../src/cli/format.js';
+import { PLAIN, formatAge, formatTable } from '../../../src/cli/table.js';
+import { status } from '../control/fixture.js';
 
 test('ages are short and round the way people expect', () => {
   for (const [ms, text] of [
@@ -31,6 +32,22 @@ test('tables align, and no line ends with spaces', () => {
     ),
     'A          B  C\nlong cell\nx          y  z\n',
   );
+});
+
+test('the status names a role where a LAN has several routers, as far as is known', () => {
+  const why = 'another machine has its gateway';
+  const alone = {
+    interface: 'lan0',
+    role: 'alone',
+    state: 'active',
+    reason: 'alone',
+    why,
+    sinceMs: 5000,
+  } as const;
+  for (const contests of [true, false]) {
+    const text = formatStatus({ ...status, roles: [{ ...alone, contests }] }, PLAIN);
+    assert.equal(text.includes('role on lan0') && text.includes(why), !contests);
+  }
 });
 
 test('every kind of record has its line', () => {

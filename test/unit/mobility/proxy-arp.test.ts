@@ -198,6 +198,21 @@ describe('a router beside us that tells of the departure of a host (RFC 5944 sec
   });
 });
 
+describe('a visitor behind a Wi-Fi repeater, which answers in its name', () => {
+  const OTHER = 0x020000000077 as Mac;
+
+  it('is found behind another one of its LAN', () => {
+    const tracker = makeRouter();
+    play(tracker, routerOn(LAN1, undefined), request(tracker, LAN1, HOST, HOST, ROUTER), 1000);
+    assert.deepEqual(placeOf(tracker), ['settled', LAN1, ROUTER]);
+    const other: Answers = (iface, { destination, senderIp, targetIp }) =>
+      iface === LAN1 && destination === OTHER && senderIp !== 0 && targetIp === ip(HOST) ? OTHER : undefined;
+    for (let at = 5000; at <= 65_000; at += 5000)
+      play(tracker, other, request(tracker, LAN1, HOST, '10.1.1.1', OTHER, at), at, 5000);
+    assert.deepEqual(placeOf(tracker), ['settled', LAN1, OTHER]);
+  });
+});
+
 describe('a MAC that turns out to be a router', () => {
   const gateway = '10.2.2.1';
   const VIRTUAL = 0x00005e000108 as Mac;

@@ -210,6 +210,23 @@ describe('role = "gateway"', () => {
     assert.ok(found.some((action) => action.kind === 'claim' && action.age === 'fresh'));
   });
 
+  it('asks at its promotion only as many of those as there is room for, and none that policy has denied since', () => {
+    const tracker = makeRouter('role = "gateway"');
+    for (const number of [5, 6, 7]) {
+      request(tracker, LAN0, `10.9.9.${number}`, '10.9.9.1', (HOST_MAC + number) as Mac, 1000 + number);
+      until(tracker, 1000 + number);
+    }
+    until(tracker, 3000);
+    const limits = '[policy]\ndeny = ["10.9.9.6/32"]\n[policy.limits]\nmax_hosts = 1\n';
+    const text = `[[interface]]\nname = "lan*"\nrole = "gateway"\n${SUBNETS}${limits}`;
+    tracker.setPolicy(parseConfig(text).policy, 3500);
+    const actions = [...tracker.handle({ kind: 'link', link: macvlan() }, 4000), ...until(tracker, 4001)];
+    assert.deepEqual(
+      sent(actions).flatMap(({ purpose, targetIp }) => (purpose === 'probe' ? [targetIp] : [])),
+      [ip('10.9.9.7')],
+    );
+  });
+
   it('two-speakers: once for the LAN, and only while we are active', () => {
     const tracker = makeRouter('role = "gateway"', [lan(), macvlan()]);
     const alarms: Action[] = [];
@@ -294,6 +311,30 @@ describe('peers', () => {
   });
 });
 
+describe('a reload', () => {
+  const policyOf = (keys: string) =>
+    parseConfig(`[[interface]]\nname = "lan*"\nrole = "gateway"\n${keys}\n${SUBNETS}`).policy;
+  const isAskedTwice = (tracker: HostTracker, now: number) => {
+    request(tracker, LAN0, VISITOR, VISITOR, PEER_MAC, now);
+    reply(tracker, LAN0, VISITOR, '10.9.9.1', now + 1, PEER_MAC);
+    return tracker.host(ip(VISITOR))?.state === 'proving';
+  };
+
+  it('that names a peer makes its MAC, which the kernel knows already, that of a router', () => {
+    const tracker = makeRouter('role = "gateway"', [lan(), macvlan()]);
+    tracker.handle({ kind: 'neighbour', iface: LAN0, ip: ip(PEER), mac: PEER_MAC }, 10);
+    tracker.setPolicy(policyOf(`peers = ["${PEER}"]`), 1000);
+    assert.ok(isAskedTwice(tracker, 2000));
+  });
+
+  it('that names it no more makes it that of a host', () => {
+    const tracker = makeRouter(`role = "gateway"\npeers = ["${PEER}"]`, [lan(), macvlan()]);
+    tracker.handle({ kind: 'neighbour', iface: LAN0, ip: ip(PEER), mac: PEER_MAC }, 10);
+    tracker.setPolicy(policyOf(''), 1000);
+    assert.ok(!isAskedTwice(tracker, 2000));
+  });
+});
+
 describe('a late standby', () => {
   it('asks all of a shared LAN once for a host that another router claims', () => {
     const tracker = makeRouter('role = "gateway"');
@@ -307,6 +348,47 @@ describe('a late standby', () => {
       sent(until(makeRouter('', [lan()]), 5000)).filter(({ targetIp }) => targetIp === ip(VISITOR)),
       [],
     );
+  });
+});
+
+describe('a late standby, learn = "all"', () => {
+  const AT_HOME = '10.1.1.7';
+  const claim = (tracker: HostTracker) =>
+    tracker.handle({ kind: 'route', change: 'add', route: route(AT_HOME, 32, 188), initial: false }, 1000);
+  const isAnnounced = (tracker: HostTracker, now: number) =>
+    sent(
+      tracker.handle(
+        { kind: 'link', link: lan({ addresses: [...lan().addresses, ...macvlan().addresses] }) },
+        now,
+      ),
+    ).some(({ senderIp }) => senderIp === ip(AT_HOME));
+
+  it('finds a host of the LAN that the router beside it claims, and does not take it for one that is away', () => {
+    const tracker = makeRouter('role = "gateway"\nlearn = "all"');
+    const actions = [...claim(tracker), ...until(tracker, 1300)];
+    assert.deepEqual(
+      sent(actions).map(({ destination, senderIp, targetIp }) => [destination, senderIp, targetIp]),
+      [[MAC_BROADCAST, ip(OWN), ip(AT_HOME)]],
+    );
+    const again = sent(reply(tracker, LAN0, AT_HOME, OWN, 1301));
+    assert.equal(again.length, 1);
+    const nobody = sent(reply(tracker, LAN0, AT_HOME, OWN, 1302));
+    assert.ok(nobody.length === 1 && nobody.every(({ senderIp }) => isUnspecified(senderIp)));
+    reply(tracker, LAN0, AT_HOME, '0.0.0.0', 1303);
+    assert.equal(tracker.host(ip(AT_HOME))?.state, 'beneath');
+    assert.ok(!isAnnounced(tracker, 1400), 'it has its own MAC');
+  });
+
+  it('announces at a promotion who is away, but nobody that the LAN is still to be asked for', () => {
+    for (const [at, announced] of [
+      [1100, false],
+      [3000, true],
+    ] as const) {
+      const tracker = makeRouter('role = "gateway"\nlearn = "all"');
+      claim(tracker);
+      until(tracker, at);
+      assert.equal(isAnnounced(tracker, at), announced, `${at} ms`);
+    }
   });
 });
 
@@ -325,5 +407,27 @@ describe('role = "alone" (C5)', () => {
       ({ purpose }) => purpose === 'answer',
     );
     assert.equal(question, undefined, 'nor does it answer who looks for other routers');
+  });
+
+  it('takes back what it left to the claim of another router, when the machine with a gateway is gone', () => {
+    const tracker = makeRouter('', [link(LAN0, 'lan0', ['10.1.1.1/24'])]);
+    request(tracker, LAN0, VISITOR, VISITOR);
+    reply(tracker, LAN0, VISITOR, '10.9.9.1', 1001);
+    until(tracker, 4000);
+    assert.equal(tracker.host(ip(VISITOR))?.state, 'settled');
+    request(tracker, LAN0, '10.9.9.1', '10.1.1.9', PEER_MAC, 4000);
+    reply(tracker, LAN0, '10.9.9.1', '10.1.1.1', 4001, PEER_MAC);
+    assert.equal([...tracker.otherRouters()].length, 1);
+    claimed(tracker, 'add', 5000);
+    reply(tracker, LAN0, VISITOR, '10.1.1.1', 5001);
+    assert.equal(tracker.host(ip(VISITOR))?.state, 'beneath');
+    for (let at = 7000; at < 16_000; at += 2000) {
+      until(tracker, at);
+      request(tracker, LAN0, VISITOR, VISITOR, HOST_MAC, at);
+    }
+    assert.equal(tracker.host(ip(VISITOR))?.state, 'beneath', 'alive, and left to the other claim');
+    const later = until(tracker, 16_100);
+    assert.equal([...tracker.otherRouters()].length, 0);
+    assert.ok(later.some((action) => action.kind === 'claim' && action.age === 'fresh'));
   });
 });
