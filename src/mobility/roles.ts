@@ -61,7 +61,7 @@ export class Roles {
   /** Hosts that only the gateway can ask, in the same order. */
   askedByGateway: readonly (readonly [Ip, HeardHost])[] = [];
   /** Withdrawn at a promotion, to be claimed anew: `at` is when they are asked. In the order of that. */
-  reannounced: readonly (readonly [Ip, HeardHost])[] = [];
+  #reannounced: (readonly [Ip, HeardHost])[] = [];
 
   snapshot() {
     return {
@@ -70,7 +70,7 @@ export class Roles {
       heard: [...this.#heard],
       takeover: this.takeover.map(({ ip }) => ip),
       askedByGateway: this.askedByGateway,
-      reannounced: this.reannounced,
+      reannounced: [...this.#reannounced],
     };
   }
 
@@ -80,7 +80,23 @@ export class Roles {
     for (const [ip, heard] of state.heard) this.#heard.set(ip, heard);
     this.takeover = state.takeover.flatMap((ip) => hostOf(ip) ?? []);
     this.askedByGateway = state.askedByGateway;
-    this.reannounced = state.reannounced;
+    this.#reannounced = [...state.reannounced];
+  }
+
+  reannounceAt(ip: Ip, heard: HeardHost): void {
+    this.#reannounced.push([ip, heard]);
+  }
+
+  /** undefined: none is to be claimed anew. */
+  get reannouncementDue(): number | undefined {
+    return this.#reannounced[0]?.[1].at;
+  }
+
+  /** Those that are due, at most so many. */
+  takeReannounced(now: number, most: number): readonly (readonly [Ip, HeardHost])[] {
+    const later = this.#reannounced.findIndex(([, { at }]) => at > now);
+    const due = later === -1 ? this.#reannounced.length : later;
+    return this.#reannounced.splice(0, Math.min(due, most));
   }
 
   /** undefined: no mobility interface. */

@@ -19,6 +19,7 @@ import { retryAtOf } from '../host/contest.js';
 import { standBy } from '../host/contention.js';
 import { askAgain, candidateAt, startProof } from '../host/proving.js';
 import { askElsewhere } from './late-standby.js';
+import { reannounce, surfacesLate } from './reannouncement.js';
 import type { Host } from '../host/host.js';
 
 /** A route of somebody else came, changed or went. `initial` marks the dump at start: no storm of announcements. */
@@ -62,6 +63,7 @@ function remoteChanged(ctx: TrackerContext, ip: Ip): void {
 /** No claim hides ours any more, and other routers see it: it had better be true. */
 function surface(ctx: TrackerContext, host: Host): void {
   const { attachment } = host;
+  if (attachment !== undefined && surfacesLate(ctx, host)) return reannounce(ctx, host, attachment);
   transition(ctx, host, { input: 'surfaced', ageAt: ctx.now + ctx.policy.timers.settleMs });
   if (attachment === undefined) return;
   if (!ctx.topology.isUsable(attachment.iface) || !probeHeld(ctx, host, 'took-over', attachment))
@@ -75,7 +77,7 @@ export function remoteVanished(ctx: TrackerContext, ip: Ip): void {
   host.stepClaim({ input: 'remote-vanished', endsAt: ctx.now + ctx.policy.timers.settleMs }, ctx.now);
   repairStuckRoute(ctx, host);
   if (host.state === 'beneath') surface(ctx, host);
-  if (host.state === 'remembered') {
+  else if (host.state === 'remembered') {
     askLastPlace(ctx, host);
     host.stepProof({ input: 'expedite-deferred', until: retryAtOf(host.contest), now: ctx.now });
     host.stepContest({ input: 'incumbent-gone' }, ctx.now);

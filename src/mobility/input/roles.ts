@@ -1,28 +1,24 @@
 import { type Ip, formatIp } from '../../wire/addresses.js';
-import type { TrackerContext } from '../context.js';
 import { learningRefusal } from '../admission/learning.js';
-import type { Attachment, IfIndex, Link } from '../events.js';
-import { lost, probeHeld, scheduleKeepalive, transition } from '../host/coordinator.js';
+import type { TrackerContext } from '../context.js';
+import type { IfIndex, Link } from '../events.js';
+import { probeHeld } from '../host/coordinator.js';
 import type { Host } from '../host/host.js';
 import { NEVER } from '../host/machine.js';
 import { startProof } from '../host/proving.js';
 import { answerOpenQuestions } from '../neighbour/responder.js';
 import { sendAnnouncement } from '../neighbour/send.js';
 import type { InterfaceRule } from '../policy.js';
-import { type HeardHost, type RoleInput, mayContest } from '../roles.js';
+import { type RoleInput, mayContest } from '../roles.js';
 import type { RoleKind } from '../events.js';
 import { checkDespiteRemote } from './remote-claims.js';
 import { askAllElsewhere } from './late-standby.js';
+import { claimFresh, reannounceAll, runReannouncement } from './reannouncement.js';
 
 /** Several first-hop routers on one LAN (design.md 3.5): who is active, and what follows from a change. */
 
 /** Taken over in one go: thousands may be beneath the claims of a router that died. */
 const HOSTS_PER_TICK = 128;
-
-/** A claim that surfaced so lately may be older to a routing daemon than the death of the router whose claim hid it. */
-const SURFACED_LATELY_MS = 2000;
-/** Until a routing daemon has told others that a claim is gone. Sooner it may tell them nothing at all. */
-const REANNOUNCE_MS = 25;
 
 /** Links, addresses or the policy changed. */
 export function reviewRoles(ctx: TrackerContext): void {
@@ -99,34 +95,10 @@ function promote(ctx: TrackerContext, iface: IfIndex): void {
   takeOverAll(ctx, iface);
   const heard = roles.takeHeard(iface, now - ctx.policy.timers.rememberMs);
   roles.askedByGateway = [...roles.askedByGateway, ...heard];
+  // Those heard last at once: on a busy machine a tick may come after the routing daemon has removed the other claim.
+  runTakeover(ctx);
   for (const target of openQuestions.targets()) answerOpenQuestions(ctx, target);
   if (!ctx.topology.hasVirtualMac(iface)) announceAway(ctx, iface);
-}
-
-/**
- * ospfd takes up a new claim at once, but one that was there before it noticed that a router has died hides behind those
- * of the dead for a second more. A claim that surfaced just before the promotion may be such a one, so it is made anew.
- */
-function reannounceAll(ctx: TrackerContext, iface: IfIndex): void {
-  const since = ctx.now - SURFACED_LATELY_MS;
-  const hosts = [...ctx.table.on(iface)].filter(
-    ({ claim, attachment }) =>
-      claim.state === 'settled' &&
-      claim.cause === 'surfaced' &&
-      claim.since >= since &&
-      claim.withdrawal === undefined &&
-      attachment?.iface === iface,
-  );
-  hosts.sort((one, other) => other.lastHeard - one.lastHeard);
-  const at = ctx.now + REANNOUNCE_MS;
-  const withdrawn: (readonly [Ip, HeardHost])[] = [];
-  for (const host of hosts) {
-    const { ip, attachment } = host;
-    if (attachment === undefined || ctx.fib.remote(ip) !== undefined) continue;
-    lost(ctx, host, 'took-over');
-    withdrawn.push([ip, { iface, mac: attachment.mac, at }]);
-  }
-  ctx.roles.reannounced = [...ctx.roles.reannounced, ...withdrawn];
 }
 
 function takeOverAll(ctx: TrackerContext, iface: IfIndex): void {
@@ -159,7 +131,7 @@ export function runTakeover(ctx: TrackerContext): void {
     roles.askedByGateway.slice(HOSTS_PER_TICK),
   ];
   roles.askedByGateway = later;
-  reannounce(ctx);
+  runReannouncement(ctx);
   for (const [ip, { iface, mac }] of now) {
     const host = ctx.table.get(ip);
     if (host?.held === true || host?.asking === true || !ctx.topology.isListening(iface)) continue;
@@ -170,25 +142,10 @@ export function runTakeover(ctx: TrackerContext): void {
   }
 }
 
-/** It was alive here a moment ago, and nobody else claims it: no time is lost by asking first. */
-function reannounce(ctx: TrackerContext): void {
-  const { roles, table, topology } = ctx;
-  const due = roles.reannounced.filter(([, { at }]) => at <= ctx.now).slice(0, HOSTS_PER_TICK);
-  roles.reannounced = roles.reannounced.slice(due.length);
-  for (const [ip, { iface, mac }] of due) {
-    const host = table.get(ip);
-    if (host?.state !== 'remembered' || host.asking || ctx.fib.remote(ip) !== undefined) continue;
-    if (!topology.isUsable(iface) || learningRefusal(ctx, iface, ip, mac) !== undefined) continue;
-    claimFresh(ctx, host, 'took-over', { iface, mac });
-    probeHeld(ctx, host, 'took-over', { iface, mac });
-    ctx.touch(host);
-  }
-}
-
 /** When there is more of a promotion to do. */
 export function takeoverDeadline({ roles, now }: TrackerContext): number {
   if (roles.takeover.length > 0 || roles.askedByGateway.length > 0) return now;
-  return roles.reannounced[0]?.[1].at ?? NEVER;
+  return roles.reannouncementDue ?? NEVER;
 }
 
 /** It is beneath the claim of another router, and we are active: claimed fresh, and asked. */
@@ -205,21 +162,6 @@ export function takeOver(ctx: TrackerContext, host: Host): void {
   claimFresh(ctx, host, 'took-over');
   probeHeld(ctx, host, 'took-over', attachment);
   ctx.touch(host);
-}
-
-/** Nobody else claims it, or does no more: we do. */
-export function claimFresh(
-  ctx: TrackerContext,
-  host: Host,
-  cause: 'took-over' | 'unannounced',
-  at?: Attachment,
-): void {
-  const { settleMs } = ctx.policy.timers;
-  // Until the routing daemons know that a router is dead, its claims hide settled ones.
-  const freshMs = cause === 'took-over' ? 2 * settleMs : settleMs;
-  const ages = { ageAt: ctx.now + freshMs, retryFrom: ctx.now + settleMs };
-  transition(ctx, host, { input: 'found', cause, ...ages, homecoming: false, overlapsRemote: false }, at);
-  scheduleKeepalive(ctx, host);
 }
 
 /**

@@ -186,6 +186,41 @@ describe('role = "gateway"', () => {
     }
   });
 
+  it('promotion: what is beneath is claimed fresh in the same event, before the other claim can go', () => {
+    const tracker = makeRouter('role = "gateway"');
+    standsBy(tracker);
+    const actions = tracker.handle({ kind: 'link', link: macvlan() }, 8000);
+    assert.ok(actions.some((action) => action.kind === 'claim' && action.age === 'fresh'));
+    claimed(tracker, 'delete', 8046);
+    assert.deepEqual(
+      [tracker.host(ip(VISITOR))?.state, tracker.host(ip(VISITOR))?.cause],
+      ['fresh', 'took-over'],
+    );
+  });
+
+  it('what surfaces just after a promotion is withdrawn, and claimed fresh 25 ms later', () => {
+    const visitors = Array.from({ length: 129 }, (_, i) => `10.9.9.${i + 5}`);
+    const remote = (tracker: HostTracker, change: 'add' | 'delete', host: string, now: number) =>
+      tracker.handle({ kind: 'route', change, route: route(host, 32, 188), initial: false }, now);
+    const tracker = makeRouter('role = "gateway"');
+    for (const [i, host] of visitors.entries()) {
+      const [at, mac] = [1000 + 20 * i, (HOST_MAC + i) as Mac];
+      request(tracker, LAN0, host, '10.9.9.1', mac, at);
+      reply(tracker, LAN0, host, OWN, at + 1, mac);
+      remote(tracker, 'add', host, at + 10);
+    }
+    assert.equal(tracker.counts.beneath, visitors.length);
+    tracker.handle({ kind: 'link', link: macvlan() }, 5000);
+    const [left] = visitors.filter((host) => tracker.host(ip(host))?.state === 'beneath');
+    assert.ok(left !== undefined, 'more than are taken over at once');
+    const at = remote(tracker, 'delete', left, 5046);
+    assert.ok(kinds(at).includes('release'));
+    const isAnew = (action: Action) =>
+      action.kind === 'claim' && action.ip === ip(left) && action.age === 'fresh';
+    assert.ok(!until(tracker, 5070).some(isAnew), 'ospfd would notice nothing');
+    assert.ok(until(tracker, 5071).some(isAnew));
+  });
+
   it('nobody else claims it: the standby does, after `settle`', () => {
     const tracker = makeRouter('role = "gateway"');
     request(tracker, LAN0, VISITOR, VISITOR);
