@@ -5,6 +5,7 @@ import { formatIp, type Ip } from '../../../src/wire/addresses.js';
 import { auditPair } from './audit.js';
 import { FIRST_HOP, LAN_PORT, mustHave, ORPHANS } from './names.js';
 import { CONFIG, RealWorld } from './real-world.js';
+import type { Known } from './reset.js';
 import type {
   ClaimView,
   HostName,
@@ -169,8 +170,11 @@ export class RedundantRealWorld extends RealWorld implements RedundantWorld {
     await super.reset();
   }
 
-  protected override get addressesOfRouters(): readonly string[] {
-    return PAIR.map((role) => this.site.addressOn(role).replace('/24', ''));
+  protected override get knownAtStart(): Known {
+    const routers = PAIR.map((role) => this.site.addressOn(role).replace('/24', ''));
+    if (this.#virtual) return { routers, hosts: [], alarms: [] };
+    // Nobody has told them of each other: each is a host to the other, and one of them has the gateway address.
+    return { routers, hosts: routers, alarms: ['other-router'] };
   }
 
   #has(router: RouterName, lan: LanName): boolean {
