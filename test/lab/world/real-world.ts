@@ -342,9 +342,7 @@ export class RealWorld implements World {
     }
   }
 
-  protected get knownAtStart(): Known {
-    return { routers: [], hosts: [], alarms: [] };
-  }
+  protected readonly knownAtStart: Known | undefined;
 
   async #retire(name: HostName, labHost: LabHost): Promise<void> {
     this.#hosts.delete(name);

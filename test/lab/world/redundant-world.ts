@@ -36,6 +36,7 @@ export class RedundantRealWorld extends RealWorld implements RedundantWorld {
   readonly activeDownMs = ACTIVE_DOWN_MS;
   readonly preemptDelayMs = PREEMPT_DELAY_MS;
   readonly routerDeadMs = ROUTER_DEAD_MS;
+  protected override readonly knownAtStart: Known;
   readonly #failed = new Map<Twin, Fault>();
   #tracked = TRACKED;
   #preferred: Twin = 'r1';
@@ -45,6 +46,11 @@ export class RedundantRealWorld extends RealWorld implements RedundantWorld {
     readonly pair: RedundantSite,
   ) {
     super(layout, pair.routed);
+    const routers = PAIR.map((role) => this.site.addressOn(role).replace('/24', ''));
+    // Without a virtual router nobody has told them of each other: each is a host to the other, and one has the gateway.
+    this.knownAtStart = this.#virtual
+      ? { routers, hosts: [], alarms: [] }
+      : { routers, hosts: routers, alarms: ['other-router'] };
   }
 
   static override async build(lab: Lab, layout: 'redundant' | 'two-on-lan'): Promise<RedundantRealWorld> {
@@ -168,13 +174,6 @@ export class RedundantRealWorld extends RealWorld implements RedundantWorld {
       if (!asBefore) this.#configure();
     }
     await super.reset();
-  }
-
-  protected override get knownAtStart(): Known {
-    const routers = PAIR.map((role) => this.site.addressOn(role).replace('/24', ''));
-    if (this.#virtual) return { routers, hosts: [], alarms: [] };
-    // Nobody has told them of each other: each is a host to the other, and one of them has the gateway address.
-    return { routers, hosts: routers, alarms: ['other-router'] };
   }
 
   #has(router: RouterName, lan: LanName): boolean {

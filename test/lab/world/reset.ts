@@ -29,8 +29,10 @@ export interface Known {
   readonly alarms: readonly AlarmKind[];
 }
 
+const NOTHING: Known = { routers: [], hosts: [], alarms: [] };
+
 /** @throws when the daemons that were just started know of more than that, or anything disagrees */
-export async function prove(site: RoutedSite, known: Known): Promise<void> {
+export async function prove(site: RoutedSite, known = NOTHING): Promise<void> {
   const residents = [FIXTURES.neighbourA, FIXTURES.neighbourB].map(addressOf);
   const found = await audit(site);
   for (const [role, { ctl, namespace }] of site.marpds) {
