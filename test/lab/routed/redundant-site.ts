@@ -173,7 +173,10 @@ export class RedundantSite {
   async startVrrp(): Promise<void> {
     if (this.options.vrrp === undefined) return;
     await Promise.all([...this.#keepaliveds.values()].map((daemon) => daemon.start()));
-    await this.untilActive('r1', 30_000);
+    if (this.options.vrrp === 'keepalived') return this.untilActive('r1', 30_000);
+    // Without preemption it is whoever was there first.
+    await waitFor(() => this.active() !== undefined, 30_000, 'one of them to have the gateway');
+    if (this.active() === 'r2') await this.handBack('r1');
   }
 
   async untilActive(role: Twin, timeoutMs?: number): Promise<void> {
