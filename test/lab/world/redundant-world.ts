@@ -21,8 +21,9 @@ const ADVERT_MS = 100;
 const PREEMPT_DELAY_MS = 4000;
 /** Three adverts and the skew of priority 100, in which half of the timer's steps of keepalived is rounded up. */
 const ACTIVE_DOWN_MS = 400;
-/** BFD: three packets, 50 ms apart. */
-const ROUTER_DEAD_MS = 150;
+/** More than the three that we ship: on a busy box bfdd is often held up for 150 ms, and a router counts as dead. */
+const BFD_PACKETS = 8;
+const ROUTER_DEAD_MS = 50 * BFD_PACKETS;
 
 const TRACKED: Required<Tracking> = { uplink: true, marpd: false };
 
@@ -65,6 +66,7 @@ export class RedundantRealWorld extends RealWorld implements RedundantWorld {
       advertMs: ADVERT_MS,
       preemptDelayS: PREEMPT_DELAY_MS / 1000,
       oneLink: true,
+      bfdPackets: BFD_PACKETS,
       orphans: ORPHANS,
       config: { ...CONFIG, router: { settle: `${SETTLE_MS}ms` } },
     });
