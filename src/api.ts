@@ -20,14 +20,8 @@ import {
 import type { Kernel } from './kernel/kernel.js';
 import { ALARM_MEANINGS } from './observe/descriptions.js';
 import { ALARM_ACTIVE_MS, type Gauges } from './observe/metrics.js';
-import {
-  ALARMS,
-  type Action,
-  type Command,
-  type Event,
-  type IfIndex,
-  type Token,
-} from './mobility/events.js';
+import type { Command, Token } from './mobility/commands.js';
+import { ALARMS, type Action, type Event, type IfIndex } from './mobility/events.js';
 import type { HostTracker } from './mobility/tracker.js';
 import { networkNamespaceOf } from './system/network-namespace.js';
 import { formatIp, formatMac } from './wire/addresses.js';

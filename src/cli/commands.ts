@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import type { ControlClient } from '../control/client.js';
 import { EVENT_KINDS, type EventKind } from '../control/records.js';
-import type { Command as ApiCommand } from '../mobility/events.js';
+import type { Command as ApiCommand } from '../mobility/commands.js';
 import { ROLE_KINDS } from '../mobility/events.js';
 import { parseIp, parseMac } from '../wire/addresses.js';
 import { readHostPrefix, readIp } from '../wire/host-address.js';

@@ -3,7 +3,7 @@ import { type ClientRequest, type IncomingMessage, request as httpRequest } from
 import { type RequestOptions, request as httpsRequest } from 'node:https';
 import type * as z from 'zod';
 import { type Ip, formatIp } from '../wire/addresses.js';
-import type { Command } from '../mobility/events.js';
+import type { Command } from '../mobility/commands.js';
 import type { EventKind, EventRecord } from './records.js';
 import type {
   AlarmsAnswer,

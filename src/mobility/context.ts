@@ -1,6 +1,7 @@
 import type { Ip, Mac } from '../wire/addresses.js';
 import { OutstandingProofs } from './admission/admission.js';
 import { Deadlines } from './deadlines.js';
+import type { Token } from './commands.js';
 import type {
   Action,
   AlarmKind,
@@ -9,7 +10,6 @@ import type {
   HostState,
   IfIndex,
   Attachment,
-  Token,
 } from './events.js';
 import { Fib } from './fib.js';
 import type { Host } from './host/host.js';

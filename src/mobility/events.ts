@@ -1,4 +1,5 @@
 import type { Ip, Mac, Prefix } from '../wire/addresses.js';
+import type { Command, Token } from './commands.js';
 
 /**
  * The interface between the tracker and the parts around it: what happens (Event) and what follows from it (Action). Both are plain data. Times are milliseconds on one monotonic clock; `now` is always an argument.
@@ -55,28 +56,6 @@ export interface SavedHost {
   readonly interface: string;
   readonly reason: string;
 }
-
-/** Opaque number by which a reply finds its request. */
-export type Token = number;
-
-export type Command =
-  | { readonly name: 'probe'; readonly ip: Ip }
-  | { readonly name: 'clear'; readonly ip: Ip }
-  | { readonly name: 'discover'; readonly prefix: Prefix }
-  | { readonly name: 'role'; readonly interface: string; readonly state: RoleKind }
-  | { readonly name: 'prepare'; readonly mac: Mac; readonly ips: readonly Ip[]; readonly interface: string }
-  | {
-      readonly name: 'attach';
-      readonly mac: Mac | undefined;
-      readonly ips: readonly Ip[];
-      readonly interface: string;
-    }
-  | {
-      readonly name: 'detach';
-      readonly mac: Mac | undefined;
-      readonly ips: readonly Ip[];
-      readonly interface: string;
-    };
 
 export type Event =
   /** A captured frame, own ones possibly included. `queuedMs`: for so long it waited for us, since we did not keep up. */

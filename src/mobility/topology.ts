@@ -13,7 +13,8 @@ import {
   networkOf,
 } from '../wire/addresses.js';
 import type { IfIndex, Link } from './events.js';
-import { type InterfaceRule, type Policy, ruleFor, subnetOf } from './policy.js';
+import { type Lans, findLans } from './lans.js';
+import { type InterfaceRule, type Policy, subnetOf } from './policy.js';
 
 function put<T>(set: Set<T>, element: T, isIn: boolean): void {
   if (isIn) set.add(element);
@@ -31,12 +32,12 @@ function isSubnetAddress({ ip }: Prefix): boolean {
  */
 export class Topology {
   private readonly links = new Map<IfIndex, Link>();
-  private readonly rules = new Map<IfIndex, InterfaceRule>();
+  private rules: Lans['rules'] = new Map();
   private readonly capturing = new Set<IfIndex>();
   private readonly local = new Map<Ip, IfIndex[]>();
   private readonly macOwners = new Map<Mac, Link[]>();
   /** Macvlans that are part of a mobility interface's LAN, and that interface. */
-  private readonly lans = new Map<IfIndex, IfIndex>();
+  private lans: Lans['lowers'] = new Map();
   /** MACs of the interfaces of a LAN that hold a configured gateway, by gateway. */
   private readonly speakers = new Map<IfIndex, Map<Ip, Link>>();
   /** LANs on which another router is active: there we ask as ourselves, and say nothing in the gateway's name. */
@@ -376,12 +377,14 @@ export class Topology {
   }
 
   private derive(): void {
-    this.rules.clear();
+    const { rules, lowers } = findLans(this.links, this.policy);
+    this.rules = rules;
+    this.lans = lowers;
+    this.speakers.clear();
     this.local.clear();
     this.macOwners.clear();
     this.subnets = [];
     this.gateways = new Set(this.policy.subnets.flatMap((subnet) => subnet.gateway ?? []));
-    this.deriveLans();
     for (const link of this.links.values()) {
       const lan = this.lanOf(link.index);
       const mobility = this.rules.has(lan);
@@ -409,25 +412,5 @@ export class Topology {
         : this.subnets
             .filter(({ mobility, address }) => mobility && address.length < hostLength(address.ip))
             .map(({ address }) => address);
-  }
-
-  private deriveLans(): void {
-    this.lans.clear();
-    this.speakers.clear();
-    // An interface with a master is never a mobility interface: its bridge is (design.md 3.2).
-    const ruleOf = ({ master, name }: Link) =>
-      master === undefined ? ruleFor(this.policy, name) : undefined;
-    for (const link of this.links.values()) {
-      const lower =
-        link.type === 'macvlan' && link.lower !== undefined ? this.links.get(link.lower) : undefined;
-      // One that is down without an address is being made for a container: in a moment it is in another namespace.
-      const isInUse = link.up || link.addresses.length > 0;
-      if (isInUse && lower !== undefined && ruleOf(lower) !== undefined)
-        this.lans.set(link.index, lower.index);
-      else {
-        const rule = ruleOf(link);
-        if (rule !== undefined) this.rules.set(link.index, rule);
-      }
-    }
   }
 }

@@ -4,7 +4,7 @@ import { STALL_MS } from './admission/constants.js';
 import { arpDriver } from './arp/driver.js';
 import { type FamilyDriver, FamilyDrivers } from './neighbour/driver.js';
 import { TrackerContext } from './context.js';
-import { EARLY_RELEASE_MS } from './host/claim.js';
+import { EARLY_RELEASE_MS } from './host/stuck-route.js';
 import { lost } from './host/coordinator.js';
 import { adopt, onCommand, remember } from './input/commands.js';
 import type { Action, Event, HostState, IfIndex, Link, Route, SavedHost } from './events.js';

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import type { Ipv4, Mac } from '../../src/wire/addresses.js';
-import type { Command, IfIndex } from '../../src/mobility/events.js';
+import type { Command } from '../../src/mobility/commands.js';
+import type { IfIndex } from '../../src/mobility/events.js';
 import { type Driver, type FrameKind, frameOf, hostRoute, LAN0, LAN1, link } from './driver.js';
 
 /** One thing that may happen to a tracker. */

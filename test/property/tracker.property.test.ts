@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { Command } from '../../src/mobility/events.js';
+import type { Command } from '../../src/mobility/commands.js';
 import type { LearnRule, ProveRule } from '../../src/mobility/policy.js';
 import {
   Driver,

@@ -166,12 +166,6 @@ export type ClaimInput =
   | { readonly input: 'returned' | 'at-ease' | 'unopposed' | 'due' | 'remote-appeared' };
 
 /**
- * A claim is not deleted earlier than this after a remote one appeared: zebra may then go on announcing a route that
- * no longer exists (seen in up to 4 of 20 tries below 1 ms, 0 of 60 from 20 ms on).
- */
-export const EARLY_RELEASE_MS = 20;
-
-/**
  * How long a host that is back home is helped with its neighbour entries. Linux keeps one for 15 to 45 s and doubts it
  * 8 s after that.
  */

@@ -1,6 +1,6 @@
 import type { TrackerContext } from '../context.js';
 import type { Attachment, Cause, DropReason, IfIndex } from '../events.js';
-import { type Claim, EARLY_RELEASE_MS, type Role, isAnnounced, isClaimed } from './claim.js';
+import { type Claim, type Role, isAnnounced, isClaimed } from './claim.js';
 import { dampedUntil, frozenUntilOf, retryAtOf } from './contest.js';
 import {
   announceDeparture,
@@ -13,7 +13,7 @@ import {
 } from './coordinator.js';
 import type { Host } from './host.js';
 import { NEVER } from './machine.js';
-import { REPAIR_MS } from './stuck-route.js';
+import { EARLY_RELEASE_MS, REPAIR_MS } from './stuck-route.js';
 
 /** Two hosts with one address, or one host at two places: who keeps it (design.md 3.3, RFC 7432 section 15.1). */
 

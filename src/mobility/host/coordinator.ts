@@ -4,10 +4,11 @@ import type { TrackerContext } from '../context.js';
 import type { Attachment, Cause } from '../events.js';
 import { answerOpenQuestions } from '../neighbour/responder.js';
 import { type ProbePurpose, startProbe } from '../probe.js';
-import { type ClaimInput, EARLY_RELEASE_MS } from './claim.js';
+import type { ClaimInput } from './claim.js';
 import { guardedUntil } from './contest.js';
 import type { Host } from './host.js';
 import { type Candidate, candidateOn } from './proof.js';
+import { EARLY_RELEASE_MS } from './stuck-route.js';
 
 /**
  * What the outcome of one machine means for the others. The left column happens in one machine, the right one is put

@@ -27,6 +27,12 @@ export type StuckRoute =
   | { readonly kind: 'suspected' }
   | { readonly kind: 'repairing'; readonly until: number };
 
+/**
+ * A claim is not deleted earlier than this after a remote one appeared: zebra may then go on announcing a route that
+ * no longer exists (seen in up to 4 of 20 tries below 1 ms, 0 of 60 from 20 ms on).
+ */
+export const EARLY_RELEASE_MS = 20;
+
 /** How long the route of a repair stands: longer than zebra takes to notice it (measured, design.md 3.3). */
 export const REPAIR_MS = 50;
 

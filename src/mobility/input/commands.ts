@@ -3,7 +3,8 @@ import { type Ip, type Mac, isGroupMac } from '../../wire/addresses.js';
 import { hasCapacity } from '../admission/admission.js';
 import type { TrackerContext } from '../context.js';
 import { learningRefusal } from '../admission/learning.js';
-import type { Command, IfIndex, SavedHost, Attachment, Token } from '../events.js';
+import type { Command, Token } from '../commands.js';
+import type { Attachment, IfIndex, SavedHost } from '../events.js';
 import {
   abandonCandidate,
   closeCandidates,

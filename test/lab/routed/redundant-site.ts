@@ -57,6 +57,8 @@ export interface RedundantSiteOptions {
   readonly config?: MarpdConfig;
   /** Merged over those of R1 and R2 only; `interface` and so their role is that of the shipped file. */
   readonly pairConfig?: MarpdConfig;
+  /** So many packets of BFD, 50 ms apart, may be late before a neighbour counts as dead; 3 as shipped. FRR only. */
+  readonly bfdPackets?: number;
 }
 
 /** How one router's keepalived differs from what we ship. */
@@ -105,16 +107,21 @@ export class RedundantSite {
 
   #files(role: Role): RouterFiles {
     if (role === 'r4') return {};
-    if (role === 'r3') return { engine: redundantExample(role, ENGINE_FILE[this.engineName]) };
+    if (role === 'r3') return { engine: this.#bfd(redundantExample(role, ENGINE_FILE[this.engineName])) };
     const { vrrp, advertMs = 100, pairConfig } = this.options;
     const engine =
       vrrp === 'frr'
         ? replaced(redundantExample(role, 'frr-vrrpd.conf'), 'advertisement-interval 100', advertMs)
-        : redundantExample(role, ENGINE_FILE[this.engineName]);
+        : this.#bfd(redundantExample(role, ENGINE_FILE[this.engineName]));
     const { interface: interfaces } = parse(redundantExample(role, 'marpd.toml')) as MarpdConfig;
     if (vrrp === undefined)
       return { engine, marpd: { ...pairConfig }, ...(role === 'r1' ? { lan: `${GATEWAY}/24` } : {}) };
     return { engine, marpd: { interface: interfaces, ...pairConfig } as MarpdConfig };
+  }
+
+  #bfd(engine: string): string {
+    const { bfdPackets } = this.options;
+    return bfdPackets === undefined ? engine : replaced(engine, 'detect-multiplier 3', bfdPackets);
   }
 
   /** What we ship, with the sockets of this lab. */
@@ -173,7 +180,10 @@ export class RedundantSite {
   async startVrrp(): Promise<void> {
     if (this.options.vrrp === undefined) return;
     await Promise.all([...this.#keepaliveds.values()].map((daemon) => daemon.start()));
-    await this.untilActive('r1', 30_000);
+    if (this.options.vrrp === 'keepalived') return this.untilActive('r1', 30_000);
+    // Without preemption it is whoever was there first.
+    await waitFor(() => this.active() !== undefined, 30_000, 'one of them to have the gateway');
+    if (this.active() === 'r2') await this.handBack('r1');
   }
 
   async untilActive(role: Twin, timeoutMs?: number): Promise<void> {

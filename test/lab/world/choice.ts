@@ -34,7 +34,6 @@ const SHORT: readonly Choice[] = [
     /^RFC 7814: between .* gratuitous-request, carrier drop false/,
     'stale neighbours on both LANs, to and fro',
   ],
-  [/^RFC 9568: case 11:/, 'a planned switch and back: nothing is lost'],
 ];
 
 /** Run with MARPD_SOAK=1 only. */
@@ -67,6 +66,7 @@ const LONG: readonly Choice[] = [
   [/^RFC 9568: case 7:/, 'ten boots of a router, minutes'],
   [/^RFC 9568: case 8:/, 'a boot'],
   [/^RFC 9568: case 10:/, 'the time of a preempt delay'],
+  [/^RFC 9568: case 11:/, 'redundant-routers has the switch back, with both alive'],
   [/^RFC 9568: case 13:/, 'the short run has a duplicate'],
   [/^C5: two marpds on one LAN/, 'a minute'],
   [/^C5: a forged (gratuitous-reply|request) for v on another router/, 'other frames'],

@@ -21,7 +21,7 @@ import {
   ROLE,
   ROUTER_NAMES,
 } from './names.js';
-import { prove, wipe } from './reset.js';
+import { type Known, prove, wipe } from './reset.js';
 import { RealStream } from './stream.js';
 import {
   type AlarmView,
@@ -330,7 +330,7 @@ export class RealWorld implements World {
     await this.labHost('neighbourB').plug('b', 'silent', true);
     for (const log of this.#eventLogs.values()) log.clear();
     await Promise.all(this.routers.map((router) => this.start(router)));
-    await prove(this.site, this.addressesOfRouters);
+    await prove(this.site, this.knownAtStart);
     this.#began = Date.now();
   }
 
@@ -342,10 +342,7 @@ export class RealWorld implements World {
     }
   }
 
-  /** Addresses that routers have beside each other on a LAN. */
-  protected get addressesOfRouters(): readonly string[] {
-    return [];
-  }
+  protected readonly knownAtStart: Known | undefined;
 
   async #retire(name: HostName, labHost: LabHost): Promise<void> {
     this.#hosts.delete(name);

@@ -1,5 +1,6 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import type { HostsPage } from '../../../src/control/schemas.js';
+import type { AlarmKind } from '../../../src/mobility/events.js';
 import type { RoutedSite } from '../routed/routed-site.js';
 import { audit } from './audit.js';
 import { addressOf, LAN_PORT } from './names.js';
@@ -20,21 +21,29 @@ export async function wipe(site: RoutedSite): Promise<void> {
   await site.clean(new Map(), CALM_MS);
 }
 
-/**
- * @param routers addresses that routers of one LAN have there
- * @throws when the daemons that were just started know of more than the neighbours, or anything disagrees
- */
-export async function prove(site: RoutedSite, routers: readonly string[]): Promise<void> {
+/** What the daemons may know from the beginning, besides the neighbours. */
+export interface Known {
+  /** Addresses that routers of one LAN have there. */
+  readonly routers: readonly string[];
+  readonly hosts: readonly string[];
+  readonly alarms: readonly AlarmKind[];
+}
+
+const NOTHING: Known = { routers: [], hosts: [], alarms: [] };
+
+/** @throws when the daemons that were just started know of more than that, or anything disagrees */
+export async function prove(site: RoutedSite, known = NOTHING): Promise<void> {
   const residents = [FIXTURES.neighbourA, FIXTURES.neighbourB].map(addressOf);
   const found = await audit(site);
   for (const [role, { ctl, namespace }] of site.marpds) {
     const page = (await ctl.get<HostsPage>('/v1/hosts')) as HostsPage;
-    const strangers = page.hosts.filter(({ ip }) => !residents.includes(ip));
+    const strangers = page.hosts.filter(({ ip }) => ![...residents, ...known.hosts].includes(ip));
     found.push(...strangers.map(({ ip, state }) => `${role} starts with ${ip} ${state}`));
     const { alarms } = await ctl.status();
-    found.push(...alarms.map(({ message }) => `${role} starts with an alarm: ${message}`));
-    const known = namespace.json<{ dst: string }>('neigh', 'show', 'dev', LAN_PORT);
-    const left = known.filter(({ dst }) => !residents.includes(dst) && !routers.includes(dst));
+    const unexpected = alarms.filter(({ alarm }) => !known.alarms.includes(alarm));
+    found.push(...unexpected.map(({ message }) => `${role} starts with an alarm: ${message}`));
+    const neighbours = namespace.json<{ dst: string }>('neigh', 'show', 'dev', LAN_PORT);
+    const left = neighbours.filter(({ dst }) => !residents.includes(dst) && !known.routers.includes(dst));
     found.push(...left.map(({ dst }) => `the kernel of ${role} starts with the neighbour ${dst}`));
   }
   if (found.length > 0) throw new Error(`the site is not as it was in the beginning:\n${found.join('\n')}`);

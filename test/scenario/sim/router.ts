@@ -1,9 +1,9 @@
 import { hostLength, type Ip, isIpv4, type Mac, readMac } from '../../../src/wire/addresses.js';
+import type { Command } from '../../../src/mobility/commands.js';
 import type {
   Action,
   Alarm,
   ClaimAge,
-  Command,
   DropReason,
   RoleChange,
   Event,

@@ -10,7 +10,7 @@ import { pageOf } from '../../../src/control/paging.js';
 import type { AlarmView, HostView, InterfaceView, StatusView } from '../../../src/control/schemas.js';
 import type { Api, LogLevel } from '../../../src/control/routes.js';
 import { type ControlOptions, ControlServer } from '../../../src/control/server.js';
-import type { Command } from '../../../src/mobility/events.js';
+import type { Command } from '../../../src/mobility/commands.js';
 import { type Ip, type Ipv4, contains, formatIp, formatMac, parseIp } from '../../../src/wire/addresses.js';
 
 /** A daemon of canned answers behind a real control server, for the tests of both ends of the socket. */

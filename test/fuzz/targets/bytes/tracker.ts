@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import type { Command } from '../../../../src/mobility/events.js';
+import type { Command } from '../../../../src/mobility/commands.js';
 import type { Ipv4 } from '../../../../src/wire/addresses.js';
 import {
   Driver,
