@@ -1,5 +1,5 @@
 import type { Ip, Mac } from '../wire/addresses.js';
-import type { IfIndex, RoleKind, RoleReason, RouterRole } from './events.js';
+import type { Attachment, IfIndex, RoleKind, RoleReason, RouterRole } from './events.js';
 import type { Row, Step } from './host/machine.js';
 import type { Host } from './host/host.js';
 
@@ -61,7 +61,7 @@ export class Roles {
   /** Hosts that only the gateway can ask, in the same order. */
   askedByGateway: readonly (readonly [Ip, HeardHost])[] = [];
   /** Withdrawn at a promotion, to be claimed anew: `at` is when they are asked. In the order of that. */
-  #reannounced: (readonly [Ip, HeardHost])[] = [];
+  readonly #reannounced = new Map<Ip, HeardHost>();
 
   snapshot() {
     return {
@@ -80,23 +80,40 @@ export class Roles {
     for (const [ip, heard] of state.heard) this.#heard.set(ip, heard);
     this.takeover = state.takeover.flatMap((ip) => hostOf(ip) ?? []);
     this.askedByGateway = state.askedByGateway;
-    this.#reannounced = [...state.reannounced];
+    for (const [ip, heard] of state.reannounced) this.#reannounced.set(ip, heard);
   }
 
   reannounceAt(ip: Ip, heard: HeardHost): void {
-    this.#reannounced.push([ip, heard]);
+    this.#reannounced.delete(ip);
+    this.#reannounced.set(ip, heard);
   }
 
   /** undefined: none is to be claimed anew. */
   get reannouncementDue(): number | undefined {
-    return this.#reannounced[0]?.[1].at;
+    return this.#reannounced.values().next().value?.at;
   }
 
   /** Those that are due, at most so many. */
   takeReannounced(now: number, most: number): readonly (readonly [Ip, HeardHost])[] {
-    const later = this.#reannounced.findIndex(([, { at }]) => at > now);
-    const due = later === -1 ? this.#reannounced.length : later;
-    return this.#reannounced.splice(0, Math.min(due, most));
+    const due: (readonly [Ip, HeardHost])[] = [];
+    for (const entry of this.#reannounced) {
+      if (entry[1].at > now || due.length === most) break;
+      due.push(entry);
+    }
+    for (const [ip] of due) this.#reannounced.delete(ip);
+    return due;
+  }
+
+  /** Whether it is to be claimed anew at this place in a moment. */
+  isReannounced(ip: Ip, { iface, mac }: Attachment): boolean {
+    const heard = this.#reannounced.get(ip);
+    return heard?.iface === iface && heard.mac === mac;
+  }
+
+  /** undefined: the role is as it was for so long. */
+  promotedAt(iface: IfIndex, withinMs: number, now: number): number | undefined {
+    const state = this.#states.get(iface);
+    return state?.kind === 'active' && state.since > now - withinMs ? state.since : undefined;
   }
 
   /** undefined: no mobility interface. */

@@ -221,7 +221,7 @@ export function bind(
     transition(ctx, host, { input: 'stand-by', cause, ageAt, installed }, at, since);
   } else {
     const overlapsRemote = moved || remote !== undefined;
-    const ages = agesOf(ctx, host, overlapsRemote);
+    const ages = agesOf(ctx, host, at.iface, overlapsRemote);
     transition(ctx, host, { input: 'found', cause, ...ages, homecoming, overlapsRemote }, at, since);
   }
   // Whoever was about to take the address is here: when it leaves again, its neighbours are told at once.
@@ -286,13 +286,22 @@ function silentAt(host: Host): number | undefined {
 function agesOf(
   ctx: TrackerContext,
   host: Host,
+  iface: IfIndex,
   overlaps: boolean,
 ): { readonly ageAt: number; readonly retryFrom: number } {
   const { now } = ctx;
   const { settleMs } = ctx.policy.timers;
   if (ctx.fib.remote(host.ip) !== undefined && isRefused(host.contest))
     return { ageAt: now + shortFreshMs(ctx), retryFrom: NEVER };
-  return { ageAt: now + (overlaps ? settleMs : UNOPPOSED * settleMs), retryFrom: now + settleMs };
+  const ageAt = now + (overlaps ? settleMs : UNOPPOSED * settleMs);
+  return { ageAt: Math.max(ageAt, hiddenUntil(ctx, iface)), retryFrom: now + settleMs };
+}
+
+/** After a promotion the claims of a router that has died hide settled ones, until the routing daemons know of its death. */
+function hiddenUntil({ policy, roles, topology, now }: TrackerContext, iface: IfIndex): number {
+  const hiddenMs = 2 * policy.timers.settleMs;
+  if (!topology.isShared(iface)) return 0;
+  return (roles.promotedAt(iface, hiddenMs, now) ?? Number.NEGATIVE_INFINITY) + hiddenMs;
 }
 
 /** All addresses of a guest move together: one proven address gets the others asked at once. */

@@ -182,6 +182,8 @@ export function reviewPeers(ctx: TrackerContext): void {
 function isActionable(ctx: TrackerContext, host: Host, place: Attachment): boolean {
   const { iface, mac } = place;
   const { detached, prepared } = host.recovery;
+  // Its claim is withdrawn for a moment, in which routing daemons are to notice; a proof would end it sooner.
+  if (ctx.roles.isReannounced(host.ip, place)) return false;
   if (detached?.iface === iface && detached.mac === mac) {
     ctx.drop('detached', iface, host.ip, mac);
     return false;

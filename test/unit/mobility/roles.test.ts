@@ -186,6 +186,41 @@ describe('role = "gateway"', () => {
     }
   });
 
+  it('promotion: a frame of what is withdrawn does not bring its claim back sooner', () => {
+    const tracker = makeRouter('role = "gateway"');
+    standsBy(tracker);
+    claimed(tracker, 'delete', 7900);
+    reply(tracker, LAN0, VISITOR, OWN, 7901);
+    until(tracker, 7999);
+    assert.ok(kinds(tracker.handle({ kind: 'link', link: macvlan() }, 8000)).includes('release'));
+    request(tracker, LAN0, VISITOR, '10.9.9.1', HOST_MAC, 8003);
+    reply(tracker, LAN0, VISITOR, '10.9.9.1', 8004);
+    assert.equal(tracker.host(ip(VISITOR))?.state, 'remembered', 'ospfd would notice nothing');
+    assert.ok(until(tracker, 8025).some((action) => action.kind === 'claim' && action.age === 'fresh'));
+    reply(tracker, LAN0, VISITOR, '10.9.9.1', 8026);
+    until(tracker, 9990);
+    assert.equal(tracker.host(ip(VISITOR))?.state, 'fresh');
+    until(tracker, 10_100);
+    assert.equal(tracker.host(ip(VISITOR))?.state, 'settled');
+  });
+
+  it('promotion: who is proven soon after it stays fresh while claims of a dead router may hide it', () => {
+    for (const [heardAt, settledBy] of [
+      [8100, 10_010],
+      [10_500, 10_800],
+    ] as const) {
+      const tracker = makeRouter('role = "gateway"');
+      tracker.handle({ kind: 'link', link: macvlan() }, 8000);
+      until(tracker, heardAt);
+      request(tracker, LAN0, VISITOR, '10.9.9.1', HOST_MAC, heardAt);
+      reply(tracker, LAN0, VISITOR, OWN, heardAt + 1);
+      until(tracker, settledBy - 60);
+      assert.equal(tracker.host(ip(VISITOR))?.state, 'fresh');
+      until(tracker, settledBy);
+      assert.equal(tracker.host(ip(VISITOR))?.state, 'settled');
+    }
+  });
+
   it('promotion: what is beneath is claimed fresh in the same event, before the other claim can go', () => {
     const tracker = makeRouter('role = "gateway"');
     standsBy(tracker);
