@@ -1,6 +1,6 @@
 import { parse } from 'smol-toml';
 import type { Host, HostOptions } from '../kit/host.js';
-import type { MarpdConfig } from '../kit/marpd.js';
+import { type MarpdConfig, PROTOCOL } from '../kit/marpd.js';
 import type { Lab, Namespace } from '../kit/namespace.js';
 import { waitFor } from '../kit/program.js';
 import type { EngineName } from './engines.js';
@@ -214,15 +214,16 @@ export class RedundantSite {
     await this.untilActive(to, 30_000);
   }
 
-  // The same that keepalived waits for by its delay: the routing protocol knows the way to the core again.
+  // The same that keepalived waits for by its delay: the returned router knows every way that the other one knows, and its
+  // marpd the hosts of the LAN. ospfd has the prefixes up to a second before the claims.
   async #canTakeOver(role: Twin): Promise<void> {
     await waitFor(
-      () =>
-        this.router(role)
-          .json<{ dst: string }>('route', 'show')
-          .some(({ dst }) => dst === '198.51.100.0/24'),
+      () => {
+        const known = waysOf(this.router(role));
+        return [...waysOf(this.router(otherOf(role)))].every((way) => known.has(way));
+      },
       30_000,
-      `the way on of ${role}`,
+      `${role} to know the ways of ${otherOf(role)}`,
     );
   }
 
@@ -386,6 +387,13 @@ export class RedundantSite {
     }
     return found;
   }
+}
+
+/** What a router has routes to, other routers excepted, and which hosts of its LAN its marpd has routes to. */
+function waysOf(router: Namespace): Set<string> {
+  const routes = router.json<{ dst: string; protocol?: string }>('route', 'show');
+  const ways = routes.filter(({ dst }) => !dst.startsWith('192.0.2.'));
+  return new Set(ways.flatMap(({ dst, protocol }) => (protocol === PROTOCOL ? [dst, `${dst} here`] : [dst])));
 }
 
 /** R3's interface to each of them. */
