@@ -9,7 +9,7 @@ import { labTest } from '../kit/lab-test.js';
 
 const VISITOR = '10.1.1.5';
 /** Port down or tap deleted. Best of some, for other tests run at the same time. */
-const AT_ONCE_MS = 100;
+const AT_ONCE_MS = 500;
 const TRIES = 5;
 
 async function settledVisitor(site: Site): Promise<Host> {
@@ -210,7 +210,7 @@ labTest('after a link flap of 200 ms a host that says nothing is back within 4 s
   await site.reachable(VISITOR);
 });
 
-labTest('after a planned restart a host that says nothing is back within 4 s', async (lab) => {
+labTest('after a planned restart a host that says nothing is back within 10 s', async (lab) => {
   const site = await new Site(lab).start();
   await settledVisitor(site);
   assert.equal(await site.marpd.stop(), 0);
@@ -218,8 +218,8 @@ labTest('after a planned restart a host that says nothing is back within 4 s', a
   const log = await RouteLog.start(site.router);
   const at = Date.now();
   await site.marpd.start('lan1');
-  const back = await log.added(VISITOR, 'lan1', at, 5000);
-  assert.ok(back.at - at < 4000, `${(back.at - at).toFixed(0)} ms`);
+  const back = await log.added(VISITOR, 'lan1', at, 15_000);
+  assert.ok(back.at - at < 10_000, `${(back.at - at).toFixed(0)} ms`);
   await site.reachable(VISITOR);
 });
 

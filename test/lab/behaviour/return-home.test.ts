@@ -27,7 +27,7 @@ for (const carrierDrop of [true, false]) {
       const word = await capture.arp({ opcode: 'request', senderIp: HOST, targetIp: HOST }, 3000, since - 1);
       const echo = await capture.echo({ kind: 'reply', fromIp: HOST }, 5000, word.at);
       // peers take 0.6 to 7 s; the median of move.test.ts says how fast, this says that it never waits for a timer
-      assert.ok(echo.at - word.at < 300, `${(echo.at - word.at).toFixed(1)} ms`);
+      assert.ok(echo.at - word.at < 1000, `${(echo.at - word.at).toFixed(1)} ms`);
 
       await site.marpd.state(HOST, 'home', 6000);
       await site.marpd.routed(HOST, undefined);

@@ -284,10 +284,10 @@ labTest('frames reach the daemon in order and complete while another interface i
   await site.marpd.routed('10.2.2.7', 'lan0', 3000);
   const proof = await capture.arp(
     { opcode: 'request', targetIp: '10.2.2.7', senderIp: '10.2.2.1' },
-    2000,
+    5000,
     spoke - 1,
   );
-  assert.ok(proof.at - spoke < 500, `the question went out after ${(proof.at - spoke).toFixed(1)} ms`);
+  assert.ok(proof.at - spoke < 3000, `the question went out after ${(proof.at - spoke).toFixed(1)} ms`);
   await crowd.flushed();
   await agrees(site, 5000);
 });

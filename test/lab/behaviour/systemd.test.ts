@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import type { InterfaceView } from '../../../src/control/schemas.js';
 import { BootedDebian } from '../kit/booted-debian.js';
 import { SITE_CONFIG, debianPackage } from '../kit/debian-package.js';
 import type { Host } from '../kit/host.js';
@@ -148,9 +149,15 @@ function assertExposure(debian: BootedDebian, unit: string): void {
 }
 
 async function serves(site: Site, debian: BootedDebian, visitor: Host): Promise<void> {
+  await waitFor(() => captured(debian, 'lan1'), 10_000, 'the capture of lan1');
   await visitor.plug('lan1', 'request');
   assert.match(debian.run(`marpctl wait ${visitor.ip} --state settled --timeout 10s`), /^interface: +lan1$/m);
   await site.reachable(visitor.ip);
+}
+
+function captured(debian: BootedDebian, name: string): boolean {
+  const interfaces = JSON.parse(debian.run('marpctl interfaces --json')) as readonly InterfaceView[];
+  return interfaces.some((view) => view.name === name && view.capturing);
 }
 
 const routes = (debian: BootedDebian) => debian.run('ip route show protocol 44');

@@ -104,7 +104,7 @@ labTest('real newcomers get in beside 3,000 forged ones a second', async (lab) =
   for (let i = 0; i < 8; i++) newcomers.push(site.host(`new${i}`, { address: `10.1.1.${100 + i}/24` }));
   // One word of each.
   for (const newcomer of newcomers) await newcomer.plug('lan1', 'request');
-  for (const { ip } of newcomers) await site.marpd.state(ip, 'settled', 3000);
+  for (const { ip } of newcomers) await site.marpd.state(ip, 'settled', 8000);
   assert.equal(await refused(site), 0);
   await noise.stop();
 });

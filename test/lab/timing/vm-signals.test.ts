@@ -129,7 +129,7 @@ labTest(
       );
       await crowd.line(/^up /, 10_000);
       const began = performance.now();
-      await waitFor(() => site.marpd.routes().length === COUNT, 30_000, `${COUNT} routes`, 50);
+      await waitFor(() => site.marpd.routes().length === COUNT, 60_000, `${COUNT} routes`, 50);
       console.log(
         `# ${COUNT} taps: all routed ${(performance.now() - began).toFixed(0)} ms after they came up`,
       );
@@ -159,5 +159,5 @@ labTest(
       assert.equal(site.marpd.program?.running, true);
     }
   },
-  120_000,
+  200_000,
 );

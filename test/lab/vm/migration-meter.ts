@@ -136,7 +136,7 @@ export class MigrationMeter {
   }
 
   /** All four streams have flowed for a while. */
-  async steady(quietMs = 300, timeoutMs = 20_000): Promise<void> {
+  async steady(quietMs = 300, timeoutMs = 40_000): Promise<void> {
     const flows = async () =>
       (await this.remote.flows(quietMs)) &&
       (await this.neighbour.flows(quietMs)) &&

@@ -85,7 +85,7 @@ test('capture --duration ends by itself: as text, and into a file', async (t) =>
 
 test('capture --timeout is the time that marpd has to answer, not that of the capture', async (t) => {
   const { socket } = await recording(t);
-  const { status, err } = await capture(socket, ['--timeout', '100ms', '--duration', '400ms'], () => false);
+  const { status, err } = await capture(socket, ['--timeout', '2s', '--duration', '3s'], () => false);
   assert.deepEqual([status, err.includes('1 packets in')], [0, true]);
   const silent = createServer(() => undefined);
   const path = join(mkdtempSync(join(tmpdir(), 'marpctl-silent-')), 'socket');
