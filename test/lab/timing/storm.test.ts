@@ -4,7 +4,7 @@ import { Host } from '../kit/host.js';
 import type { Lab } from '../kit/namespace.js';
 import { pause, waitFor } from '../kit/program.js';
 import { Site } from '../kit/site.js';
-import { labTest } from '../kit/lab-test.js';
+import { SOAK, labTest } from '../kit/lab-test.js';
 
 /**
  * What a storm of forged newcomers must not do to those who live on the same LAN. What it does to others is
@@ -12,6 +12,8 @@ import { labTest } from '../kit/lab-test.js';
  */
 
 const VISITORS = 6;
+/** Forged newcomers that are no storm to marpd: they do not wait. A machine with half a processor to spare does not do more. */
+const FORGED_PER_SECOND = SOAK ? 3000 : 1500;
 
 interface Stormy {
   readonly site: Site;
@@ -24,6 +26,8 @@ interface Stormy {
 async function setUp(lab: Lab): Promise<Stormy> {
   const site = await new Site(lab, {
     config: {
+      // As in production: three lines for each forged newcomer would be half of the load.
+      log: { level: 'info' },
       subnet: [
         { prefix: '10.1.1.0/24', gateway: '10.1.1.1' },
         { prefix: '10.64.0.0/10', gateway: '10.64.0.1' },
@@ -96,9 +100,9 @@ labTest(
   90_000,
 );
 
-labTest('real newcomers get in beside 3,000 forged ones a second', async (lab) => {
+labTest(`real newcomers get in beside ${FORGED_PER_SECOND} forged ones a second`, async (lab) => {
   const { site, storm } = await setUp(lab);
-  const noise = await storm(3000, 30_000);
+  const noise = await storm(FORGED_PER_SECOND, 60_000);
   await pause(3000);
   const newcomers: Host[] = [];
   for (let i = 0; i < 8; i++) newcomers.push(site.host(`new${i}`, { address: `10.1.1.${100 + i}/24` }));
