@@ -29,8 +29,12 @@ export class WallClock {
   }
 
   #look(): void {
+    const before = this.monotonicMs();
+    const wallMs = this.wallMs();
     const now = this.monotonicMs();
-    const originMs = this.wallMs() - now;
+    // A process that stood still between the readings cannot compare them, and looks again next time.
+    if (now - before > READING_MS / 2) return;
+    const originMs = wallMs - now;
     const last = this.#origins.at(-1) as { readonly originMs: number };
     if (Math.abs(originMs - last.originMs) > READING_MS) {
       this.#origins.push({ from: this.#rightUntil, originMs });
