@@ -17,7 +17,7 @@ const FIRST_HOPS: readonly FirstHop[] = ['r1', 'r2'];
  * How far a decision may be from its replay: in the median, and at most. The daemon is late where the machine is busy, and
  * so is `ip monitor`; the replay is not. With MARPD_SOAK=1 the machine has nothing else to do.
  */
-const [MEDIAN_MS, MOST_MS] = SOAK ? [10, 20] : [100, 1000];
+const [MEDIAN_MS, MOST_MS] = SOAK ? [10, 10] : [100, 1000];
 
 /** The routes of a router, and their changes from now on, for --routes. */
 async function watchRoutes(router: Namespace): Promise<{ readonly path: string; readonly program: Program }> {
