@@ -2,13 +2,14 @@ import type { Logger } from 'pino';
 import { readVersion } from './cli/arguments.js';
 import { Capture } from './capture/capture.js';
 import { StaleNeighbourCapture } from './capture/stale-neighbours.js';
-import { type Config, ConfigError, needsRestart } from './config/config.js';
+import { type Config, ConfigError, configForInterfaces, needsRestart } from './config/config.js';
 import { Kernel } from './kernel/kernel.js';
 import { type Child, ChildWatch } from './system/child-watch.js';
 import { excessPrivileges } from './system/confine.js';
 import { type InstanceLock, lockInstance } from './system/instance-lock.js';
 import { allowedHosts, readSavedHosts, writeSavedHosts } from './system/saved-hosts.js';
 import { growYoungGeneration } from './system/young-generation.js';
+import { WARM_UP_INTERFACES, warmUp } from './mobility/arp/warm-up.js';
 import type { Action, Event, IfIndex, Link } from './mobility/events.js';
 import { HostTracker } from './mobility/tracker.js';
 import { ControlApi } from './api.js';
@@ -182,6 +183,7 @@ export class Daemon {
       () => this.children(),
       (message) => logger.warn(message),
     );
+    warmUp(configForInterfaces(WARM_UP_INTERFACES).policy);
     await this.kernel.start();
     for (const view of this.api.interfaces()) {
       if (!view.present) logger.warn(`${view.name}: interface not found; waiting for it to appear`);

@@ -106,8 +106,8 @@ function scheduleOf(
  * of 20 ms), at most 150 ms, 50 ms if nothing was measured, and longer for a slow host. Its old place is asked for longer
  * than that, and may still object (design.md 3.3).
  */
-export function oldPlaceTimeoutMs({ rttMs, rttVarianceMs, slowestMs }: Host): number {
-  const usual = rttMs === undefined ? 50 : Math.min(150, rttMs + Math.max(20, 4 * rttVarianceMs));
+export function oldPlaceTimeoutMs({ rttMs, rttVariationMs, slowestMs }: Host): number {
+  const usual = rttMs === undefined ? 50 : Math.min(150, rttMs + Math.max(20, 4 * rttVariationMs));
   return Math.max(usual, Math.min(OBJECTION_MS, PATIENCE * (slowestMs ?? 0)));
 }
 

@@ -69,7 +69,7 @@ export class Host implements Due {
   #interface: string | undefined;
   #lastHeard = Number.NEGATIVE_INFINITY;
   #rttMs: number | undefined;
-  #rttVarianceMs = 0;
+  #rttVariationMs = 0;
   #slowestMs: number | undefined;
   #suppressedUntil: number | undefined;
 
@@ -94,7 +94,7 @@ export class Host implements Due {
       interface: this.#interface,
       lastHeard: unless(Number.NEGATIVE_INFINITY, this.#lastHeard),
       rttMs: this.#rttMs,
-      rttVarianceMs: unless(0, this.#rttVarianceMs),
+      rttVariationMs: unless(0, this.#rttVariationMs),
       slowestMs: this.#slowestMs,
       suppressedUntil: this.#suppressedUntil,
       claim: unless(UNKNOWN, this.#claim),
@@ -113,7 +113,7 @@ export class Host implements Due {
     this.due = state.due ?? Number.POSITIVE_INFINITY;
     this.#lastHeard = state.lastHeard ?? Number.NEGATIVE_INFINITY;
     this.#rttMs = state.rttMs;
-    this.#rttVarianceMs = state.rttVarianceMs ?? 0;
+    this.#rttVariationMs = state.rttVariationMs ?? 0;
     this.#slowestMs = state.slowestMs;
     this.#suppressedUntil = state.suppressedUntil;
     this.#claim = state.claim ?? UNKNOWN;
@@ -250,19 +250,19 @@ export class Host implements Due {
     return this.#rttMs;
   }
 
-  /** How far the round-trip time deviates from that (RTTVAR of RFC 6298 section 2: gain 1/4, begins with half of it), ms. */
-  get rttVarianceMs(): number {
-    return this.#rttVarianceMs;
+  /** Round-trip time variation (RTTVAR of RFC 6298 section 2: gain 1/4, begins with half of the first round trip), ms. */
+  get rttVariationMs(): number {
+    return this.#rttVariationMs;
   }
 
   measured(rttMs: number): void {
     if (this.#rttMs === undefined) {
       this.#rttMs = rttMs;
-      this.#rttVarianceMs = rttMs / 2;
+      this.#rttVariationMs = rttMs / 2;
       return;
     }
     const difference = rttMs - this.#rttMs;
-    this.#rttVarianceMs += (Math.abs(difference) - this.#rttVarianceMs) / 4;
+    this.#rttVariationMs += (Math.abs(difference) - this.#rttVariationMs) / 4;
     this.#rttMs += difference / 8;
   }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import type { HostView, WhyView } from '../../../src/control/schemas.js';
-import { commandLine, descendants } from '../kit/foreign.js';
+import { commandLine, descendants } from '../kit/processes.js';
 import { type Announcement, macFor } from '../kit/host.js';
 import { Capture } from '../kit/pcap.js';
 import { staysTrue, waitFor } from '../kit/program.js';

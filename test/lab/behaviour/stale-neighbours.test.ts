@@ -75,7 +75,7 @@ labTest(
   },
 );
 
-const READER = /capture\/reader\.[jt]s\0misdirected/;
+const READER = /capture\/reader\.[jt]s misdirected/;
 
 labTest('the reader for misdirected packets starts with the first visitor', async (lab) => {
   const site = await new Site(lab).start();

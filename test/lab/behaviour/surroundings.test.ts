@@ -7,9 +7,8 @@ import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import { privilegesOf } from '../../../src/system/confine.js';
 import { MARPD } from '../kit/ctl.js';
-import { commandLine, descendants } from '../kit/foreign.js';
 import { labTest } from '../kit/lab-test.js';
-import { signalIfAlive } from '../kit/processes.js';
+import { commandLine, descendants, signalIfAlive } from '../kit/processes.js';
 import { Program, waitFor } from '../kit/program.js';
 import { Site } from '../kit/site.js';
 

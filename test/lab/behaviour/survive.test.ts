@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { seeded } from '../../random.js';
-import { commandLine, descendants, foreignState } from '../kit/foreign.js';
+import { foreignState } from '../kit/foreign.js';
 import { type Frames, gratuitousRequest, macFor } from '../kit/host.js';
 import type { Lab, Namespace } from '../kit/namespace.js';
 import { Capture } from '../kit/pcap.js';
-import { signalIfAlive } from '../kit/processes.js';
+import { commandLine, descendants, signalIfAlive } from '../kit/processes.js';
 import { pause, waitFor } from '../kit/program.js';
 import { Site } from '../kit/site.js';
 import { SOAK, labTest } from '../kit/lab-test.js';

@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict';
 import { Noise, type StormKind } from '../../bench/instruments.js';
 import { treeOf } from '../../bench/processes.js';
-import { commandLine } from '../kit/foreign.js';
 import { Frames, type Host, macFor } from '../kit/host.js';
 import { SOAK } from '../kit/lab-test.js';
 import { PROTOCOL } from '../kit/marpd.js';
 import type { Lab } from '../kit/namespace.js';
-import { signalIfAlive } from '../kit/processes.js';
+import { commandLine, signalIfAlive } from '../kit/processes.js';
 import { pause, waitFor } from '../kit/program.js';
 import { REAL_SETTLE, SUBNETS, Site } from '../kit/site.js';
 import { atRest } from './account.js';

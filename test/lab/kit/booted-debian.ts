@@ -42,7 +42,7 @@ export class BootedDebian {
     await waitFor(
       () => {
         if (!this.#nspawn.running) throw new Error(`systemd-nspawn ended: ${this.#nspawn.output}`);
-        const init = childOf(this.#nspawn.pid, /^[^\0]*\/systemd\0/);
+        const init = childOf(this.#nspawn.pid, /^\S*\/systemd(?: |$)/);
         this.#init = init === undefined ? undefined : String(init);
         return init !== undefined && /^(running|degraded)$/.test(state());
       },

@@ -1,4 +1,3 @@
-import { readFileSync, readdirSync } from 'node:fs';
 import type { Namespace } from './namespace.js';
 import { PROTOCOL } from './marpd.js';
 
@@ -47,35 +46,4 @@ export function foreignState(namespace: Namespace): ForeignState {
 function sysctls(namespace: Namespace): string[] {
   const script = 'for f in ip_forward conf/*/*; do printf "%s=%s\\n" "$f" "$(cat "$f" 2>/dev/null)"; done';
   return namespace.exec('sh', '-c', `cd /proc/sys/net/ipv4 && ${script}`).trim().split('\n').sort();
-}
-
-/** Pids of a process and of all its descendants, the process first. */
-export function descendants(pid: number): number[] {
-  const found = [pid];
-  for (const entry of threadsOf(pid)) {
-    const children = readText(`/proc/${pid}/task/${entry}/children`).trim();
-    for (const child of children === '' ? [] : children.split(' ')) found.push(...descendants(Number(child)));
-  }
-  return found;
-}
-
-function threadsOf(pid: number): string[] {
-  try {
-    return readdirSync(`/proc/${pid}/task`);
-  } catch {
-    return []; // ended meanwhile
-  }
-}
-
-/** Argument vector of a process as one line. */
-export function commandLine(pid: number): string {
-  return readText(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim();
-}
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return ''; // ended meanwhile
-  }
 }

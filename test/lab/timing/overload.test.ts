@@ -5,7 +5,7 @@ import { BenchRouter } from '../../bench/router.js';
 import { SOAK, labTest } from '../kit/lab-test.js';
 import type { Marpd } from '../kit/marpd.js';
 import type { Lab } from '../kit/namespace.js';
-import { commandOf, signalIfAlive } from '../kit/processes.js';
+import { commandLine, signalIfAlive } from '../kit/processes.js';
 import { pause, waitFor } from '../kit/program.js';
 import { RouteLog } from '../kit/route-log.js';
 
@@ -54,7 +54,7 @@ labTest(
 for (const [what, frozen] of [
   ['the daemon', (pid: number) => [pid]],
   ['the daemon and all its children (freezer)', treeOf],
-  ['the capture alone', (pid: number) => treeOf(pid).filter((each) => commandOf(each).includes('reader'))],
+  ['the capture alone', (pid: number) => treeOf(pid).filter((each) => commandLine(each).includes('reader'))],
 ] as const)
   labTest(`SIGSTOP of ${what}, longer than \`hold\`: no quiet visitor is lost 2 s later`, async (lab) => {
     const { marpd, lost } = await quietVisitors(lab, SOAK ? {} : { keepalive: '1s', hold: '3s' });
