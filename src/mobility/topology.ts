@@ -172,10 +172,13 @@ export class Topology {
   /**
    * The MAC that we speak with on a LAN, as Ethernet source and as ARP sender: that of the interface that holds the
    * gateway (RFC 9568 section 8.1.2), so that a host's entry for it stays right when another router takes over. `name`:
-   * in whose name; another gateway may have another MAC. undefined: the interface is gone.
+   * in whose name; another gateway may have another MAC, and our own address has that of its interface. undefined: the
+   * interface is gone.
    */
   speakingMac(iface: IfIndex, name?: Ip): Mac | undefined {
     const speakers = this.speakers.get(iface);
+    if (name !== undefined && !this.gateways.has(name) && this.isLocalOn(name, iface))
+      return this.holderOn(name, iface)?.mac;
     if (speakers === undefined || this.silent.has(iface)) return this.links.get(iface)?.mac;
     const speaker = name === undefined ? undefined : speakers.get(name);
     return (speaker ?? [...speakers.values()].find(({ index }) => index !== iface) ?? this.links.get(iface))
@@ -340,12 +343,21 @@ export class Topology {
   }
 
   /** Our own address on a LAN, not a gateway's: in the subnet of `ip` if there is one. */
-  private ownSource(iface: IfIndex, ip: Ip): Ip | undefined {
+  ownSource(iface: IfIndex, ip: Ip): Ip | undefined {
     const inside = this.subnets.find(
       ({ iface: index, address }) =>
         index === iface && address.ip !== ip && contains(address, ip) && !this.gateways.has(address.ip),
     );
     return inside?.address.ip ?? this.addressOn(iface, ip);
+  }
+
+  /**
+   * The address from which the kernel asks for a host at home, if that is another than the virtual router's. What it asked
+   * for while the cable was out it asks for again up to a second late, and an answer to the virtual MAC does not tell it.
+   */
+  kernelSource(iface: IfIndex, ip: Ip): Ip | undefined {
+    const isVirtual = this.speakingMac(iface) !== this.links.get(iface)?.mac;
+    return isVirtual && this.isHome(iface, ip) ? this.ownSource(iface, ip) : undefined;
   }
 
   /**

@@ -78,7 +78,8 @@ export function startProof(
     return bind(ctx, host, heardAt, 'prepared', { unanswered: startProbe(ctx, host, 'prove', heardAt) });
   }
   const at = rule.prove === 'before' ? placeToAsk(host, before, heardAt) : heardAt;
-  const firstSourceIp = holdAnswers(ctx, host, at, asked);
+  const heldSource = holdAnswers(ctx, host, at, asked);
+  const firstSourceIp = cause === 'link-up' ? ctx.topology.kernelSource(at.iface, host.ip) : heldSource;
   if (rule.prove === 'never' && spoke) return bind(ctx, host, at, cause);
 
   const schedule = cause === 'rarp' ? PRESENCE_SCHEDULE : undefined;

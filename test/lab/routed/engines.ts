@@ -98,6 +98,11 @@ const OPTIONAL: Readonly<Record<string, RegExp>> = {
   vrrpd: /^ vrrp /m,
 };
 
+/** `Nice=` of Debian's frr.service. */
+const UNIT_NICE = -5;
+/** As config/redundant-routers/daemons starts those that must not be kept waiting for 150 ms. */
+const NICE: Readonly<Record<string, number>> = { bfdd: -20, vrrpd: -20 };
+
 class Frr implements Engine {
   readonly commands: readonly string[];
   readonly #daemons: readonly string[];
@@ -135,7 +140,8 @@ class Frr implements Engine {
         ['etc', '/etc/frr'],
         ['tmp', '/var/tmp'],
       ].map(([from, to]) => `mount --bind ${this.#directory}/${from} ${to}`);
-      const script = `${places.join(' && ')} && exec /usr/lib/frr/${daemon} -A 127.0.0.1 -P 0 --log stdout`;
+      const program = `exec nice -n ${NICE[daemon] ?? UNIT_NICE} /usr/lib/frr/${daemon} -A 127.0.0.1 -P 0 --log stdout`;
+      const script = `${places.join(' && ')} && ${program}`;
       this.#running.push(new Program(this.namespace, ['sh', '-c', script], { title: daemon }));
       await waitFor(() => this.#answers(daemon), 10_000, `${daemon} of ${this.namespace.role}`, 20);
     }

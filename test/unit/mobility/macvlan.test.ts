@@ -109,6 +109,31 @@ describe('the MAC of a macvlan', () => {
     assert.deepEqual(macsOf(request(tracker, LAN1, '10.9.9.6', '10.9.9.6')), [macOf(LAN1)], 'another LAN');
   });
 
+  it('and not after the cable was out: the first question then is one whose answer the kernel hears, too', () => {
+    const tracker = virtualRouter();
+    request(tracker, LAN0, '10.1.1.9', '10.1.1.1');
+    reply(tracker, LAN0, '10.1.1.9', '10.1.1.1');
+    const cable = (carrier: boolean, now: number) =>
+      [VRRP, LAN0].flatMap((index) => {
+        const known = tracker.link(index);
+        assert.ok(known);
+        return tracker.handle({ kind: 'link', link: { ...known, carrier } }, now);
+      });
+    cable(false, 2000);
+    assert.equal(tracker.host(ip('10.1.1.9'))?.state, 'remembered');
+    const asked = [...cable(true, 3000)];
+    for (let at = tracker.nextDeadline(); at !== undefined && at < 3200; at = tracker.nextDeadline())
+      asked.push(...tracker.handle({ kind: 'tick' }, Math.max(at, 3000)));
+    const probes = sent(asked).filter(
+      ({ opcode, targetIp }) => opcode === ARP_REQUEST && targetIp === ip('10.1.1.9'),
+    );
+    const sources = probes.map(({ senderIp, senderMac }) => [senderIp, senderMac]);
+    assert.deepEqual(sources.slice(0, 2), [
+      [ip('10.1.1.2'), macOf(LAN0)],
+      [ip('10.1.1.1'), VIRTUAL_MAC],
+    ]);
+  });
+
   it('only while it holds the gateway and is operational: the backup of FRR has the address without a carrier', () => {
     for (const tracker of [virtualRouter({}, []), virtualRouter({ carrier: false })])
       assert.deepEqual(macsOf(request(tracker, LAN0, VISITOR, VISITOR)), [macOf(LAN0)]);
