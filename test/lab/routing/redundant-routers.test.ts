@@ -22,7 +22,9 @@ const ADVERT_MS = 60;
 const MEDIAN_MS = 250;
 /** One failover on a busy box; ospfd alone takes 1.1 s when marpd does nothing. */
 const LIMIT_MS = SOAK ? 1000 : 3000;
-const SWITCH_LOST = SOAK ? 0 : 30;
+const SWITCH_LOST = SOAK ? 0 : 500;
+/** On a busy box bfdd is held up for more than the 150 ms that we ship, and a router that lives counts as dead. */
+const BFD = SOAK ? {} : { bfdPackets: 8 };
 
 /** Longer than the protocol needs to know the way on again. BGP took 4 s from keepalived's start, so it has what we ship. */
 const PREEMPT_DELAY_S: Readonly<Record<EngineName, number>> = {
@@ -70,6 +72,19 @@ async function failsAndReturns(meter: FailoverMeter, fault: Fault): Promise<Fail
   return there;
 }
 
+/** With 30 ms and a death that no carrier tells of, the core is later than the standby: see ADVERT_MS. */
+const SERIES = [
+  ['power', 30],
+  ['power', ADVERT_MS],
+  ['silent-power', ADVERT_MS],
+] as const;
+
+/** Visitors, and when the last of them is to be back, ms. With 5,000 that is ospfd's and zebra's time. */
+const CROWDS = [
+  [1000, 2000],
+  [5000, 10_000],
+] as const;
+
 const CASES: readonly (readonly [vrrp: Vrrp, engine: EngineName, faults: readonly Fault[]])[] = [
   ['keepalived', 'frr-ospf', SOAK ? ['power', 'silent-power', 'lan', 'uplink'] : ['silent-power']],
   ['frr', 'frr-ospf', SOAK ? ['power', 'silent-power', 'lan'] : ['power']],
@@ -86,7 +101,12 @@ for (const [vrrp, engine, faults] of CASES) {
     `${vrrp}, ${engine}: the active router fails and returns; visitor, home host and host away (RFC 9568)`,
     async (lab) => {
       const preemptDelayS = PREEMPT_DELAY_S[engine];
-      const meter = await FailoverMeter.open(lab, engine, { vrrp, advertMs: ADVERT_MS, preemptDelayS });
+      const meter = await FailoverMeter.open(lab, engine, {
+        vrrp,
+        advertMs: ADVERT_MS,
+        preemptDelayS,
+        ...BFD,
+      });
       await awayIsRight(meter);
       for (const fault of faults) await failsAndReturns(meter, fault);
       await quiet(meter);
@@ -96,13 +116,13 @@ for (const [vrrp, engine, faults] of CASES) {
 }
 
 if (SOAK) {
-  for (const fault of ['power', 'silent-power'] as const) {
+  for (const [fault, advertMs] of SERIES) {
     labTest(
-      `ten failovers, ${fault}, 2 s apart: the median outage, nothing lost at failback, no alarm`,
+      `ten failovers, ${fault}, adverts of ${advertMs} ms, 2 s apart: the median outage, nothing lost at failback, no alarm`,
       async (lab) => {
         const meter = await FailoverMeter.open(lab, 'frr-ospf', {
           vrrp: 'keepalived',
-          advertMs: ADVERT_MS,
+          advertMs,
           preemptDelayS: 3,
         });
         const outages: number[] = [];
@@ -110,7 +130,9 @@ if (SOAK) {
           await pause(2000);
           outages.push(outage(await failsAndReturns(meter, fault), 'remote to visitor'));
         }
-        console.log(`# ${fault}: outages of ${outages.map((ms) => ms.toFixed(0)).join(', ')} ms`);
+        console.log(
+          `# ${fault}, ${advertMs} ms: outages of ${outages.map((ms) => ms.toFixed(0)).join(', ')} ms`,
+        );
         await quiet(meter);
         assert.ok(median(outages) <= MEDIAN_MS, `the median is ${median(outages).toFixed(0)} ms`);
       },
@@ -118,41 +140,45 @@ if (SOAK) {
     );
   }
 
-  labTest(
-    '1,000 visitors: the last one is back within 2 s, and has one announcer',
-    async (lab) => {
-      const [first, count] = ['10.8.1.0', 1000] as const;
-      const site = await new RedundantSite(lab, 'frr-ospf', {
-        vrrp: 'keepalived',
-        advertMs: ADVERT_MS,
-        preemptDelayS: 3,
-        orphans: [{ prefix: '10.8.0.0/16', gateway: '10.8.0.1' }],
-      }).start();
-      const host = new Host(site.routed.network, 'crowd', { address: '10.99.0.1/24', gateway: '10.99.0.2' });
-      const crowd = await Crowd.start(host.namespace, first, count);
-      await host.plug('net1', 'silent');
-      crowd.announce();
-      await sweepHosts(site.remote, first, count, 20_000);
-      const standby = site.routed.marpd('r2').ctl;
-      await waitFor(
-        async () => ((await standby.status()).hosts.beneath ?? 0) >= count,
-        20_000,
-        'r2 to know them',
-      );
-      await pause(3000);
-      const began = monotonicNs();
-      const struck = site.strike('r1', 'power');
-      const tookMs = ((await sweepHosts(site.remote, first, count, 20_000)) - began) / 1e6;
-      await struck;
-      console.log(`# all ${count} reachable after ${tookMs.toFixed(0)} ms`);
-      assert.ok(tookMs < 2000, `it took ${tookMs.toFixed(0)} ms`);
-      await pause(5000);
-      assert.deepEqual(await site.alarms(), []);
-      const announced = site.routed.announcers('r3');
-      assert.equal([...announced.values()].filter((by) => by.join() === 'r2').length, count);
-    },
-    120_000,
-  );
+  for (const [count, withinMs] of CROWDS)
+    labTest(
+      `${count} visitors: the last one is back within ${withinMs} ms, and has one announcer`,
+      async (lab) => {
+        const first = '10.8.1.0';
+        const site = await new RedundantSite(lab, 'frr-ospf', {
+          vrrp: 'keepalived',
+          advertMs: ADVERT_MS,
+          preemptDelayS: 3,
+          orphans: [{ prefix: '10.8.0.0/16', gateway: '10.8.0.1' }],
+        }).start();
+        const host = new Host(site.routed.network, 'crowd', {
+          address: '10.99.0.1/24',
+          gateway: '10.99.0.2',
+        });
+        const crowd = await Crowd.start(host.namespace, first, count);
+        await host.plug('net1', 'silent');
+        crowd.announce();
+        await sweepHosts(site.remote, first, count, 60_000);
+        const standby = site.routed.marpd('r2').ctl;
+        await waitFor(
+          async () => ((await standby.status()).hosts.beneath ?? 0) >= count,
+          60_000,
+          'r2 to know them',
+        );
+        await pause(3000);
+        const began = monotonicNs();
+        const struck = site.strike('r1', 'power');
+        const tookMs = ((await sweepHosts(site.remote, first, count, 60_000)) - began) / 1e6;
+        await struck;
+        console.log(`# all ${count} reachable after ${tookMs.toFixed(0)} ms`);
+        assert.ok(tookMs < withinMs, `it took ${tookMs.toFixed(0)} ms`);
+        await pause(5000);
+        assert.deepEqual(await site.alarms(), []);
+        const announced = site.routed.announcers('r3');
+        assert.equal([...announced.values()].filter((by) => by.join() === 'r2').length, count);
+      },
+      160_000,
+    );
 
   labTest(
     'marpd killed on the active router, on the standby, and both started again amid a failover',
