@@ -123,6 +123,9 @@ export type Announce =
   | 'rarp'
   | 'silent';
 
+/** Whose ARP requests a host answers. 0: everybody's; 2: those from its own subnet, and those from 0.0.0.0. */
+export type ArpIgnore = 0 | 2;
+
 export interface PlugOptions {
   /** Default `gratuitous-request`. */
   readonly announce?: Announce;
@@ -188,6 +191,8 @@ export interface World {
   announce(host: HostName, how: Announce): Promise<void>;
   /** Off: the host is silent and deaf while its port stays up. */
   power(host: HostName, on: boolean): Promise<void>;
+  /** Linux's setting of that name, on the host's interface; 0 at the beginning of a scenario. */
+  arpIgnore(host: HostName, value: ArpIgnore): Promise<void>;
   /** Another machine with the same address and its own MAC. */
   duplicate(host: HostName, lan: LanName, options?: PlugOptions): Promise<HostName>;
   forge(lan: LanName, options: ForgeOptions): Promise<HostName>;

@@ -65,6 +65,7 @@ const LONG: readonly Choice[] = [
   [/^RFC 9568: case 6:/, 'redundant-routers has a host that is away'],
   [/^RFC 9568: case 7:/, 'ten boots of a router, minutes'],
   [/^RFC 9568: case 8:/, 'a boot'],
+  [/^RFC 9568: case 9:/, 'a failover, which redundant-routers has, and another host'],
   [/^RFC 9568: case 10:/, 'the time of a preempt delay'],
   [/^RFC 9568: case 11:/, 'redundant-routers has the switch back, with both alive'],
   [/^RFC 9568: case 13:/, 'the short run has a duplicate'],

@@ -7,6 +7,7 @@ import { formatIp, formatMac } from '../../../src/wire/addresses.js';
 import { FIRST_HOP, routerAt } from './names.js';
 import {
   type Announce,
+  type ArpIgnore,
   type ForgeOptions,
   type HostSpec,
   type LanName,
@@ -119,6 +120,10 @@ export class LabHost {
   power(on: boolean): void {
     const { namespace, port } = this.host.cable;
     namespace.exec('bridge', 'link', 'set', 'dev', port, 'state', on ? '3' : '0');
+  }
+
+  arpIgnore(value: ArpIgnore): void {
+    this.host.namespace.sysctl({ 'ipv4.conf.eth0.arp_ignore': value });
   }
 
   /** RFC 5227 section 2.4: frames with our address from another MAC, heard since (ms since 1970). */

@@ -26,6 +26,7 @@ import { RealStream } from './stream.js';
 import {
   type AlarmView,
   type Announce,
+  type ArpIgnore,
   FIXTURES,
   type ClaimView,
   type ForgeOptions,
@@ -164,6 +165,10 @@ export class RealWorld implements World {
 
   async power(host: HostName, on: boolean): Promise<void> {
     this.labHost(host).power(on);
+  }
+
+  async arpIgnore(host: HostName, value: ArpIgnore): Promise<void> {
+    this.labHost(host).arpIgnore(value);
   }
 
   async duplicate(host: HostName, lan: LanName, options?: PlugOptions): Promise<HostName> {
@@ -316,8 +321,12 @@ export class RealWorld implements World {
     if (dead.length > 0) throw new Error(`marpd of ${dead.join(' and ')} died by itself`);
     await this.reconnect();
     for (const [name, labHost] of this.#hosts) {
-      if (name in FIXTURES) await labHost.unplug();
-      else await this.#retire(name, labHost);
+      if (name in FIXTURES) {
+        await labHost.unplug();
+        labHost.arpIgnore(0);
+      } else {
+        await this.#retire(name, labHost);
+      }
     }
     // Only a daemon takes its claims back; one that was killed gets a successor for that. The first has no past.
     const successors = this.routers.filter((name) => this.halted.has(name) && this.marpd(name).program);
