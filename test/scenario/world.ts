@@ -17,10 +17,10 @@ export type NodeName = RouterName | 'core';
  * link each to the core, with `far` behind it. `mixed`, simulated only: r1 has a and b, r2 has c. `virtual-subnet`: as
  * `three`, but lan b has the subnet of lan a, with the same gateway, and all routers learn all hosts (RFC 7814).
  *
- * Several routers on one LAN: `redundant`: r1 and r2 have lan a, r3 has b. `redundant-pairs`, simulated only: r1 and r2
- * have a, r3 and r4 have b. On each such LAN one virtual router (VRRP, RFC 9568) has the gateway address, with the same
- * VRID everywhere, and the first of the routers has the highest priority. `two-on-lan`: as `redundant`, but without VRRP
- * and with `role = "alone"`: r1 has the gateway address of lan a, r2 only an address of its own.
+ * Several routers on one LAN: `redundant`: r1 and r2 have lan a, r3 has b. `redundant-pairs`: r1 and r2 have a, r3 and
+ * r4 have b. On each such LAN one virtual router (VRRP, RFC 9568) has the gateway address, with the same VRID everywhere,
+ * and the first of the routers has the highest priority. `two-on-lan`: as `redundant`, but without VRRP and with
+ * `role = "alone"`: r1 has the gateway address of lan a, r2 only an address of its own.
  */
 export type Layout =
   | 'one'

@@ -140,6 +140,12 @@ export class LabHost {
     await this.#echo;
   }
 
+  /** As in the beginning of a scenario, in no LAN. */
+  async backToStart(): Promise<void> {
+    await this.unplug();
+    this.arpIgnore(0);
+  }
+
   /** Gone for good; its namespace stays until the lab goes. */
   async leave(): Promise<void> {
     await this.unplug();

@@ -10,7 +10,6 @@ import { audit, claimsIn } from './audit.js';
 import { EventLog } from './event-log.js';
 import {
   addressOf,
-  CORE_PORT,
   FIRST_HOP,
   LAN_PORT,
   lanOf,
@@ -37,6 +36,7 @@ import {
   type NodeName,
   type PlugOptions,
   type Role,
+  ROUTERS,
   type RouterName,
   type Stream,
   type TransitionView,
@@ -86,7 +86,7 @@ export class RealWorld implements World {
     if (!BUILT.has(layout))
       throw new Error(`the real world has no layout ${layout}: its routers have one LAN each`);
     const site = new RoutedSite(lab, 'frr-ospf', {
-      third: layout === 'three' || layout === 'virtual-subnet',
+      firstHops: (Object.keys(ROUTERS[layout]) as RouterName[]).map((name) => FIRST_HOP[name]),
       virtualSubnet: layout === 'virtual-subnet',
       orphans: ORPHANS,
       config: CONFIG,
@@ -98,7 +98,7 @@ export class RealWorld implements World {
 
   protected async open(): Promise<void> {
     // In the scenarios' world the routers have one link each.
-    for (const role of ['r1', 'r2'] as const) this.site.router(role).ip('link set core1 down');
+    this.site.cutCrossLinks();
     for (const name of this.routers) this.#eventLogs.set(name, new EventLog(name));
     await this.site.startEngines();
     for (const [name, spec] of Object.entries(FIXTURES) as [Role, HostSpec][]) {
@@ -231,7 +231,7 @@ export class RealWorld implements World {
 
   /** A link that is up is one over which the routers have found each other again. */
   async coreLink(router: RouterName, up: boolean): Promise<void> {
-    this.node('core').ip(`link set ${CORE_PORT[router]} ${up ? 'up' : 'down'}`);
+    this.node('core').ip(`link set ${PLACES[FIRST_HOP[router]].corePort} ${up ? 'up' : 'down'}`);
     if (up) this.#cutOff.delete(router);
     else this.#cutOff.add(router);
     if (!up) return;
@@ -321,12 +321,8 @@ export class RealWorld implements World {
     if (dead.length > 0) throw new Error(`marpd of ${dead.join(' and ')} died by itself`);
     await this.reconnect();
     for (const [name, labHost] of this.#hosts) {
-      if (name in FIXTURES) {
-        await labHost.unplug();
-        labHost.arpIgnore(0);
-      } else {
-        await this.#retire(name, labHost);
-      }
+      if (name in FIXTURES) await labHost.backToStart();
+      else await this.#retire(name, labHost);
     }
     // Only a daemon takes its claims back; one that was killed gets a successor for that. The first has no past.
     const successors = this.routers.filter((name) => this.halted.has(name) && this.marpd(name).program);
