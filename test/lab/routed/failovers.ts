@@ -3,8 +3,9 @@ import type { Lab } from '../kit/namespace.js';
 import { pause, waitFor } from '../kit/program.js';
 import type { EngineName } from './engines.js';
 import { Stream, type StreamWindow, monotonicNs } from './gauges.js';
-import { type Fault, RedundantSite, type RedundantSiteOptions } from './redundant-site.js';
-import type { FirstHop } from './routed-site.js';
+import type { RedundantSiteOptions } from './redundant-files.js';
+import { type Fault, RedundantSite } from './redundant-site.js';
+import type { FirstHop } from './places.js';
 
 export const VISITOR = '10.2.2.5';
 export const HOME = '10.1.1.50';

@@ -11,87 +11,20 @@ import {
 import { Marpd, type MarpdConfig, PROTOCOL } from '../kit/marpd.js';
 import type { Lab, Namespace } from '../kit/namespace.js';
 import { waitFor } from '../kit/program.js';
+import {
+  CROSS_LINKS,
+  type FirstHop,
+  HOST,
+  type Place,
+  PLACES,
+  R3_ID,
+  REMOTE,
+  type Role,
+  type Subnet,
+} from './places.js';
+import { permit, rendered, type RouterFiles } from './router-files.js';
 
-/**
- * Several first-hop routers around a core, the site of config/frr and config/bird:
- *
- *     net1 10.1.1.0/24 lan0 [R1] core0 ─ 192.0.2.0/30 ─ core0 [R3] srv0 ─ remote 198.51.100.2
- *                            │ core1 ─ 192.0.2.8/30
- *     net2 10.2.2.0/24 lan0 [R2] core0 ─ 192.0.2.4/30 ─ core1 [R3]
- *     net4 10.4.4.0/24 lan0 [R4] core0 ─ 192.0.2.12/30 ─ core2 [R3]      only on request
- *                            │ core1 ─ 192.0.2.20/30
- *     net5 10.5.5.0/24 lan0 [R5] core0 ─ 192.0.2.16/30 ─ core3 [R3]      redundant-site.ts has it
- *
- * The mobile host's home is net1; `neighbour` lives there and stays.
- */
-
-export type FirstHop = 'r1' | 'r2' | 'r4' | 'r5';
-export type Role = FirstHop | 'r3';
-
-interface Place {
-  readonly segment: string;
-  readonly lan: string;
-  readonly mac: string;
-  readonly id: string;
-  /** Its address as R3 sees it, and that of R3 as it sees it. */
-  readonly uplink: string;
-  readonly core: string;
-  /** R3's interface to it. */
-  readonly corePort: string;
-}
-
-export const PLACES: Readonly<Record<FirstHop, Place>> = {
-  r1: {
-    segment: 'net1',
-    lan: '10.1.1.1/24',
-    mac: '02:aa:00:00:00:01',
-    id: '192.0.2.251',
-    uplink: '192.0.2.1',
-    core: '192.0.2.2',
-    corePort: 'core0',
-  },
-  r2: {
-    segment: 'net2',
-    lan: '10.2.2.1/24',
-    mac: '02:aa:00:00:00:02',
-    id: '192.0.2.252',
-    uplink: '192.0.2.5',
-    core: '192.0.2.6',
-    corePort: 'core1',
-  },
-  r4: {
-    segment: 'net4',
-    lan: '10.4.4.1/24',
-    mac: '02:aa:00:00:00:04',
-    id: '192.0.2.254',
-    uplink: '192.0.2.13',
-    core: '192.0.2.14',
-    corePort: 'core2',
-  },
-  r5: {
-    segment: 'net5',
-    lan: '10.5.5.1/24',
-    mac: '02:aa:00:00:00:05',
-    id: '192.0.2.250',
-    uplink: '192.0.2.17',
-    core: '192.0.2.18',
-    corePort: 'core3',
-  },
-};
-/** Those of core1, between two first-hop routers. */
-const CROSS_LINKS: readonly (readonly [FirstHop, string, FirstHop, string])[] = [
-  ['r1', '192.0.2.9/30', 'r2', '192.0.2.10/30'],
-  ['r4', '192.0.2.21/30', 'r5', '192.0.2.22/30'],
-];
-export const THREE: readonly FirstHop[] = ['r1', 'r2', 'r4'];
-const R3_ID = '192.0.2.253';
-
-export const REMOTE = '198.51.100.2';
-export const HOST = '10.1.1.5';
-export const NEIGHBOUR = '10.1.1.9';
-
-/** A home subnet of mobile hosts. */
-export type Subnet = { readonly prefix: string; readonly gateway: string };
+/** Routers, hosts and cables of test/lab/routed/places.ts, with their daemons. */
 
 export interface RoutedSiteOptions {
   /** R1 and R2 by default, which are always there. */
@@ -106,15 +39,6 @@ export interface RoutedSiteOptions {
   readonly config?: MarpdConfig;
   /** How a router differs from those of config/frr and config/bird. */
   readonly differs?: (role: Role) => RouterFiles;
-}
-
-export interface RouterFiles {
-  /** Configuration of its routing daemon, where it is not that of config/frr or config/bird. */
-  readonly engine?: string;
-  /** Its LAN, and its address there. */
-  readonly place?: Pick<Place, 'segment' | 'lan'>;
-  /** Of its marpd. */
-  readonly marpd?: MarpdConfig;
 }
 
 export class RoutedSite {
@@ -426,26 +350,4 @@ export class RoutedSite {
       .filter(({ dst }) => dst.startsWith('10.') && !dst.includes('/'))
       .map(({ dst, protocol, metric }) => ({ dst, protocol, metric: metric ?? 0 }));
   }
-}
-
-/** More mobile prefixes in the configuration of an FRR. */
-function permit(config: string, subnets: readonly Subnet[]): string {
-  if (subnets.length === 0) return config;
-  const entry = /^ip prefix-list mobile-hosts seq \d+ permit \S+ ge 32$/m;
-  if (!entry.test(config))
-    throw new Error('only the configurations of FRR can be given more mobile prefixes');
-  const more = subnets.map(
-    ({ prefix }, i) => `ip prefix-list mobile-hosts seq ${1000 + i} permit ${prefix} ge 32`,
-  );
-  return config.replace(entry, (first) => [first, ...more].join('\n'));
-}
-
-/** A configuration of one router, with the addresses and names of another one. */
-export function rendered(config: string, from: FirstHop, to: FirstHop): string {
-  return config
-    .replaceAll(PLACES[from].id, PLACES[to].id)
-    .replaceAll(`hostname ${from}`, `hostname ${to}`)
-    .replaceAll(`router_id ${from}`, `router_id ${to}`)
-    .replaceAll(`local as 6500${from.slice(1)}`, `local as 6500${to.slice(1)}`)
-    .replaceAll(`${PLACES[from].core} as`, `${PLACES[to].core} as`);
 }

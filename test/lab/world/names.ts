@@ -1,4 +1,4 @@
-import { type FirstHop, PLACES, REMOTE, type Role, type Subnet } from '../routed/routed-site.js';
+import { type FirstHop, PLACES, REMOTE, type Role, type Subnet } from '../routed/places.js';
 import { VIRTUAL_PORT } from '../routed/virtual-router.js';
 import { formatIp } from '../../../src/wire/addresses.js';
 import {
@@ -15,7 +15,7 @@ import {
 } from '../../scenario/world.js';
 
 /**
- * The names of the scenarios and those of the lab's site (test/lab/routed/routed-site.ts). Two things differ besides names:
+ * The names of the scenarios and those of the lab's site (test/lab/routed/places.ts). Two things differ besides names:
  * lan c is 10.4.4.0/24 there, where nobody of the cast is at home; and `far` has the address of the site's remote host.
  */
 

@@ -3,7 +3,8 @@ import type { DropReason } from '../../../src/mobility/events.js';
 import type { Marpd, MarpdConfig } from '../kit/marpd.js';
 import { CommandFailed, type Lab, type Namespace } from '../kit/namespace.js';
 import { pause, waitFor } from '../kit/program.js';
-import { PLACES, RoutedSite } from '../routed/routed-site.js';
+import { PLACES } from '../routed/places.js';
+import { RoutedSite } from '../routed/routed-site.js';
 import { SOAK } from '../kit/lab-test.js';
 import { LabHost } from './lab-host.js';
 import { audit, claimsIn } from './audit.js';
@@ -83,8 +84,7 @@ export class RealWorld implements World {
   ) {}
 
   static async build(lab: Lab, layout: Layout): Promise<RealWorld> {
-    if (!BUILT.has(layout))
-      throw new Error(`the real world has no layout ${layout}: its routers have one LAN each`);
+    if (!BUILT.has(layout)) throw new Error(`${layout} is not built: a real router has one LAN`);
     const site = new RoutedSite(lab, 'frr-ospf', {
       firstHops: (Object.keys(ROUTERS[layout]) as RouterName[]).map((name) => FIRST_HOP[name]),
       virtualSubnet: layout === 'virtual-subnet',
@@ -322,7 +322,8 @@ export class RealWorld implements World {
     await this.reconnect();
     for (const [name, labHost] of this.#hosts) {
       if (name in FIXTURES) await labHost.backToStart();
-      else await this.#retire(name, labHost);
+      else await labHost.leave();
+      if (!(name in FIXTURES)) this.#hosts.delete(name);
     }
     // Only a daemon takes its claims back; one that was killed gets a successor for that. The first has no past.
     const successors = this.routers.filter((name) => this.halted.has(name) && this.marpd(name).program);
@@ -348,11 +349,6 @@ export class RealWorld implements World {
   }
 
   protected readonly knownAtStart: Known | undefined;
-
-  async #retire(name: HostName, labHost: LabHost): Promise<void> {
-    this.#hosts.delete(name);
-    await labHost.leave();
-  }
 
   /** Everything that was decided in this scenario, in order: what a failed one shows. */
   report(): string {

@@ -1,13 +1,7 @@
 import type { Lab } from '../kit/namespace.js';
-import {
-  type Fault,
-  NET1,
-  NET4,
-  type PairedLan,
-  RedundantSite,
-  type VrrpChanges,
-} from '../routed/redundant-site.js';
-import type { FirstHop } from '../routed/routed-site.js';
+import { type FirstHop, NET1, NET4, type PairedLan } from '../routed/places.js';
+import type { VrrpChanges } from '../routed/redundant-files.js';
+import { type Fault, RedundantSite } from '../routed/redundant-site.js';
 import { hasGateway, VIRTUAL_MAC } from '../routed/virtual-router.js';
 import { formatIp, type Ip } from '../../../src/wire/addresses.js';
 import { auditPair } from './audit.js';
