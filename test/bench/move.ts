@@ -3,7 +3,7 @@ import type { EngineName } from '../lab/routed/engines.js';
 import { IdealScript, MoveMeter, type MoveReport, median, sinceFrame } from '../lab/routed/moves.js';
 import { Lab, type Namespace } from '../lab/kit/namespace.js';
 import { pause } from '../lab/kit/program.js';
-import type { FirstHop } from '../lab/routed/routed-site.js';
+import type { FirstHop } from '../lab/routed/places.js';
 import { RoutedSite } from '../lab/routed/routed-site.js';
 
 /**

@@ -17,10 +17,10 @@ export type NodeName = RouterName | 'core';
  * link each to the core, with `far` behind it. `mixed`, simulated only: r1 has a and b, r2 has c. `virtual-subnet`: as
  * `three`, but lan b has the subnet of lan a, with the same gateway, and all routers learn all hosts (RFC 7814).
  *
- * Several routers on one LAN: `redundant`: r1 and r2 have lan a, r3 has b. `redundant-pairs`, simulated only: r1 and r2
- * have a, r3 and r4 have b. On each such LAN one virtual router (VRRP, RFC 9568) has the gateway address, with the same
- * VRID everywhere, and the first of the routers has the highest priority. `two-on-lan`: as `redundant`, but without VRRP
- * and with `role = "alone"`: r1 has the gateway address of lan a, r2 only an address of its own.
+ * Several routers on one LAN: `redundant`: r1 and r2 have lan a, r3 has b. `redundant-pairs`: r1 and r2 have a, r3 and
+ * r4 have b. On each such LAN one virtual router (VRRP, RFC 9568) has the gateway address, with the same VRID everywhere,
+ * and the first of the routers has the highest priority. `two-on-lan`: as `redundant`, but without VRRP and with
+ * `role = "alone"`: r1 has the gateway address of lan a, r2 only an address of its own.
  */
 export type Layout =
   | 'one'
@@ -123,6 +123,9 @@ export type Announce =
   | 'rarp'
   | 'silent';
 
+/** Whose ARP requests a host answers. 0: everybody's; 2: those from its own subnet, and those from 0.0.0.0. */
+export type ArpIgnore = 0 | 2;
+
 export interface PlugOptions {
   /** Default `gratuitous-request`. */
   readonly announce?: Announce;
@@ -188,6 +191,8 @@ export interface World {
   announce(host: HostName, how: Announce): Promise<void>;
   /** Off: the host is silent and deaf while its port stays up. */
   power(host: HostName, on: boolean): Promise<void>;
+  /** Linux's setting of that name, on the host's interface; 0 at the beginning of a scenario. */
+  arpIgnore(host: HostName, value: ArpIgnore): Promise<void>;
   /** Another machine with the same address and its own MAC. */
   duplicate(host: HostName, lan: LanName, options?: PlugOptions): Promise<HostName>;
   forge(lan: LanName, options: ForgeOptions): Promise<HostName>;

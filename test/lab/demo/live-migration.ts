@@ -5,7 +5,7 @@ import { GuestHung, MigrationMeter, type MigrationReport, beyondDowntime } from 
 import { median } from '../routed/moves.js';
 import { Lab } from '../kit/namespace.js';
 import { describeFrame } from '../kit/pcap.js';
-import { NEIGHBOUR, REMOTE } from '../routed/routed-site.js';
+import { NEIGHBOUR, REMOTE } from '../routed/places.js';
 import { bold, dim, green, red } from './timeline.js';
 import { accelerator } from '../vm/virtual-machine.js';
 

@@ -4,8 +4,8 @@ import { Lab, type Namespace } from '../kit/namespace.js';
 import { pause } from '../kit/program.js';
 import type { EngineName } from '../routed/engines.js';
 import { AWAY, type Failover, FailoverMeter, HOME, STREAMS, VISITOR } from '../routed/failovers.js';
-import { type Fault, PAIR, type RedundantSite } from '../routed/redundant-site.js';
-import { REMOTE } from '../routed/routed-site.js';
+import { PAIR, REMOTE } from '../routed/places.js';
+import type { Fault, RedundantSite } from '../routed/redundant-site.js';
 import { VIRTUAL_MAC, type Vrrp } from '../routed/virtual-router.js';
 import { bold, dim, green, red } from './timeline.js';
 

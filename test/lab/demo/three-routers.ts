@@ -8,7 +8,8 @@ import { Chronicle } from './chronicle.js';
 import { MoveMeter, type MoveReport, median, sinceFrame } from '../routed/moves.js';
 import { Lab, type Namespace } from '../kit/namespace.js';
 import { Capture } from '../kit/pcap.js';
-import { type FirstHop, HOST, NEIGHBOUR, PLACES, REMOTE, RoutedSite } from '../routed/routed-site.js';
+import { type FirstHop, HOST, NEIGHBOUR, PLACES, REMOTE } from '../routed/places.js';
+import { RoutedSite } from '../routed/routed-site.js';
 import { bold, dim, green, red } from './timeline.js';
 
 /**

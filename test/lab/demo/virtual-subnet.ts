@@ -5,7 +5,8 @@ import { Lab, type Namespace } from '../kit/namespace.js';
 import { pause } from '../kit/program.js';
 import type { EngineName } from '../routed/engines.js';
 import { Stream, type StreamWindow, monotonicNs } from '../routed/gauges.js';
-import { type FirstHop, HOST, NEIGHBOUR, PLACES, REMOTE, RoutedSite } from '../routed/routed-site.js';
+import { type FirstHop, HOST, NEIGHBOUR, PLACES, REMOTE } from '../routed/places.js';
+import { RoutedSite } from '../routed/routed-site.js';
 import { bold, dim, green, red } from './timeline.js';
 
 /** `sudo ./scripts/lab virtual-subnet`: one subnet on two LANs, each with a router of its own (RFC 7814). */

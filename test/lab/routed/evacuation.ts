@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { Crowd, sweepHosts } from './gauges.js';
 import { Host } from '../kit/host.js';
 import { waitFor } from '../kit/program.js';
-import { PLACES, type RoutedSite } from './routed-site.js';
+import { PLACES } from './places.js';
+import type { RoutedSite } from './routed-site.js';
 import { SOAK } from '../kit/lab-test.js';
 import type { Suite } from './suite.js';
 

@@ -3,13 +3,9 @@ import type { Lab } from '../kit/namespace.js';
 import { pause, waitFor } from '../kit/program.js';
 import type { EngineName } from './engines.js';
 import { Stream, type StreamWindow, monotonicNs } from './gauges.js';
-import {
-  type Fault,
-  otherOf,
-  RedundantSite,
-  type RedundantSiteOptions,
-  type Twin,
-} from './redundant-site.js';
+import type { RedundantSiteOptions } from './redundant-files.js';
+import { type Fault, RedundantSite } from './redundant-site.js';
+import type { FirstHop } from './places.js';
 
 export const VISITOR = '10.2.2.5';
 export const HOME = '10.1.1.50';
@@ -22,8 +18,8 @@ export const STREAMS = ['remote to visitor', 'home to away', 'home to visitor'] 
 export type StreamName = (typeof STREAMS)[number];
 
 export interface Failover {
-  readonly from: Twin;
-  readonly to: Twin;
+  readonly from: FirstHop;
+  readonly to: FirstHop;
   readonly windows: ReadonlyMap<StreamName, StreamWindow>;
 }
 
@@ -90,25 +86,26 @@ export class FailoverMeter {
   /** Fails the active router. Returns what was lost until all is as it was, at the other one. */
   async fail(fault: Fault): Promise<Failover> {
     const from = await this.active();
+    const to = this.site.otherOf(from);
     const began = monotonicNs();
     await this.site.strike(from, fault);
-    await this.site.untilTaken(otherOf(from));
+    await this.site.untilTaken(to);
     await this.flows();
     await pause(1000);
-    return { from, to: otherOf(from), windows: await this.since(began) };
+    return { from, to, windows: await this.since(began) };
   }
 
   /** Ends the fault of the other one, and waits until it is active again. */
-  async recover(failed: Twin, fault: Fault): Promise<Failover> {
+  async recover(failed: FirstHop, fault: Fault): Promise<Failover> {
     const began = monotonicNs();
     await this.site.mend(failed, fault);
     await this.site.handBack(failed);
     await pause(1000);
-    return { from: otherOf(failed), to: failed, windows: await this.since(began) };
+    return { from: this.site.otherOf(failed), to: failed, windows: await this.since(began) };
   }
 
   /** Who has the gateway. */
-  active(): Promise<Twin> {
+  active(): Promise<FirstHop> {
     return waitFor(() => this.site.active(), 10_000, 'one router to have the gateway');
   }
 

@@ -6,7 +6,8 @@ import { monotonicNs } from './gauges.js';
 import { Host, macFor } from '../kit/host.js';
 import { pause, staysTrue, waitFor } from '../kit/program.js';
 import { PROTOCOL } from './moves.js';
-import { type FirstHop, HOST, PLACES, type RoutedSite } from './routed-site.js';
+import { type FirstHop, HOST, PLACES, THREE } from './places.js';
+import type { RoutedSite } from './routed-site.js';
 import { SOAK } from '../kit/lab-test.js';
 import { atRest, recover, suite } from './suite.js';
 import { Transfer } from './transfer.js';
@@ -68,7 +69,7 @@ async function undisputed(site: RoutedSite): Promise<void> {
 /** Clean moves and what must never come of them. */
 export function cleanMoves(engine: EngineName): void {
   const limit = OUTAGE_MS[engine];
-  suite(engine, 'clean moves between three routers', { third: true }, async ({ site, meter, step }) => {
+  suite(engine, 'clean moves between three routers', { firstHops: THREE }, async ({ site, meter, step }) => {
     const { host } = meter;
 
     await step('a host goes out and home: one announcer away, none at home (design.md 3.3)', async () => {
@@ -193,7 +194,7 @@ async function noGhosts(site: RoutedSite, at: FirstHop): Promise<void> {
 
 /** Daemons that die or restart around a move. */
 export function deadDaemons(engine: EngineName): void {
-  suite(engine, 'daemons that die around a move', { third: true }, async ({ site, meter, step }) => {
+  suite(engine, 'daemons that die around a move', { firstHops: THREE }, async ({ site, meter, step }) => {
     const { host } = meter;
     const goes = async (to: FirstHop) => {
       meter.at = to;
@@ -268,7 +269,7 @@ export function deadDaemons(engine: EngineName): void {
 /** Frames that lie, and hosts that are there twice. */
 export function disputedMoves(engine: EngineName): void {
   if (!thorough(engine)) return;
-  suite(engine, 'forgers and duplicates', { third: true }, async ({ site, meter, step }) => {
+  suite(engine, 'forgers and duplicates', { firstHops: THREE }, async ({ site, meter, step }) => {
     const { host } = meter;
     // A station on net4 of which nobody knows anything.
     const stranger = new Host(site.network, 'stranger', {

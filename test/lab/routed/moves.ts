@@ -10,7 +10,8 @@ import type { Host } from '../kit/host.js';
 import type { Namespace } from '../kit/namespace.js';
 import { Capture, asArp } from '../kit/pcap.js';
 import { Program, pause, waitFor } from '../kit/program.js';
-import { type FirstHop, HOST, NEIGHBOUR, PLACES, type RoutedSite } from './routed-site.js';
+import { type FirstHop, HOST, NEIGHBOUR, PLACES } from './places.js';
+import type { RoutedSite } from './routed-site.js';
 
 /** One move, measured. Times in ns of CLOCK_MONOTONIC; undefined when the thing never happened. */
 export interface MoveReport {

@@ -1,20 +1,12 @@
-import { parse } from 'smol-toml';
 import type { Host, HostOptions } from '../kit/host.js';
-import { type MarpdConfig, PROTOCOL } from '../kit/marpd.js';
+import { PROTOCOL } from '../kit/marpd.js';
 import type { Lab, Namespace } from '../kit/namespace.js';
 import { waitFor } from '../kit/program.js';
 import type { EngineName } from './engines.js';
-import { type FirstHop, type Role, RoutedSite, type RouterFiles, type Subnet } from './routed-site.js';
-import {
-  addMacvlan,
-  GATEWAY,
-  hasGateway,
-  Keepalived,
-  redundantExample,
-  untilActive,
-  VIRTUAL_PORT,
-  type Vrrp,
-} from './virtual-router.js';
+import { type FirstHop, NET1, type PairedLan, PLACES, type Role } from './places.js';
+import { RedundantFiles, type RedundantSiteOptions, type VrrpChanges } from './redundant-files.js';
+import { RoutedSite } from './routed-site.js';
+import { addMacvlan, hasGateway, Keepalived, untilActive, VIRTUAL_PORT } from './virtual-router.js';
 
 /**
  * The routed site with redundant first-hop routers, the site of config/redundant-routers:
@@ -24,11 +16,14 @@ import {
  *                       └─ lan0 [R2] core0 ─ 192.0.2.4/30 ─ core1 │
  *                          .3                                  │
  *     net4 10.2.2.0/24 ─── lan0 [R4] core0 ─ 192.0.2.12/30 ────┘
+ *
+ * On request net4 has two routers as well, with the same VRID:
+ *
+ *     net4 10.2.2.0/24 ─┬─ lan0 [R4] core0 ─ 192.0.2.12/30 ─ core2 [R3]
+ *       gateway .1      │  .2     │ core1 ─ 192.0.2.20/30
+ *                       └─ lan0 [R5] core0 ─ 192.0.2.16/30 ─ core3 [R3]
+ *                          .3
  */
-
-export const PAIR = ['r1', 'r2'] as const;
-export type Twin = (typeof PAIR)[number];
-export const otherOf = (role: Twin): Twin => (role === 'r1' ? 'r2' : 'r1');
 
 /** What becomes of a router. */
 export type Fault =
@@ -43,105 +38,49 @@ export type Fault =
   /** As before, and nobody's card notices. */
   | 'silent-power';
 
-export interface RedundantSiteOptions {
-  /** Undefined: none, and R1 has the gateway's address on its interface. */
-  readonly vrrp: Vrrp | undefined;
-  /** Milliseconds; 100 as shipped. */
-  readonly advertMs?: number;
-  /** Seconds; 10 as shipped. 0 preempts at once. */
-  readonly preemptDelayS?: number;
-  /** R1 and R2 have no link with each other (core1). */
-  readonly oneLink?: boolean;
-  readonly orphans?: readonly Subnet[];
-  /** Merged over the default sections of every marpd. */
-  readonly config?: MarpdConfig;
-  /** Merged over those of R1 and R2 only; `interface` and so their role is that of the shipped file. */
-  readonly pairConfig?: MarpdConfig;
-  /** So many packets of BFD, 50 ms apart, may be late before a neighbour counts as dead; 3 as shipped. FRR only. */
-  readonly bfdPackets?: number;
-}
-
-/** How one router's keepalived differs from what we ship. */
-export interface VrrpChanges {
-  readonly priority?: number;
-  /** False: it preempts after its preempt_delay. */
-  readonly atOnce?: boolean;
-  /** What it tracks; all of it as shipped. */
-  readonly uplink?: boolean;
-  readonly marpd?: boolean;
-  readonly routing?: boolean;
-}
-
-const ENGINE_FILE: Readonly<Record<EngineName, string>> = {
-  'frr-ospf': 'frr.conf',
-  'frr-bgp': 'frr-bgp.conf',
-  'bird-bgp': 'bird.conf',
-  'bird-ospf': '',
-};
-
 export class RedundantSite {
   readonly routed: RoutedSite;
-  readonly #keepaliveds = new Map<Twin, Keepalived>();
-  #torn: readonly string[] = [];
+  readonly #files: RedundantFiles;
+  readonly #keepaliveds = new Map<FirstHop, Keepalived>();
+  /** Ports of the switch on the other half of a LAN. */
+  readonly #torn = new Map<PairedLan, readonly string[]>();
 
   constructor(
     readonly lab: Lab,
     readonly engineName: EngineName,
     readonly options: RedundantSiteOptions,
   ) {
-    if (ENGINE_FILE[engineName] === '') throw new Error(`no example of redundant routers with ${engineName}`);
-    if (options.vrrp === 'frr' && engineName !== 'frr-ospf') throw new Error("vrrpd's example has OSPF");
+    this.#files = new RedundantFiles(engineName, options);
     this.routed = new RoutedSite(lab, engineName, {
-      third: true,
+      firstHops: this.#files.firstHops,
       orphans: options.orphans ?? [],
       config: options.config ?? {},
-      redundant: (role) => this.#files(role),
+      differs: (role) => this.#files.of(role),
     });
-    for (const role of PAIR) {
+    for (const role of this.pairedRouters) {
       const router = this.router(role);
-      if (options.vrrp === 'frr') addMacvlan(router);
+      if (options.vrrp === 'frr') addMacvlan(router, this.lanOf(role).gateway);
       if (options.vrrp !== 'keepalived') continue;
-      this.#keepaliveds.set(role, new Keepalived(router, this.keepalivedConf(role)));
+      this.#keepaliveds.set(role, new Keepalived(router, this.#files.keepalivedConf(role, this.routed)));
     }
   }
 
-  #files(role: Role): RouterFiles {
-    if (role === 'r4') return {};
-    if (role === 'r3') return { engine: this.#bfd(redundantExample(role, ENGINE_FILE[this.engineName])) };
-    const { vrrp, advertMs = 100, pairConfig } = this.options;
-    const engine =
-      vrrp === 'frr'
-        ? replaced(redundantExample(role, 'frr-vrrpd.conf'), 'advertisement-interval 100', advertMs)
-        : this.#bfd(redundantExample(role, ENGINE_FILE[this.engineName]));
-    const { interface: interfaces } = parse(redundantExample(role, 'marpd.toml')) as MarpdConfig;
-    if (vrrp === undefined)
-      return { engine, marpd: { ...pairConfig }, ...(role === 'r1' ? { lan: `${GATEWAY}/24` } : {}) };
-    return { engine, marpd: { interface: interfaces, ...pairConfig } as MarpdConfig };
+  get paired(): readonly PairedLan[] {
+    return this.#files.paired;
   }
 
-  #bfd(engine: string): string {
-    const { bfdPackets } = this.options;
-    return bfdPackets === undefined ? engine : replaced(engine, 'detect-multiplier 3', bfdPackets);
+  /** All that share their LAN with another one. */
+  get pairedRouters(): readonly FirstHop[] {
+    return this.#files.pairedRouters;
   }
 
-  /** What we ship, with the sockets of this lab. */
-  keepalivedConf(role: Twin, changes: VrrpChanges = {}): string {
-    const { advertMs = 100, preemptDelayS = 10 } = this.options;
-    let shipped = redundantExample(role, 'keepalived.conf');
-    if (changes.priority !== undefined)
-      shipped = shipped.replace(/^  priority \d+/m, `  priority ${changes.priority}`);
-    if (changes.uplink === false) shipped = shipped.replace(/  track_interface {[^}]*}\n/, '');
-    if (changes.marpd === false) shipped = shipped.replace(/^    marpd\n/m, '');
-    if (changes.routing === false) shipped = shipped.replace(/^    routing\n/m, '');
-    if (changes.atOnce === true) shipped = shipped.replace(/^  preempt_delay .*\n/m, '');
-    // A router of the lab has the shell of its own FRR only.
-    const shell = this.routed.engine(role).commands[0]?.replace(/ -c .*/, '');
-    const check = this.engineName.startsWith('frr')
-      ? `${shell} -d ospfd -c 'show ip ospf'`
-      : this.routed.engine(role).commands[0]?.replace('show route all', 'show status');
-    return replaced(replaced(shipped, 'advert_int 0.1', advertMs / 1000), 'preempt_delay 10', preemptDelayS)
-      .replace('/run/marpd/marpd.sock', this.routed.marpd(role).socket)
-      .replace(/(script )".*vtysh.*"/, `$1"/usr/bin/env ${check}"`);
+  /** @throws for a router that is alone on its LAN */
+  lanOf(role: FirstHop): PairedLan {
+    return this.#files.lanOf(role);
+  }
+
+  otherOf(role: FirstHop): FirstHop {
+    return this.lanOf(role).routers.find((other) => other !== role) as FirstHop;
   }
 
   router(role: Role): Namespace {
@@ -153,13 +92,13 @@ export class RedundantSite {
   }
 
   /** Gives a running keepalived another configuration. */
-  reconfigure(role: Twin, changes: VrrpChanges): void {
+  reconfigure(role: FirstHop, changes: VrrpChanges): void {
     const daemon = this.keepalived(role);
-    daemon.configure(this.keepalivedConf(role, changes));
+    daemon.configure(this.#files.keepalivedConf(role, this.routed, changes));
     if (daemon.running) daemon.reload();
   }
 
-  keepalived(role: Twin): Keepalived {
+  keepalived(role: FirstHop): Keepalived {
     const daemon = this.#keepaliveds.get(role);
     if (daemon === undefined) throw new Error(`there is no keepalived on ${role}`);
     return daemon;
@@ -170,7 +109,7 @@ export class RedundantSite {
     return this.routed.host(role, { address: '10.2.2.5/24', gateway: '10.2.2.1', ...options });
   }
 
-  /** Everything, with R1 active. */
+  /** Everything, with the first router of each pair active. */
   async start(): Promise<this> {
     await this.routed.start();
     await this.startVrrp();
@@ -180,28 +119,35 @@ export class RedundantSite {
   async startVrrp(): Promise<void> {
     if (this.options.vrrp === undefined) return;
     await Promise.all([...this.#keepaliveds.values()].map((daemon) => daemon.start()));
-    if (this.options.vrrp === 'keepalived') return this.untilActive('r1', 30_000);
-    // Without preemption it is whoever was there first.
-    await waitFor(() => this.active() !== undefined, 30_000, 'one of them to have the gateway');
-    if (this.active() === 'r2') await this.handBack('r1');
+    for (const lan of this.paired) await this.#firstActive(lan);
   }
 
-  async untilActive(role: Twin, timeoutMs?: number): Promise<void> {
-    await untilActive(this.router(role), this.router(otherOf(role)), timeoutMs);
+  async #firstActive(lan: PairedLan): Promise<void> {
+    const [first, second] = lan.routers;
+    if (this.options.vrrp === 'keepalived') return this.untilActive(first, 30_000);
+    // Without preemption it is whoever was there first.
+    await waitFor(() => this.active(lan) !== undefined, 30_000, 'one of them to have the gateway');
+    if (this.active(lan) === second) await this.handBack(first);
+  }
+
+  async untilActive(role: FirstHop, timeoutMs?: number): Promise<void> {
+    const { gateway } = this.lanOf(role);
+    await untilActive(gateway, this.router(role), this.router(this.otherOf(role)), timeoutMs);
   }
 
   /** Waits until it has the gateway, whatever the other one believes of itself. */
-  async untilTaken(role: Twin, timeoutMs?: number): Promise<void> {
-    await untilActive(this.router(role), undefined, timeoutMs);
+  async untilTaken(role: FirstHop, timeoutMs?: number): Promise<void> {
+    await untilActive(this.lanOf(role).gateway, this.router(role), undefined, timeoutMs);
   }
 
   /**
    * Waits until a router that has returned is active again. keepalived sees to it after its delay; vrrpd, which has none,
    * is configured to stay with the other one, so that has to step down for a moment.
    */
-  async handBack(to: Twin): Promise<void> {
-    const from = otherOf(to);
-    if (this.options.vrrp === 'keepalived' && to === 'r1') return this.untilActive('r1', 30_000);
+  async handBack(to: FirstHop): Promise<void> {
+    const from = this.otherOf(to);
+    const preempts = this.options.vrrp === 'keepalived' && to === this.lanOf(to).routers[0];
+    if (preempts) return this.untilActive(to, 30_000);
     await this.#canTakeOver(to);
     if (this.options.vrrp === 'frr') {
       const vrrp = (command: string): void => this.routed.engine(from).configure('interface lan0', command);
@@ -216,31 +162,31 @@ export class RedundantSite {
 
   // The same that keepalived waits for by its delay: the returned router knows every way that the other one knows, and its
   // marpd the hosts of the LAN. ospfd has the prefixes up to a second before the claims.
-  async #canTakeOver(role: Twin): Promise<void> {
+  async #canTakeOver(role: FirstHop): Promise<void> {
     await waitFor(
       () => {
         const known = waysOf(this.router(role));
-        return [...waysOf(this.router(otherOf(role)))].every((way) => known.has(way));
+        return [...waysOf(this.router(this.otherOf(role)))].every((way) => known.has(way));
       },
       30_000,
-      `${role} to know the ways of ${otherOf(role)}`,
+      `${role} to know the ways of ${this.otherOf(role)}`,
     );
   }
 
   /** Who has the gateway; undefined when nobody or both. */
-  active(): Twin | undefined {
-    const having = PAIR.filter((role) => hasGateway(this.router(role)));
+  active({ routers, gateway } = NET1): FirstHop | undefined {
+    const having = routers.filter((role) => hasGateway(this.router(role), gateway));
     return having.length === 1 ? having[0] : undefined;
   }
 
   // --- faults --------------------------------------------------------------------------------------------------------
 
-  async strike(role: Twin, fault: Fault): Promise<void> {
+  async strike(role: FirstHop, fault: Fault): Promise<void> {
     const port = `${role}-lan0`;
     const router = this.router(role);
     if (fault === 'lan') this.routed.network.namespace.ip(`link set ${port} down`);
     if (fault === 'silent-lan') this.#silence(port, true);
-    if (fault === 'uplink') this.router('r3').ip(`link set ${CORE_PORT[role]} down`);
+    if (fault === 'uplink') this.router('r3').ip(`link set ${PLACES[role].corePort} down`);
     if (fault === 'power') {
       // In one process, the LAN last: nothing that a daemon still says gets out.
       router.ip(...this.#cards.map((card) => `link set ${card} down`));
@@ -264,14 +210,14 @@ export class RedundantSite {
    * @param startMarpd how its marpd is started then
    */
   async mend(
-    role: Twin,
+    role: FirstHop,
     fault: Fault,
     startMarpd: () => Promise<unknown> = () => this.routed.marpd(role).start('lan0'),
   ): Promise<void> {
     const port = `${role}-lan0`;
     const router = this.router(role);
     if (fault === 'lan') this.routed.network.namespace.ip(`link set ${port} up`);
-    if (fault === 'uplink') this.router('r3').ip(`link set ${CORE_PORT[role]} up`);
+    if (fault === 'uplink') this.router('r3').ip(`link set ${PLACES[role].corePort} up`);
     if (fault === 'silent-lan') this.#silence(port, false);
     if (fault !== 'power' && fault !== 'silent-power') return;
     this.#forget(role);
@@ -280,7 +226,7 @@ export class RedundantSite {
       router.sysctl({ 'ipv4.ip_forward': 1 });
       this.#silence(port, false);
     }
-    if (this.options.vrrp === 'frr') addMacvlan(router);
+    if (this.options.vrrp === 'frr') addMacvlan(router, this.lanOf(role).gateway);
     await this.#boot(role, startMarpd);
   }
 
@@ -290,28 +236,29 @@ export class RedundantSite {
   }
 
   /** Whether VRRP's advertisements, which are multicast, pass the switch; all else does. */
-  adverts(pass: boolean): void {
-    const ports = PAIR.map(
+  adverts({ routers }: PairedLan, pass: boolean): void {
+    const ports = routers.map(
       (role) => `link set dev ${role}-lan0 type bridge_slave mcast_flood ${pass ? 'on' : 'off'}`,
     );
     this.routed.network.namespace.ip(...ports);
   }
 
-  /** Tears the LAN in two: these ports of the switch are on the other half. Nobody's carrier goes. None: it is whole. */
-  tear(ports: readonly string[]): void {
+  /** Tears a LAN in two: these ports of the switch are on the other half. Nobody's carrier goes. None: it is whole. */
+  tear(lan: PairedLan, ports: readonly string[]): void {
     const { network } = this.routed;
-    const { segment } = this.routed.place('r1');
+    const { segment } = lan;
     const half = `${segment}-half`;
-    if (ports.length > 0 && this.#torn.length === 0) network.add(half);
+    const torn = this.#torn.get(lan) ?? [];
+    if (ports.length > 0 && torn.length === 0) network.add(half);
     network.namespace.ip(
-      ...this.#torn.map((port) => `link set ${port} master ${segment}`),
+      ...torn.map((port) => `link set ${port} master ${segment}`),
       ...ports.map((port) => `link set ${port} master ${half}`),
-      ...(ports.length === 0 && this.#torn.length > 0 ? [`link del ${half}`] : []),
+      ...(ports.length === 0 && torn.length > 0 ? [`link del ${half}`] : []),
     );
-    this.#torn = ports;
+    this.#torn.set(lan, ports);
   }
 
-  async #kill(role: Twin): Promise<void> {
+  async #kill(role: FirstHop): Promise<void> {
     await Promise.all([
       this.#keepaliveds.get(role)?.crash(),
       this.routed.engine(role).crash(),
@@ -320,7 +267,7 @@ export class RedundantSite {
   }
 
   // What a kernel does not have when it starts.
-  #forget(role: Twin): void {
+  #forget(role: FirstHop): void {
     const router = this.router(role);
     router.ipQuietly(
       `link del ${VIRTUAL_PORT}`,
@@ -332,7 +279,7 @@ export class RedundantSite {
   }
 
   /** As the units of a booting machine start: keepalived after the others (keepalived-marpd.conf). */
-  async #boot(role: Twin, startMarpd: () => Promise<unknown>): Promise<void> {
+  async #boot(role: FirstHop, startMarpd: () => Promise<unknown>): Promise<void> {
     await Promise.all([this.routed.engine(role).start(), startMarpd()]);
     await this.#keepaliveds.get(role)?.start();
   }
@@ -394,15 +341,4 @@ function waysOf(router: Namespace): Set<string> {
   const routes = router.json<{ dst: string; protocol?: string }>('route', 'show');
   const ways = routes.filter(({ dst }) => !dst.startsWith('192.0.2.'));
   return new Set(ways.flatMap(({ dst, protocol }) => (protocol === PROTOCOL ? [dst, `${dst} here`] : [dst])));
-}
-
-/** R3's interface to each of them. */
-const CORE_PORT: Readonly<Record<Twin, string>> = { r1: 'core0', r2: 'core1' };
-
-/** @throws when the file that we ship has no such line */
-function replaced(text: string, setting: string, value: number): string {
-  // (Only the one that preempts has a delay.)
-  if (setting.startsWith('preempt_delay') && !text.includes('preempt_delay')) return text;
-  if (!text.includes(setting)) throw new Error(`no "${setting}" in what we ship`);
-  return text.replace(setting, `${setting.split(' ')[0]} ${value}`);
 }

@@ -11,77 +11,24 @@ import {
 import { Marpd, type MarpdConfig, PROTOCOL } from '../kit/marpd.js';
 import type { Lab, Namespace } from '../kit/namespace.js';
 import { waitFor } from '../kit/program.js';
+import {
+  CROSS_LINKS,
+  type FirstHop,
+  HOST,
+  type Place,
+  PLACES,
+  R3_ID,
+  REMOTE,
+  type Role,
+  type Subnet,
+} from './places.js';
+import { permit, rendered, type RouterFiles } from './router-files.js';
 
-/**
- * Several first-hop routers around a core, the site of config/frr and config/bird:
- *
- *     net1 10.1.1.0/24 lan0 [R1] core0 ─ 192.0.2.0/30 ─ core0 [R3] srv0 ─ remote 198.51.100.2
- *                            │ core1 ─ 192.0.2.8/30
- *     net2 10.2.2.0/24 lan0 [R2] core0 ─ 192.0.2.4/30 ─ core1 [R3]
- *     net4 10.4.4.0/24 lan0 [R4] core0 ─ 192.0.2.12/30 ─ core2 [R3]      only on request
- *
- * The mobile host's home is net1; `neighbour` lives there and stays.
- */
-
-export type FirstHop = 'r1' | 'r2' | 'r4';
-export type Role = FirstHop | 'r3';
-
-interface Place {
-  readonly segment: string;
-  readonly lan: string;
-  readonly mac: string;
-  readonly id: string;
-  /** Its address as R3 sees it. */
-  readonly uplink: string;
-}
-
-export const PLACES: Readonly<Record<FirstHop, Place>> = {
-  r1: {
-    segment: 'net1',
-    lan: '10.1.1.1/24',
-    mac: '02:aa:00:00:00:01',
-    id: '192.0.2.251',
-    uplink: '192.0.2.1',
-  },
-  r2: {
-    segment: 'net2',
-    lan: '10.2.2.1/24',
-    mac: '02:aa:00:00:00:02',
-    id: '192.0.2.252',
-    uplink: '192.0.2.5',
-  },
-  r4: {
-    segment: 'net4',
-    lan: '10.4.4.1/24',
-    mac: '02:aa:00:00:00:04',
-    id: '192.0.2.254',
-    uplink: '192.0.2.13',
-  },
-};
-const R3_ID = '192.0.2.253';
-
-export const REMOTE = '198.51.100.2';
-export const HOST = '10.1.1.5';
-export const NEIGHBOUR = '10.1.1.9';
-
-const SUBNETS = Object.values(PLACES).map(({ lan }) => ({
-  prefix: lan.replace('.1/24', '.0/24'),
-  gateway: lan.replace('/24', ''),
-}));
-
-/** Two routers on net1, with one gateway between them; R4 has net2's subnet. */
-const REDUNDANT: Readonly<Record<FirstHop, Place>> = {
-  r1: { ...PLACES.r1, lan: '10.1.1.2/24' },
-  r2: { ...PLACES.r2, lan: '10.1.1.3/24', segment: PLACES.r1.segment },
-  r4: { ...PLACES.r4, lan: PLACES.r2.lan },
-};
-
-/** A home subnet of mobile hosts. */
-export type Subnet = { readonly prefix: string; readonly gateway: string };
+/** Routers, hosts and cables of test/lab/routed/places.ts, with their daemons. */
 
 export interface RoutedSiteOptions {
-  /** A third first-hop router, R4. */
-  readonly third?: boolean;
+  /** R1 and R2 by default, which are always there. */
+  readonly firstHops?: readonly FirstHop[];
   /** Home subnets that no router has connected: known to every marpd, and let through by every FRR. */
   readonly orphans?: readonly Subnet[];
   /** Virtual Subnet (RFC 7814): R2 has the subnet of R1, with the same gateway, and all hosts have a claim. */
@@ -90,25 +37,13 @@ export interface RoutedSiteOptions {
   readonly oneGatewayMac?: boolean;
   /** Merged over the default sections of every marpd. */
   readonly config?: MarpdConfig;
-  /**
-   * R1 and R2 are redundant routers of net1, with the files of config/redundant-routers: those that this gives for a
-   * role. See test/lab/routed/redundant-site.ts.
-   */
-  readonly redundant?: (role: Role) => RouterFiles;
-}
-
-export interface RouterFiles {
-  /** Configuration of its routing daemon, where it is not that of config/frr or config/bird. */
-  readonly engine?: string;
-  /** Its address on the LAN, if it is another one. */
-  readonly lan?: string;
-  /** Of its marpd. */
-  readonly marpd?: MarpdConfig;
+  /** How a router differs from those of config/frr and config/bird. */
+  readonly differs?: (role: Role) => RouterFiles;
 }
 
 export class RoutedSite {
   readonly network: Switch;
-  readonly routers: Readonly<Record<Role, Namespace>>;
+  readonly routers: Readonly<Record<'r1' | 'r2' | 'r3', Namespace> & Partial<Record<Role, Namespace>>>;
   readonly remote: Namespace;
   readonly firstHops: readonly FirstHop[];
   readonly marpds = new Map<FirstHop, Marpd>();
@@ -121,41 +56,48 @@ export class RoutedSite {
     readonly engineName: EngineName,
     private readonly options: RoutedSiteOptions = {},
   ) {
-    this.firstHops = options.third === true ? ['r1', 'r2', 'r4'] : ['r1', 'r2'];
-    this.network = new Switch(
-      lab,
-      this.firstHops.map((role) => PLACES[role].segment),
-    );
-    const [r1, r2, r3, r4, remote] = lab.create('r1', 'r2', 'r3', 'r4', 'remote') as [
-      Namespace,
+    this.firstHops = options.firstHops ?? ['r1', 'r2'];
+    this.network = new Switch(lab, [...new Set(this.firstHops.map((role) => this.place(role).segment))]);
+    const [r1, r2, r3, remote] = lab.create('r1', 'r2', 'r3', 'remote') as [
       Namespace,
       Namespace,
       Namespace,
       Namespace,
     ];
-    this.routers = { r1, r2, r3, r4 };
+    const others = lab.create(...this.firstHops.filter((role) => role !== 'r1' && role !== 'r2'));
+    this.routers = { r1, r2, r3, ...Object.fromEntries(others.map((router) => [router.role, router])) };
     this.remote = remote;
     this.#cables();
-    const subnets = options.redundant === undefined ? SUBNETS : SUBNETS.slice(0, 2);
     const config = {
       interface: [{ name: 'lan0', ...(options.virtualSubnet === true ? { learn: 'all' } : {}) }],
-      subnet: [...subnets.slice(0, this.firstHops.length), ...(options.orphans ?? [])],
+      subnet: [...this.#subnets(), ...(options.orphans ?? [])],
       ...options.config,
       router: { settle: SETTLE[engineName], ...(options.config?.router as object | undefined) },
     };
     for (const role of this.firstHops) {
-      const own = options.redundant?.(role).marpd;
-      this.marpds.set(role, new Marpd(this.routers[role], { ...config, ...own }));
+      const own = options.differs?.(role).marpd;
+      this.marpds.set(role, new Marpd(this.router(role), { ...config, ...own }));
     }
     for (const role of this.#roles) this.#addEngine(role, options.orphans ?? []);
   }
 
   place(role: FirstHop): Place {
-    if (this.options.redundant !== undefined)
-      return { ...REDUNDANT[role], lan: this.options.redundant(role).lan ?? REDUNDANT[role].lan };
-    if (role !== 'r2' || this.options.virtualSubnet !== true) return PLACES[role];
-    const mac = this.options.oneGatewayMac === true ? PLACES.r1.mac : PLACES.r2.mac;
-    return { ...PLACES.r2, lan: PLACES.r1.lan, mac };
+    const place = this.#placeOf(role);
+    if (role !== 'r2' || this.options.virtualSubnet !== true) return place;
+    const mac = this.options.oneGatewayMac === true ? PLACES.r1.mac : place.mac;
+    return { ...place, lan: PLACES.r1.lan, mac };
+  }
+
+  #placeOf(role: FirstHop): Place {
+    return { ...PLACES[role], ...this.options.differs?.(role).place };
+  }
+
+  /** Home subnets of the site: that of each LAN, as if none were stretched. */
+  #subnets(): Subnet[] {
+    const gateways = new Set(
+      this.firstHops.map((role) => this.#placeOf(role).lan.replace(/\.\d+\/24$/, '.1')),
+    );
+    return [...gateways].map((gateway) => ({ prefix: gateway.replace(/1$/, '0/24'), gateway }));
   }
 
   /** Address of a router on its LAN. */
@@ -168,20 +110,21 @@ export class RoutedSite {
   }
 
   #cables(): void {
-    const { r1, r2, r3, r4 } = this.routers;
-    for (const router of [r1, r2, r3, r4]) {
-      router.sysctl({ 'ipv4.ip_forward': 1, 'ipv4.fib_multipath_hash_policy': 1 });
+    const { r3 } = this.routers;
+    for (const role of this.#roles)
+      this.router(role).sysctl({ 'ipv4.ip_forward': 1, 'ipv4.fib_multipath_hash_policy': 1 });
+    for (const role of this.firstHops) {
+      const { uplink, core, corePort } = PLACES[role];
+      this.#join(this.router(role), 'core0', `${uplink}/30`, r3, corePort, `${core}/30`);
     }
-    this.#join(r1, 'core0', '192.0.2.1/30', r3, 'core0', '192.0.2.2/30');
-    this.#join(r2, 'core0', '192.0.2.5/30', r3, 'core1', '192.0.2.6/30');
-    this.#join(r1, 'core1', '192.0.2.9/30', r2, 'core1', '192.0.2.10/30');
-    if (this.firstHops.includes('r4')) this.#join(r4, 'core0', '192.0.2.13/30', r3, 'core2', '192.0.2.14/30');
+    for (const [one, oneIp, other, otherIp] of this.#crossLinks)
+      this.#join(this.router(one), 'core1', oneIp, this.router(other), 'core1', otherIp);
     this.#join(r3, 'srv0', '198.51.100.1/24', this.remote, 'eth0', `${REMOTE}/24`);
     this.remote.ip('route add default via 198.51.100.1 dev eth0');
     r3.ip(`addr add ${R3_ID}/32 dev lo`);
     for (const role of this.firstHops) {
       const { segment, id, lan, mac } = this.place(role);
-      const router = this.routers[role];
+      const router = this.router(role);
       this.network.connect(router, 'lan0', segment);
       // Strict on the LAN: whoever is believed to be elsewhere is not let through.
       router.sysctl({ 'ipv4.conf.lan0.rp_filter': 1 });
@@ -194,6 +137,18 @@ export class RoutedSite {
     }
   }
 
+  get #crossLinks() {
+    return CROSS_LINKS.filter(([one, , other]) =>
+      [one, other].every((role) => this.firstHops.includes(role)),
+    );
+  }
+
+  /** Leaves each first-hop router its link to R3 only. */
+  cutCrossLinks(): void {
+    for (const [one, , other] of this.#crossLinks)
+      for (const role of [one, other]) this.router(role).ip('link set core1 down');
+  }
+
   #join(a: Namespace, aName: string, aIp: string, b: Namespace, bName: string, bIp: string): void {
     this.lab.link(a, aName, b, bName);
     a.ip(`addr add ${aIp} dev ${aName}`, `link set ${aName} up`);
@@ -201,16 +156,21 @@ export class RoutedSite {
   }
 
   #addEngine(role: Role, orphans: readonly Subnet[]): void {
-    const own = this.options.redundant?.(role).engine;
-    // R4 is R2 with other addresses.
-    const shipped = own ?? shippedConfig(this.engineName, role === 'r4' ? 'r2' : role);
-    const rendered = role === 'r4' ? renderR4(shipped) : shipped;
-    const config = role === 'r3' ? rendered : permit(rendered, orphans);
-    this.engines.set(role, makeEngine(this.engineName, this.routers[role], config));
+    const config = this.options.differs?.(role).engine ?? this.#engineConfig(role);
+    const permitted = role === 'r3' ? config : permit(config, orphans);
+    this.engines.set(role, makeEngine(this.engineName, this.router(role), permitted));
+  }
+
+  // R4 and R5 are R2 with other addresses.
+  #engineConfig(role: Role): string {
+    if (role !== 'r4' && role !== 'r5') return shippedConfig(this.engineName, role);
+    return rendered(shippedConfig(this.engineName, 'r2'), 'r2', role);
   }
 
   router(role: Role): Namespace {
-    return this.routers[role];
+    const router = this.routers[role];
+    if (router === undefined) throw new Error(`there is no ${role} on this site`);
+    return router;
   }
 
   marpd(role: FirstHop): Marpd {
@@ -390,24 +350,4 @@ export class RoutedSite {
       .filter(({ dst }) => dst.startsWith('10.') && !dst.includes('/'))
       .map(({ dst, protocol, metric }) => ({ dst, protocol, metric: metric ?? 0 }));
   }
-}
-
-/** More mobile prefixes in the configuration of an FRR. */
-function permit(config: string, subnets: readonly Subnet[]): string {
-  if (subnets.length === 0) return config;
-  const entry = /^ip prefix-list mobile-hosts seq \d+ permit \S+ ge 32$/m;
-  if (!entry.test(config))
-    throw new Error('only the configurations of FRR can be given more mobile prefixes');
-  const more = subnets.map(
-    ({ prefix }, i) => `ip prefix-list mobile-hosts seq ${1000 + i} permit ${prefix} ge 32`,
-  );
-  return config.replace(entry, (first) => [first, ...more].join('\n'));
-}
-
-function renderR4(r2: string): string {
-  return r2
-    .replaceAll('192.0.2.252', PLACES.r4.id)
-    .replaceAll('hostname r2', 'hostname r4')
-    .replaceAll('local as 65002', 'local as 65004')
-    .replaceAll('192.0.2.6 as', '192.0.2.14 as');
 }

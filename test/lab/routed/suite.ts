@@ -4,7 +4,8 @@ import { monotonicNs } from './gauges.js';
 import { MoveMeter } from './moves.js';
 import { Lab } from '../kit/namespace.js';
 import { waitFor } from '../kit/program.js';
-import { type FirstHop, HOST, RoutedSite, type RoutedSiteOptions } from './routed-site.js';
+import { type FirstHop, HOST } from './places.js';
+import { RoutedSite, type RoutedSiteOptions } from './routed-site.js';
 import { SOAK } from '../kit/lab-test.js';
 
 /**

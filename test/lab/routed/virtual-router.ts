@@ -12,7 +12,6 @@ import { Program, waitFor } from '../kit/program.js';
 export type Vrrp = 'keepalived' | 'frr';
 
 export const VIRTUAL_MAC = '00:00:5e:00:01:07';
-export const GATEWAY = '10.1.1.1';
 /** The macvlan with the virtual MAC. */
 export const VIRTUAL_PORT = 'vrrp7';
 
@@ -30,20 +29,20 @@ interface Card {
 }
 
 /** Whether a router's kernel has the gateway's address on an interface that works: what VRRP decided. */
-export function hasGateway(router: Namespace): boolean {
+export function hasGateway(router: Namespace, gateway: string): boolean {
   return router
     .json<Card>('addr', 'show')
     .some(
       ({ flags, addr_info }) =>
-        flags.includes('LOWER_UP') && addr_info.some(({ local }) => local === GATEWAY),
+        flags.includes('LOWER_UP') && addr_info.some(({ local }) => local === gateway),
     );
 }
 
 /** What the kernel must have before FRR's vrrpd can work (config/redundant-routers, interfaces-vrrpd). */
-export function addMacvlan(router: Namespace): void {
+export function addMacvlan(router: Namespace, gateway: string): void {
   router.ip(
     `link add link lan0 name ${VIRTUAL_PORT} address ${VIRTUAL_MAC} type macvlan mode bridge`,
-    `addr add ${GATEWAY}/32 dev ${VIRTUAL_PORT}`,
+    `addr add ${gateway}/32 dev ${VIRTUAL_PORT}`,
     `link set ${VIRTUAL_PORT} up`,
   );
 }
@@ -114,13 +113,14 @@ function childrenOf(pid: number): number[] {
 
 /** Waits until the kernel of `active` has the gateway, and that of `standby` has not. */
 export async function untilActive(
+  gateway: string,
   active: Namespace,
   standby: Namespace | undefined,
   timeoutMs = 10_000,
 ): Promise<void> {
   await waitFor(
-    () => hasGateway(active) && (standby === undefined || !hasGateway(standby)),
+    () => hasGateway(active, gateway) && (standby === undefined || !hasGateway(standby, gateway)),
     timeoutMs,
-    `${active.role} alone to have ${GATEWAY}`,
+    `${active.role} alone to have ${gateway}`,
   );
 }

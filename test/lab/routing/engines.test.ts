@@ -3,7 +3,8 @@ import { ENGINES, type EngineName, SETTLE, shippedConfig } from '../routed/engin
 import { monotonicNs } from '../routed/gauges.js';
 import { PROTOCOL } from '../kit/marpd.js';
 import { pause, staysTrue, waitFor } from '../kit/program.js';
-import { type FirstHop, HOST, PLACES, RoutedSite, type Role } from '../routed/routed-site.js';
+import { type FirstHop, HOST, PLACES, type Role } from '../routed/places.js';
+import { RoutedSite } from '../routed/routed-site.js';
 import { SOAK, labTest } from '../kit/lab-test.js';
 import { test } from 'node:test';
 

@@ -6,7 +6,8 @@ import { pause, waitFor } from '../kit/program.js';
 import type { EngineName } from '../routed/engines.js';
 import { AWAY, type Failover, FailoverMeter, type StreamName, VISITOR } from '../routed/failovers.js';
 import { Crowd, monotonicNs, sweepHosts } from '../routed/gauges.js';
-import { type Fault, PAIR, RedundantSite } from '../routed/redundant-site.js';
+import { PAIR } from '../routed/places.js';
+import { type Fault, RedundantSite } from '../routed/redundant-site.js';
 import { VIRTUAL_MAC, type Vrrp } from '../routed/virtual-router.js';
 
 /**

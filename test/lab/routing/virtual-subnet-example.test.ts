@@ -10,7 +10,8 @@ import type { Namespace } from '../kit/namespace.js';
 import { pause, waitFor } from '../kit/program.js';
 import { makeEngine } from '../routed/engines.js';
 import { monotonicNs, Stream } from '../routed/gauges.js';
-import { NEIGHBOUR, RoutedSite } from '../routed/routed-site.js';
+import { NEIGHBOUR } from '../routed/places.js';
+import { RoutedSite } from '../routed/routed-site.js';
 import { formatIp, type Ip, parseIp } from '../../../src/wire/addresses.js';
 
 /** The files of docs/virtual-subnet.md, as they are, on two routers of a lab. */

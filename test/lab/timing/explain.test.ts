@@ -8,7 +8,8 @@ import { SOAK, labTest } from '../kit/lab-test.js';
 import { Capture } from '../kit/pcap.js';
 import { Program, pause, waitFor } from '../kit/program.js';
 import { parseStamp } from '../kit/route-log.js';
-import { type FirstHop, HOST, PLACES, RoutedSite } from '../routed/routed-site.js';
+import { type FirstHop, HOST, PLACES } from '../routed/places.js';
+import { RoutedSite } from '../routed/routed-site.js';
 
 /** What `marpctl explain` makes of the captures of a site, against what its daemons decided at that time. */
 

@@ -5,7 +5,7 @@ import { GuestHung, MigrationMeter, type MigrationReport, beyondDowntime } from 
 import { median } from '../routed/moves.js';
 import { Lab } from '../kit/namespace.js';
 import { waitFor } from '../kit/program.js';
-import { HOST } from '../routed/routed-site.js';
+import { HOST } from '../routed/places.js';
 import { SOAK, labTest } from '../kit/lab-test.js';
 
 /**

@@ -3,7 +3,8 @@ import { monotonicNs } from '../routed/gauges.js';
 import { guestTool } from '../vm/guest-image.js';
 import { Frames, macFor } from '../kit/host.js';
 import { Program, staysTrue, waitFor } from '../kit/program.js';
-import { HOST, PLACES, RoutedSite } from '../routed/routed-site.js';
+import { HOST, PLACES } from '../routed/places.js';
+import { RoutedSite } from '../routed/routed-site.js';
 import { Site } from '../kit/site.js';
 import { labTest } from '../kit/lab-test.js';
 

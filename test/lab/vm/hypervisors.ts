@@ -5,7 +5,8 @@ import { Marpd } from '../kit/marpd.js';
 import type { Lab, Namespace } from '../kit/namespace.js';
 import { join } from 'node:path';
 import { waitFor } from '../kit/program.js';
-import { HOST, RoutedSite } from '../routed/routed-site.js';
+import { HOST } from '../routed/places.js';
+import { RoutedSite } from '../routed/routed-site.js';
 import { type GuestOptions, type Tap, VirtualMachine } from './virtual-machine.js';
 
 /**

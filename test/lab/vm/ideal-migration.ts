@@ -1,6 +1,7 @@
 import type { Namespace } from '../kit/namespace.js';
 import { Program } from '../kit/program.js';
-import { HOST, PLACES, type RoutedSite } from '../routed/routed-site.js';
+import { HOST, PLACES } from '../routed/places.js';
+import type { RoutedSite } from '../routed/routed-site.js';
 
 /**
  * The floor of a live migration: all routes change at the instant when the guest resumes, written by somebody who

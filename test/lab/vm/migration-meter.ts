@@ -12,7 +12,7 @@ import { type Hypervisors, type Migrated, type Place, type Told, other } from '.
 import type { Namespace } from '../kit/namespace.js';
 import { Capture, type Captured } from '../kit/pcap.js';
 import { Program, pause, waitFor } from '../kit/program.js';
-import { HOST, NEIGHBOUR, PLACES } from '../routed/routed-site.js';
+import { HOST, NEIGHBOUR, PLACES } from '../routed/places.js';
 
 /** What a TCP connection saw between two times; ms. */
 export interface TcpWindow {

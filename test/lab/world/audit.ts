@@ -1,7 +1,8 @@
 import type { HostsPage } from '../../../src/control/schemas.js';
 import { type Ip, parseIp } from '../../../src/wire/addresses.js';
 import type { KernelRoute, Marpd } from '../kit/marpd.js';
-import { type FirstHop, PLACES, type RoutedSite } from '../routed/routed-site.js';
+import { type FirstHop, PLACES } from '../routed/places.js';
+import type { RoutedSite } from '../routed/routed-site.js';
 import { FIRST_HOP, lanOf, placeOf, routerOf } from './names.js';
 import type { ClaimView, Layout, RouterName } from '../../scenario/world.js';
 

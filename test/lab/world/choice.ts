@@ -65,8 +65,10 @@ const LONG: readonly Choice[] = [
   [/^RFC 9568: case 6:/, 'redundant-routers has a host that is away'],
   [/^RFC 9568: case 7:/, 'ten boots of a router, minutes'],
   [/^RFC 9568: case 8:/, 'a boot'],
+  [/^RFC 9568: case 9:/, 'a failover, which redundant-routers has, and another host'],
   [/^RFC 9568: case 10:/, 'the time of a preempt delay'],
   [/^RFC 9568: case 11:/, 'redundant-routers has the switch back, with both alive'],
+  [/^RFC 9568: case 12:/, 'four routers with keepalived and five FRRs'],
   [/^RFC 9568: case 13:/, 'the short run has a duplicate'],
   [/^C5: two marpds on one LAN/, 'a minute'],
   [/^C5: a forged (gratuitous-reply|request) for v on another router/, 'other frames'],
@@ -97,9 +99,7 @@ const UNFIT: readonly Choice[] = [
 ];
 /** The routers of the real world have one LAN each; move, acd, rarp and survive have one with two. */
 const simulatedOnly = (scenario: Scenario): boolean =>
-  scenario.layout === 'one' ||
-  scenario.layout === 'redundant-pairs' ||
-  UNFIT.some(([title]) => title.test(scenario.title));
+  scenario.layout === 'one' || UNFIT.some(([title]) => title.test(scenario.title));
 
 const SCENARIOS: readonly Scenario[] = [
   ...ROAMING,

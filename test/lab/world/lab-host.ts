@@ -7,6 +7,7 @@ import { formatIp, formatMac } from '../../../src/wire/addresses.js';
 import { FIRST_HOP, routerAt } from './names.js';
 import {
   type Announce,
+  type ArpIgnore,
   type ForgeOptions,
   type HostSpec,
   type LanName,
@@ -121,6 +122,10 @@ export class LabHost {
     namespace.exec('bridge', 'link', 'set', 'dev', port, 'state', on ? '3' : '0');
   }
 
+  arpIgnore(value: ArpIgnore): void {
+    this.host.namespace.sysctl({ 'ipv4.conf.eth0.arp_ignore': value });
+  }
+
   /** RFC 5227 section 2.4: frames with our address from another MAC, heard since (ms since 1970). */
   conflicts(since: number): number {
     const { ears } = this;
@@ -133,6 +138,12 @@ export class LabHost {
   async answersStreams(): Promise<void> {
     this.#echo ??= Stream.echo(this.host.namespace);
     await this.#echo;
+  }
+
+  /** As in the beginning of a scenario, in no LAN. */
+  async backToStart(): Promise<void> {
+    await this.unplug();
+    this.arpIgnore(0);
   }
 
   /** Gone for good; its namespace stays until the lab goes. */

@@ -1,4 +1,4 @@
-import { type FirstHop, PLACES, REMOTE, type Role, type Subnet } from '../routed/routed-site.js';
+import { type FirstHop, PLACES, REMOTE, type Role, type Subnet } from '../routed/places.js';
 import { VIRTUAL_PORT } from '../routed/virtual-router.js';
 import { formatIp } from '../../../src/wire/addresses.js';
 import {
@@ -15,43 +15,35 @@ import {
 } from '../../scenario/world.js';
 
 /**
- * The names of the scenarios and those of the lab's site (test/lab/routed/routed-site.ts). Two things differ besides names:
+ * The names of the scenarios and those of the lab's site (test/lab/routed/places.ts). Two things differ besides names:
  * lan c is 10.4.4.0/24 there, where nobody of the cast is at home; and `far` has the address of the site's remote host.
  */
 
-/** (r4 of the scenarios is in no layout that is built here.) */
 export const ROLE: Readonly<Record<NodeName, Role>> = {
   r1: 'r1',
   r2: 'r2',
   r3: 'r4',
-  r4: 'r4',
+  r4: 'r5',
   core: 'r3',
 };
-export const FIRST_HOP: Readonly<Record<RouterName, FirstHop>> = { r1: 'r1', r2: 'r2', r3: 'r4', r4: 'r4' };
-export const ROUTER_NAMES: readonly RouterName[] = ['r1', 'r2', 'r3'];
+export const FIRST_HOP: Readonly<Record<RouterName, FirstHop>> = { r1: 'r1', r2: 'r2', r3: 'r4', r4: 'r5' };
+export const ROUTER_NAMES: readonly RouterName[] = ['r1', 'r2', 'r3', 'r4'];
 
 /** The interfaces of every first-hop router. */
 export const LAN_PORT = 'lan0';
 export const UPLINK = 'core0';
-/** The core's interfaces. */
-export const CORE_PORT: Readonly<Record<RouterName, string>> = {
-  r1: 'core0',
-  r2: 'core1',
-  r3: 'core2',
-  r4: 'core2',
-};
-
 export function routerOf(role: FirstHop): RouterName {
   return ROUTER_NAMES.find((name) => FIRST_HOP[name] === role) as RouterName;
 }
 
-/** Two routers on lan a. */
-const ON_ONE_LAN: ReadonlySet<Layout> = new Set(['redundant', 'two-on-lan']);
-export const onOneLan = (layout: Layout): layout is 'redundant' | 'two-on-lan' => ON_ONE_LAN.has(layout);
+/** Layouts with several routers on one LAN. */
+export type SharedLayout = 'redundant' | 'redundant-pairs' | 'two-on-lan';
+const SHARED: ReadonlySet<Layout> = new Set<SharedLayout>(['redundant', 'redundant-pairs', 'two-on-lan']);
+export const isShared = (layout: Layout): layout is SharedLayout => SHARED.has(layout);
 
-/** With several routers, each has one LAN. */
+/** Each router has one LAN. */
 export function lanOf(layout: Layout, router: RouterName): LanName {
-  return ROUTERS[onOneLan(layout) ? layout : 'three'][router]?.[0] as LanName;
+  return ROUTERS[layout][router]?.[0] as LanName;
 }
 
 /** The first of those that have the LAN. */

@@ -3,14 +3,14 @@ import type { DropReason } from '../../../src/mobility/events.js';
 import type { Marpd, MarpdConfig } from '../kit/marpd.js';
 import { CommandFailed, type Lab, type Namespace } from '../kit/namespace.js';
 import { pause, waitFor } from '../kit/program.js';
-import { PLACES, RoutedSite } from '../routed/routed-site.js';
+import { PLACES } from '../routed/places.js';
+import { RoutedSite } from '../routed/routed-site.js';
 import { SOAK } from '../kit/lab-test.js';
 import { LabHost } from './lab-host.js';
 import { audit, claimsIn } from './audit.js';
 import { EventLog } from './event-log.js';
 import {
   addressOf,
-  CORE_PORT,
   FIRST_HOP,
   LAN_PORT,
   lanOf,
@@ -26,6 +26,7 @@ import { RealStream } from './stream.js';
 import {
   type AlarmView,
   type Announce,
+  type ArpIgnore,
   FIXTURES,
   type ClaimView,
   type ForgeOptions,
@@ -36,6 +37,7 @@ import {
   type NodeName,
   type PlugOptions,
   type Role,
+  ROUTERS,
   type RouterName,
   type Stream,
   type TransitionView,
@@ -82,10 +84,9 @@ export class RealWorld implements World {
   ) {}
 
   static async build(lab: Lab, layout: Layout): Promise<RealWorld> {
-    if (!BUILT.has(layout))
-      throw new Error(`the real world has no layout ${layout}: its routers have one LAN each`);
+    if (!BUILT.has(layout)) throw new Error(`${layout} is not built: a real router has one LAN`);
     const site = new RoutedSite(lab, 'frr-ospf', {
-      third: layout === 'three' || layout === 'virtual-subnet',
+      firstHops: (Object.keys(ROUTERS[layout]) as RouterName[]).map((name) => FIRST_HOP[name]),
       virtualSubnet: layout === 'virtual-subnet',
       orphans: ORPHANS,
       config: CONFIG,
@@ -97,7 +98,7 @@ export class RealWorld implements World {
 
   protected async open(): Promise<void> {
     // In the scenarios' world the routers have one link each.
-    for (const role of ['r1', 'r2'] as const) this.site.router(role).ip('link set core1 down');
+    this.site.cutCrossLinks();
     for (const name of this.routers) this.#eventLogs.set(name, new EventLog(name));
     await this.site.startEngines();
     for (const [name, spec] of Object.entries(FIXTURES) as [Role, HostSpec][]) {
@@ -166,6 +167,10 @@ export class RealWorld implements World {
     this.labHost(host).power(on);
   }
 
+  async arpIgnore(host: HostName, value: ArpIgnore): Promise<void> {
+    this.labHost(host).arpIgnore(value);
+  }
+
   async duplicate(host: HostName, lan: LanName, options?: PlugOptions): Promise<HostName> {
     const spec = FIXTURES[host as Role];
     if (spec === undefined) throw new Error(`only the cast is doubled in the real world, not ${host}`);
@@ -226,7 +231,7 @@ export class RealWorld implements World {
 
   /** A link that is up is one over which the routers have found each other again. */
   async coreLink(router: RouterName, up: boolean): Promise<void> {
-    this.node('core').ip(`link set ${CORE_PORT[router]} ${up ? 'up' : 'down'}`);
+    this.node('core').ip(`link set ${PLACES[FIRST_HOP[router]].corePort} ${up ? 'up' : 'down'}`);
     if (up) this.#cutOff.delete(router);
     else this.#cutOff.add(router);
     if (!up) return;
@@ -316,8 +321,9 @@ export class RealWorld implements World {
     if (dead.length > 0) throw new Error(`marpd of ${dead.join(' and ')} died by itself`);
     await this.reconnect();
     for (const [name, labHost] of this.#hosts) {
-      if (name in FIXTURES) await labHost.unplug();
-      else await this.#retire(name, labHost);
+      if (name in FIXTURES) await labHost.backToStart();
+      else await labHost.leave();
+      if (!(name in FIXTURES)) this.#hosts.delete(name);
     }
     // Only a daemon takes its claims back; one that was killed gets a successor for that. The first has no past.
     const successors = this.routers.filter((name) => this.halted.has(name) && this.marpd(name).program);
@@ -343,11 +349,6 @@ export class RealWorld implements World {
   }
 
   protected readonly knownAtStart: Known | undefined;
-
-  async #retire(name: HostName, labHost: LabHost): Promise<void> {
-    this.#hosts.delete(name);
-    await labHost.leave();
-  }
 
   /** Everything that was decided in this scenario, in order: what a failed one shows. */
   report(): string {

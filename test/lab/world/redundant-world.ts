@@ -1,19 +1,22 @@
 import type { Lab } from '../kit/namespace.js';
-import { type Fault, PAIR, RedundantSite, type Twin, type VrrpChanges } from '../routed/redundant-site.js';
-import { hasGateway, untilActive, VIRTUAL_MAC } from '../routed/virtual-router.js';
+import { type FirstHop, NET1, NET4, type PairedLan } from '../routed/places.js';
+import type { VrrpChanges } from '../routed/redundant-files.js';
+import { type Fault, RedundantSite } from '../routed/redundant-site.js';
+import { hasGateway, VIRTUAL_MAC } from '../routed/virtual-router.js';
 import { formatIp, type Ip } from '../../../src/wire/addresses.js';
 import { auditPair } from './audit.js';
-import { FIRST_HOP, LAN_PORT, mustHave, ORPHANS } from './names.js';
+import { FIRST_HOP, LAN_PORT, lanOf, mustHave, ORPHANS, type SharedLayout } from './names.js';
 import { CONFIG, RealWorld } from './real-world.js';
 import type { Known } from './reset.js';
-import type {
-  ClaimView,
-  HostName,
-  LanName,
-  RedundantWorld,
-  RoleView,
-  RouterName,
-  Tracking,
+import {
+  type ClaimView,
+  type HostName,
+  type LanName,
+  LANS,
+  type RedundantWorld,
+  type RoleView,
+  type RouterName,
+  type Tracking,
 } from '../../scenario/world.js';
 
 /** In milliseconds, as config/redundant-routers has it; less for the delay, since scenarios wait for it. */
@@ -36,7 +39,22 @@ const SETTLE_MS = 1000;
  */
 const SLACK_MS = 900;
 
-/** The real world with two routers on lan a, and keepalived on both, if the layout has a virtual router. */
+interface Vrrp {
+  readonly tracked: Required<Tracking>;
+  readonly preferred: FirstHop;
+}
+
+/** The LANs with two routers. */
+const PAIRED: Readonly<Record<SharedLayout, ReadonlyMap<LanName, PairedLan>>> = {
+  redundant: new Map([['a', NET1]]),
+  'redundant-pairs': new Map([
+    ['a', NET1],
+    ['b', NET4],
+  ]),
+  'two-on-lan': new Map([['a', NET1]]),
+};
+
+/** The real world with two routers on a LAN, and keepalived on both, if the layout has a virtual router. */
 export class RedundantRealWorld extends RealWorld implements RedundantWorld {
   override readonly settleMs = SETTLE_MS;
   readonly advertMs = ADVERT_MS;
@@ -44,25 +62,29 @@ export class RedundantRealWorld extends RealWorld implements RedundantWorld {
   readonly preemptDelayMs = PREEMPT_DELAY_MS;
   readonly routerDeadMs = ROUTER_DEAD_MS;
   protected override readonly knownAtStart: Known;
-  readonly #failed = new Map<Twin, Fault>();
-  #tracked = TRACKED;
-  #preferred: Twin = 'r1';
+  readonly #paired: ReadonlyMap<LanName, PairedLan>;
+  readonly #failed = new Map<FirstHop, Fault>();
+  /** How keepalived is configured; a LAN that is not in here has it as in the beginning. */
+  readonly #vrrp = new Map<PairedLan, Vrrp>();
 
   private constructor(
-    layout: 'redundant' | 'two-on-lan',
+    layout: SharedLayout,
     readonly pair: RedundantSite,
   ) {
     super(layout, pair.routed);
-    const routers = PAIR.map((role) => this.site.addressOn(role).replace('/24', ''));
+    this.#paired = PAIRED[layout];
+    const routers = pair.pairedRouters.map((role) => this.site.addressOn(role).replace('/24', ''));
     // Without a virtual router nobody has told them of each other: each is a host to the other, and one has the gateway.
     this.knownAtStart = this.#virtual
       ? { routers, hosts: [], alarms: [] }
       : { routers, hosts: routers, alarms: ['other-router'] };
   }
 
-  static override async build(lab: Lab, layout: 'redundant' | 'two-on-lan'): Promise<RedundantRealWorld> {
+  static override async build(lab: Lab, layout: SharedLayout): Promise<RedundantRealWorld> {
+    const virtual = layout !== 'two-on-lan';
     const pair = new RedundantSite(lab, 'frr-ospf', {
-      vrrp: layout === 'redundant' ? 'keepalived' : undefined,
+      vrrp: virtual ? 'keepalived' : undefined,
+      paired: [...PAIRED[layout].values()],
       advertMs: ADVERT_MS,
       preemptDelayS: PREEMPT_DELAY_MS / 1000,
       oneLink: true,
@@ -71,14 +93,16 @@ export class RedundantRealWorld extends RealWorld implements RedundantWorld {
       config: { ...CONFIG, router: { settle: `${SETTLE_MS}ms` } },
     });
     const world = new RedundantRealWorld(layout, pair);
-    world.#configure();
-    if (layout === 'redundant') for (const role of PAIR) await pair.keepalived(role).start();
+    if (virtual) {
+      for (const lan of pair.paired) world.#configure(lan);
+      for (const role of pair.pairedRouters) await pair.keepalived(role).start();
+    }
     await world.open();
     return world;
   }
 
   get #virtual(): boolean {
-    return this.layout === 'redundant';
+    return this.layout !== 'two-on-lan';
   }
 
   override bound(ms: number): number {
@@ -97,13 +121,14 @@ export class RedundantRealWorld extends RealWorld implements RedundantWorld {
   }
 
   async active(lan: LanName): Promise<readonly RouterName[]> {
-    const routers = this.routers.filter((name) => this.#has(name, lan));
-    return routers.filter((name) => !this.#isDead(name) && hasGateway(this.node(name)));
+    const gateway = formatIp(LANS[lan].gateway);
+    const routers = this.routers.filter((name) => lanOf(this.layout, name) === lan);
+    return routers.filter((name) => !this.#isDead(name) && hasGateway(this.node(name), gateway));
   }
 
   /** The kernel of a router without power still is one here. */
   #isDead(router: RouterName): boolean {
-    return (router === 'r1' || router === 'r2') && this.#failed.has(router);
+    return this.#failed.has(FIRST_HOP[router]);
   }
 
   override async claims(router: RouterName): Promise<readonly ClaimView[]> {
@@ -128,87 +153,90 @@ export class RedundantRealWorld extends RealWorld implements RedundantWorld {
   // --- what becomes of routers ---------------------------------------------------------------------------------------
 
   async fail(router: RouterName, how: 'carrier' | 'silent'): Promise<void> {
-    const twin = twinOf(router);
+    const role = FIRST_HOP[router];
     const fault = how === 'carrier' ? 'power' : 'silent-power';
-    this.#failed.set(twin, fault);
+    this.pair.lanOf(role);
+    this.#failed.set(role, fault);
     this.halted.add(router);
-    await this.pair.strike(twin, fault);
+    await this.pair.strike(role, fault);
   }
 
   async boot(router: RouterName): Promise<void> {
-    const twin = twinOf(router);
-    const fault = this.#failed.get(twin);
+    const role = FIRST_HOP[router];
+    const fault = this.#failed.get(role);
     if (fault === undefined) throw new Error(`${router} has power`);
-    this.#failed.delete(twin);
-    await this.pair.mend(twin, fault, () => this.start(router));
+    this.#failed.delete(role);
+    await this.pair.mend(role, fault, () => this.start(router));
   }
 
   async prefer(router: RouterName, lan: LanName): Promise<void> {
     mustHave(this.layout, router, lan);
-    this.#preferred = twinOf(router);
-    this.#configure(true);
+    this.#change(this.#pairedLan(lan), { preferred: FIRST_HOP[router] }, true);
   }
 
   async adverts(lan: LanName, pass: boolean): Promise<void> {
-    mustHave(this.layout, 'r1', lan);
-    this.pair.adverts(pass);
+    this.pair.adverts(this.#pairedLan(lan), pass);
   }
 
   async track(lan: LanName, what: Tracking): Promise<void> {
-    mustHave(this.layout, 'r1', lan);
-    this.#tracked = { ...this.#tracked, ...what };
-    this.#configure();
+    const paired = this.#pairedLan(lan);
+    this.#change(paired, { tracked: { ...this.#vrrpOn(paired).tracked, ...what } });
   }
 
   async tear(lan: LanName, otherHalf: readonly (RouterName | HostName)[]): Promise<void> {
-    mustHave(this.layout, 'r1', lan);
     const isRouter = (name: string): name is RouterName => (this.routers as readonly string[]).includes(name);
-    this.pair.tear(
-      otherHalf.map((name) =>
-        isRouter(name) ? `${FIRST_HOP[name]}-${LAN_PORT}` : this.labHost(name).host.cable.port,
-      ),
+    const ports = otherHalf.map((name) =>
+      isRouter(name) ? `${FIRST_HOP[name]}-${LAN_PORT}` : this.labHost(name).host.cable.port,
     );
+    this.pair.tear(this.#pairedLan(lan), ports);
   }
 
   // -------------------------------------------------------------------------------------------------------------------
 
   override async reset(): Promise<void> {
-    this.pair.tear([]);
-    for (const router of this.#failed.keys()) await this.boot(router);
+    for (const lan of this.pair.paired) this.pair.tear(lan, []);
+    for (const router of this.routers) if (this.#isDead(router)) await this.boot(router);
     await this.reconnect();
-    if (this.#virtual) {
-      this.pair.adverts(true);
-      const asBefore = this.#tracked === TRACKED && this.#preferred === 'r1';
-      this.#tracked = TRACKED;
-      this.#preferred = 'r1';
-      if (!asBefore) this.#configure(true);
-      await untilActive(this.node('r1'), this.node('r2'), 3 * PREEMPT_DELAY_MS + 10_000);
-      if (!asBefore) this.#configure();
-    }
+    if (this.#virtual) for (const lan of this.pair.paired) await this.#resetVrrp(lan);
     await super.reset();
   }
 
-  #has(router: RouterName, lan: LanName): boolean {
-    return (lan === 'a') === (router !== 'r3');
+  async #resetVrrp(lan: PairedLan): Promise<void> {
+    this.pair.adverts(lan, true);
+    const changed = this.#vrrp.delete(lan);
+    if (changed) this.#configure(lan, true);
+    await this.pair.untilActive(lan.routers[0], 3 * PREEMPT_DELAY_MS + 10_000);
+    if (changed) this.#configure(lan);
+  }
+
+  /** @throws for a LAN of one router */
+  #pairedLan(lan: LanName): PairedLan {
+    const paired = this.#paired.get(lan);
+    if (paired === undefined) throw new Error(`there is one router on lan ${lan}`);
+    return paired;
+  }
+
+  #vrrpOn(lan: PairedLan): Vrrp {
+    return this.#vrrp.get(lan) ?? { tracked: TRACKED, preferred: lan.routers[0] };
+  }
+
+  #change(lan: PairedLan, change: Partial<Vrrp>, atOnce = false): void {
+    this.#vrrp.set(lan, { ...this.#vrrpOn(lan), ...change });
+    this.#configure(lan, atOnce);
   }
 
   /** @param atOnce without the delay of whoever preempts */
-  #configure(atOnce = false): void {
-    if (!this.#virtual) return;
-    for (const role of PAIR) {
+  #configure(lan: PairedLan, atOnce = false): void {
+    const { tracked, preferred } = this.#vrrpOn(lan);
+    for (const role of lan.routers) {
       // The priorities that we ship, the higher one for whoever is preferred.
       const changes: VrrpChanges = {
-        priority: role === this.#preferred ? 150 : 100,
+        priority: role === preferred ? 150 : 100,
         atOnce,
         routing: false,
-        ...this.#tracked,
+        ...tracked,
       };
       this.pair.reconfigure(role, changes);
     }
   }
-}
-
-function twinOf(router: RouterName): Twin {
-  if (router !== 'r1' && router !== 'r2') throw new Error(`${router} is alone on its LAN`);
-  return router;
 }

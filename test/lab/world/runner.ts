@@ -1,6 +1,6 @@
 import { Lab } from '../kit/namespace.js';
 import { pause } from '../kit/program.js';
-import { onOneLan } from './names.js';
+import { isShared } from './names.js';
 import { RealWorld } from './real-world.js';
 import { RedundantRealWorld } from './redundant-world.js';
 import type { Scenario } from '../../scenario/scenario.js';
@@ -39,7 +39,7 @@ export class ScenarioRunner {
   async #open(): Promise<RealWorld> {
     if (this.#world !== undefined) return this.#world;
     this.#lab = new Lab();
-    this.#world = onOneLan(this.layout)
+    this.#world = isShared(this.layout)
       ? await RedundantRealWorld.build(this.#lab, this.layout)
       : await RealWorld.build(this.#lab, this.layout);
     return this.#world;

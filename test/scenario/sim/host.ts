@@ -11,7 +11,7 @@ import { ETHER_TYPE_RARP } from '../../../src/wire/ethernet.js';
 import type { Clock } from './clock.js';
 import { arpFrame, Neighbours } from './neighbours.js';
 import type { Packet, Segment, Station } from './segment.js';
-import type { Announce, HostSpec } from '../world.js';
+import type { Announce, ArpIgnore, HostSpec } from '../world.js';
 
 /** QEMU's announcements after a migration (design.md 5.10), ms. */
 const RARP_OFFSETS_MS = [0, 50, 200, 450, 800];
@@ -34,6 +34,7 @@ export class SimHost implements Station {
   alive = true;
   /** False for a forger that only shouts. */
   answers = true;
+  arpIgnore: ArpIgnore = 0;
   conflicts = 0;
   /** Time between a request and the answer. */
   answerDelayMs: readonly [number, number] = [0.05, 0.2];
@@ -113,6 +114,8 @@ export class SimHost implements Station {
       return;
     }
     const toUs = frame.targetIp === this.ip;
+    // Whom it ignores it does not learn either.
+    if (toUs && frame.opcode === ARP_REQUEST && this.ignores(frame.senderIp)) return;
     this.neighbours.hear(frame, toUs, frame.destination === this.mac);
     if (toUs && frame.opcode === ARP_REQUEST && this.answers) {
       const asker = { mac: frame.senderMac, ip: frame.senderIp };
@@ -126,8 +129,7 @@ export class SimHost implements Station {
   emit(to: Ip): boolean {
     const { segment } = this;
     if (!this.alive || segment === undefined || !this.configured) return false;
-    const onLink = networkOf(to, this.spec.prefixLength) === networkOf(this.ip, this.spec.prefixLength);
-    const mac = this.neighbours.use(onLink ? to : this.spec.gateway);
+    const mac = this.neighbours.use(this.isOnLink(to) ? to : this.spec.gateway);
     return mac !== undefined && segment.carry(this, mac, { from: this.ip, to }, 0);
   }
 
@@ -149,6 +151,14 @@ export class SimHost implements Station {
         if (this.configured) this.announce('gratuitous-request');
       });
     }
+  }
+
+  private ignores(asker: Ipv4): boolean {
+    return this.arpIgnore === 2 && asker !== 0 && !this.isOnLink(asker);
+  }
+
+  private isOnLink(ip: Ip): boolean {
+    return networkOf(ip, this.spec.prefixLength) === networkOf(this.ip, this.spec.prefixLength);
   }
 
   private ask(ip: Ipv4, mac: Mac | undefined): void {

@@ -21,6 +21,7 @@ import {
 } from './site.js';
 import {
   type Announce,
+  type ArpIgnore,
   FIXTURES,
   type ClaimView,
   CROWD,
@@ -126,6 +127,10 @@ export class SimWorld implements RedundantWorld {
 
   async power(name: HostName, on: boolean): Promise<void> {
     this.host(name).alive = on;
+  }
+
+  async arpIgnore(name: HostName, value: ArpIgnore): Promise<void> {
+    this.host(name).arpIgnore = value;
   }
 
   async duplicate(name: HostName, lan: LanName, options?: PlugOptions): Promise<HostName> {
