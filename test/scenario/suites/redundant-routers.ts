@@ -15,7 +15,14 @@ import {
   untilRouted,
   untilUnclaimed,
 } from '../scenario.js';
-import type { HostName, Layout, RedundantWorld, Role, RouterName } from '../world.js';
+import {
+  FIXTURES,
+  type HostName,
+  type Layout,
+  type RedundantWorld,
+  type Role,
+  type RouterName,
+} from '../world.js';
 
 const LAYOUT = 'redundant';
 const V = ipOf('v');
@@ -339,6 +346,7 @@ export const REDUNDANT: readonly Scenario[] = [
         const router = lan === 'a' ? 'r1' : 'r3';
         await untilRouted(world, 'core', V, `via ${router}`, MOVE_MS);
         assert.ok(await world.echo('v', 'far'), 'its gateway entry was right before its first frame');
+        assert.equal(await world.neighbour('v', FIXTURES.v.gateway), 'vrrp', 'one virtual MAC on both LANs');
         await untilEcho(world, 'far', 'v', MOVE_MS);
         await world.advance(longEnough(world));
         await announcedBy(world, 'v', [router]);
