@@ -127,6 +127,7 @@ export class Invariants {
     for (const action of actions) {
       if (action.kind === 'claim') this.claimed(action, changed, event, now);
       else if (action.kind === 'release') this.released(action.ip, changed, event, now);
+      else if (action.kind === 'stuck-route-repair' && !action.present) this.repaired(action.ip, now);
       else if (action.kind === 'send') this.sent(action, now);
     }
     // What is not taken over at the start is nobody's; the kernel room deletes it.
@@ -191,6 +192,15 @@ export class Invariants {
       this.broken(`${formatIp(ip)}: withdrawn ${(now - since).toFixed(2)} ms after a remote claim appeared`);
     }
     this.claims.delete(ip);
+  }
+
+  /** The route of a repair is deleted: that may leave a stuck route as the release of a claim may. */
+  private repaired(ip: Ip, now: number): void {
+    const since = this.remoteSince.get(ip);
+    if (since !== undefined && now - since < GHOST_WINDOW_MS)
+      this.broken(
+        `${formatIp(ip)}: a repair that ended ${(now - since).toFixed(2)} ms after a remote claim appeared`,
+      );
   }
 
   private sent(action: Extract<Action, { kind: 'send' }>, now: number): void {
