@@ -114,6 +114,7 @@ export class Invariants {
       changed.add(action.ip);
       const known = this.states.get(action.ip) ?? 'unknown';
       if (action.to === 'beneath') this.stoodBy(action, now);
+      else if (action.to === 'remembered' && action.cause === 'took-over') this.reannounced(action.ip);
       else if (action.to !== 'fresh' && action.to !== 'settled') this.standby.delete(action.ip);
       if (known !== action.from) {
         this.broken(
@@ -179,6 +180,12 @@ export class Invariants {
     if (isNew && this.proofFirst && !this.trusted.has(ip) && now - provenAt > PROOF_LASTS_MS)
       this.broken(`${formatIp(ip)}: stands by without an answer from that MAC on that interface`);
     this.standby.set(ip, { iface, mac });
+  }
+
+  /** Withdrawn around a promotion, to be claimed fresh at the same place without another proof (design.md 3.5). */
+  private reannounced(ip: Ip): void {
+    const claim = this.claims.get(ip);
+    if (claim !== undefined) this.standby.set(ip, claim);
   }
 
   private released(ip: Ip, changed: Set<Ip>, event: Event, now: number): void {
