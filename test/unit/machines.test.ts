@@ -222,9 +222,10 @@ describe('the machines of a host do what their tables say', () => {
   it('stuck route', () => {
     const states: StuckRoute[] = [
       NO_STUCK_ROUTE,
-      { kind: 'suspected', repairAt: undefined },
-      { kind: 'suspected', repairAt: NOW },
-      { kind: 'suspected', repairAt: NOW + 1 },
+      { kind: 'suspected', again: false, repairAt: undefined },
+      { kind: 'suspected', again: true, repairAt: undefined },
+      { kind: 'suspected', again: true, repairAt: NOW },
+      { kind: 'suspected', again: true, repairAt: NOW + 1 },
       { kind: 'repairing', until: NOW },
       { kind: 'repairing', until: NOW + 1 },
       { kind: 'repaired', at: NOW - 19 },

@@ -253,10 +253,10 @@ export function remoteClaimAppeared(ctx: TrackerContext, host: Host): void {
   host.stepStuckRoute(isEarly ? 'released-early' : 'remote-appeared', ctx.now);
 }
 
-/** The last remote claim is gone: a stuck route is repaired when none has come back in a moment. */
+/** The last remote claim is gone: a stuck route is repaired now. */
 export function repairStuckRoute(ctx: TrackerContext, host: Host): void {
   if (ctx.fib.remote(host.ip) !== undefined) return;
-  host.stepStuckRoute('no-remote-claim', ctx.now);
+  if (host.stepStuckRoute('no-remote-claim', ctx.now) === 'add-route') emitStuckRoute(ctx, host, true);
   ctx.touch(host);
 }
 

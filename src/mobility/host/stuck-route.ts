@@ -25,8 +25,9 @@ export const STUCK_ROUTE_TABLE: readonly Row<Kind, InputName, Outcome>[] = [
   { from: 'repaired', input: 'remote-appeared', to: 'none', note: 'later' },
   { from: 'suspected', input: 'remote-appeared', to: 'suspected', note: 'not repaired before it is gone' },
   ...rows(['none'], 'remote-appeared'),
-  { from: 'suspected', input: 'no-remote-claim', to: 'suspected', note: 'repaired in 25 ms' },
-  { from: 'suspected', input: 'due', to: 'repairing', outcome: 'add-route' },
+  { from: 'suspected', input: 'no-remote-claim', to: 'repairing', outcome: 'add-route' },
+  { from: 'suspected', input: 'no-remote-claim', to: 'suspected', note: 'after a repair: in 25 ms' },
+  { from: 'suspected', input: 'due', to: 'repairing', outcome: 'add-route', note: 'after a repair' },
   ...rows(['none', 'repairing', 'repaired'], 'no-remote-claim'),
   ...rows(ANY, 'held', 'none'),
   { from: 'repairing', input: 'due', to: 'repaired', outcome: 'delete-route' },
@@ -37,8 +38,8 @@ export const STUCK_ROUTE_TABLE: readonly Row<Kind, InputName, Outcome>[] = [
 
 export type StuckRoute =
   | { readonly kind: 'none' }
-  /** `repairAt`: unless a remote claim appears before. */
-  | { readonly kind: 'suspected'; readonly repairAt: number | undefined }
+  /** `again`: after a repair. `repairAt`: unless a remote claim appears before. */
+  | { readonly kind: 'suspected'; readonly again: boolean; readonly repairAt: number | undefined }
   | { readonly kind: 'repairing'; readonly until: number }
   /** `at`: when the route of the repair was deleted. */
   | { readonly kind: 'repaired'; readonly at: number };
@@ -50,9 +51,8 @@ export type StuckRoute =
 export const EARLY_RELEASE_MS = 20;
 
 /**
- * How long no other router claims it before a repair. Two settled claims that surface together hide each other in turn
- * for a while: a third one would prolong that. And it is longer than EARLY_RELEASE_MS, or the end of a repair would lead
- * to the next one, here and at another router in turn.
+ * How long no other router claims it before it is repaired once more. Longer than EARLY_RELEASE_MS: the end of a repair
+ * brings the claim of another router to light, which may be a repair as well, and each would lead to the next.
  */
 const REMOTE_GONE_MS = 25;
 
@@ -60,7 +60,8 @@ const REMOTE_GONE_MS = 25;
 export const REPAIR_MS = 50;
 
 export const NO_STUCK_ROUTE: StuckRoute = { kind: 'none' };
-const SUSPECTED: StuckRoute = { kind: 'suspected', repairAt: undefined };
+const SUSPECTED: StuckRoute = { kind: 'suspected', again: false, repairAt: undefined };
+const SUSPECTED_AGAIN: StuckRoute = { kind: 'suspected', again: true, repairAt: undefined };
 
 export function stepStuckRoute(state: StuckRoute, input: InputName, now: number): Step<StuckRoute, Outcome> {
   switch (input) {
@@ -74,7 +75,8 @@ export function stepStuckRoute(state: StuckRoute, input: InputName, now: number)
       return [remoteAppeared(state, now), undefined];
     case 'no-remote-claim':
       if (state.kind !== 'suspected') return [state, undefined];
-      return [{ kind: 'suspected', repairAt: state.repairAt ?? now + REMOTE_GONE_MS }, undefined];
+      if (!state.again) return [{ kind: 'repairing', until: now + REPAIR_MS }, 'add-route'];
+      return [{ ...state, repairAt: state.repairAt ?? now + REMOTE_GONE_MS }, undefined];
     case 'held':
       return [NO_STUCK_ROUTE, undefined];
     case 'due':
@@ -91,12 +93,12 @@ function remoteAppeared(state: StuckRoute, now: number): StuckRoute {
     case 'none':
       return state;
     case 'suspected':
-      return SUSPECTED;
+      return { ...state, repairAt: undefined };
     case 'repairing':
       return { kind: 'repairing', until: Math.max(state.until, now + EARLY_RELEASE_MS) };
     case 'repaired':
       // The routing daemon may have had the remote claim before it heard of the deletion.
-      return now < state.at + EARLY_RELEASE_MS ? SUSPECTED : NO_STUCK_ROUTE;
+      return now < state.at + EARLY_RELEASE_MS ? SUSPECTED_AGAIN : NO_STUCK_ROUTE;
   }
 }
 
