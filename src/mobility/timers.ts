@@ -10,11 +10,11 @@ import { guardedUntil } from './host/contest.js';
 import {
   atEase,
   discard,
-  emitStuckRoute,
   overlaps,
   probeHeld,
   quietMs,
   scheduleKeepalive,
+  stuckRouteDue,
   transition,
   withdraw,
 } from './host/coordinator.js';
@@ -71,7 +71,7 @@ function runDue(ctx: TrackerContext, host: Host): void {
   releaseAnswers(ctx, host, { input: 'due' });
   for (const probe of openProbes(host)) if (probe.nextAt <= now) advanceProbe(ctx, host, probe);
   if (host.stepClaim({ input: 'due' }, now) === 'ages') age(ctx, host);
-  if (host.stepStuckRoute('due', now) === 'delete-route') emitStuckRoute(ctx, host, false);
+  stuckRouteDue(ctx, host);
   if (keepaliveIsDue(host, now)) keepAlive(ctx, host);
   announce(ctx, host);
   if (reprobeAt(host.recovery) <= now) reprobe(ctx, host);

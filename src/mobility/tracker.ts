@@ -225,11 +225,12 @@ export class HostTracker {
     return this.ctx.topology.rule(iface) !== undefined;
   }
 
-  /** From when on all claims may be withdrawn at once under the 20 ms rule, ms on the monotonic clock. */
+  /** From when on all claims and repairs may be withdrawn at once under the 20 ms rule, ms on the monotonic clock. */
   withdrawableAt(): number {
     let at = Number.NEGATIVE_INFINITY;
     for (const host of this.ctx.table.all()) {
-      if (host.claimed) at = Math.max(at, this.ctx.remoteAppearedAt(host) + EARLY_RELEASE_MS);
+      if (host.claimed || host.stuckRoute.kind === 'repairing')
+        at = Math.max(at, this.ctx.remoteAppearedAt(host) + EARLY_RELEASE_MS);
     }
     return at;
   }

@@ -77,35 +77,6 @@ describe('decisions that differ from the first edition', () => {
     assert.equal(driver.router.host(HOME0)?.cause, 'no-answer');
   });
 
-  it('a remote claim that appears during the repair of a stuck route does not leave its route behind', () => {
-    const driver = new Driver(testPolicy());
-    driver.boot();
-    driver.setAnswering(VISITOR, ONE, LAN1, true);
-    driver.handle({ kind: 'frame', iface: LAN1, bytes: frameOf('gratuitous', ONE, VISITOR) });
-    driver.advance(5000);
-    const repairs: boolean[] = [];
-    const note = (actions: readonly Action[]) => {
-      for (const action of actions) if (action.kind === 'stuck-route-repair') repairs.push(action.present);
-    };
-    const remote = (change: 'add' | 'delete') =>
-      note(driver.handle({ kind: 'route', change, route: hostRoute(VISITOR), initial: false }));
-    // Admin down deletes the route of the claim within 20 ms of a remote one.
-    driver.setAnswering(VISITOR, ONE, LAN1, false);
-    remote('add');
-    driver.now += 5;
-    driver.handle({ kind: 'link', link: link(LAN1, { up: false }) });
-    driver.now += 1;
-    remote('delete');
-    driver.now += 1;
-    remote('add');
-    for (let ms = 0; ms < 200; ms++) {
-      driver.now += 1;
-      if ((driver.router.nextDeadline() ?? Number.POSITIVE_INFINITY) <= driver.now)
-        note(driver.handle({ kind: 'tick' }));
-    }
-    assert.deepEqual(repairs, [true, false], driver.trace.join('\n'));
-  });
-
   it('the record of a claim that is retried fresh names when it really ends', () => {
     const driver = new Driver(testPolicy());
     driver.boot();

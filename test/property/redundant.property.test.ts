@@ -145,6 +145,45 @@ class Life {
   }
 }
 
+/** Lives that once ended otherwise. */
+const KNOWN: Readonly<Record<'keepalived' | 'frr', [Step[], number][]>> = {
+  frr: [
+    // The repair of a stuck route ended within 20 ms of a remote claim, and left a stuck route itself.
+    [
+      [
+        { do: 'rest', ms: 400 },
+        { do: 'plug', host: 'v', lan: 'a', carrierDrop: false },
+        { do: 'rest', ms: 150 },
+        { do: 'plug', host: 'v', lan: 'b', carrierDrop: false },
+        { do: 'uplink', router: 'r1', up: true },
+        { do: 'rest', ms: 5 },
+        { do: 'fail', router: 'r2', how: 'carrier' },
+        { do: 'plug', host: 'v', lan: 'a', carrierDrop: false },
+      ],
+      994,
+    ],
+  ],
+  keepalived: [
+    // The same, while the claims of r1 and r2 aged together and hid each other in turn.
+    [
+      [
+        { do: 'plug', host: 'g', lan: 'a', carrierDrop: false },
+        { do: 'rest', ms: 40 },
+        { do: 'rest', ms: 150 },
+        { do: 'rest', ms: 90 },
+        { do: 'plug', host: 'g', lan: 'b', carrierDrop: false },
+        { do: 'plug', host: 'h', lan: 'a', carrierDrop: false },
+        { do: 'rest', ms: 15 },
+        { do: 'plug', host: 'g', lan: 'a', carrierDrop: false },
+        { do: 'plug', host: 'g', lan: 'a', carrierDrop: false },
+        { do: 'fail', router: 'r1', how: 'carrier' },
+        { do: 'boot', router: 'r1' },
+      ],
+      894,
+    ],
+  ],
+};
+
 describe('random lives of two routers on one LAN (design.md 3.5)', () => {
   for (const vrrp of ['keepalived', 'frr'] as const) {
     it(`${vrrp}: each living host is announced by exactly one router in the end`, async () => {
@@ -163,7 +202,7 @@ describe('random lives of two routers on one LAN (design.md 3.5)', () => {
             }
           },
         ),
-        effort(100),
+        { ...effort(100), examples: KNOWN[vrrp] },
       );
     });
   }

@@ -114,6 +114,7 @@ export class Invariants {
       changed.add(action.ip);
       const known = this.states.get(action.ip) ?? 'unknown';
       if (action.to === 'beneath') this.stoodBy(action, now);
+      else if (action.to === 'remembered' && action.cause === 'took-over') this.reannounced(action.ip);
       else if (action.to !== 'fresh' && action.to !== 'settled') this.standby.delete(action.ip);
       if (known !== action.from) {
         this.broken(
@@ -127,6 +128,7 @@ export class Invariants {
     for (const action of actions) {
       if (action.kind === 'claim') this.claimed(action, changed, event, now);
       else if (action.kind === 'release') this.released(action.ip, changed, event, now);
+      else if (action.kind === 'stuck-route-repair' && !action.present) this.repaired(action.ip, now);
       else if (action.kind === 'send') this.sent(action, now);
     }
     // What is not taken over at the start is nobody's; the kernel room deletes it.
@@ -180,6 +182,12 @@ export class Invariants {
     this.standby.set(ip, { iface, mac });
   }
 
+  /** Withdrawn around a promotion, to be claimed fresh at the same place without another proof (design.md 3.5). */
+  private reannounced(ip: Ip): void {
+    const claim = this.claims.get(ip);
+    if (claim !== undefined) this.standby.set(ip, claim);
+  }
+
   private released(ip: Ip, changed: Set<Ip>, event: Event, now: number): void {
     if (!changed.has(ip) && event.kind !== 'adopt')
       this.broken(`${formatIp(ip)}: a release without a transition`);
@@ -191,6 +199,15 @@ export class Invariants {
       this.broken(`${formatIp(ip)}: withdrawn ${(now - since).toFixed(2)} ms after a remote claim appeared`);
     }
     this.claims.delete(ip);
+  }
+
+  /** The route of a repair is deleted: that may leave a stuck route as the release of a claim may. */
+  private repaired(ip: Ip, now: number): void {
+    const since = this.remoteSince.get(ip);
+    if (since !== undefined && now - since < GHOST_WINDOW_MS)
+      this.broken(
+        `${formatIp(ip)}: a repair that ended ${(now - since).toFixed(2)} ms after a remote claim appeared`,
+      );
   }
 
   private sent(action: Extract<Action, { kind: 'send' }>, now: number): void {

@@ -222,15 +222,18 @@ describe('the machines of a host do what their tables say', () => {
   it('stuck route', () => {
     const states: StuckRoute[] = [
       NO_STUCK_ROUTE,
-      { kind: 'suspected' },
+      { kind: 'suspected', again: false, repairAt: undefined },
+      { kind: 'suspected', again: true, repairAt: undefined },
+      { kind: 'suspected', again: true, repairAt: NOW },
+      { kind: 'suspected', again: true, repairAt: NOW + 1 },
       { kind: 'repairing', until: NOW },
       { kind: 'repairing', until: NOW + 1 },
+      { kind: 'repaired', at: NOW - 19 },
+      { kind: 'repaired', at: NOW - 20 },
     ];
-    const inputs = (['released-early', 'no-remote-claim', 'held', 'due', 'discard'] as const).map(
-      (input) => ({
-        input,
-      }),
-    );
+    const inputs = (
+      ['released-early', 'remote-appeared', 'no-remote-claim', 'held', 'due', 'discard'] as const
+    ).map((input) => ({ input }));
     const step = (state: StuckRoute, { input }: (typeof inputs)[number]) => stepStuckRoute(state, input, NOW);
     heldToTable(STUCK_ROUTE_TABLE, states, inputs, ({ kind }) => kind, step);
   });

@@ -241,23 +241,32 @@ export function lostWithRoute(ctx: TrackerContext, host: Host, cause: Cause): vo
   host.stepStuckRoute('released-early', ctx.now);
 }
 
-/** A remote claim appeared. If ours was released just before, a routing daemon may go on announcing it. */
+/**
+ * A remote claim appeared. If ours was released just before, a routing daemon may go on announcing it. The route of a
+ * repair is a claim to it as well.
+ */
 export function remoteClaimAppeared(ctx: TrackerContext, host: Host): void {
   host.stepClaim({ input: 'remote-appeared' }, ctx.now);
   const { releasedAt = Number.NEGATIVE_INFINITY } = host.claim;
-  if (!host.claimed && ctx.now < releasedAt + EARLY_RELEASE_MS)
-    host.stepStuckRoute('released-early', ctx.now);
+  if (host.claimed) return;
+  const isEarly = ctx.now < releasedAt + EARLY_RELEASE_MS;
+  host.stepStuckRoute(isEarly ? 'released-early' : 'remote-appeared', ctx.now);
 }
 
 /** The last remote claim is gone: a stuck route is repaired now. */
 export function repairStuckRoute(ctx: TrackerContext, host: Host): void {
   if (ctx.fib.remote(host.ip) !== undefined) return;
-  if (host.stepStuckRoute('no-remote-claim', ctx.now) !== 'add-route') return;
-  emitStuckRoute(ctx, host, true);
+  if (host.stepStuckRoute('no-remote-claim', ctx.now) === 'add-route') emitStuckRoute(ctx, host, true);
   ctx.touch(host);
 }
 
-export function emitStuckRoute(ctx: TrackerContext, host: Host, present: boolean): void {
+/** What of it is due: its route is added, or deleted. */
+export function stuckRouteDue(ctx: TrackerContext, host: Host): void {
+  const outcome = host.stepStuckRoute('due', ctx.now);
+  if (outcome !== undefined) emitStuckRoute(ctx, host, outcome === 'add-route');
+}
+
+function emitStuckRoute(ctx: TrackerContext, host: Host, present: boolean): void {
   ctx.emit({ kind: 'stuck-route-repair', ip: host.ip, present });
 }
 
