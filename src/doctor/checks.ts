@@ -40,7 +40,7 @@ export function diagnose(
     ...checkForwarding(facts, config, daemon),
     ...[...links, ...macvlans].flatMap((link) => checkSettings(facts, config, daemon, link, macvlans)),
     ...checkProxyNeighbours(facts, config, links),
-    ...config.policy.subnets.flatMap((subnet) => checkGateway(facts, config, links, subnet)),
+    ...config.policy.subnets.flatMap((subnet) => checkGateway(facts, config, links, subnet, daemon)),
     ...checkSharedLans(facts, config, daemon, links),
     ...checkProtocol(facts, config, daemon),
     ...checkMetrics(facts, config),
@@ -223,6 +223,7 @@ function checkGateway(
   config: Config,
   links: readonly Link[],
   subnet: { readonly prefix: Prefix; readonly gateway: Ip | undefined },
+  daemon: DaemonView | undefined,
 ): Finding[] {
   const { prefix, gateway } = subnet;
   const name = formatPrefix(prefix);
@@ -246,7 +247,15 @@ function checkGateway(
   const role = ruleFor(config.policy, home.name)?.role;
   if (role === 'gateway' || role === 'told')
     return [
-      ok('gateway', `${formatIp(gateway)} of ${name} is not here: another router of ${home.name} is active`),
+      ok(
+        'gateway',
+        `${formatIp(gateway)} of ${name} is not here: it belongs to the active router of ${home.name}`,
+      ),
+    ];
+  // Whoever added it now would be a second speaker. What to do is said of the other router (checkAlarms).
+  if (daemon?.otherRouters.some(({ ip }) => ip === formatIp(gateway)) === true)
+    return [
+      ok('gateway', `${formatIp(gateway)} of ${name} is not here: another machine of ${home.name} has it`),
     ];
   return [
     error(

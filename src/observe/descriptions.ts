@@ -21,7 +21,7 @@ export const DROP_MEANINGS: Readonly<Record<DropReason, string>> = {
   'bad-protocol-type': 'its protocol type is not IPv4',
   'bad-address-length': 'its address lengths do not match Ethernet and IPv4',
   'bad-opcode': 'its opcode is neither request nor reply',
-  'own-frame': 'marpd sent it itself',
+  'own-frame': 'it comes from a MAC of this router, or of its virtual router',
   'not-mobility-interface':
     'not a mobility interface (no [[interface]] matches it, or it is a port of a bridge or bond)',
   'interface-down': 'the interface was down',
@@ -80,7 +80,7 @@ export const CAUSE_MEANINGS: Readonly<Record<Cause, string>> = {
   'link-down': 'its link went down',
   'link-gone': 'its interface was deleted',
   'port-down': 'its bridge port went down or was removed',
-  'remote-claim': 'another router announces it, and it does not answer here',
+  'remote-claim': 'another router announces it',
   'remote-claim-lost': 'no other router announces it any more',
   duplicate: 'another live host had the address first',
   detach: 'detached with marpctl or the API',

@@ -354,7 +354,9 @@ function originOf(transition: Transition, before: readonly HistoryEvent[]): Tran
   for (let at = transitions.length - 1; at >= 0; at--) {
     const one = transitions[at] as Transition;
     const previous = transitions[at - 1];
-    if (!isClaim(one.from)) return one;
+    // A claim that is made anew at a promotion is withdrawn for a moment.
+    const anew = one.from === 'remembered' && one.cause === 'took-over';
+    if (!isClaim(one.from) && !anew) return one;
     const moved =
       previous !== undefined && (previous.interface !== one.interface || previous.mac !== one.mac);
     if (moved || !SAME_PLACE.has(one.cause)) return one;

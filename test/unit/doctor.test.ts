@@ -323,6 +323,14 @@ test('an interface that is up but not captured', () => {
   assertFinding(bad(facts(), config, deaf), 'error', 'capture', /lan0 is not captured: EPERM/, /journalctl/);
 });
 
+test('a gateway that another machine has is not to be added here', () => {
+  const otherRouters = [{ interface: 'lan0', ip: '10.1.1.1', mac: '02:00:00:00:00:66', sinceMs: 5000 }];
+  const moved = link('lan0', 3, { addresses: [parsePrefix('10.1.1.2/24') as Prefix] });
+  const findings = bad(facts({ links: [moved] }), config, { ...running, otherRouters });
+  assert.equal(findings.length, 1);
+  assertFinding(findings, 'error', 'other-router', /uses the gateway address 10\.1\.1\.1/, /set role/);
+});
+
 test('another router that owns a configured gateway, and the other alarms', () => {
   const alarms = [
     {

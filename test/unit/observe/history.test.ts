@@ -60,6 +60,20 @@ function conclusion(...actions: Action[]): string {
   return journal.why(visitor, 10_000).conclusion;
 }
 
+test('why says how a host was learned on a router that was active for a while', () => {
+  const learned = [
+    evidence(100.4, 'answer', 0.4),
+    transition(100.4, 'proving', 'beneath', 'proven'),
+    transition(2000, 'beneath', 'settled', 'surfaced'),
+    transition(2001, 'settled', 'remembered', 'took-over'),
+    transition(2026, 'remembered', 'fresh', 'took-over'),
+    transition(4000, 'fresh', 'settled', 'aged'),
+  ];
+  assert.equal(conclusion(...learned), 'learned: answered the probe on lan1 after 0.4 ms (settled)');
+  const sunk = conclusion(...learned, transition(9000, 'settled', 'beneath', 'remote-claim'));
+  assert.match(sunk, /^standby on lan1: .* ours is beneath it; answered the probe on lan1 after 0\.4 ms$/);
+});
+
 test('why says how a host was learned, with the round trip of its proof', () => {
   const actions = [
     evidence(100, 'gratuitous'),
