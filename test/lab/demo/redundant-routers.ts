@@ -7,7 +7,8 @@ import { AWAY, type Failover, FailoverMeter, HOME, STREAMS, VISITOR } from '../r
 import { PAIR, REMOTE } from '../routed/places.js';
 import type { Fault, RedundantSite } from '../routed/redundant-site.js';
 import { VIRTUAL_MAC, type Vrrp } from '../routed/virtual-router.js';
-import { bold, dim, green, red } from './timeline.js';
+import { bold, dim } from './timeline.js';
+import { concluded } from './verdict.js';
 
 /** `sudo ./scripts/lab redundant-routers`: two routers on one LAN, the active one fails and returns (RFC 9568). */
 
@@ -69,20 +70,11 @@ export async function redundantRouters(args: readonly string[]): Promise<number>
   const lab = new Lab();
   console.log(PICTURE);
   console.log(dim(`starting ${vrrp}, ${engine} and marpd ...`));
-  let problems: readonly string[];
-  try {
+  return concluded(lab, 'one announcer for each host, and nobody has raised an alarm', async () => {
     const meter = await FailoverMeter.open(lab, engine, { vrrp, advertMs, preemptDelayS });
-    problems = await show(meter, fault, failovers);
-    const verdict = 'one announcer for each host, and nobody has raised an alarm';
-    console.log(problems.length === 0 ? green(`\n  ${verdict}`) : red(['', ...problems].join('\n  ')));
-    if (values.keep) await stay(meter.site);
-  } catch (error) {
-    console.error(`${String(error)}\n${lab.failureReport()}`);
-    return 1;
-  } finally {
-    lab.remove();
-  }
-  return problems.length === 0 ? 0 : 1;
+    const problems = await show(meter, fault, failovers);
+    return { problems, stay: values.keep ? () => stay(meter.site) : undefined };
+  });
 }
 
 /** Returns what is wrong in the end, one sentence each. */

@@ -7,7 +7,8 @@ import type { EngineName } from '../routed/engines.js';
 import { Stream, type StreamWindow, monotonicNs } from '../routed/gauges.js';
 import { type FirstHop, HOST, NEIGHBOUR, PLACES, REMOTE } from '../routed/places.js';
 import { RoutedSite } from '../routed/routed-site.js';
-import { bold, dim, green, red } from './timeline.js';
+import { bold, dim } from './timeline.js';
+import { concluded } from './verdict.js';
 
 /** `sudo ./scripts/lab virtual-subnet`: one subnet on two LANs, each with a router of its own (RFC 7814). */
 
@@ -60,21 +61,12 @@ export async function virtualSubnet(args: readonly string[]): Promise<number> {
   console.log(PICTURE);
   console.log(dim(`starting ${engine} on three routers and marpd on two ...`));
   const site = new RoutedSite(lab, engine, { virtualSubnet: true, oneGatewayMac: values['one-mac'] });
-  let problems: readonly string[];
-  try {
+  const fine = 'every kernel and every table of the routing daemons agrees, and nobody has raised an alarm';
+  return concluded(lab, fine, async () => {
     await site.start();
-    problems = await show(site, moves, !values.live);
-    const verdict =
-      'every kernel and every table of the routing daemons agrees, and nobody has raised an alarm';
-    console.log(problems.length === 0 ? green(`\n  ${verdict}`) : red(['', ...problems].join('\n  ')));
-    if (values.keep) await stay(site);
-  } catch (error) {
-    console.error(`${String(error)}\n${lab.failureReport()}`);
-    return 1;
-  } finally {
-    lab.remove();
-  }
-  return problems.length === 0 ? 0 : 1;
+    const problems = await show(site, moves, !values.live);
+    return { problems, stay: values.keep ? () => stay(site) : undefined };
+  });
 }
 
 /** Returns what is wrong, one sentence each. */

@@ -126,11 +126,11 @@ export class RedundantFiles {
     const { advertMs = 100, preemptDelayS = 10 } = this.options;
     let shipped = this.#shipped(role, 'keepalived.conf');
     if (changes.priority !== undefined)
-      shipped = shipped.replace(/^  priority \d+/m, `  priority ${changes.priority}`);
-    if (changes.uplink === false) shipped = shipped.replace(/  track_interface {[^}]*}\n/, '');
-    if (changes.marpd === false) shipped = shipped.replace(/^    marpd\n/m, '');
-    if (changes.routing === false) shipped = shipped.replace(/^    routing\n/m, '');
-    if (changes.atOnce === true) shipped = shipped.replace(/^  preempt_delay .*\n/m, '');
+      shipped = shipped.replace(/^ {2}priority \d+/m, `  priority ${changes.priority}`);
+    if (changes.uplink === false) shipped = shipped.replace(/ {2}track_interface {[^}]*}\n/, '');
+    if (changes.marpd === false) shipped = shipped.replace(/^ {4}marpd\n/m, '');
+    if (changes.routing === false) shipped = shipped.replace(/^ {4}routing\n/m, '');
+    if (changes.atOnce === true) shipped = shipped.replace(/^ {2}preempt_delay .*\n/m, '');
     // A router of the lab has the shell of its own FRR only.
     const shell = site.engine(role).commands[0]?.replace(/ -c .*/, '');
     const check = this.engineName.startsWith('frr')

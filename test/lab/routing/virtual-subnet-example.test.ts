@@ -1,14 +1,10 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { parse } from 'smol-toml';
-import { Host, Switch } from '../kit/host.js';
+import { Host } from '../kit/host.js';
 import { labTest, SOAK } from '../kit/lab-test.js';
 import { Capture } from '../kit/pcap.js';
-import { Marpd, type MarpdConfig } from '../kit/marpd.js';
 import type { Namespace } from '../kit/namespace.js';
 import { pause, waitFor } from '../kit/program.js';
-import { makeEngine } from '../routed/engines.js';
+import { ExampleSite } from '../routed/example-site.js';
 import { monotonicNs, Stream } from '../routed/gauges.js';
 import { NEIGHBOUR } from '../routed/places.js';
 import { RoutedSite } from '../routed/routed-site.js';
@@ -16,51 +12,28 @@ import { formatIp, type Ip, parseIp } from '../../../src/wire/addresses.js';
 
 /** The files of docs/virtual-subnet.md, as they are, on two routers of a lab. */
 
-const EXAMPLE = join(import.meta.dirname, '../../../config/virtual-subnet');
 const HOST = '10.1.1.5';
 const OTHER = '10.1.1.7';
 const SILENT = '10.1.1.8';
 const GATEWAY = '10.1.1.1';
-const read = (role: string, name: string) => readFileSync(join(EXAMPLE, role, name), 'utf8');
 
-const same = (text: string) => text;
-/** The same files with room for thousands of hosts. */
+/** The same files with room for thousands of hosts, which are not searched for. */
 const wide = (text: string) =>
-  text.replaceAll('10.1.1.0/24', '10.1.0.0/16').replaceAll('10.1.1.1/24', '10.1.1.1/16');
-
-/** What ifup would do. */
-function configure(router: Namespace, wide = same): void {
-  for (const [, name, lines] of wide(read(router.role, 'interfaces')).matchAll(
-    /^iface (\S+) inet static\n((?:\t.*\n)+)/gm,
-  )) {
-    const value = (key: string) => new RegExp(`^\\t${key} (\\S+)$`, 'm').exec(lines as string)?.[1];
-    const mac = value('hwaddress');
-    if (mac !== undefined) router.ip(`link set ${name} address ${mac}`);
-    router.ip(`addr add ${value('address')} dev ${name}`, `link set ${name} up`);
-  }
-}
+  text
+    .replaceAll('10.1.1.0/24', '10.1.0.0/16')
+    .replaceAll('10.1.1.1/24', '10.1.1.1/16')
+    .replace('discover = true', '');
 
 labTest(
   'the Virtual Subnet example: hosts on two LANs reach each other, one moves and returns, a silent one is found',
   async (lab) => {
-    const network = new Switch(lab, ['net1', 'net2']);
-    const [r1, r2] = lab.create('r1', 'r2') as [Namespace, Namespace];
-    lab.link(r1, 'core0', r2, 'core0');
-    network.connect(r1, 'lan0', 'net1');
-    network.connect(r2, 'lan0', 'net2');
+    const site = new ExampleSite(lab, 'virtual-subnet');
+    const { network, r1, r2, marpds } = site;
     const host = (role: string, ip: string) =>
       new Host(network, role, { address: `${ip}/24`, gateway: GATEWAY });
     const silent = host('silent', SILENT);
     await silent.plug('net2', 'silent');
-    const marpds = new Map<string, Marpd>();
-    for (const router of [r1, r2]) {
-      configure(router);
-      const engine = makeEngine('frr-ospf', router, read(router.role, 'frr.conf'));
-      await engine.start();
-      const config = parse(read(router.role, 'marpd.toml')) as MarpdConfig;
-      // The socket is the fixture's; everything else is the file's.
-      marpds.set(router.role, await new Marpd(router, { ...config, control: {} }).start('lan0'));
-    }
+    await site.start();
     const hasRoute = (router: Namespace, ip: string, gateway: string) => () =>
       router
         .json<{ dst: string; gateway?: string }>('route', 'show')
@@ -90,20 +63,7 @@ labTest(
   async (lab) => {
     const COUNT = SOAK ? 1000 : 200;
     const CROWDS = { r1: '10.1.4.1', r2: '10.1.8.1' } as const;
-    const network = new Switch(lab, ['net1', 'net2']);
-    const [r1, r2] = lab.create('r1', 'r2') as [Namespace, Namespace];
-    lab.link(r1, 'core0', r2, 'core0');
-    network.connect(r1, 'lan0', 'net1');
-    network.connect(r2, 'lan0', 'net2');
-    const marpds = new Map<string, Marpd>();
-    for (const router of [r1, r2]) {
-      configure(router, wide);
-      await makeEngine('frr-ospf', router, wide(read(router.role, 'frr.conf'))).start();
-      const config = parse(
-        wide(read(router.role, 'marpd.toml')).replace('discover = true', ''),
-      ) as MarpdConfig;
-      marpds.set(router.role, await new Marpd(router, { ...config, control: {} }).start('lan0'));
-    }
+    const { network, r1, marpds } = await new ExampleSite(lab, 'virtual-subnet', wide).start();
     await waitFor(
       () =>
         r1
