@@ -4,7 +4,8 @@ import { parseConfig } from '../../src/config/config.js';
 import type { Facts, Finding } from '../../src/doctor/finding.js';
 import { checkSharedLans } from '../../src/doctor/shared-lans.js';
 import type { Link } from '../../src/mobility/events.js';
-import { type Mac, type Prefix, parsePrefix } from '../../src/wire/addresses.js';
+import type { Mac } from '../../src/wire/addresses.js';
+import { link as linkOf } from './mobility/small-router.js';
 
 /** Several first-hop routers on one LAN (design.md 3.5): what does not fit, and what VRRP daemons leave to others. */
 
@@ -13,18 +14,8 @@ const configOf = (keys: string) =>
     `[[interface]]\nname = "lan0"\n${keys}\n[[subnet]]\nprefix = "10.1.1.0/24"\ngateway = "10.1.1.1"\n`,
   );
 
-const link = (name: string, index: number, addresses: readonly string[], more: Partial<Link> = {}): Link => ({
-  index,
-  name,
-  mac: (0x020000000000 + index) as Mac,
-  up: true,
-  carrier: true,
-  master: undefined,
-  type: 'veth',
-  addresses: addresses.map((text) => parsePrefix(text) as Prefix),
-  rpFilter: 0,
-  ...more,
-});
+const link = (name: string, index: number, addresses: readonly string[], more: Partial<Link> = {}) =>
+  linkOf(index, name, addresses, { rpFilter: 0, ...more });
 const macvlan = (addresses: readonly string[]) =>
   link('vrrp4-1', 9, addresses, { type: 'macvlan', lower: 3, mac: 0x00005e000133 as Mac });
 const wan = link('wan', 2, ['192.0.2.1/30']);

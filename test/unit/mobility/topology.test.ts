@@ -1,33 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { parseConfig } from '../../../src/config/config.js';
-import type { Link } from '../../../src/mobility/events.js';
 import { Topology } from '../../../src/mobility/topology.js';
-import {
-  formatPrefix,
-  type Ip,
-  type Mac,
-  type Prefix,
-  parseIp,
-  parsePrefix,
-} from '../../../src/wire/addresses.js';
+import { formatPrefix, type Ip, type Mac, parseIp } from '../../../src/wire/addresses.js';
+import { link } from './small-router.js';
 
 const ip = (text: string): Ip => parseIp(text) as Ip;
-
-function link(index: number, name: string, addresses: readonly string[], change: Partial<Link> = {}): Link {
-  return {
-    index,
-    name,
-    mac: (0x020000000000 + index) as Mac,
-    up: true,
-    carrier: true,
-    master: undefined,
-    type: 'veth',
-    addresses: addresses.map((text) => parsePrefix(text) as Prefix),
-    rpFilter: 0,
-    ...change,
-  };
-}
 
 function topology(subnets: readonly (readonly [string, string?])[] = []): Topology {
   const text = subnets.map(([prefix, gateway]) => {
