@@ -172,14 +172,19 @@ function build(file: ConfigFile): Omit<Config, 'source'> {
   const remoteProtocols = [...new Set(router.remote_protocols)];
   return {
     policy: {
+      families: ['ipv4'],
       interfaces,
-      subnets: file.subnet.map(({ prefix, gateway, discover }) => ({ prefix, gateway, discover })),
+      subnets: file.subnet.map(({ prefix, gateway, discover }) => ({
+        prefix,
+        gateways: gateway === undefined ? [] : [gateway],
+        discover,
+      })),
       allow: policy.allow,
       deny: policy.deny,
       bindings: new Map(policy.bind.map(({ ip, mac }) => [ip, mac])),
       limits: {
         hosts: limits.max_hosts,
-        addressesPerMac: limits.addresses_per_mac,
+        addressesPerMac: { ipv4: limits.addresses_per_mac, ipv6: 64 },
         newcomerBurst: limits.newcomer_burst,
         newcomersPerSecond: limits.newcomers_per_second,
         probesPerSecond: limits.probes_per_second,

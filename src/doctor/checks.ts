@@ -222,10 +222,11 @@ function checkGateway(
   facts: Facts,
   config: Config,
   links: readonly Link[],
-  subnet: { readonly prefix: Prefix; readonly gateway: Ip | undefined },
+  subnet: { readonly prefix: Prefix; readonly gateways: readonly Ip[] },
   daemon: DaemonView | undefined,
 ): Finding[] {
-  const { prefix, gateway } = subnet;
+  const { prefix, gateways } = subnet;
+  const gateway = gateways[0];
   const name = formatPrefix(prefix);
   if (gateway === undefined) {
     const fix = `gateway = "..." in the [[subnet]] of ${name}, the address that its hosts are configured with`;

@@ -27,7 +27,7 @@ export function checkSharedLans(
   daemon: DaemonView | undefined,
   links: readonly Link[],
 ): Finding[] {
-  const gateways = config.policy.subnets.flatMap(({ gateway }) => gateway ?? []);
+  const gateways = config.policy.subnets.flatMap(({ gateways }) => gateways);
   return links.flatMap((link) => {
     const rule = ruleFor(config.policy, link.name);
     if (rule === undefined) return [];

@@ -25,6 +25,10 @@ export interface Link {
   readonly type: string | undefined;
   /** Addresses of the interface, host bits kept. */
   readonly addresses: readonly Prefix[];
+  /** Maximum transmission unit, bytes. */
+  readonly mtu?: number;
+  /** false: the kernel does no IPv6 there (`disable_ipv6`, or an MTU below 1280); undefined: not known, taken for true. */
+  readonly hasIpv6?: boolean;
   /** Effective `rp_filter` (the larger of `all` and the interface's own): 0 off, 1 strict, 2 loose. */
   readonly rpFilter: 0 | 1 | 2;
 }
@@ -228,6 +232,15 @@ export const DROP_REASONS = [
   'bad-protocol-type',
   'bad-address-length',
   'bad-opcode',
+  // bytes that are no usable neighbour discovery (RFC 4861 section 7.1, RFC 3810 section 6.2)
+  'not-neighbour-discovery',
+  'extension-header', // RFC 6980
+  'bad-hop-limit',
+  'bad-checksum',
+  'bad-code',
+  'bad-length',
+  'bad-option',
+  'bad-address',
   // frames that say nothing about a host
   'own-frame',
   'not-mobility-interface',
@@ -239,6 +252,7 @@ export const DROP_REASONS = [
   'sender-ip-multicast',
   'sender-ip-reserved',
   'sender-ip-loopback',
+  'sender-ip-link-local',
   'sender-ip-subnet-edge', // network or broadcast address of a known subnet
   'sender-ip-local', // one of our own addresses
   'sender-ip-gateway', // a configured gateway: see alarm other-router
@@ -264,7 +278,17 @@ export const DROP_REASONS = [
 export type DropReason = (typeof DROP_REASONS)[number];
 
 /** What kind of frame a sighting was (design.md 3.1). */
-export const EVIDENCE_KINDS = ['request', 'reply', 'gratuitous', 'probe', 'rarp', 'answer'] as const;
+export const EVIDENCE_KINDS = [
+  'request',
+  'reply',
+  'gratuitous',
+  'probe',
+  'rarp',
+  'mld-report',
+  'router-solicitation',
+  'link-local-solicitation',
+  'answer',
+] as const;
 export type EvidenceKind = (typeof EVIDENCE_KINDS)[number];
 
 /** The one record of a change of state; log line, metric, `marpctl monitor` and `why` are views of it. */

@@ -314,8 +314,8 @@ export function suspect(ctx: TrackerContext, iface: IfIndex, gateway: Ip, mac: M
 export function lookForOthers(ctx: TrackerContext, iface: IfIndex): void {
   const { topology, otherRouters, now } = ctx;
   if (topology.isShared(iface) || !otherRouters.mayLook(iface, now)) return;
-  for (const { gateway } of ctx.policy.subnets) {
-    if (gateway === undefined || !topology.isHome(iface, gateway)) continue;
+  for (const gateway of ctx.policy.subnets.flatMap(({ gateways }) => gateways)) {
+    if (!topology.isHome(iface, gateway)) continue;
     const own = topology.addressOn(iface, gateway);
     if (own !== undefined && !topology.isLocalOn(gateway, iface))
       sendProbe(ctx, { iface, mac: MAC_BROADCAST }, own, gateway);

@@ -1,5 +1,5 @@
 import type { RouterRole } from './events.js';
-import { type Ip, type Mac, type Prefix, contains } from '../wire/addresses.js';
+import { type Family, type Ip, type Mac, type Prefix, contains } from '../wire/addresses.js';
 
 export type LearnRule = 'foreign' | 'all';
 export type ProveRule = 'before' | 'after' | 'never';
@@ -20,16 +20,19 @@ export interface InterfaceRule {
   readonly peers: readonly Ip[];
 }
 
-/** A home subnet of the site and the gateway address its hosts are configured with. */
+/** A home subnet of the site and the gateway addresses its hosts are configured with. */
 export interface Subnet {
   readonly prefix: Prefix;
-  readonly gateway: Ip | undefined;
+  /** Of IPv4 at most one. Of IPv6 several, link-local ones among them. */
+  readonly gateways: readonly Ip[];
   /** Its silent hosts are looked for when a LAN of it comes up. */
   readonly discover?: boolean;
 }
 
 /** What the tracker needs of the configuration; made by config.ts, replaced whole at a reload. Durations in ms. */
 export interface Policy {
+  /** Hosts of these families are served; of any other one nothing is touched or captured. */
+  readonly families: readonly Family[];
   readonly interfaces: readonly InterfaceRule[];
   readonly subnets: readonly Subnet[];
   /** undefined: the `subnets` prefixes, else the connected subnets of the mobility interfaces. */
@@ -39,7 +42,7 @@ export interface Policy {
   readonly bindings: ReadonlyMap<Ip, Mac>;
   readonly limits: {
     readonly hosts: number;
-    readonly addressesPerMac: number;
+    readonly addressesPerMac: Readonly<Record<Family, number>>;
     readonly newcomerBurst: number;
     readonly newcomersPerSecond: number;
     readonly probesPerSecond: number;
@@ -103,6 +106,7 @@ export type UnusableReason =
   | 'sender-ip-multicast'
   | 'sender-ip-reserved'
   | 'sender-ip-loopback'
+  | 'sender-ip-link-local'
   | 'sender-ip-gateway'
   | 'sender-ip-local'
   | 'sender-ip-subnet-edge'

@@ -298,7 +298,8 @@ export class Topology {
   isEdge(ip: Ip): boolean {
     for (const subnet of this.subnets) if (isSubnetEdge(subnet.address, ip)) return true;
     return this.policy.subnets.some(
-      ({ prefix, gateway }) => gateway !== undefined && contains(prefix, gateway) && isSubnetEdge(prefix, ip),
+      ({ prefix, gateways }) =>
+        gateways.some((gateway) => contains(prefix, gateway)) && isSubnetEdge(prefix, ip),
     );
   }
 
@@ -326,8 +327,9 @@ export class Topology {
     // A question in the gateway's name would take its hosts away from the router that is active.
     if (this.silent.has(iface) || (this.deferring.has(iface) && !this.isHome(iface, ip)))
       return this.ownSource(iface, ip);
-    const gateway = subnetOf(this.policy, ip)?.gateway;
-    if (gateway !== undefined && this.isLocalOn(gateway, iface)) return gateway;
+    const gateways = subnetOf(this.policy, ip)?.gateways ?? [];
+    const here = gateways.find((gateway) => this.isLocalOn(gateway, iface));
+    if (here !== undefined) return here;
     let onInterface: Ip | undefined;
     let inSubnet: Ip | undefined;
     let any: Ip | undefined;
@@ -339,7 +341,7 @@ export class Topology {
       if (index === iface) onInterface ??= address.ip;
       any ??= address.ip;
     }
-    return gateway ?? inSubnet ?? onInterface ?? any;
+    return gateways[0] ?? inSubnet ?? onInterface ?? any;
   }
 
   /** Our own address on a LAN, not a gateway's: in the subnet of `ip` if there is one. */
@@ -396,7 +398,7 @@ export class Topology {
     this.local.clear();
     this.macOwners.clear();
     this.subnets = [];
-    this.gateways = new Set(this.policy.subnets.flatMap((subnet) => subnet.gateway ?? []));
+    this.gateways = new Set(this.policy.subnets.flatMap((subnet) => subnet.gateways));
     for (const link of this.links.values()) {
       const lan = this.lanOf(link.index);
       const mobility = this.rules.has(lan);

@@ -21,6 +21,15 @@ export const DROP_MEANINGS: Readonly<Record<DropReason, string>> = {
   'bad-protocol-type': 'its protocol type is not IPv4',
   'bad-address-length': 'its address lengths do not match Ethernet and IPv4',
   'bad-opcode': 'its opcode is neither request nor reply',
+  'not-neighbour-discovery': 'it is neither Neighbor Discovery nor an MLD report',
+  'extension-header': 'its ICMPv6 message is a fragment or behind an extension header (RFC 6980)',
+  'bad-hop-limit': 'its hop limit is not 255 (MLD: 1): it may come from another link',
+  'bad-checksum': 'its ICMPv6 checksum is wrong',
+  'bad-code': 'its ICMPv6 code is not 0',
+  'bad-length': 'its length does not fit its type',
+  'bad-option': 'one of its options is malformed',
+  'bad-address':
+    'its source, destination or target cannot be together in a valid message (RFC 4861 section 7.1)',
   'own-frame': 'it comes from a MAC of this router, or of its virtual router',
   'not-mobility-interface':
     'not a mobility interface (no [[interface]] matches it, or it is a port of a bridge or bond)',
@@ -32,6 +41,7 @@ export const DROP_MEANINGS: Readonly<Record<DropReason, string>> = {
   'sender-ip-multicast': 'its sender IP is a multicast address',
   'sender-ip-reserved': 'its sender IP is a reserved or broadcast address',
   'sender-ip-loopback': 'its sender IP is a loopback address',
+  'sender-ip-link-local': 'its sender IP is a link-local address, which is no host of a subnet',
   'sender-ip-subnet-edge': 'its sender IP is the network or broadcast address of a subnet',
   'sender-ip-local': 'its sender IP is an address of this machine',
   'sender-ip-gateway': 'its sender IP is a configured gateway, not a mobile host',
@@ -144,6 +154,9 @@ const EVIDENCE_WORDS: Readonly<Record<EvidenceKind, string>> = {
   gratuitous: 'gratuitous ARP',
   probe: 'address probe (RFC 5227)',
   rarp: 'RARP',
+  'mld-report': 'MLD report',
+  'router-solicitation': 'router solicitation',
+  'link-local-solicitation': 'neighbour solicitation from a link-local address',
   answer: 'answer to a probe',
 };
 
@@ -154,8 +167,8 @@ export function describeServed(policy: Policy, links: Iterable<Link>): string {
   const subnets =
     policy.subnets.length > 0
       ? policy.subnets.map(
-          ({ prefix, gateway }) =>
-            `${formatPrefix(prefix)} (${gateway === undefined ? 'no gateway' : `gateway ${formatIp(gateway)}`})`,
+          ({ prefix, gateways }) =>
+            `${formatPrefix(prefix)} (${gateways.length === 0 ? 'no gateway' : `gateway ${gateways.map(formatIp).join(', ')}`})`,
         )
       : served.flatMap((link) =>
           link.addresses

@@ -162,7 +162,9 @@ export class RouterSearch {
     const proven = new Set<Ip>();
     for (const targets of station.probed.values())
       for (const ip of targets) if (isAnswered(lan, ip, mac)) proven.add(ip);
-    const isGateway = this.subnets.some(({ gateway }) => gateway !== undefined && station.speaksAs(gateway));
+    const isGateway = this.subnets.some(({ gateways }) =>
+      gateways.some((gateway) => station.speaksAs(gateway)),
+    );
     const isManifold = used.some((ip) => station.asksAs(ip) && this.isAskedInByOther(name, mac, ip));
     const isAnnounced = used.some((ip) => station.announced.has(ip));
     if (asked.size + proven.size === 0 && !isGateway && !isManifold) return 0;
@@ -257,7 +259,7 @@ export class RouterSearch {
     const { probed, broadcast, answered } = this.stationOn(name, mac);
     if (probed.size + broadcast.size > 0) return undefined;
     for (const ip of answered) {
-      const isGateway = this.subnets.some(({ gateway }) => gateway === ip);
+      const isGateway = this.subnets.some(({ gateways }) => gateways.includes(ip));
       const askers = (this.lans.get(name)?.askers.get(ip)?.size ?? 0) + (isGateway ? 1000 : 0);
       if (best === undefined || askers > best.askers) best = { ip, askers };
     }
@@ -285,13 +287,13 @@ export class RouterSearch {
   }
 
   private isInSubnet(router: Ip, ip: Ip): boolean {
-    if (subnetOf(this, ip)?.gateway === router) return true;
+    if (subnetOf(this, ip)?.gateways.includes(router) === true) return true;
     return contains({ ip: router, length: this.lengthOf(router) }, ip);
   }
 
   private lengthOf(ip: Ip): number {
     return (
-      this.subnets.find(({ gateway }) => gateway === ip)?.prefix.length ??
+      this.subnets.find(({ gateways }) => gateways.includes(ip))?.prefix.length ??
       subnetOf(this, ip)?.prefix.length ??
       ASSUMED_LENGTH
     );

@@ -13,6 +13,8 @@ export type Ipv4 = number & { readonly [family]: 'ipv4' };
 /** IPv6 address as 16 characters with code points 0..255, in network order. */
 export type Ipv6 = string & { readonly [family]: 'ipv6' };
 export type Ip = Ipv4 | Ipv6;
+/** Address family, as iproute2 names it. */
+export type Family = 'ipv4' | 'ipv6';
 /** EUI-48 as an unsigned 48-bit number, first octet on the wire most significant. */
 export type Mac = number & { readonly [family]: 'mac' };
 
@@ -28,6 +30,10 @@ export const MAC_BROADCAST = 0xffff_ffff_ffff as Mac;
 
 export function isIpv4(ip: Ip): ip is Ipv4 {
   return typeof ip === 'number';
+}
+
+export function familyOf(ip: Ip): Family {
+  return isIpv4(ip) ? 'ipv4' : 'ipv6';
 }
 
 /** Length in bits of a host route for this address: 32 or 128. */

@@ -7,6 +7,7 @@ import { ETHER_TYPE_RARP, decodeEthernet } from './ethernet.js';
  * a migration; its addresses are 0.0.0.0 and say nothing.
  */
 export interface RarpFrame {
+  readonly destination: Mac;
   readonly source: Mac;
   readonly opcode: number;
   readonly senderMac: Mac;
@@ -23,5 +24,6 @@ export function decodeRarp(bytes: Uint8Array): RarpFrame | Malformed {
   const body = decodeArpBody(bytes);
   if (typeof body === 'string') return body;
   if (body.opcode !== RARP_REQUEST && body.opcode !== RARP_REPLY) return 'bad-opcode';
-  return { source: ethernet.source, opcode: body.opcode, senderMac: body.senderMac };
+  const { destination, source } = ethernet;
+  return { destination, source, opcode: body.opcode, senderMac: body.senderMac };
 }

@@ -80,7 +80,10 @@ describe('who may not roam is served at home', () => {
     'mac-not-bound': (policy) => ({ ...policy, bindings: new Map([[OTHER, ONE]]) }),
     'sender-ip-next-hop': (policy) => policy,
     'host-limit': (policy) => ({ ...policy, limits: { ...policy.limits, hosts: 1 } }),
-    'mac-limit': (policy) => ({ ...policy, limits: { ...policy.limits, addressesPerMac: 0 } }),
+    'mac-limit': (policy) => ({
+      ...policy,
+      limits: { ...policy.limits, addressesPerMac: { ipv4: 0, ipv6: 0 } },
+    }),
   };
   for (const [reason, change] of Object.entries(cases))
     it(`${reason}: its requests for a host that moved are answered`, () => {

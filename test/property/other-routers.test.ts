@@ -246,7 +246,7 @@ describe('another router', () => {
       const clear = (ip: Ipv4) => site.handle({ kind: 'command', token: 1, command: { name: 'clear', ip } });
       if (how === 'link') site.handle({ kind: 'link', link: link(LAN1, { carrier: false }) });
       else if (how === 'policy') {
-        const subnets = [{ prefix: parsePrefix('10.9.9.0/24') as Prefix, gateway: undefined }];
+        const subnets = [{ prefix: parsePrefix('10.9.9.0/24') as Prefix, gateways: [] }];
         site.router.setPolicy({ ...site.policy, subnets }, site.now);
       } else {
         const [reply] = clear(how === 'gateway' ? GATEWAY : HOME).filter(({ kind }) => kind === 'reply');

@@ -128,7 +128,7 @@ describe('random lives of a tracker', () => {
         ...before,
         subnets: before.subnets.map((subnet) => ({
           ...subnet,
-          gateway: subnet.gateway && ((Number(subnet.gateway) + 253) as Ip),
+          gateways: subnet.gateways.map((gateway) => (Number(gateway) + 253) as Ip),
         })),
       }));
       fc.assert(

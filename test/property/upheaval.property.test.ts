@@ -186,7 +186,7 @@ class Upheaval {
       { ...first, subnets: [], allow: [parsePrefix('10.0.0.0/8') as Prefix] },
       { ...first, interfaces: first.interfaces.map((rule) => ({ ...rule, learn: 'all' })) },
       { ...first, interfaces: first.interfaces.map((rule) => ({ ...rule, learn: 'foreign', maxHosts: 1 })) },
-      { ...first, subnets: [{ prefix: { ip, length: 32 }, gateway: ip }, ...first.subnets] },
+      { ...first, subnets: [{ prefix: { ip, length: 32 }, gateways: [ip] }, ...first.subnets] },
       { ...first, timers: { ...first.timers, rememberMs: 0, reprobeIntervalMs: Number.POSITIVE_INFINITY } },
     ];
     this.policy = pick(changes, d);

@@ -213,7 +213,7 @@ export class Invariants {
   private sent(action: Extract<Action, { kind: 'send' }>, now: number): void {
     const frame = decodeArp(action.bytes);
     if (typeof frame === 'string') return this.broken(`sent a frame that is no ARP: ${frame}`);
-    const isConflictCheck = this.policy.subnets.some(({ gateway }) => gateway === frame.targetIp);
+    const isConflictCheck = this.policy.subnets.some(({ gateways }) => gateways.includes(frame.targetIp));
     if (frame.senderIp === 0 && !isConflictCheck && !this.hasSpoken(action.iface, frame, now))
       this.broken(
         'sent a probe with sender 0.0.0.0 to a host that may be probing: Windows reports a conflict',

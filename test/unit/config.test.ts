@@ -132,7 +132,7 @@ test('a [[subnet]] may have its gateway outside: routed blocks (Hetzner, Calico)
     const { policy } = parseConfig(
       `[[interface]]\nname = "tap*"\n[[subnet]]\nprefix = "203.0.113.0/24"\ngateway = "${gateway}"\n`,
     );
-    assert.equal(policy.subnets[0]?.gateway, parseIp(gateway));
+    assert.deepEqual(policy.subnets[0]?.gateways, [parseIp(gateway)]);
   }
 });
 

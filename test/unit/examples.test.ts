@@ -85,7 +85,7 @@ test('redundant routers: each names the other one, and both have the same virtua
     const rule = ruleFor(policy, 'lan0');
     assert.equal(rule?.role, 'gateway');
     assert.deepEqual(rule?.peers, [parseIp(addressOf(other))]);
-    const gateway = formatIp(subnetOf(policy, parseIp('10.1.1.9') as Ip)?.gateway as Ip);
+    const gateway = formatIp(subnetOf(policy, parseIp('10.1.1.9') as Ip)?.gateways[0] as Ip);
     const keepalived = read(`${directory}/${role}/keepalived.conf`);
     const vrrpd = read(`${directory}/${role}/frr-vrrpd.conf`);
     assert.match(keepalived, new RegExp(`^ {4}${gateway.replaceAll('.', '\\.')}/32$`, 'm'));
@@ -109,7 +109,7 @@ test('libvirt: marpd serves the tap and the address of the guest, and FRR tells 
   const { policy } = loadConfig(at('config/libvirt/marpd.toml'));
   assert.ok(ruleFor(policy, 'vnet0') !== undefined);
   const guest = /name='IP' value='([^']+)'/.exec(read('config/libvirt/guest.xml'))?.[1] ?? '';
-  assert.ok(subnetOf(policy, parseIp(guest) as Ip)?.gateway !== undefined, guest);
+  assert.ok(subnetOf(policy, parseIp(guest) as Ip)?.gateways[0] !== undefined, guest);
   const frr = read('config/libvirt/frr.conf');
   assert.match(frr, /^ip prefix-list guests seq 10 permit 10\.1\.1\.0\/24 ge 32$/m);
   assert.doesNotMatch(frr, /match interface/, 'taps come and go');

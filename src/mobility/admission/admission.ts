@@ -1,4 +1,4 @@
-import type { Ip, Mac } from '../../wire/addresses.js';
+import { type Ip, type Mac, familyOf } from '../../wire/addresses.js';
 import type { TrackerContext } from '../context.js';
 import type { Attachment, EvidenceKind, IfIndex } from '../events.js';
 import type { Host } from '../host/host.js';
@@ -227,8 +227,9 @@ export function hasCapacity(ctx: TrackerContext, host: Host | undefined, iface: 
  * proven, and no other LAN: else anybody could use up the addresses of a host by naming its MAC.
  */
 export function isMacFull(ctx: TrackerContext, ip: Ip, { iface, mac }: Attachment): boolean {
-  let left = ctx.policy.limits.addressesPerMac;
-  for (const host of ctx.table.withMac(mac)) if (host.ip !== ip && host.isHeldAt(iface, mac)) left--;
+  let left = ctx.policy.limits.addressesPerMac[familyOf(ip)];
+  for (const host of ctx.table.withMac(mac))
+    if (host.ip !== ip && familyOf(host.ip) === familyOf(ip) && host.isHeldAt(iface, mac)) left--;
   return left <= 0;
 }
 

@@ -54,10 +54,10 @@ export const arpDriver: FamilyDriver = {
 function message(bytes: Uint8Array): NeighbourMessage | Malformed {
   const arp = decodeArp(bytes);
   if (typeof arp === 'string') return arp;
-  const { source, senderMac: mac, senderIp: ip, targetIp } = arp;
+  const { source, destination, senderMac: mac, senderIp: ip, targetIp } = arp;
   const isRequest = arp.opcode === ARP_REQUEST;
   // What was sent to all is no answer to a question of ours, unless it names who asked.
-  const toAll = isGroupMac(arp.destination);
+  const toAll = isGroupMac(destination);
   // A request in nobody's name that is sent to all is a probe (RFC 5227 section 2.1.1). One to us alone asks whether we
   // have the address (another router's proof, a switch that tracks addresses); a reply in nobody's name is noise.
   if (isRequest && toAll && isUnspecified(ip))
@@ -65,6 +65,7 @@ function message(bytes: Uint8Array): NeighbourMessage | Malformed {
       kind: 'acd-probe',
       form: undefined,
       source,
+      destination,
       mac,
       ip,
       target: targetIp,
@@ -76,15 +77,17 @@ function message(bytes: Uint8Array): NeighbourMessage | Malformed {
       kind,
       form: 'announcement',
       source,
+      destination,
       mac,
       ip,
       target: undefined,
       answeredTo: isRequest || toAll ? undefined : 'anybody',
     };
-  if (isRequest) return { kind, form: 'request', source, mac, ip, target: targetIp, answeredTo: undefined };
+  if (isRequest)
+    return { kind, form: 'request', source, destination, mac, ip, target: targetIp, answeredTo: undefined };
   // RFC 826 looks at the sender pair only, and some stacks name no target in their replies.
   const answeredTo = isUnspecified(targetIp) && !toAll ? 'anybody' : targetIp;
-  return { kind, form: 'reply', source, mac, ip, target: undefined, answeredTo };
+  return { kind, form: 'reply', source, destination, mac, ip, target: undefined, answeredTo };
 }
 
 function presence(bytes: Uint8Array): NeighbourMessage | Malformed {
@@ -92,8 +95,9 @@ function presence(bytes: Uint8Array): NeighbourMessage | Malformed {
   if (typeof rarp === 'string') return rarp;
   return {
     kind: 'presence',
-    form: undefined,
+    form: 'rarp',
     source: rarp.source,
+    destination: rarp.destination,
     mac: rarp.senderMac,
     ip: undefined,
     target: undefined,

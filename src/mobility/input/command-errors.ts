@@ -13,6 +13,7 @@ const UNUSABLE: Readonly<Record<UnusableReason, string>> = {
   'sender-ip-multicast': NO_HOST,
   'sender-ip-reserved': NO_HOST,
   'sender-ip-loopback': NO_HOST,
+  'sender-ip-link-local': NO_HOST,
   'sender-ip-subnet-edge': `it is the network or broadcast address of a subnet; give the address of the guest`,
   'sender-ip-gateway': 'it is the gateway of a [[subnet]]; give the address of the guest',
   'sender-ip-local': 'it is an address of this router; give the address of the guest',

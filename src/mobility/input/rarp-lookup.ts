@@ -171,7 +171,7 @@ export function runRarpLookups(ctx: TrackerContext): { ip: Ip; place: Attachment
       continue;
     }
     ctx.rarpLookups.close(lookup);
-    if (lookup.controlAnswered || lookup.answered.size > ctx.policy.limits.addressesPerMac) {
+    if (lookup.controlAnswered || lookup.answered.size > ctx.policy.limits.addressesPerMac.ipv4) {
       ctx.alarm('proxy-arp', 'answers for addresses that it cannot all have: believed for none', {
         place: lookup.place,
       });

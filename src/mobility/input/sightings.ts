@@ -38,6 +38,8 @@ export function onFrame(ctx: TrackerContext, iface: IfIndex, bytes: Uint8Array):
   switch (message.kind) {
     case 'presence':
       return onPresence(ctx, iface, mac);
+    case 'router':
+      return;
     case 'acd-probe':
       return onAcdProbe(ctx, iface, message);
     case 'sighting':

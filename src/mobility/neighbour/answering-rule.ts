@@ -238,8 +238,8 @@ function isAnnounced(ctx: TrackerContext, ip: Ip): boolean {
 
 /** No host asks so, but a second router on this LAN that wants to know whether we are one (other-routers.ts). */
 function hasOtherGateway({ ctx, asker, target }: Question): boolean {
-  const gateway = subnetOf(ctx.policy, asker)?.gateway;
-  return ctx.topology.isGateway(target) && gateway !== undefined && gateway !== target;
+  const gateways = subnetOf(ctx.policy, asker)?.gateways ?? [];
+  return ctx.topology.isGateway(target) && gateways.length > 0 && !gateways.includes(target);
 }
 
 function isOfThisLan({ ctx, iface, target }: Question): boolean {

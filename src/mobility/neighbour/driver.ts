@@ -1,4 +1,4 @@
-import { type Ip, type Mac, isIpv4 } from '../../wire/addresses.js';
+import { type Family, type Ip, type Mac, isIpv4 } from '../../wire/addresses.js';
 import { etherTypeOf } from '../../wire/ethernet.js';
 import type { DropReason } from '../events.js';
 import type { NeighbourMessage, PacketAddresses } from './message.js';
@@ -12,7 +12,7 @@ import type { NeighbourMessage, PacketAddresses } from './message.js';
  * function yields one whole frame.
  */
 export interface FamilyDriver {
-  readonly family: 'ipv4' | 'ipv6';
+  readonly family: Family;
   /** EtherTypes of the frames that decode() reads. */
   readonly messageEtherTypes: readonly number[];
   /** EtherType of the packets that decodePacket() reads. */
@@ -28,11 +28,26 @@ export interface FamilyDriver {
   /** Asks, in the name of `source`, whether `target` is at `mac`. The answer is addressed to `source`. */
   probe(own: Mac, mac: Mac, source: Ip, target: Ip): Uint8Array;
   /** Answers the question of `asker`, which is at `mac`: `ip` is at `own`. */
-  answer(own: Mac, ip: Ip, mac: Mac, asker: Ip): Uint8Array;
-  /** Says to all of the LAN: `ip` is at `own`. */
-  announce(own: Mac, ip: Ip): Uint8Array;
+  answer(own: Mac, ip: Ip, mac: Mac, asker: Ip, manner: AnswerManner): Uint8Array;
+  /** Says to all of the LAN: `ip` is at `own`. `linkLocal`: of the sending interface, where the family has one. */
+  announce(own: Mac, ip: Ip, linkLocal: Ip | undefined): Uint8Array;
+  /**
+   * Asks a MAC of which no address is known to name its addresses; the answer is a presence message with `groups`.
+   * Absent: the protocol knows no such question. Nobody but `mac` hears it.
+   */
+  inquire?(own: Mac, mac: Mac, linkLocal: Ip): Uint8Array;
   /** Makes `host`, which is at `mac`, believe that `neighbour` is at `neighbourMac`, and nobody else. */
   repair(own: Mac, mac: Mac, host: Ip, neighbour: Ip, neighbourMac: Mac): Uint8Array;
+}
+
+/** How a question is answered. ARP (RFC 826) has none of it; these are the flags of RFC 4861 section 4.4. */
+export interface AnswerManner {
+  /** Link-local address of the sending interface, where the family has one and `ip` is not ours to send from. */
+  readonly linkLocal: Ip | undefined;
+  /** R: `ip` is a gateway. An answer without it makes the asker forget its default route by that gateway. */
+  readonly isRouter: boolean;
+  /** O: the asker is to replace what it believes. Who answers for another one does not override its own word. */
+  readonly isOverride: boolean;
 }
 
 /** Finds the driver: of a frame by its EtherType, for an address by its family. */

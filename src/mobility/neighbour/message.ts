@@ -4,7 +4,7 @@ import type { Ip, Mac } from '../../wire/addresses.js';
  * What one frame of a neighbour protocol says, in the words that ARP (RFC 826) and Neighbor Discovery (RFC 4861) have
  * in common. The family's driver makes it from bytes; the core acts on it and never sees the bytes.
  */
-export type NeighbourMessage = SightingMessage | AcdProbeMessage | PresenceMessage;
+export type NeighbourMessage = SightingMessage | AcdProbeMessage | PresenceMessage | RouterMessage;
 
 /** `mac` has `ip`, or says so. */
 export type SightingMessage = RequestMessage | ReplyMessage | AnnouncementMessage;
@@ -13,6 +13,8 @@ export type SightingMessage = RequestMessage | ReplyMessage | AnnouncementMessag
 interface Sender {
   /** Source address of the frame. */
   readonly source: Mac;
+  /** Destination address of the frame. */
+  readonly destination: Mac;
   /** The sender's link-layer address as the message states it, or `source` when it states none. */
   readonly mac: Mac;
 }
@@ -61,11 +63,28 @@ export interface AcdProbeMessage extends Sender {
   readonly answeredTo: undefined;
 }
 
-/** `mac` is here; the frame names none of its addresses (RARP). */
+/**
+ * `mac` is here; the frame names none of its addresses that could be a host's: RARP (RFC 903), an MLD report (RFC 3810),
+ * a router solicitation (RFC 4861 section 4.1), or a solicitation that comes from a link-local address.
+ */
 export interface PresenceMessage extends Sender {
   readonly kind: 'presence';
+  readonly form: 'rarp' | 'mld-report' | 'router-solicitation' | 'link-local-solicitation';
+  /** The link-local address that it comes from, if it has one. An answer goes there. */
+  readonly ip: Ip | undefined;
+  /** What a `link-local-solicitation` asks for. */
+  readonly target: Ip | undefined;
+  readonly answeredTo: undefined;
+  /** Of an `mld-report`: the low 24 bits of the sender's addresses, by its solicited-node groups (RFC 4291 section 2.7.1). */
+  readonly groups?: readonly number[];
+}
+
+/** `mac` is a router and says so (router advertisement, RFC 4861 section 4.2). */
+export interface RouterMessage extends Sender {
+  readonly kind: 'router';
   readonly form: undefined;
-  readonly ip: undefined;
+  /** Its link-local address. */
+  readonly ip: Ip;
   readonly target: undefined;
   readonly answeredTo: undefined;
 }

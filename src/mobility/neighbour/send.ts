@@ -27,14 +27,24 @@ export function sendProbe(ctx: TrackerContext, place: Attachment, source: Ip, ta
 export function sendAnswer(ctx: TrackerContext, place: Attachment, asker: Ip, ip: Ip): void {
   const own = ctx.topology.speakingMac(place.iface, ip);
   const driver = ctx.families.of(ip);
-  if (own && driver) send(ctx, place.iface, 'answer', driver.answer(own, ip, place.mac, asker));
+  if (own && driver)
+    send(
+      ctx,
+      place.iface,
+      'answer',
+      driver.answer(own, ip, place.mac, asker, {
+        linkLocal: undefined,
+        isRouter: ctx.topology.isGateway(ip),
+        isOverride: false,
+      }),
+    );
 }
 
 /** Tells all of a LAN that `ip` is at our MAC. */
 export function sendAnnouncement(ctx: TrackerContext, iface: IfIndex, ip: Ip): void {
   const own = ctx.topology.speakingMac(iface);
   const driver = ctx.families.of(ip);
-  if (own && driver) send(ctx, iface, 'announce', driver.announce(own, ip));
+  if (own && driver) send(ctx, iface, 'announce', driver.announce(own, ip, undefined));
 }
 
 /** Tells `host`, which is at `place`, that its `neighbour` is at `neighbourMac`; when that is undefined, at our MAC. */

@@ -13,7 +13,7 @@ import { AdmissionWindow } from '../../../src/mobility/admission/window.js';
 
 const LIMITS = {
   hosts: 1000,
-  addressesPerMac: 4,
+  addressesPerMac: { ipv4: 4, ipv6: 4 },
   newcomerBurst: 100_000,
   newcomersPerSecond: 20_000,
   probesPerSecond: 20_000,

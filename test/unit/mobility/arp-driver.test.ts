@@ -46,6 +46,8 @@ function decoded(bytes: Uint8Array): NeighbourMessage {
   return message;
 }
 
+const PLAIN = { linkLocal: undefined, isRouter: false, isOverride: false };
+
 describe('what a frame says (RFC 826, RFC 903, RFC 5227)', () => {
   const host = '02:00:0a:01:01:05';
   const frames = { ...golden.ARP_FRAMES, QEMU_RARP: golden.QEMU_RARP };
@@ -153,13 +155,16 @@ describe('what is sent', () => {
 
   it('an answer is the reply of a Linux host', () => {
     assert.equal(
-      hex(arpDriver.answer(OWN, GATEWAY, HOST_MAC, HOST)),
+      hex(arpDriver.answer(OWN, GATEWAY, HOST_MAC, HOST, PLAIN)),
       hex(golden.LINUX_REPLY.subarray(0, 42)),
     );
   });
 
   it('an announcement is the one of a Linux host', () => {
-    assert.equal(hex(arpDriver.announce(HOST_MAC, HOST)), hex(golden.LINUX_ANNOUNCEMENT.subarray(0, 42)));
+    assert.equal(
+      hex(arpDriver.announce(HOST_MAC, HOST, undefined)),
+      hex(golden.LINUX_ANNOUNCEMENT.subarray(0, 42)),
+    );
   });
 
   it('a repair is a unicast request that states the pair of the neighbour', () => {
@@ -172,14 +177,14 @@ describe('what is sent', () => {
   it('an answer comes back as a reply to the address in whose name was asked', () => {
     const asked = decoded(arpDriver.probe(OWN, HOST_MAC, GATEWAY, HOST));
     assert.equal(asked.target, HOST);
-    const reply = decoded(arpDriver.answer(HOST_MAC, HOST, OWN, GATEWAY));
+    const reply = decoded(arpDriver.answer(HOST_MAC, HOST, OWN, GATEWAY, PLAIN));
     assert.equal(reply.form, 'reply');
     assert.equal(reply.answeredTo, asked.ip);
   });
 
   it('an IPv6 address is a fault of the caller', () => {
     const six = parseIp('2001:db8::1') as Ip;
-    assert.throws(() => arpDriver.announce(OWN, six), TypeError);
+    assert.throws(() => arpDriver.announce(OWN, six, undefined), TypeError);
   });
 });
 

@@ -66,8 +66,8 @@ describe('interface patterns (design.md 4)', () => {
 
 describe('subnets and who is allowed (design.md 3.1)', () => {
   it('the longest configured prefix is the home subnet', () => {
-    const wide = { prefix: prefix('10.0.0.0/8'), gateway: ip('10.0.0.1') };
-    const narrow = { prefix: prefix('10.1.1.0/24'), gateway: ip('10.1.1.1') };
+    const wide = { prefix: prefix('10.0.0.0/8'), gateways: [ip('10.0.0.1')] };
+    const narrow = { prefix: prefix('10.1.1.0/24'), gateways: [ip('10.1.1.1')] };
     for (const subnets of [
       [wide, narrow],
       [narrow, wide],

@@ -78,11 +78,20 @@ const driver: FamilyDriver = {
   decode(bytes): NeighbourMessage | 'truncated' {
     const fields = fieldsOf(bytes);
     if (fields === undefined) return 'truncated';
-    const { opcode, source, mac = source, senderIp: ip, targetIp } = fields;
-    const none = { form: undefined, source, mac, answeredTo: undefined } as const;
-    if (opcode === PRESENCE) return { kind: 'presence', ...none, ip: undefined, target: undefined };
+    const { opcode, source, destination, mac = source, senderIp: ip, targetIp } = fields;
+    const none = { form: undefined, source, destination, mac, answeredTo: undefined } as const;
+    if (opcode === PRESENCE)
+      return { kind: 'presence', ...none, form: 'rarp', ip: undefined, target: undefined };
     if (isUnspecified(ip)) return { kind: 'acd-probe', ...none, ip, target: targetIp };
-    const sighting = { kind: 'sighting', source, mac, ip, target: undefined, answeredTo: undefined } as const;
+    const sighting = {
+      kind: 'sighting',
+      source,
+      destination,
+      mac,
+      ip,
+      target: undefined,
+      answeredTo: undefined,
+    } as const;
     if (ip === targetIp) return { ...sighting, form: 'announcement' };
     if (opcode === REQUEST) return { ...sighting, form: 'request', target: targetIp };
     return { ...sighting, form: 'reply', answeredTo: targetIp };
@@ -131,7 +140,9 @@ function lan(index: number, name: string, address: string): Link {
 
 const prefix = parsePrefix('2001:db8:1::/64') as Prefix;
 const configured = parseConfig('[[interface]]\nname = "lan*"\n').policy;
-const policy: Policy = { ...configured, subnets: [{ prefix, gateway: GATEWAY }] };
+const policy: Policy = { ...configured, subnets: [{ prefix, gateways: [GATEWAY] }] };
+
+const PLAIN = { linkLocal: undefined, isRouter: false, isOverride: false };
 
 describe('a second address family is a driver and nothing else', () => {
   let tracker: HostTracker;
@@ -176,10 +187,10 @@ describe('a second address family is a driver and nothing else', () => {
     return assert.fail('it does not come');
   }
 
-  const announcement = () => driver.announce(GUEST_MAC, GUEST);
+  const announcement = () => driver.announce(GUEST_MAC, GUEST, undefined);
   /** The guest answers a question that came in the name of `asker`. */
   const reply = (iface: number, asker: Ip) =>
-    frame(iface, driver.answer(GUEST_MAC, GUEST, OWN[iface] as Mac, asker));
+    frame(iface, driver.answer(GUEST_MAC, GUEST, OWN[iface] as Mac, asker, PLAIN));
   const claims = (actions: readonly Action[]) => actions.filter(({ kind }) => kind === 'claim');
 
   /** A visitor on lan1 that has proven itself. */
