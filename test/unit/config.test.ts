@@ -107,7 +107,7 @@ test('design.md 4: the least configuration suits a site', () => {
     },
   ]);
   assert.deepEqual(config.policy.subnets, [
-    { prefix: parsePrefix('10.1.1.0/24'), gateway: parseIp('10.1.1.1'), discover: false },
+    { prefix: parsePrefix('10.1.1.0/24'), gateways: [parseIp('10.1.1.1')], discover: false },
   ]);
   assert.equal(config.policy.allow, undefined);
   assert.equal(config.policy.limits.newcomerBurst, 100_000);
