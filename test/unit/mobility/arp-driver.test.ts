@@ -60,7 +60,7 @@ describe('what a frame says (RFC 826, RFC 903, RFC 5227)', () => {
     ['LINUX_ANNOUNCEMENT', `announcement of ${host} 10.1.1.5`],
     ['HABETS_UNSOLICITED_REQUEST', `announcement of ${host} 10.1.1.5`],
     ['HABETS_UNSOLICITED_REPLY', `announcement of ${host} 10.1.1.5`],
-    ['QEMU_RARP', 'presence of 52:54:00:12:34:56'],
+    ['QEMU_RARP', 'rarp of 52:54:00:12:34:56'],
   ];
   for (const [name, expected] of table) {
     it(`${name}: ${expected}`, () => assert.equal(text(decoded(frames[name])), expected));
