@@ -1,8 +1,8 @@
 import type { Ip, Mac } from '../wire/addresses.js';
 import { hasRunnable } from './admission/admission.js';
 import { STALL_MS } from './admission/constants.js';
-import { arpDriver } from './arp/driver.js';
 import { type FamilyDriver, FamilyDrivers } from './neighbour/driver.js';
+import { driversOf } from './families.js';
 import { TrackerContext } from './context.js';
 import { EARLY_RELEASE_MS } from './host/stuck-route.js';
 import { lost } from './host/coordinator.js';
@@ -44,7 +44,7 @@ export class HostTracker {
   private awaitedAt = Number.POSITIVE_INFINITY;
 
   /** A host of a family without a driver cannot be asked, so it is never learned. */
-  constructor(policy: Policy, drivers: readonly FamilyDriver[] = [arpDriver]) {
+  constructor(policy: Policy, drivers: readonly FamilyDriver[] = driversOf(policy.families)) {
     this.ctx = new TrackerContext(policy, new FamilyDrivers(drivers));
   }
 

@@ -11,9 +11,9 @@ import {
 import { ARP_REPLY, ARP_REQUEST, type Malformed, decodeArp, encodeArp } from '../../wire/arp.js';
 import { ETHER_TYPE_ARP, ETHER_TYPE_IPV4, ETHER_TYPE_RARP, etherTypeOf } from '../../wire/ethernet.js';
 import { decodeIpv4 } from '../../wire/ipv4.js';
-import { decodeRarp } from '../../wire/rarp.js';
 import type { FamilyDriver } from '../neighbour/driver.js';
 import type { NeighbourMessage } from '../neighbour/message.js';
+import { decodeRarpPresence } from './rarp.js';
 
 /** ARP (RFC 826) with address conflict detection (RFC 5227), and RARP (RFC 903), which names a MAC alone. */
 export const arpDriver: FamilyDriver = {
@@ -23,7 +23,7 @@ export const arpDriver: FamilyDriver = {
   /** 192.0.2.1 of TEST-NET-1 (RFC 5737). */
   controlAddress: 0xc000_0201 as Ipv4,
 
-  decode: (bytes) => (etherTypeOf(bytes) === ETHER_TYPE_RARP ? presence(bytes) : message(bytes)),
+  decode: (bytes) => (etherTypeOf(bytes) === ETHER_TYPE_RARP ? decodeRarpPresence(bytes) : message(bytes)),
 
   decodePacket(bytes) {
     const packet = decodeIpv4(bytes);
@@ -88,21 +88,6 @@ function message(bytes: Uint8Array): NeighbourMessage | Malformed {
   // RFC 826 looks at the sender pair only, and some stacks name no target in their replies.
   const answeredTo = isUnspecified(targetIp) && !toAll ? 'anybody' : targetIp;
   return { kind, form: 'reply', source, destination, mac, ip, target: undefined, answeredTo };
-}
-
-function presence(bytes: Uint8Array): NeighbourMessage | Malformed {
-  const rarp = decodeRarp(bytes);
-  if (typeof rarp === 'string') return rarp;
-  return {
-    kind: 'presence',
-    form: 'rarp',
-    source: rarp.source,
-    destination: rarp.destination,
-    mac: rarp.senderMac,
-    ip: undefined,
-    target: undefined,
-    answeredTo: undefined,
-  };
 }
 
 function request(own: Mac, destination: Mac, senderMac: Mac, senderIp: Ip, targetIp: Ip): Uint8Array {

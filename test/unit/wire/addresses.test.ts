@@ -19,7 +19,17 @@ import {
   isLinkLocal,
   isReserved,
   isSubnetEdge,
+  isSubnetRouterAnycast,
   isUnspecified,
+  groupMac,
+  isIpv4Mapped,
+  isSolicitedNodeGroup,
+  low24,
+  readIpv6,
+  solicitedNodeGroup,
+  withEui64,
+  withLow24,
+  writeIpv6,
   type Mac,
   networkOf,
   parseIp,
@@ -229,11 +239,20 @@ describe('prefixes', () => {
     assert.ok(!isSubnetEdge(lan, ip('10.1.2.255')));
     assert.ok(!isSubnetEdge({ ip: ip('10.1.1.0'), length: 31 }, ip('10.1.1.0')));
     assert.ok(!isSubnetEdge({ ip: ip('10.1.1.0'), length: 32 }, ip('10.1.1.0')));
-    assert.ok(!isSubnetEdge({ ip: ip('fd00::'), length: 64 }, ip('fd00::')));
     const any = { ip: 0 as Ipv4, length: 0 };
     assert.ok(isSubnetEdge(any, ip('255.255.255.255')));
     assert.ok(isSubnetEdge(any, ip('0.0.0.0')));
     assert.ok(!isSubnetEdge(any, ip('128.0.0.1')));
+  });
+  it('RFC 4291 section 2.6.1, RFC 6164: the subnet-router anycast address is the edge of an IPv6 subnet', () => {
+    const lan = { ip: ip('fd00::7'), length: 64 };
+    assert.ok(isSubnetEdge(lan, ip('fd00::')));
+    assert.ok(!isSubnetEdge(lan, ip('fd00::1')));
+    assert.ok(!isSubnetEdge(lan, ip('fd00::ffff:ffff:ffff:ffff')));
+    assert.ok(!isSubnetEdge(lan, ip('fd00:0:0:1::')));
+    assert.ok(!isSubnetEdge({ ip: ip('fd00::'), length: 127 }, ip('fd00::')));
+    assert.ok(!isSubnetEdge({ ip: ip('fd00::'), length: 128 }, ip('fd00::')));
+    assert.ok(!isSubnetRouterAnycast({ ip: ip('10.1.1.0'), length: 24 }, ip('10.1.1.0')));
   });
   it('isSubnetEdge agrees with BigInt', () => {
     fc.assert(
@@ -327,5 +346,62 @@ describe('MAC addresses', () => {
     ]) {
       assert.equal(parseMac(text), undefined, text);
     }
+  });
+});
+
+describe('addresses that Neighbor Discovery is made of', () => {
+  it('an IPv6 address is written and read at any offset', () => {
+    fc.assert(
+      fc.property(ipv6, fc.nat({ max: 9 }), (address, offset) => {
+        const bytes = new Uint8Array(26).fill(0xaa);
+        writeIpv6(bytes, offset, address);
+        assert.equal(readIpv6(bytes, offset), address);
+        assert.ok([...bytes.keys()].every((i) => (i >= offset && i < offset + 16) || bytes[i] === 0xaa));
+      }),
+    );
+  });
+  it('RFC 4291 section 2.7.1, RFC 2464 section 7: the solicited-node group and its MAC', () => {
+    const group = solicitedNodeGroup(ip('4037::01:800:200e:8c6c') as Ipv6);
+    assert.equal(formatIp(group), 'ff02::1:ff0e:8c6c');
+    assert.equal(formatMac(groupMac(group)), '33:33:ff:0e:8c:6c');
+    assert.equal(formatMac(groupMac(ip('ff02::1') as Ipv6)), '33:33:00:00:00:01');
+    assert.ok(isGroupMac(groupMac(group)));
+    assert.ok(isSolicitedNodeGroup(group));
+    for (const text of ['ff02::1', 'ff02::1:fe0e:8c6c', 'ff05::1:ff0e:8c6c', '10.1.1.1'])
+      assert.ok(!isSolicitedNodeGroup(ip(text)), text);
+  });
+  it('the group tells the low 24 bits, and with a prefix they are an address of that group', () => {
+    fc.assert(
+      fc.property(ipv6, ipv6, fc.nat({ max: 128 }), (address, network, length) => {
+        const group = solicitedNodeGroup(address);
+        const low = low24(group);
+        assert.equal(low, low24(address));
+        assert.equal(low, Number(bits(address) & 0xff_ffffn));
+        const prefix = { ip: network, length };
+        const made = withLow24(prefix, low);
+        assert.equal(made === undefined, length > 104);
+        if (made === undefined) return;
+        assert.ok(contains(prefix, made));
+        assert.equal(solicitedNodeGroup(made), group);
+      }),
+    );
+    assert.equal(formatIp(withLow24({ ip: ip('2001:db8:1::'), length: 64 }, 0x05) as Ip), '2001:db8:1::5');
+    assert.equal(withLow24({ ip: ip('10.1.1.0'), length: 24 }, 5), undefined);
+  });
+  it('RFC 4291 appendix A: the address that a host makes of a prefix and its MAC', () => {
+    const mac = parseMac('34:56:78:9a:bc:de') as Mac;
+    const lan = { ip: ip('2001:db8:1::1'), length: 64 };
+    assert.equal(formatIp(withEui64(lan, mac) as Ip), '2001:db8:1:0:3656:78ff:fe9a:bcde');
+    assert.equal(
+      formatIp(withEui64({ ip: ip('fe80::'), length: 10 }, parseMac('02:00:0a:01:01:05') as Mac) as Ip),
+      'fe80::aff:fe01:105',
+    );
+    assert.equal(withEui64({ ...lan, length: 65 }, mac), undefined);
+    assert.equal(withEui64({ ip: ip('10.1.1.0'), length: 24 }, mac), undefined);
+  });
+  it('RFC 4291 section 2.5.5.2: IPv4-mapped addresses', () => {
+    assert.ok(isIpv4Mapped(ip('::ffff:10.1.1.5')));
+    for (const text of ['::10.1.1.5', '::1:ffff:10.1.1.5', '10.1.1.5', '::fffe:10.1.1.5'])
+      assert.ok(!isIpv4Mapped(ip(text)), text);
   });
 });
