@@ -149,6 +149,7 @@ export class ControlApi {
   private api(): Api {
     const { router, views, recorder } = this.options;
     return {
+      families: () => this.options.config().policy.families,
       status: () => this.status(),
       hosts: (query) => pageHosts(router, query, performance.now()),
       host: (ip) => {

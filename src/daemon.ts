@@ -3,6 +3,7 @@ import { readVersion } from './cli/arguments.js';
 import { Capture } from './capture/capture.js';
 import { StaleNeighbourCapture } from './capture/stale-neighbours.js';
 import { type Config, ConfigError, configForInterfaces, needsRestart } from './config/config.js';
+import { withFamilies } from './config/families.js';
 import { Kernel } from './kernel/kernel.js';
 import { type Child, ChildWatch } from './system/child-watch.js';
 import { excessPrivileges } from './system/confine.js';
@@ -236,16 +237,17 @@ export class Daemon {
       const config = this.options.read();
       const fixed = needsRestart(this.config, config);
       const { onExit } = config.router;
+      const policy = withFamilies(config.policy, this.config.policy.families);
       this.config = {
         ...this.config,
-        policy: config.policy,
+        policy,
         log: config.log,
         source: config.source,
         router: { ...this.config.router, onExit },
       };
       logger.level = config.log.level;
-      const actions = this.tracker.setPolicy(config.policy, at);
-      this.recorder.policy(config.policy, at, actions);
+      const actions = this.tracker.setPolicy(policy, at);
+      this.recorder.policy(policy, at, actions);
       this.carryOut(actions);
       for (const link of this.tracker.links()) {
         this.watchLink(link);

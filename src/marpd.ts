@@ -11,10 +11,11 @@ import { feedWatchdog, sdNotify } from './system/sd-notify.js';
 
 /** marpd: arguments, config, construct, run, stop. */
 async function main(): Promise<void> {
-  const { interfaces, checkOnly, ...given } = readArguments(process.argv.slice(2));
+  const { interfaces, families, checkOnly, ...given } = readArguments(process.argv.slice(2));
   // Others read it too, from where they are.
   const configPath = given.configPath === undefined ? undefined : resolve(given.configPath);
-  const read = () => (configPath === undefined ? configForInterfaces(interfaces) : loadConfig(configPath));
+  const read = () =>
+    configPath === undefined ? configForInterfaces(interfaces, families) : loadConfig(configPath);
   const config = read();
   if (checkOnly) {
     console.log(`${configPath ?? 'arguments'}: ok`);

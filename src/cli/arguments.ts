@@ -1,10 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import type { Family } from '../wire/addresses.js';
 
 export interface Arguments {
   /** undefined: no file, only the interfaces named on the command line. */
   readonly configPath: string | undefined;
   readonly interfaces: readonly string[];
+  /** Of the hosts, without a file. */
+  readonly families: readonly Family[];
   readonly checkOnly: boolean;
 }
 
@@ -12,6 +15,7 @@ export interface Arguments {
 export const OPTIONS: readonly (readonly [signature: string, brief: string])[] = [
   ['-c, --config FILE', 'TOML configuration'],
   ['-i, --interface NAME', 'mobility interface; may be repeated'],
+  ['    --family 4|6|both', 'with --interface: serve IPv4 (default), IPv6 or both'],
   ['    --check', 'check the configuration only'],
   ['    --version', 'print the version'],
   ['-h, --help', 'print this text'],
@@ -29,7 +33,7 @@ Usage:
   marpd --config FILE --check     check the file, report what is wrong with it, and exit
 
 Options:
-${OPTIONS.map(([signature, brief]) => `  ${signature.padEnd(20)}   ${brief}\n`).join('')}
+${OPTIONS.map(([signature, brief]) => `  ${signature.padEnd(22)}   ${brief}\n`).join('')}
 Signals: ${SIGNALS}
 Needs CAP_NET_RAW (capture, probes) and CAP_NET_ADMIN (routes, neighbours, kernel settings).
 Inspect it with marpctl status, marpctl hosts, marpctl monitor, marpctl doctor.
@@ -37,6 +41,7 @@ Exit status: ${EXIT_STATUS}
 
 Examples:
   marpd --interface lan0 --interface lan1
+  marpd --interface 'tap*' --family both
   marpd --config /etc/marpd/marpd.toml --check
 `;
 
@@ -44,6 +49,12 @@ export function readVersion(): string {
   const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
   return (JSON.parse(text) as { version: string }).version;
 }
+
+const FAMILIES: ReadonlyMap<string, readonly Family[]> = new Map([
+  ['4', ['ipv4']],
+  ['6', ['ipv6']],
+  ['both', ['ipv4', 'ipv6']],
+]);
 
 /** Reads the command line. Prints and exits for --help, --version and mistakes (status 2). */
 export function readArguments(argv: readonly string[]): Arguments {
@@ -59,7 +70,12 @@ export function readArguments(argv: readonly string[]): Arguments {
   if (config !== undefined && interfaces.length > 0) {
     return end('marpd: --interface and --config exclude each other: add an [[interface]] to the file\n', 2);
   }
-  return { configPath: config, interfaces, checkOnly: values.check === true };
+  if (config !== undefined && values.family !== undefined) {
+    return end('marpd: --family and --config exclude each other: set router.families in the file\n', 2);
+  }
+  const families = FAMILIES.get(values.family ?? '4');
+  if (families === undefined) return end('marpd: --family takes 4, 6 or both (see --help)\n', 2);
+  return { configPath: config, interfaces, families, checkOnly: values.check === true };
 }
 
 function parse(argv: readonly string[]) {
@@ -69,6 +85,7 @@ function parse(argv: readonly string[]) {
       options: {
         config: { type: 'string', short: 'c', multiple: true },
         interface: { type: 'string', short: 'i', multiple: true },
+        family: { type: 'string' },
         check: { type: 'boolean' },
         version: { type: 'boolean' },
         help: { type: 'boolean', short: 'h' },

@@ -1,7 +1,7 @@
 import { parseDurationMs } from '../config/durations.js';
 import type { ControlClient } from '../control/client.js';
 import { HOST_STATES, type HostState } from '../mobility/events.js';
-import { readIp, readHostMac, readHostPrefix } from '../wire/host-address.js';
+import { readHostIp, readIp, readHostMac, readHostPrefix } from '../wire/host-address.js';
 import { Usage } from './command.js';
 import { TIME_STYLES } from './table.js';
 
@@ -161,7 +161,7 @@ export const OPTIONS = {
     kind: 'repeated',
     value: 'IP',
     brief: 'IP address of the guest; may be repeated',
-    parse: checked(readIp),
+    parse: checked(readHostIp),
     propose: proposeHosts,
   },
   all: flag('also evidence, installed routes and ignored frames', 'a'),

@@ -4,9 +4,10 @@ import { TomlError, parse as parseToml } from 'smol-toml';
 import type * as z from 'zod';
 import { type ConfigFile, fileSchema, keysAt, roleAndProve } from './schema.js';
 import { closest } from './closest.js';
+import { familyProblems } from './families.js';
 import { formatDurationMs } from './durations.js';
 import type { InterfaceRule, Policy } from '../mobility/policy.js';
-import { formatIp } from '../wire/addresses.js';
+import { type Family, formatIp } from '../wire/addresses.js';
 
 /** TOML text in, typed values out: the only reader of the file. Durations in ms, sizes in bytes. */
 
@@ -103,13 +104,18 @@ function readProblem(error: unknown): string {
 }
 
 /** What `marpd --interface lan0 --interface lan1` means: no subnets named, so the connected ones are allowed. */
-export function configForInterfaces(names: readonly string[]): Config {
-  return parseConfig(names.map((name) => `[[interface]]\nname = ${JSON.stringify(name)}\n`).join('\n'));
+export function configForInterfaces(
+  names: readonly string[],
+  families: readonly Family[] = ['ipv4'],
+): Config {
+  const tables = names.map((name) => `[[interface]]\nname = ${JSON.stringify(name)}\n`);
+  return parseConfig([`[router]\nfamilies = ${JSON.stringify(families)}\n`, ...tables].join('\n'));
 }
 
 /** The keys of a reloaded configuration that differ and cannot change while the daemon runs. */
 export function needsRestart(before: Config, after: Config): string[] {
   const fixed = (config: Config): Record<string, unknown> => ({
+    'router.families': config.policy.families,
     ...Object.fromEntries(Object.entries(config.router).map(([key, value]) => [`router.${key}`, value])),
     'kernel.settings': config.kernel.settings,
     control: config.control,
@@ -128,7 +134,7 @@ const REPLACEABLE: ReadonlySet<string> = new Set(['router.settleMs', 'router.onE
 
 function build(file: ConfigFile): Omit<Config, 'source'> {
   const { router, policy, timers, control } = file;
-  const problems: string[] = [];
+  const problems = familyProblems(file);
   const limits = policy.limits;
   const interfaces = file.interface.map((rule, index): InterfaceRule => {
     const keepaliveMs = rule.keepalive ?? timers.keepalive;
@@ -152,7 +158,7 @@ function build(file: ConfigFile): Omit<Config, 'source'> {
       peers: rule.peers,
     };
   });
-  const gateways = file.subnet.flatMap(({ gateway }) => gateway ?? []);
+  const gateways = file.subnet.flatMap(({ gateway }) => gateway);
   file.interface.forEach(({ role, peers, prove }, index) => {
     const at = `interface[${index}]`;
     if (role !== 'alone' && prove === undefined && policy.prove !== 'before')
@@ -172,11 +178,11 @@ function build(file: ConfigFile): Omit<Config, 'source'> {
   const remoteProtocols = [...new Set(router.remote_protocols)];
   return {
     policy: {
-      families: ['ipv4'],
+      families: router.families,
       interfaces,
       subnets: file.subnet.map(({ prefix, gateway, discover }) => ({
         prefix,
-        gateways: gateway === undefined ? [] : [gateway],
+        gateways: gateway,
         discover,
       })),
       allow: policy.allow,
@@ -184,7 +190,7 @@ function build(file: ConfigFile): Omit<Config, 'source'> {
       bindings: new Map(policy.bind.map(({ ip, mac }) => [ip, mac])),
       limits: {
         hosts: limits.max_hosts,
-        addressesPerMac: { ipv4: limits.addresses_per_mac, ipv6: 64 },
+        addressesPerMac: { ipv4: limits.addresses_per_mac, ipv6: limits.addresses_per_mac_ipv6 },
         newcomerBurst: limits.newcomer_burst,
         newcomersPerSecond: limits.newcomers_per_second,
         probesPerSecond: limits.probes_per_second,

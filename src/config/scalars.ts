@@ -2,8 +2,8 @@ import * as z from 'zod';
 import { closest } from './closest.js';
 import { parseDurationMs, formatDurationMs } from './durations.js';
 import { ROUTE_PROTOCOLS } from './route-protocols.js';
-import { type Prefix, formatIp, formatPrefix, networkOf, parseIp } from '../wire/addresses.js';
-import { type Reading, readHostIp, readHostMac, readHostPrefix } from '../wire/host-address.js';
+import { type Prefix, formatIp, formatPrefix, hostLength, networkOf, parseIp } from '../wire/addresses.js';
+import { type Reading, readHostIp, readHostMac, readHostPrefix, readLanIp } from '../wire/host-address.js';
 
 /** The scalars of the configuration file: text on the left, a value with its unit in the type or name on the right. */
 
@@ -35,6 +35,9 @@ function text<T>(read: (text: string) => Reading<T>) {
 /** An address that one host can have. */
 export const hostIpText = text(readHostIp);
 
+/** An address that a router can have on a LAN. */
+export const lanIpText = text(readLanIp);
+
 /** A MAC address that one host can have. */
 export const hostMacText = text(readHostMac);
 
@@ -45,7 +48,7 @@ export const prefixText = text((input): Reading<Prefix> => {
   const { ip, length } = reading.value;
   const network = networkOf(ip, length);
   if (network === ip) return reading;
-  const meant = `${formatPrefix({ ip: network, length })} or ${formatIp(ip)}/32`;
+  const meant = `${formatPrefix({ ip: network, length })} or ${formatIp(ip)}/${hostLength(ip)}`;
   return { problem: `${input} has host bits set (did you mean ${meant}?)` };
 });
 

@@ -2,6 +2,7 @@ import * as z from 'zod';
 import {
   durationText,
   hostIpText,
+  lanIpText,
   listenText,
   hostMacText,
   modeText,
@@ -13,7 +14,9 @@ import {
 import { REMOTE_PROTOCOLS } from './route-protocols.js';
 import { matchesPattern } from '../mobility/policy.js';
 import { ROUTER_ROLES } from '../mobility/events.js';
-import { formatIp, formatPrefix, isSubnetEdge } from '../wire/addresses.js';
+import { type Refinement, refuse } from './refinement.js';
+import { refuseSubnets, subnetSection } from './subnet.js';
+import { formatIp } from '../wire/addresses.js';
 
 /** The shape of the configuration file: its sections, keys, defaults, and the combinations that cannot work. */
 
@@ -53,12 +56,6 @@ const TAKEN_PROTOCOLS: Readonly<Record<number, string>> = {
   198: 'srte (FRR)',
 };
 
-type Refinement = { readonly issues: object[] };
-
-function refuse(context: Refinement, path: readonly PropertyKey[], message: string): void {
-  context.issues.push({ code: 'custom', path, message, input: undefined });
-}
-
 /** A standby keeps what it has proven for itself; what it only heard may be anywhere. */
 export function roleAndProve(role: string, prove: string): string {
   return `"${prove}" with role = "${role}": with several routers on a LAN each host is proven first (prove = "before")`;
@@ -74,6 +71,10 @@ const proveRule = z.enum(['before', 'after', 'never']);
 
 const routerSection = z
   .strictObject({
+    families: z
+      .array(z.enum(['ipv4', 'ipv6']))
+      .min(1)
+      .default(['ipv4']),
     protocol: z.int().default(44),
     table: tableNumber.default(254),
     settled_table: tableNumber.optional(),
@@ -152,7 +153,7 @@ const interfaceSection = z
     keepalive_timeout: keepaliveTimeout.optional(),
     max_hosts: count(1, 10_000_000).optional(),
     role: z.enum(ROUTER_ROLES).default('alone'),
-    peers: z.array(hostIpText).default([]),
+    peers: z.array(lanIpText).default([]),
   })
   .superRefine(({ role, peers, prove }, context) => {
     peers.forEach((peer, index) => {
@@ -162,23 +163,10 @@ const interfaceSection = z
       refuse(context, ['prove'], roleAndProve(role, prove));
   });
 
-const subnetSection = z
-  .strictObject({ prefix: prefixText, gateway: hostIpText.optional(), discover: z.boolean().default(false) })
-  .superRefine(({ prefix, gateway }, context) => {
-    if (gateway === undefined) return;
-    // It may lie outside the prefix: hosts of a routed block reach their gateway on link.
-    if (isSubnetEdge(prefix, gateway)) {
-      refuse(
-        context,
-        ['gateway'],
-        `${formatIp(gateway)} is the network or broadcast address of ${formatPrefix(prefix)}`,
-      );
-    }
-  });
-
 const limitsSection = z.strictObject({
   max_hosts: count(1, 10_000_000).default(200_000),
   addresses_per_mac: count(1, 100_000).default(16),
+  addresses_per_mac_ipv6: count(1, 100_000).default(64),
   newcomer_burst: count(1, 10_000_000).default(100_000),
   newcomers_per_second: count(1, 1_000_000).default(20_000),
   probes_per_second: count(10, 1_000_000).default(50_000),
@@ -191,18 +179,7 @@ export const fileSchema = z.strictObject({
   router: routerSection.prefault({}),
   kernel: z.strictObject({ settings: z.enum(['apply', 'check']).default('apply') }).prefault({}),
   interface: z.array(interfaceSection).min(1).superRefine(refuseShadowed),
-  subnet: z
-    .array(subnetSection)
-    .default([])
-    .superRefine((subnets, context) => {
-      subnets.forEach(({ prefix }, index) => {
-        const first = subnets.findIndex(
-          (other) => other.prefix.ip === prefix.ip && other.prefix.length === prefix.length,
-        );
-        if (first < index)
-          refuse(context, [index, 'prefix'], `${formatPrefix(prefix)} is already subnet[${first}]`);
-      });
-    }),
+  subnet: z.array(subnetSection).default([]).superRefine(refuseSubnets),
   policy: z
     .strictObject({
       allow: z.array(prefixText).optional(),

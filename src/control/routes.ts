@@ -6,8 +6,9 @@ import { ROLE_KINDS } from '../mobility/events.js';
 import * as z from 'zod';
 import type { Command } from '../mobility/commands.js';
 import { HOST_STATES, type HostState } from '../mobility/events.js';
-import { type Ip, formatIp } from '../wire/addresses.js';
+import { type Family, type Ip, formatIp } from '../wire/addresses.js';
 import { type Reading, readHostIp, readHostMac, readHostPrefix, readIp } from '../wire/host-address.js';
+import { familyRefusal } from './families.js';
 import { Refusal, badRequest } from './http.js';
 import type { HostQuery } from './paging.js';
 import { EVENT_KINDS, type EventKind } from './records.js';
@@ -25,6 +26,8 @@ import type { EventSubscribers } from './stream.js';
 
 /** What the daemon shows and does. Nothing here may block, or throw because of a bad request. */
 export interface Api {
+  /** Those that are served. */
+  families(): readonly Family[];
   status(): StatusView;
   hosts(query: HostQuery): { hosts: HostView[]; next: Ip | undefined; total: number };
   host(ip: Ip): HostView | undefined;
@@ -164,7 +167,11 @@ function route<S extends z.ZodRawShape>(
     input: schema,
     async handle(input, call) {
       const { success, data, error } = schema.safeParse(input);
-      if (success) return handle(data, call);
+      if (success) {
+        const refusal = familyRefusal(data, call.api.families());
+        if (refusal !== undefined) throw badRequest(refusal);
+        return handle(data, call);
+      }
       // A misspelt field is also a missing one, and the first of the two says more.
       const unknown = error.issues.find(({ code }) => code === 'unrecognized_keys');
       if (unknown?.code === 'unrecognized_keys') {

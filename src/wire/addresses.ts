@@ -274,6 +274,13 @@ export function isLinkLocal(ip: Ip): boolean {
   return isIpv4(ip) ? ip >>> 16 === 0xa9fe : ip.charCodeAt(0) === 0xfe && (ip.charCodeAt(1) & 0xc0) === 0x80;
 }
 
+const IPV4_MAPPED = `${'\0'.repeat(10)}\u00ff\u00ff`;
+
+/** ::ffff:0:0/96, an IPv4 address in the form of an IPv6 one, which never is on a wire (RFC 4291 section 2.5.5.2). */
+export function isIpv4Mapped(ip: Ip): boolean {
+  return !isIpv4(ip) && ip.startsWith(IPV4_MAPPED);
+}
+
 /**
  * Addresses that no router forwards to: this network (0.0.0.0/8, ::), loopback, link-local, multicast and reserved ones,
  * the broadcast address included (RFC 6890).

@@ -17,7 +17,6 @@ import {
   parseConfig,
 } from '../../src/config/config.js';
 import { parseIp, parseMac, parsePrefix } from '../../src/wire/addresses.js';
-import { IPV6_UNSUPPORTED } from '../../src/wire/host-address.js';
 
 const CONFIG_DIRECTORY = new URL('../../config/', import.meta.url);
 const reference = readFileSync(new URL('reference.toml', CONFIG_DIRECTORY), 'utf8');
@@ -376,20 +375,6 @@ for (const [title, text, pattern] of [
   ['a ring of a few bytes', `${least}[capture]\nbuffer = "1KiB"\n`, /^capture\.buffer: .*out of range/],
 ] as const) {
   test(`wrong config: ${title} is refused with its path`, () => assertProblem(text, pattern));
-}
-
-for (const [key, text] of [
-  ['subnet[1].prefix', `${least}[[subnet]]\nprefix = "2001:db8::/64"\n`],
-  ['subnet[1].gateway', `${least}[[subnet]]\nprefix = "10.2.2.0/24"\ngateway = "fe80::1"\n`],
-  ['policy.allow[1]', `${least}[policy]\nallow = ["10.0.0.0/8", "2001:db8::/32"]\n`],
-  ['policy.deny[0]', `${least}[policy]\ndeny = ["::/0"]\n`],
-  ['policy.bind[0].ip', `${least}[policy]\nbind = [{ ip = "2001:db8::5", mac = "02:00:00:00:00:01" }]\n`],
-] as const) {
-  test(`IPv6 in ${key} is refused until there is a driver for it`, () => {
-    const problems = problemsOf(text);
-    assert.equal(problems.length, 1);
-    assert.ok(problems[0]?.startsWith(`${key}: `) && problems[0].endsWith(IPV6_UNSUPPORTED), problems[0]);
-  });
 }
 
 test('the API may listen on an IPv6 address', () => {

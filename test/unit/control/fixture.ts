@@ -11,7 +11,15 @@ import type { AlarmView, HostView, InterfaceView, StatusView } from '../../../sr
 import type { Api, LogLevel } from '../../../src/control/routes.js';
 import { type ControlOptions, ControlServer } from '../../../src/control/server.js';
 import type { Command } from '../../../src/mobility/commands.js';
-import { type Ip, type Ipv4, contains, formatIp, formatMac, parseIp } from '../../../src/wire/addresses.js';
+import {
+  type Family,
+  type Ip,
+  type Ipv4,
+  contains,
+  formatIp,
+  formatMac,
+  parseIp,
+} from '../../../src/wire/addresses.js';
 
 /** A daemon of canned answers behind a real control server, for the tests of both ends of the socket. */
 
@@ -113,6 +121,13 @@ export class FakeDaemon implements Api {
       const ip = (0x0a000000 + i) as Ipv4;
       this.table.set(ip, host(formatIp(ip)));
     }
+  }
+
+  /** Those that are served; a test may change it. */
+  served: readonly Family[] = ['ipv4'];
+
+  families(): readonly Family[] {
+    return this.served;
   }
 
   status(): StatusView {
