@@ -33,6 +33,12 @@ export interface Link {
   readonly rpFilter: 0 | 1 | 2;
 }
 
+/** One next hop of a route. A link-local one means something on its interface only. */
+export interface RouteLeg {
+  readonly iface: IfIndex | undefined;
+  readonly via: Ip | undefined;
+}
+
 /** One route of the kernel, from `ip route show` or `ip monitor route`. */
 export interface Route {
   readonly prefix: Prefix;
@@ -44,6 +50,8 @@ export interface Route {
   readonly iface: IfIndex | undefined;
   /** First next hop, when there is one. */
   readonly via: Ip | undefined;
+  /** All next hops of an IPv6 route that has several: the kernel adds and deletes each by itself. */
+  readonly legs?: readonly RouteLeg[];
 }
 
 /** An address behind one interface, with the MAC it answers from. */

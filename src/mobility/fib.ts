@@ -1,5 +1,16 @@
-import { type Ip, contains, hostLength, isIpv4, isUnspecified, networkOf } from '../wire/addresses.js';
-import type { IfIndex, Route } from './events.js';
+import {
+  type Ip,
+  contains,
+  hostLength,
+  isIpv4,
+  isLinkLocal,
+  isUnspecified,
+  networkOf,
+} from '../wire/addresses.js';
+import type { IfIndex, Route, RouteLeg } from './events.js';
+
+/** RTPROT_RA: what a router advertisement made (RFC 4861 section 6.3.4, RFC 4191) names a router, and no host. */
+const PROTOCOL_RA = 9;
 
 /** A host route that a routing protocol installed: another router says that it has the host. */
 export interface RemoteClaim {
@@ -15,7 +26,34 @@ export interface RemoteClaim {
  */
 export function isRemoteClaim(route: Route, remoteProtocols: readonly number[]): boolean {
   const isLocal = route.via === undefined && route.iface !== undefined;
-  return remoteProtocols.includes(route.protocol) && route.type === 'unicast' && !isLocal;
+  const isRemote = remoteProtocols.includes(route.protocol) && route.protocol !== PROTOCOL_RA;
+  return isRemote && route.type === 'unicast' && !isLocal;
+}
+
+function legsOf(route: Route): readonly RouteLeg[] {
+  return route.legs ?? [route];
+}
+
+function sameLeg(a: RouteLeg, b: RouteLeg): boolean {
+  return a.via === b.via && (a.iface === b.iface || a.iface === undefined || b.iface === undefined);
+}
+
+/**
+ * What is left of a route when the kernel says that this one was deleted; undefined for nothing. IPv6 routes of one
+ * prefix and metric with next hops are one route to the kernel, and the deletion of one leg is told as that of a route
+ * with this leg alone.
+ */
+function withoutLegs(route: Route, deleted: Route): Route | undefined {
+  if (isIpv4(route.prefix.ip)) return undefined;
+  const legs = legsOf(route);
+  const gone = legsOf(deleted);
+  const left = legs.filter((leg) => !gone.some((other) => sameLeg(leg, other)));
+  const first = left[0];
+  if (first === undefined || left.length === legs.length) return first && route;
+  const { legs: _, ...rest } = route;
+  if (left.length > 1)
+    return { ...rest, iface: undefined, via: left.find(({ via }) => via)?.via, legs: left };
+  return { ...rest, iface: first.iface, via: first.via };
 }
 
 /**
@@ -102,7 +140,13 @@ export class Fib {
       else known.push(route);
       networks.set(network, known);
     } else if (at >= 0) {
-      known.splice(at, 1);
+      const left = withoutLegs(known[at] as Route, route);
+      if (left === undefined) known.splice(at, 1);
+      else {
+        known[at] = left;
+        this.countNextHop(left, 1);
+        this.repeated?.add(left);
+      }
       if (known.length === 0) networks.delete(network);
     }
     return length === hostLength(ip) ? this.refreshRemote(network, now) : undefined;
@@ -153,6 +197,8 @@ export class Fib {
 
   /** Whether some route forwards to this address by another LAN than `here`; `lanOf`: the LAN of an interface. */
   isNextHopElsewhere(ip: Ip, here: IfIndex, lanOf = (iface: IfIndex) => iface): boolean {
+    // On another interface it is the address of another machine.
+    if (!isIpv4(ip) && isLinkLocal(ip)) return false;
     const ifaces = this.nextHops.get(ip);
     if (ifaces === undefined) return false;
     for (const iface of ifaces.keys()) if (iface !== undefined && lanOf(iface) !== here) return true;
@@ -188,12 +234,14 @@ export class Fib {
   }
 
   private countNextHop(route: Route, by: 1 | -1): void {
-    if (route.via === undefined || isUnspecified(route.via)) return;
-    const ifaces = this.nextHops.get(route.via) ?? new Map<IfIndex | undefined, number>();
-    const count = (ifaces.get(route.iface) ?? 0) + by;
-    if (count > 0) ifaces.set(route.iface, count);
-    else ifaces.delete(route.iface);
-    if (ifaces.size > 0) this.nextHops.set(route.via, ifaces);
-    else this.nextHops.delete(route.via);
+    for (const { iface, via } of legsOf(route)) {
+      if (via === undefined || isUnspecified(via)) continue;
+      const ifaces = this.nextHops.get(via) ?? new Map<IfIndex | undefined, number>();
+      const count = (ifaces.get(iface) ?? 0) + by;
+      if (count > 0) ifaces.set(iface, count);
+      else ifaces.delete(iface);
+      if (ifaces.size > 0) this.nextHops.set(via, ifaces);
+      else this.nextHops.delete(via);
+    }
   }
 }

@@ -48,7 +48,8 @@ export function parseRoutes(text: string, links: readonly Link[]): RouteChange[]
     const timeNs = stamp === undefined ? 0n : parseStampNs(stamp);
     const parsed = parseRoute(words.trim().replace(/\s+/g, ' '), deleted !== undefined);
     if (timeNs === undefined || parsed === undefined) continue;
-    const route: Route = toRoute(parsed, parsed.dev === undefined ? undefined : indices.get(parsed.dev));
+    const indexOf = (dev: string) => indices.get(dev);
+    const route: Route = toRoute(parsed, parsed.dev === undefined ? undefined : indexOf(parsed.dev), indexOf);
     changes.push({ timeNs, change: parsed.deleted ? 'delete' : 'add', route });
   }
   return changes.sort((a, b) => (a.timeNs < b.timeNs ? -1 : a.timeNs > b.timeNs ? 1 : 0));

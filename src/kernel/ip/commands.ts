@@ -2,21 +2,21 @@ import { type Ip, formatIp, formatMac, hostLength, isIpv4 } from '../../wire/add
 import { type LooseStep, STUCK_ROUTE_REPAIR, type Slot, type Slots, type Step } from '../claims/plan.js';
 
 /**
- * The line for `ip -batch` that carries out a step.
+ * The line for `ip -batch` that carries out a step. The address says of which family it is: options such as -6 are not
+ * understood there.
  *
  * The neighbour entry is permanent and extern_learn: a forged ARP cannot overwrite it, it does not age and does not
  * count against the kernel's limit. With our protocol number it is distinguished from those of others.
  * @throws Error for a device name that could break the line; the kernel allows such names, marpd does not
  */
 export function commandFor(step: Step | LooseStep, ip: Ip, slots: Slots): string {
-  const family = isIpv4(ip) ? '' : '-6 ';
   switch (step.op) {
     case 'set-neighbour': {
       const { dev, mac } = step.claim;
-      return `${family}neigh replace ${formatIp(ip)} lladdr ${formatMac(mac)} dev ${deviceWord(dev)} nud permanent extern_learn protocol ${slots.protocol}`;
+      return `neigh replace ${formatIp(ip)} lladdr ${formatMac(mac)} dev ${deviceWord(dev)} nud permanent extern_learn protocol ${slots.protocol}`;
     }
     case 'drop-neighbour':
-      return `${family}neigh del ${formatIp(ip)} dev ${deviceWord(step.claim.dev)}`;
+      return `neigh del ${formatIp(ip)} dev ${deviceWord(step.claim.dev)}`;
     case 'add-route':
     case 'replace-route': {
       const verb = step.op === 'add-route' ? 'add' : 'replace';
@@ -25,7 +25,7 @@ export function commandFor(step: Step | LooseStep, ip: Ip, slots: Slots): string
           ? ''
           : ` dev ${deviceWord(step.occupant.dev)}${isIpv4(ip) ? ' scope link' : ''}`;
       const type = step.occupant === STUCK_ROUTE_REPAIR ? 'blackhole ' : '';
-      return `${family}route ${verb} ${type}${hostRoute(ip)}${where}${routeIdentity(slots.protocol, slots[step.age])}`;
+      return `route ${verb} ${type}${hostRoute(ip)}${where}${routeIdentity(slots.protocol, slots[step.age])}`;
     }
     case 'drop-route':
       return dropRouteCommand(ip, slots.protocol, slots[step.age]);
@@ -34,13 +34,13 @@ export function commandFor(step: Step | LooseStep, ip: Ip, slots: Slots): string
     case 'forget-neighbour':
       // Not `neigh del`, which ends the process when there is no such entry. A failed entry is resolved anew by the next
       // packet.
-      return `${family}neigh replace ${formatIp(ip)} dev ${deviceWord(step.device.dev)} nud failed`;
+      return `neigh replace ${formatIp(ip)} dev ${deviceWord(step.device.dev)} nud failed`;
   }
 }
 
 /** Protocol, metric and table are enough: no device, which may be gone or have another name. */
 function dropRouteCommand(ip: Ip, protocol: number, slot: Slot): string {
-  return `${isIpv4(ip) ? '' : '-6 '}route del ${hostRoute(ip)}${routeIdentity(protocol, slot)}`;
+  return `route del ${hostRoute(ip)}${routeIdentity(protocol, slot)}`;
 }
 
 /**

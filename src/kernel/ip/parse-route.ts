@@ -1,5 +1,19 @@
 import type { IfIndex, Route } from '../../mobility/events.js';
-import { type Ip, type Ipv4, type Prefix, hostLength, parseIp, parsePrefix } from '../../wire/addresses.js';
+import {
+  type Ip,
+  type Ipv4,
+  type Prefix,
+  hostLength,
+  isIpv4,
+  parseIp,
+  parsePrefix,
+} from '../../wire/addresses.js';
+
+/** One next hop of a route that has several. */
+export interface RouteLineLeg {
+  readonly dev: string | undefined;
+  readonly via: Ip | undefined;
+}
 
 /** A route as `ip -d -N` prints it; `dev` is the name of its one outgoing interface. */
 export interface RouteLine {
@@ -12,6 +26,8 @@ export interface RouteLine {
   readonly type: Route['type'];
   readonly dev: string | undefined;
   readonly via: Ip | undefined;
+  /** Of a multipath route. */
+  readonly legs?: readonly RouteLineLeg[];
 }
 
 /** RTN_* of linux/rtnetlink.h. */
@@ -49,8 +65,9 @@ export function parseRoute(
   let protocol = implied.protocol ?? 0;
   let metric = 0;
   let dev: string | undefined;
-  let nextHops = 0;
+  const legs: RouteLineLeg[] = [];
   let via: Ip | undefined;
+  let hop: Ip | undefined;
   let isIpv6 = false;
   for (let i = 2; i < words.length; i++) {
     switch (words[i]) {
@@ -65,12 +82,13 @@ export function parseRoute(
         break;
       case 'dev':
         dev = words[++i] || undefined;
-        nextHops++;
+        legs.push({ dev, via: hop });
+        hop = undefined;
         break;
       case 'via': {
         const family = words[i + 1] === 'inet6' || words[i + 1] === 'inet';
         if (family) i++;
-        const hop = parseIp(words[++i] ?? '');
+        hop = parseIp(words[++i] ?? '');
         via ??= hop;
         if (!family && typeof hop === 'string') isIpv6 = true;
         break;
@@ -91,8 +109,9 @@ export function parseRoute(
     protocol,
     metric,
     type: TYPES[type] ?? 'other',
-    dev: nextHops === 1 ? dev : undefined,
+    dev: legs.length === 1 ? dev : undefined,
     via,
+    ...(legs.length > 1 && { legs }),
   };
 }
 
@@ -107,9 +126,19 @@ export function routeKey({ prefix, table, metric }: RouteLine): string {
   return `${table} ${metric} ${prefix.length} ${prefix.ip}`;
 }
 
-export function toRoute(line: RouteLine, iface: IfIndex | undefined): Route {
-  const { prefix, table, protocol, metric, type, via } = line;
-  return { prefix, table, protocol, metric, type, iface, via };
+/** `iface`: the index of `dev`. `indexOf`: for the legs of an IPv6 route, each of which may be deleted by itself. */
+export function toRoute(
+  line: RouteLine,
+  iface: IfIndex | undefined,
+  indexOf: (dev: string) => IfIndex | undefined,
+): Route {
+  const { prefix, table, protocol, metric, type, via, legs } = line;
+  const route = { prefix, table, protocol, metric, type, iface, via };
+  if (legs === undefined || isIpv4(prefix.ip)) return route;
+  return {
+    ...route,
+    legs: legs.map(({ dev, via }) => ({ iface: dev === undefined ? undefined : indexOf(dev), via })),
+  };
 }
 /** A decimal number up to `most`; NaN for anything else, such as a number that is cut off or has a sign. */
 export function numeral(word: string | undefined, most = 0xffff_ffff): number {

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Event, IfIndex, Link, Route } from '../../mobility/events.js';
 import type { Child } from '../../system/child-watch.js';
-import type { Ip } from '../../wire/addresses.js';
+import { type Ip, isIpv4 } from '../../wire/addresses.js';
 import { CarrierPoll } from '../carrier.js';
 import { dumpFdb, dumpNeighbours, dumpRoutes } from '../ip/dump.js';
 import { IfnameCache } from '../ip/ifname-cache.js';
@@ -333,11 +333,18 @@ export class KernelWatch {
 
   /** Whether it is known what the line is about: false for an interface, or a bridge port, that is too new. */
   #isUnderstood(line: MonitorLine): boolean {
-    if (line.kind === 'nexthop-gone' || line.kind === 'netconf' || line.dev === undefined) return true;
-    const iface = this.#names.resolve(line.dev);
-    const link = iface === undefined ? undefined : this.links.get(iface);
+    if (line.kind === 'nexthop-gone' || line.kind === 'netconf') return true;
+    if (line.kind === 'route' && line.legs !== undefined && !isIpv4(line.prefix.ip))
+      return line.deleted || line.legs.every(({ dev }) => dev === undefined || this.#linkNow(dev));
+    if (line.dev === undefined) return true;
+    const link = this.#linkNow(line.dev);
     if (link === undefined) return line.deleted;
     return line.kind !== 'fdb' || line.permanent || link.master !== undefined || !this.#linkWatch.pending;
+  }
+
+  #linkNow(dev: string): Link | undefined {
+    const iface = this.#names.resolve(dev);
+    return iface === undefined ? undefined : this.links.get(iface);
   }
 
   #take(line: MonitorLine): void {
@@ -370,12 +377,15 @@ export class KernelWatch {
     // Gone again, and its routes with it, or others under its name.
     if (line.dev !== undefined && iface === undefined && !line.deleted)
       return this.#losses.again(OVERRUN_QUIET_MS);
-    const route = toRoute(line, iface);
+    const route = toRoute(line, iface, this.#resolve);
     if (own) {
       if (line.deleted) this.#options.onOwnRouteDeleted(route);
       return;
     }
     this.#changedMeanwhile?.add(routeKey(line));
+    // It may have been one leg of several, and the dump's line, which names the others, is skipped.
+    if (this.#dumping && line.deleted && line.via !== undefined && !isIpv4(line.prefix.ip))
+      this.#losses.again(OVERRUN_QUIET_MS);
     if (!line.deleted) this.#losses.noteRoute(line, iface);
     this.#emit({ kind: 'route', change: line.deleted ? 'delete' : 'add', route, initial: false });
   }
@@ -430,7 +440,12 @@ export class KernelWatch {
           if (stale() || line.protocol === this.#options.protocol || changed.has(routeKey(line))) return;
           const iface = line.dev === undefined ? undefined : this.links.indexOf(line.dev);
           this.#losses.noteRoute(line, iface);
-          this.#emit({ kind: 'route', change: 'add', route: toRoute(line, iface), initial: true });
+          this.#emit({
+            kind: 'route',
+            change: 'add',
+            route: toRoute(line, iface, this.#resolveNow),
+            initial: true,
+          });
         };
         await dumpRoutes(family, table, take, (line) => {
           if (!stale()) this.#resyncOnParseError(line);

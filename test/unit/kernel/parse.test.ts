@@ -6,7 +6,7 @@ import { describe, it } from 'node:test';
 import { parseMonitorLine } from '../../../src/kernel/ip/monitor.js';
 import { parseLink, splitLinks } from '../../../src/kernel/ip/parse-link.js';
 import { parseBridgeFdb } from '../../../src/kernel/ip/parse-neighbour.js';
-import { parseRoute } from '../../../src/kernel/ip/parse-route.js';
+import { parseRoute, toRoute } from '../../../src/kernel/ip/parse-route.js';
 import { IfnameCache } from '../../../src/kernel/ip/ifname-cache.js';
 import { type Ip, type Mac, formatIp, formatMac, parseIp, parseMac } from '../../../src/wire/addresses.js';
 
@@ -123,6 +123,26 @@ describe('routes', () => {
     const line =
       '1 10.1.1.8 table 254 proto 188 scope 0 metric 20 \\\tnexthop via 10.1.1.9 dev lan0 weight 1 \\\tnexthop via 10.1.1.10 dev lan0 weight 1 ';
     holds(parse(line), { dev: undefined, via: '10.1.1.9', metric: 20 });
+  });
+
+  it('the legs of a multipath route of IPv6, each with its interface; the deletion of one names it alone', () => {
+    const line =
+      '1 2001:db8::5 table 254 proto 188 scope 0 metric 20 pref medium\\\tnexthop via fe80::1 dev core1 weight 1 \\\tnexthop via fe80::2 dev core2 weight 1 ';
+    const parsed = parseMonitorLine(line);
+    assert.ok(typeof parsed === 'object' && parsed.kind === 'route');
+    const indices = new Map([
+      ['core1', 2],
+      ['core2', 3],
+    ]);
+    const route = toRoute(parsed, undefined, (dev) => indices.get(dev));
+    assert.deepEqual(route.legs, [
+      { iface: 2, via: parseIp('fe80::1') },
+      { iface: 3, via: parseIp('fe80::2') },
+    ]);
+    holds(
+      parse('Deleted 1 2001:db8::5 via fe80::1 dev core1 table 254 proto 188 scope 0 metric 20 pref medium'),
+      { deleted: true, dev: 'core1', via: 'fe80::1' },
+    );
   });
 
   it('a next-hop object, and its continuation line', () => {

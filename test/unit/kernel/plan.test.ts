@@ -118,8 +118,8 @@ describe('the commands from what there is to what is wanted (design.md 3.2, 3.3)
     assert.deepEqual(
       planSteps(holding).map((step) => commandFor(step, ip, SLOTS)),
       [
-        '-6 neigh replace fd00::5 lladdr 02:00:0a:01:01:05 dev lan0 nud permanent extern_learn protocol 44',
-        `-6 route add fd00::5/128 dev lan0 ${FRESH}`,
+        'neigh replace fd00::5 lladdr 02:00:0a:01:01:05 dev lan0 nud permanent extern_learn protocol 44',
+        `route add fd00::5/128 dev lan0 ${FRESH}`,
       ],
     );
   });

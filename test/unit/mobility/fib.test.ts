@@ -118,6 +118,72 @@ describe('remote claims (design.md 3.3)', () => {
   });
 });
 
+describe('legs of one route: IPv6 routes of one prefix and metric (RFC 2991)', () => {
+  const address = ip('2001:db8:1::5');
+  const to = '2001:db8:1::5/128';
+  const A = { via: ip('fe80::a'), iface: 2 };
+  const B = { via: ip('fe80::b'), iface: 3 };
+  const both = { via: A.via, iface: undefined, legs: [A, B] };
+
+  it('one leg deleted is no vanished claim; the claim is gone with the last one, in any order', () => {
+    for (const [first, last] of [
+      [A, B],
+      [B, A],
+    ] as const) {
+      const fib = new Fib(OURS, [MAIN], REMOTE);
+      assert.equal(fib.apply('add', route(to, A), 100), 'appeared');
+      assert.equal(fib.apply('add', route(to, both), 110), 'changed');
+      assert.equal(fib.apply('delete', route(to, first), 120), 'changed');
+      assert.deepEqual(fib.remote(address), { ip: address, since: 100, route: route(to, last) });
+      assert.equal(fib.apply('delete', route(to, first), 130), undefined, 'told twice');
+      assert.equal(fib.apply('delete', route(to, last), 140), 'vanished');
+      assert.deepEqual([...fib.allRoutes()], []);
+    }
+  });
+
+  it('of three legs two are left; all of them deleted at once is the end', () => {
+    const C = { via: ip('fe80::a'), iface: 4 };
+    const fib = new Fib(OURS, [MAIN], REMOTE);
+    const all = { via: A.via, iface: undefined, legs: [A, B, C] };
+    fib.apply('add', route(to, all), 100);
+    assert.equal(fib.apply('delete', route(to, A), 110), 'changed');
+    assert.deepEqual(fib.remote(address)?.route.legs, [B, C]);
+    assert.equal(fib.apply('add', route(to, all), 120), 'changed');
+    assert.equal(fib.apply('delete', route(to, all), 130), 'vanished');
+  });
+
+  it('a leg deleted while a dump runs leaves a route that the dump need not repeat', () => {
+    const fib = new Fib(OURS, [MAIN], REMOTE);
+    fib.apply('add', route(to, both), 100);
+    fib.beginDump();
+    fib.apply('delete', route(to, B), 110);
+    assert.deepEqual(fib.endDump(120), []);
+    assert.equal(fib.remote(address)?.route.via, A.via);
+  });
+
+  it('the deletion of an IPv4 route is the end of it, whatever hop it names', () => {
+    const fib = new Fib(OURS, [MAIN], REMOTE);
+    fib.apply('add', route('10.1.1.5/32'), 100);
+    assert.equal(fib.apply('delete', route('10.1.1.5/32', { via: ip('10.255.0.9') }), 110), 'vanished');
+  });
+
+  it('RFC 4007: a link-local next hop is nobody on another interface; a global one is known by each leg', () => {
+    const fib = new Fib(OURS, [MAIN], REMOTE);
+    fib.apply('add', route(to, both), 100);
+    assert.ok(!fib.isNextHopElsewhere(A.via, LAN));
+    const hop = ip('2001:db8:c::2');
+    fib.apply('add', route('2001:db8:2::/64', { legs: [A, { via: hop, iface: 3 }], iface: undefined }), 100);
+    assert.ok(fib.isNextHopElsewhere(hop, LAN));
+    assert.ok(!fib.isNextHopElsewhere(hop, 3));
+  });
+
+  it('RFC 4191: a route of a router advertisement (protocol 9) is never a claim, whatever is configured', () => {
+    const fib = new Fib(OURS, [MAIN], [...REMOTE, 9]);
+    assert.equal(fib.apply('add', route(to, { ...A, protocol: 9 }), 100), undefined);
+    assert.equal(fib.remote(address), undefined);
+  });
+});
+
 describe('next hops and lookup', () => {
   it('a next hop is one as long as a route uses it', () => {
     const fib = new Fib(OURS, [MAIN], REMOTE);
