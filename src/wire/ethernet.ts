@@ -14,6 +14,7 @@ export const ETHERNET_MIN_BYTES = 60;
 export const ETHER_TYPE_IPV4 = 0x0800;
 export const ETHER_TYPE_ARP = 0x0806;
 export const ETHER_TYPE_RARP = 0x8035;
+export const ETHER_TYPE_IPV6 = 0x86dd;
 
 /** EtherType of a frame, or undefined when it is too short to have one. */
 export function etherTypeOf(bytes: Uint8Array): number | undefined {
