@@ -5,7 +5,8 @@
 //
 // - It asks for 65,535 bytes of every frame, and libpcap sizes the slots of the kernel's ring by that: 65,616 bytes
 //   (in blocks of 128 KB) while TSO, GSO or GRO is on. ARP needs 42 bytes: at 128 a slot takes 208, so that 1 MB of
-//   ring holds 5,035 frames instead of 16. The ring counts as resident memory of the process.
+//   ring holds 5,035 frames instead of 16. The ring counts as resident memory of the process. It asks for as many
+//   bytes as the buffer holds that is given to open().
 // - Immediate mode depends on dlopen("libpcap.so"), a file of the -dev package: where only the runtime library is
 //   installed every frame would be up to a second late.
 // - Its read loop does not return to the event loop while frames keep coming, so that one flooded interface starves
@@ -33,7 +34,7 @@
 #include <uv.h>
 
 // build-native.mjs and native.ts look for this text in the binary.
-__attribute__((used)) static const char marpd_cap_build[] = "marpd-cap-build-3";
+__attribute__((used)) static const char marpd_cap_build[] = "marpd-cap-build-4";
 
 // Stands in for Nan::AsyncResource, whose destructor looks up the current context. A Cap is destroyed by the garbage
 // collector, which may run where none is entered (in EmitPacket), and Node then follows a null pointer.
@@ -48,7 +49,6 @@ class MarpdAsyncResource {
 };
 }  // namespace Nan
 
-static const int marpd_snap_bytes = 128;
 // Frames read in one go, about 0.2 ms of work, before other handles have their turn.
 static const int marpd_run_frames = 64;
 
@@ -61,8 +61,8 @@ static inline int marpd_lookupnet(bpf_u_int32* net, bpf_u_int32* mask) {
   return 0;
 }
 
-static inline int marpd_activate(pcap_t*& handle) {
-  (pcap_set_snaplen)(handle, marpd_snap_bytes);
+static inline int marpd_activate(pcap_t*& handle, size_t snap_bytes) {
+  (pcap_set_snaplen)(handle, static_cast<int>(snap_bytes));
   pcap_set_immediate_mode(handle, 1);
   int status = (pcap_activate)(handle);
   if (status >= 0) return 0;  // a positive status is a warning
@@ -158,7 +158,7 @@ static inline int marpd_poll_stop(uv_poll_t* poll) {
 
 #define AsyncResource MarpdAsyncResource
 #define pcap_lookupnet(device, net, mask, error) marpd_lookupnet(net, mask)
-#define pcap_activate(handle) marpd_activate(handle)
+#define pcap_activate(handle) marpd_activate(handle, obj->buffer_length)  // a local of binding.cc
 #define pcap_setnonblock(handle, on, error) marpd_setnonblock(handle, on, error)
 #define pcap_compile(handle, code, text, optimize, mask) marpd_compile(handle, code, text, optimize, mask)
 #define pcap_setfilter(handle, code) marpd_setfilter(handle, code)

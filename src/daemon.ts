@@ -117,7 +117,9 @@ export class Daemon {
       },
       onActive: (active) => this.capture.stamp(active),
     });
+    const { families } = config.policy;
     this.capture = new Capture({
+      families,
       onFrame: (iface, bytes, queuedMs, stampMs) =>
         this.handle({ kind: 'frame', iface, bytes, queuedMs }, stampMs),
       onBatchEnd: () => this.flush(),
@@ -128,6 +130,7 @@ export class Daemon {
       ...config.capture,
     });
     this.misdirected = new StaleNeighbourCapture({
+      families,
       onFrame: (iface, bytes) => this.handle({ kind: 'misdirected-packet', iface, bytes }),
       onBatchEnd: () => this.flush(),
       onFatal: options.onFatal,

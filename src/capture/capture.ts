@@ -1,6 +1,8 @@
 import type { IfIndex } from '../mobility/events.js';
 import type { Child } from '../system/child-watch.js';
-import { type Ip, type Mac, isIpv4 } from '../wire/addresses.js';
+import type { Family, Ip, Mac } from '../wire/addresses.js';
+import { snapBytesOf } from './family/families.js';
+import { wordsOf } from './family/sender.js';
 import { BURST_FRAMES, STALLED_MS } from './overload/constants.js';
 import type { ReadPace } from './overload/throttle.js';
 import { ReaderSupervisor } from './supervisor.js';
@@ -44,8 +46,10 @@ import {
 } from './captured-interface.js';
 
 export interface CaptureOptions {
+  /** Of other families nothing is read. */
+  readonly families: readonly Family[];
   /**
-   * One frame, cut to 128 bytes; `bytes` is valid only during the call. Own frames are filtered by source MAC. It has waited
+   * One frame, cut to what the messages of `families` need; `bytes` is valid only during the call. Own frames are filtered by source MAC. It has waited
    * for some `queuedMs` ms because what came before it was not read faster. `stampMs` is the kernel's time of it, ms since
    * 1970, while stamp() wants that.
    */
@@ -117,7 +121,8 @@ export class Capture {
       return;
     }
     // A handle is bound to the index: a new name changes nothing, and frames are lost while one is opened.
-    const changed = filterOf(known.link) !== filterOf(link);
+    const { families } = this.#options;
+    const changed = filterOf(known.link, families) !== filterOf(link, families);
     known.link = link;
     if (changed || known.retry !== undefined) this.#open(known);
   }
@@ -160,9 +165,9 @@ export class Capture {
    * `suppressed`. Nothing else is kept back: not its replies, requests or probes, and nothing with another MAC.
    */
   suppressRefreshes(iface: IfIndex, ip: Ip, mac: Mac, forMs: number): void {
-    if (!isIpv4(ip) || !this.#interfaces.has(iface)) return;
+    if (!this.#interfaces.has(iface)) return;
     const macHigh = Math.floor(mac / 2 ** 32);
-    writeSuppress(this.#suppress, { ip, macHigh, macLow: mac % 2 ** 32, forMs });
+    writeSuppress(this.#suppress, { ip: wordsOf(ip), macHigh, macLow: mac % 2 ** 32, forMs });
     this.#supervisor.reader?.channel.inject(SUPPRESS, iface, this.#suppress);
   }
 
@@ -226,7 +231,16 @@ export class Capture {
     this.#serial = (this.#serial + 1) >>> 0;
     known.serial = this.#serial;
     const { index: iface, name } = link;
-    const request = { iface, serial: this.#serial, ringBytes, ...this.#pace, name, filter: filterOf(link) };
+    const { families } = this.#options;
+    const request = {
+      iface,
+      serial: this.#serial,
+      ringBytes,
+      ...this.#pace,
+      snapBytes: snapBytesOf(families),
+      name,
+      filter: filterOf(link, families),
+    };
     reader.commands.add(iface, { record: encodeOpen(request), answered: true });
   }
 

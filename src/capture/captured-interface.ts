@@ -1,6 +1,6 @@
 import type { IfIndex } from '../mobility/events.js';
-import { type Mac, formatMac } from '../wire/addresses.js';
-import { MESSAGE_FILTER } from './family/families.js';
+import { type Family, type Mac, formatMac } from '../wire/addresses.js';
+import { messageFilter } from './family/families.js';
 import { RING_BUDGET_BYTES, RING_LEAST_BYTES, RING_MOST_BYTES } from './overload/constants.js';
 import type { Counters } from './protocol.js';
 import type { InterfaceStats } from './stats.js';
@@ -13,8 +13,8 @@ export interface CaptureLink {
   readonly filter?: string;
 }
 
-export function filterOf(link: CaptureLink): string {
-  return link.filter ?? `${MESSAGE_FILTER} and not ether src ${formatMac(link.mac)}`;
+export function filterOf(link: CaptureLink, families: readonly Family[]): string {
+  return link.filter ?? `${messageFilter(families)} and not ether src ${formatMac(link.mac)}`;
 }
 
 export const RETRY_FIRST_MS = 50;

@@ -1,3 +1,5 @@
+import type { AddressWords } from './family/sender.js';
+
 /**
  * The records that daemon and reader exchange over one socket pair: records in host memory order of a single
  * machine, each a header of 8 bytes and a payload.
@@ -13,9 +15,6 @@
 export const HEADER_BYTES = 8;
 /** Longest payload either side may send: an Ethernet frame, or a sentence. */
 export const MAX_PAYLOAD_BYTES = 2048;
-/** Longest captured frame that is passed on. ARP needs 42 bytes, neighbour discovery (RFC 4861) 86. */
-export const SNAP_BYTES = 128;
-
 /** Reader to daemon. */
 export const FRAME = 1;
 /** Text: the reader's libraries are loaded. */
@@ -52,14 +51,14 @@ export const STAMP = 21;
 export const STAMP_BYTES = 8;
 /** A time of 0 ms revokes what was allowed. */
 export interface SuppressRequest {
-  readonly ip: number;
+  readonly ip: AddressWords;
   /** The first two bytes of the MAC, and the other four. */
   readonly macHigh: number;
   readonly macLow: number;
   readonly forMs: number;
 }
 
-export const SUPPRESS_BYTES = 16;
+export const SUPPRESS_BYTES = 28;
 
 export interface OpenRequest {
   readonly iface: number;
@@ -70,6 +69,8 @@ export interface OpenRequest {
   /** Frames that are read at any speed, and per second from then on. */
   readonly burstFrames: number;
   readonly framesPerSecond: number;
+  /** So much of each frame is read. */
+  readonly snapBytes: number;
   readonly name: string;
   /** A pcap-filter(7) expression. */
   readonly filter: string;
@@ -121,7 +122,7 @@ export function encodeRecord(
   return bytes;
 }
 
-const OPEN_BYTES = 17;
+const OPEN_BYTES = 19;
 
 export function encodeOpen(request: OpenRequest): Uint8Array {
   const name = Buffer.from(request.name);
@@ -131,20 +132,23 @@ export function encodeOpen(request: OpenRequest): Uint8Array {
   writeUint32(payload, 4, request.ringBytes);
   writeUint32(payload, 8, request.burstFrames);
   writeUint32(payload, 12, request.framesPerSecond);
-  payload[16] = name.length;
+  payload[16] = request.snapBytes;
+  payload[17] = request.snapBytes >>> 8;
+  payload[18] = name.length;
   payload.set(name, OPEN_BYTES);
   payload.set(filter, OPEN_BYTES + name.length);
   return encodeRecord(OPEN, request.iface, payload);
 }
 
 export function decodeOpen(iface: number, payload: Uint8Array): OpenRequest {
-  const filterAt = OPEN_BYTES + (payload[16] as number);
+  const filterAt = OPEN_BYTES + (payload[18] as number);
   return {
     iface,
     serial: readUint32(payload, 0),
     ringBytes: readUint32(payload, 4),
     burstFrames: readUint32(payload, 8),
     framesPerSecond: readUint32(payload, 12),
+    snapBytes: (payload[16] as number) | ((payload[17] as number) << 8),
     name: decodeText(payload.subarray(OPEN_BYTES, filterAt)),
     filter: decodeText(payload.subarray(filterAt)),
   };
@@ -185,18 +189,18 @@ export function decodeCounters(payload: Uint8Array): Counters {
 
 /** Writes the payload into the first SUPPRESS_BYTES of `payload`. */
 export function writeSuppress(payload: Uint8Array, { ip, macHigh, macLow, forMs }: SuppressRequest): void {
-  writeUint32(payload, 0, ip);
-  writeUint32(payload, 4, macHigh);
-  writeUint32(payload, 8, macLow);
-  writeUint32(payload, 12, forMs);
+  for (let i = 0; i < 4; i++) writeUint32(payload, 4 * i, ip[i] as number);
+  writeUint32(payload, 16, macHigh);
+  writeUint32(payload, 20, macLow);
+  writeUint32(payload, 24, forMs);
 }
 
 export function decodeSuppress(payload: Uint8Array): SuppressRequest {
   return {
-    ip: readUint32(payload, 0),
-    macHigh: readUint32(payload, 4),
-    macLow: readUint32(payload, 8),
-    forMs: readUint32(payload, 12),
+    ip: Uint32Array.from([0, 4, 8, 12], (at) => readUint32(payload, at)),
+    macHigh: readUint32(payload, 16),
+    macLow: readUint32(payload, 20),
+    forMs: readUint32(payload, 24),
   };
 }
 

@@ -2,7 +2,7 @@ import '../system/no-debugger.js';
 import { type ConnectOpts, Socket, type SocketConstructorOpts } from 'node:net';
 import cap from 'cap';
 import { ETHERNET_HEADER_BYTES } from '../wire/ethernet.js';
-import { isCaptured, rankOf } from './family/families.js';
+import { isCaptured, rankOf, snapBytesOf } from './family/families.js';
 import { ALIVE_MS, WAITING_FRAMES } from './overload/constants.js';
 import { RefreshFilter } from './overload/refresh-filter.js';
 import { Queue, SendQueue } from './overload/send-queue.js';
@@ -22,7 +22,6 @@ import {
   READY,
   RecordReader,
   SEND_FAILED,
-  SNAP_BYTES,
   STAMP,
   STAMPED_FRAME,
   STAMP_BYTES,
@@ -73,7 +72,7 @@ const interfaces = new Map<number, OpenInterface>();
 const commands: (() => void)[] = [];
 let resting = false;
 /** Every handle copies its frame here before it calls us; cap itself holds no reference to it. */
-const captured = Buffer.alloc(SNAP_BYTES + STAMP_BYTES);
+const captured = Buffer.alloc(snapBytesOf(['ipv4', 'ipv6']) + STAMP_BYTES);
 /** The kernel's time of a frame, as cap fills it in. */
 const stamp = Buffer.alloc(STAMP_BYTES);
 let stamping = false;
@@ -150,7 +149,12 @@ function open(request: OpenRequest): void {
     throttle.count(sendQueue.isFull(queue));
   });
   try {
-    const type = handle.open(request.name, request.filter, request.ringBytes, captured);
+    const type = handle.open(
+      request.name,
+      request.filter,
+      request.ringBytes,
+      captured.subarray(0, request.snapBytes),
+    );
     interfaces.set(request.iface, opened);
     if (type !== 'ETHERNET') throw new Error(`not an Ethernet interface (${type})`);
   } catch (error) {

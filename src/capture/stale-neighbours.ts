@@ -1,7 +1,7 @@
 import type { IfIndex } from '../mobility/events.js';
 import type { Child } from '../system/child-watch.js';
-import { type Mac, formatMac } from '../wire/addresses.js';
-import { PACKET_FILTER } from './family/families.js';
+import { type Family, type Mac, formatMac } from '../wire/addresses.js';
+import { packetFilter } from './family/families.js';
 import {
   MISDIRECTED_BURST_FRAMES,
   MISDIRECTED_FRAMES_PER_SECOND,
@@ -19,7 +19,7 @@ const COLLECT_MS = 20;
 const FIRST_MS = 1;
 
 export interface StaleNeighbourOptions
-  extends Pick<CaptureOptions, 'onFrame' | 'onBatchEnd' | 'onFatal' | 'onWarning'> {
+  extends Pick<CaptureOptions, 'families' | 'onFrame' | 'onBatchEnd' | 'onFatal' | 'onWarning'> {
   /** Milliseconds without a visitor after which the process ends. Default 60,000. */
   readonly idleMs?: number;
 }
@@ -154,7 +154,7 @@ export class StaleNeighbourCapture {
     const visitors = this.#visitors.get(iface);
     if (visitors === undefined) return;
     const { link, otherOwn, everybody, macs } = visitors;
-    const filter = misdirectedFilter([link.mac, ...otherOwn], macs, everybody);
+    const filter = misdirectedFilter(this.#options.families, [link.mac, ...otherOwn], macs, everybody);
     if (filter === undefined) this.#capture?.close(iface);
     else this.#start().open({ ...link, filter });
     if (macs.size > 0) return;
@@ -165,6 +165,7 @@ export class StaleNeighbourCapture {
 
 /** A pcap-filter(7) expression for what these MACs send to one host that is not us; undefined when there are none. */
 export function misdirectedFilter(
+  families: readonly Family[],
   own: readonly Mac[],
   visitors: ReadonlyMap<Mac, unknown>,
   everybody = false,
@@ -172,7 +173,7 @@ export function misdirectedFilter(
   if (visitors.size === 0) return undefined;
   const from = (mac: Mac) => `ether src ${formatMac(mac)}`;
   const parts = [
-    `${PACKET_FILTER} and not ether multicast`,
+    `${packetFilter(families)} and not ether multicast`,
     ...own.flatMap((mac) => [`not ether dst ${formatMac(mac)}`, `not ${from(mac)}`]),
   ];
   // Too many for a filter: then those of all senders are read.

@@ -1,15 +1,24 @@
 import { ARP_REPLY, ARP_REQUEST } from '../../wire/arp.js';
 import { ETHER_TYPE_ARP, ETHER_TYPE_IPV4, ETHER_TYPE_RARP } from '../../wire/ethernet.js';
-import { type FrameFamily, type FrameRank, type FrameSender, readUint16, readUint32 } from './sender.js';
+import {
+  type FrameFamily,
+  type FrameRank,
+  type FrameSender,
+  readUint16,
+  readUint32,
+  writeIpv4Words,
+} from './sender.js';
 
 /** Ethernet header and ARP packet (RFC 826) without padding. */
 const ARP_BYTES = 42;
 
 /** Frames of IPv4. They are read in place: a decoded value per frame is too dear at 300,000 frames a second. */
 export const ARP_FRAMES: FrameFamily = {
+  family: 'ipv4',
   messageFilter: '(arp or rarp)',
   packetFilter: 'ip',
   etherTypes: [ETHER_TYPE_ARP, ETHER_TYPE_RARP, ETHER_TYPE_IPV4],
+  snapBytes: 128,
 
   /** A unicast ARP reply, or an ARP request that is neither a probe nor an announcement (RFC 5227 section 1.1). */
   rank(bytes: Uint8Array): FrameRank {
@@ -25,7 +34,7 @@ export const ARP_FRAMES: FrameFamily = {
     const senderIp = readUint32(bytes, 28);
     const targetIp = readUint32(bytes, 38);
     sender.kind = senderIp === 0 ? 'acd-probe' : senderIp === targetIp ? 'announcement' : 'other';
-    sender.ip = senderIp === 0 ? targetIp : senderIp;
+    writeIpv4Words(sender.ip, senderIp === 0 ? targetIp : senderIp);
     sender.macHigh = readUint16(bytes, 22);
     sender.macLow = readUint32(bytes, 24);
     return true;

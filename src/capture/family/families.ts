@@ -1,25 +1,40 @@
+import type { Family } from '../../wire/addresses.js';
 import { ARP_FRAMES } from './arp.js';
+import { ND_FRAMES } from './nd.js';
 import type { FrameFamily, FrameRank, FrameSender } from './sender.js';
 
-/** All that the rest of the capture knows of address families. A second family is one more entry. */
-const FAMILIES: readonly FrameFamily[] = [ARP_FRAMES];
+/** All that the rest of the capture knows of address families. */
+const FAMILIES: readonly FrameFamily[] = [ARP_FRAMES, ND_FRAMES];
 
 const etherTypes: ReadonlySet<number> = new Set(FAMILIES.flatMap((family) => family.etherTypes));
 
 /** One for all frames: see senderOf(). */
-const sender: FrameSender = { kind: 'other', ip: 0, macHigh: 0, macLow: 0 };
+const sender: FrameSender = { kind: 'other', ip: new Uint32Array(4), macHigh: 0, macLow: 0 };
 
-/** A pcap-filter(7) expression for the neighbour messages of all families. */
-export const MESSAGE_FILTER = anyOf(FAMILIES.map(({ messageFilter }) => messageFilter));
+/** A pcap-filter(7) expression for the neighbour messages of these families. */
+export function messageFilter(families: readonly Family[]): string {
+  return anyOf(ofFamilies(families).map((family) => family.messageFilter));
+}
 
-/** A pcap-filter(7) expression for the packets of all families. */
-export const PACKET_FILTER = anyOf(FAMILIES.map(({ packetFilter }) => packetFilter));
+/** A pcap-filter(7) expression for the packets of these families. */
+export function packetFilter(families: readonly Family[]): string {
+  return anyOf(ofFamilies(families).map((family) => family.packetFilter));
+}
+
+/** Bytes of a frame that have to be read for the messages of these families. */
+export function snapBytesOf(families: readonly Family[]): number {
+  return Math.max(...ofFamilies(families).map(({ snapBytes }) => snapBytes));
+}
+
+function ofFamilies(families: readonly Family[]): FrameFamily[] {
+  return FAMILIES.filter(({ family }) => families.includes(family));
+}
 
 function anyOf(filters: readonly string[]): string {
   return filters.length === 1 ? (filters[0] as string) : `(${filters.join(' or ')})`;
 }
 
-/** Whether frames of this EtherType are captured. */
+/** Whether frames of this EtherType can be captured. */
 export function isCaptured(etherType: number): boolean {
   return etherTypes.has(etherType);
 }

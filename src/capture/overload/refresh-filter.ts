@@ -1,5 +1,5 @@
 import { senderOf } from '../family/families.js';
-import { readUint16, readUint32 } from '../family/sender.js';
+import { type AddressWords, readUint16, readUint32 } from '../family/sender.js';
 import { SUPPRESSED_HOSTS } from './constants.js';
 
 /**
@@ -8,11 +8,13 @@ import { SUPPRESSED_HOSTS } from './constants.js';
  *
  * An entry never outlives its time by itself: the first frame after it is passed on, so that the daemon sees a
  * host as often as it needs to. It revokes an entry when it no longer believes the host to be there. The size is
- * fixed (1.5 MB), and an entry that was overwritten by another costs a frame more.
+ * fixed (2.3 MB), and an entry that was overwritten by another costs a frame more. Whole addresses are compared, so
+ * whoever finds two IPv6 addresses that share an entry gains nothing else.
  */
 export class RefreshFilter {
   readonly #mask: number;
   readonly #ifaces: Uint32Array;
+  /** Four words of each. */
   readonly #ips: Uint32Array;
   readonly #macHighs: Uint16Array;
   readonly #macLows: Uint32Array;
@@ -24,7 +26,7 @@ export class RefreshFilter {
   constructor(entries = SUPPRESSED_HOSTS) {
     this.#mask = entries - 1;
     this.#ifaces = new Uint32Array(entries);
-    this.#ips = new Uint32Array(entries);
+    this.#ips = new Uint32Array(4 * entries);
     this.#macHighs = new Uint16Array(entries);
     this.#macLows = new Uint32Array(entries);
     this.#untils = new Float64Array(entries);
@@ -34,18 +36,18 @@ export class RefreshFilter {
    * Suppresses announcements of `ip` from this MAC (its first two bytes and the other four) on the interface until
    * `until`, on the clock of isRedundant().
    */
-  suppress(iface: number, ip: number, macHigh: number, macLow: number, until: number): void {
+  suppress(iface: number, ip: AddressWords, macHigh: number, macLow: number, until: number): void {
     this.#used = true;
     const at = this.#entryOf(iface, ip);
     this.#ifaces[at] = iface;
-    this.#ips[at] = ip;
+    this.#ips.set(ip, 4 * at);
     this.#macHighs[at] = macHigh;
     this.#macLows[at] = macLow;
     this.#untils[at] = until;
   }
 
   /** Forgets the host, if it is known with this MAC. */
-  revoke(iface: number, ip: number, macHigh: number, macLow: number): void {
+  revoke(iface: number, ip: AddressWords, macHigh: number, macLow: number): void {
     const at = this.#entryOf(iface, ip);
     if (this.#is(at, iface, ip, macHigh, macLow)) this.#ifaces[at] = 0;
   }
@@ -65,17 +67,25 @@ export class RefreshFilter {
     return clock() < (this.#untils[at] as number);
   }
 
-  #entryOf(iface: number, ip: number): number {
-    const mixed = Math.imul(ip ^ Math.imul(iface, 0x9e37_79b1), 0x85eb_ca6b);
-    return (mixed ^ (mixed >>> 15)) & this.#mask;
+  #entryOf(iface: number, ip: AddressWords): number {
+    let mixed = Math.imul(iface, 0x9e37_79b1);
+    for (let i = 0; i < 4; i++) {
+      mixed = Math.imul(mixed ^ (ip[i] as number), 0x85eb_ca6b);
+      mixed ^= mixed >>> 15;
+    }
+    return mixed & this.#mask;
   }
 
-  #is(at: number, iface: number, ip: number, macHigh: number, macLow: number): boolean {
+  #is(at: number, iface: number, ip: AddressWords, macHigh: number, macLow: number): boolean {
     return (
-      this.#ips[at] === ip &&
       this.#ifaces[at] === iface &&
       this.#macLows[at] === macLow &&
-      this.#macHighs[at] === macHigh
+      this.#macHighs[at] === macHigh &&
+      this.#hasAddress(4 * at, ip)
     );
+  }
+  #hasAddress(from: number, ip: AddressWords): boolean {
+    for (let i = 0; i < 4; i++) if (this.#ips[from + i] !== ip[i]) return false;
+    return true;
   }
 }

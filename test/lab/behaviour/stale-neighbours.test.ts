@@ -89,6 +89,7 @@ labTest('the reader for misdirected packets starts with the first visitor', asyn
 it('the reader for misdirected packets ends some time after the last visitor has gone', async () => {
   const warnings: string[] = [];
   const capture = new StaleNeighbourCapture({
+    families: ['ipv4'],
     onFrame: () => undefined,
     onBatchEnd: () => undefined,
     onFatal: (message) => warnings.push(message),

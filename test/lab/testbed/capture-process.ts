@@ -26,6 +26,7 @@ let batches = 0;
 const say = (line: object) => process.stdout.write(`${JSON.stringify(line)}\n`);
 
 const capture = new Capture({
+  families: ['ipv4'],
   ...(JSON.parse(process.argv[2] ?? '{}') as Partial<CaptureOptions>),
   onFrame(iface, bytes) {
     let entry = heard.get(iface);

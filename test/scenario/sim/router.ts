@@ -1,4 +1,4 @@
-import { hostLength, type Ip, isIpv4, type Mac, readMac } from '../../../src/wire/addresses.js';
+import { hostLength, type Ip, type Mac, readMac } from '../../../src/wire/addresses.js';
 import type { Command } from '../../../src/mobility/commands.js';
 import type {
   Action,
@@ -13,6 +13,7 @@ import type {
   Route,
   Transition,
 } from '../../../src/mobility/events.js';
+import { wordsOf } from '../../../src/capture/family/sender.js';
 import { RefreshFilter } from '../../../src/capture/overload/refresh-filter.js';
 import type { Policy } from '../../../src/mobility/policy.js';
 import { HostTracker } from '../../../src/mobility/tracker.js';
@@ -273,10 +274,10 @@ export class SimRouter implements KernelListener {
   }
 
   private suppress(iface: IfIndex, ip: Ip, mac: Mac, forMs: number): void {
-    if (!isIpv4(ip)) return;
     const [high, low] = [Math.floor(mac / 2 ** 32), mac % 2 ** 32];
-    if (forMs === 0) this.refreshFilter.revoke(iface, ip, high, low);
-    else this.refreshFilter.suppress(iface, ip, high, low, this.clock.now() + forMs);
+    const words = wordsOf(ip);
+    if (forMs === 0) this.refreshFilter.revoke(iface, words, high, low);
+    else this.refreshFilter.suppress(iface, words, high, low, this.clock.now() + forMs);
   }
 
   /** Neighbour and new route first, then the other one goes: make before break. */

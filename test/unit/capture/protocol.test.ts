@@ -137,6 +137,7 @@ describe('records between daemon and reader', () => {
       burstFrames: 250_000,
       framesPerSecond: 0xffff_fff1,
       name: 'tap-ü.1',
+      snapBytes: 474,
       filter,
     };
     const { iface, payload } = whole(encodeOpen(request));
@@ -160,7 +161,8 @@ describe('records between daemon and reader', () => {
   });
 
   it('carry which announcements need not be passed on', () => {
-    const request = { ip: 0xfffe_0105, macHigh: 0xfe54, macLow: 0xff0a_0105, forMs: 1000 };
+    const ip = Uint32Array.of(0x2001_0db8, 0, 0xff00_0000, 0xfffe_0105);
+    const request = { ip, macHigh: 0xfe54, macLow: 0xff0a_0105, forMs: 1000 };
     const payload = new Uint8Array(SUPPRESS_BYTES);
     writeSuppress(payload, request);
     assert.deepEqual(decodeSuppress(payload), request);

@@ -1,18 +1,21 @@
 import assert from 'node:assert/strict';
 import { rankOf, senderOf } from '../../../../src/capture/family/families.js';
+import { wordsOf } from '../../../../src/capture/family/sender.js';
 import { RefreshFilter } from '../../../../src/capture/overload/refresh-filter.js';
 import { arpDriver } from '../../../../src/mobility/arp/driver.js';
 import { MAC_BROADCAST, type Mac } from '../../../../src/wire/addresses.js';
 import { type ArpFrame, decodeArp, encodeArp } from '../../../../src/wire/arp.js';
-import { decodeEthernet } from '../../../../src/wire/ethernet.js';
+import { ETHER_TYPE_IPV6, decodeEthernet } from '../../../../src/wire/ethernet.js';
 import { decodeIpv4 } from '../../../../src/wire/ipv4.js';
 import { decodeRarp } from '../../../../src/wire/rarp.js';
+import { ANNOUNCED, advertisement, solicitation } from '../../../unit/capture/nd-frames.js';
 import * as golden from '../../../unit/wire/golden.js';
 import type { Target } from '../../engine/target.js';
 
 /** Frames as libpcap hands them over: the codecs, the driver, and what the reader sees of them in place. */
 
 const ARP_BYTES = 42;
+const MAC = 0x0200_0000_0a05 as Mac;
 const IFACE = 7;
 const filter = new RefreshFilter(8);
 
@@ -45,7 +48,11 @@ export const target: Target = {
     'src/capture/overload/refresh-filter.ts',
   ],
   maxBytes: 300,
-  seeds: () => Object.values(golden).filter((frame) => frame instanceof Uint8Array),
+  seeds: () => [
+    ...Object.values(golden).filter((frame) => frame instanceof Uint8Array),
+    advertisement(MAC),
+    solicitation(MAC, ANNOUNCED, ANNOUNCED),
+  ],
   run(bytes) {
     const ethernet = decodeEthernet(bytes);
     assert.equal(ethernet === undefined, bytes.length < 14);
@@ -64,16 +71,21 @@ export const target: Target = {
 
     // The reader looks at bytes in place, which may be longer than the frame.
     const sender = senderOf(bytes, bytes.length);
-    assert.equal(sender === undefined, typeof arp === 'string', 'reader and daemon agree on what is ARP');
+    const isArp = sender !== undefined && ethernet?.etherType !== ETHER_TYPE_IPV6;
+    assert.equal(isArp, typeof arp !== 'string', 'reader and daemon agree on what is ARP');
     const rank = rankOf(bytes);
-    if (sender === undefined || typeof arp === 'string') return;
+    if (sender === undefined) return;
     assert.ok(rank !== 'question' || sender.kind === 'other', 'a probe or announcement asks for nothing');
-    assert.equal(sender.macHigh * 2 ** 32 + sender.macLow, arp.senderMac);
-    assert.equal(sender.ip, arp.senderIp === 0 ? arp.targetIp : arp.senderIp);
-    const { kind, ip, macHigh, macLow } = sender;
+    const { kind, macHigh, macLow } = sender;
+    const ip = sender.ip.slice();
+    const mac = macHigh * 2 ** 32 + macLow;
+    if (typeof arp !== 'string') {
+      assert.equal(mac, arp.senderMac);
+      assert.deepEqual(ip, wordsOf(arp.senderIp === 0 ? arp.targetIp : arp.senderIp));
+    }
     filter.suppress(IFACE, ip, macHigh, macLow, 1);
     const redundant = filter.isRedundant(IFACE, bytes, bytes.length, () => 0);
-    assert.equal(redundant, kind === 'announcement' && arp.source === arp.senderMac);
+    assert.equal(redundant, kind === 'announcement' && ethernet?.source === mac);
     assert.equal(
       filter.isRedundant(IFACE + 1, bytes, bytes.length, () => 0),
       false,

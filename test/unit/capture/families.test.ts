@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { filterOf } from '../../../src/capture/captured-interface.js';
+import { messageFilter, packetFilter, rankOf, snapBytesOf } from '../../../src/capture/family/families.js';
+import { type Ip, type Mac, parseIp, parseMac, writeMac } from '../../../src/wire/addresses.js';
+import { ANNOUNCED, advertisement, solicitation } from './nd-frames.js';
+
+const MAC = parseMac('02:00:00:00:0a:05') as Mac;
+const ROUTER = parseMac('02:00:00:00:00:01') as Mac;
+const ip = (text: string) => parseIp(text) as Ip;
+const link = { index: 5, name: 'tap5', mac: ROUTER };
+
+describe('what is captured', () => {
+  it('is ARP and RARP alone unless IPv6 is served, in 128 bytes', () => {
+    assert.equal(filterOf(link, ['ipv4']), '(arp or rarp) and not ether src 02:00:00:00:00:01');
+    assert.equal(packetFilter(['ipv4']), 'ip');
+    assert.equal(snapBytesOf(['ipv4']), 128);
+  });
+
+  it('is Neighbor Discovery and MLD reports alone where IPv4 is not served', () => {
+    assert.doesNotMatch(filterOf(link, ['ipv6']), /arp/);
+    assert.equal(packetFilter(['ipv6']), 'ip6');
+    assert.match(messageFilter(['ipv6']), /^\(ip6 and /);
+  });
+
+  it('is both where both are served, and a report of 20 groups with a priority tag fits in', () => {
+    assert.equal(messageFilter(['ipv4', 'ipv6']), `((arp or rarp) or ${messageFilter(['ipv6'])})`);
+    assert.equal(packetFilter(['ipv4', 'ipv6']), '(ip or ip6)');
+    assert.equal(snapBytesOf(['ipv4', 'ipv6']), 14 + 4 + 40 + 8 + 8 + 20 * 20);
+  });
+});
+
+describe('the rank of a frame of Neighbor Discovery', () => {
+  const toRouter = (bytes: Uint8Array) => {
+    writeMac(bytes, 0, ROUTER);
+    return bytes;
+  };
+
+  it('is that of a reply for a solicited advertisement to one host (RFC 4861 section 4.4)', () => {
+    assert.equal(rankOf(toRouter(advertisement(MAC, { flags: 0x40 }))), 'reply');
+    assert.equal(rankOf(toRouter(advertisement(MAC, { flags: 0xe0, hasMac: false }))), 'reply');
+    assert.equal(rankOf(advertisement(MAC, { flags: 0x60 })), 'other', 'to all');
+    assert.equal(rankOf(toRouter(advertisement(MAC))), 'other', 'unsolicited');
+  });
+
+  it('is that of a question for a solicitation, also one of neighbour unreachability detection', () => {
+    assert.equal(rankOf(solicitation(MAC, ANNOUNCED, ip('fe80::1'))), 'question');
+    assert.equal(rankOf(toRouter(solicitation(MAC, ip('fe80::5'), ip('fe80::1')))), 'question');
+    assert.equal(rankOf(solicitation(MAC, ip('::'), ANNOUNCED)), 'other', 'duplicate address detection');
+  });
+
+  it('is neither for what only looks like one', () => {
+    for (const [at, value] of [
+      [12, 8],
+      [20, 0],
+      [54, 133],
+    ] as const) {
+      const bytes = toRouter(advertisement(MAC, { flags: 0x40 }));
+      bytes[at] = value;
+      assert.equal(rankOf(bytes), 'other', `byte ${at}`);
+    }
+  });
+});
