@@ -1,19 +1,30 @@
-import type { Ip, Mac } from '../../wire/addresses.js';
+import { type Ip, type Mac, isIpv4 } from '../../wire/addresses.js';
 import type { TrackerContext } from '../context.js';
 import type { Attachment, IfIndex, SendPurpose } from '../events.js';
+import { type Topology, servesFamilyOf } from '../topology.js';
+import type { AnswerManner } from './driver.js';
 
 /**
  * The address in whose name a question about `ip` is asked on an interface; undefined: it cannot be asked, because we
  * have no address that the question could come from, or no driver for its family.
  */
 export function probeSource(ctx: TrackerContext, iface: IfIndex, ip: Ip): Ip | undefined {
-  if (ctx.families.of(ip) === undefined) return undefined;
   const { topology } = ctx;
+  const link = topology.link(iface);
+  if (ctx.families.of(ip) === undefined || (link !== undefined && !servesFamilyOf(link, ip))) return undefined;
   let source = topology.probeSource(iface, ip);
   // In the name of a gateway that another router has there we would take its hosts away from it.
   if (source !== undefined && !topology.isLocalOn(source, iface) && ctx.isLeftToOther(iface, source))
     source = topology.addressOn(iface, source);
   return source === ip ? undefined : source;
+}
+
+/** Gateways of a host whose entries its proof leaves as they are: it is asked for once in the name of each. */
+export function gatewaysToRepair(ctx: TrackerContext, iface: IfIndex, ip: Ip): readonly Ip[] {
+  const { topology } = ctx;
+  return topology
+    .gatewaysToRepair(iface, ip)
+    .filter((gateway) => topology.isLocalOn(gateway, iface) || !ctx.isLeftToOther(iface, gateway));
 }
 
 /** Asks, in the name of `source`, whether `target` is at `place`. */
@@ -23,28 +34,46 @@ export function sendProbe(ctx: TrackerContext, place: Attachment, source: Ip, ta
   if (own && driver) send(ctx, place.iface, 'probe', driver.probe(own, place.mac, source, target));
 }
 
-/** Answers `asker`, which is at `place`: `ip` is at our MAC. */
-export function sendAnswer(ctx: TrackerContext, place: Attachment, asker: Ip, ip: Ip): void {
+/**
+ * Answers `asker`, which is at `place`: `ip` is at our MAC. `isAstray`: it asked another MAC than ours, so what it
+ * believes is wrong.
+ */
+export function sendAnswer(
+  ctx: TrackerContext,
+  place: Attachment,
+  asker: Ip,
+  ip: Ip,
+  isAstray: boolean,
+): void {
   const own = ctx.topology.speakingMac(place.iface, ip);
   const driver = ctx.families.of(ip);
   if (own && driver)
-    send(
-      ctx,
-      place.iface,
-      'answer',
-      driver.answer(own, ip, place.mac, asker, {
-        linkLocal: undefined,
-        isRouter: ctx.topology.isGateway(ip),
-        isOverride: false,
-      }),
-    );
+    send(ctx, place.iface, 'answer', driver.answer(own, ip, place.mac, asker, mannerOf(ctx, place, ip, isAstray)));
+}
+
+/**
+ * A gateway is ours to speak for, wherever it is, and is a router. Of others we are the proxy (RFC 4861 section 7.2.8):
+ * their own word is worth more than ours, whichever comes first.
+ */
+function mannerOf({ topology }: TrackerContext, { iface }: Attachment, ip: Ip, isAstray: boolean): AnswerManner {
+  const isGateway = topology.isGateway(ip);
+  return {
+    linkLocal: isGateway ? undefined : ownLinkLocal(topology, iface, ip),
+    isRouter: isGateway || topology.isLocal(ip) || topology.isLocalOn(ip, iface),
+    isOverride: isGateway || isAstray,
+  };
 }
 
 /** Tells all of a LAN that `ip` is at our MAC. */
 export function sendAnnouncement(ctx: TrackerContext, iface: IfIndex, ip: Ip): void {
-  const own = ctx.topology.speakingMac(iface);
+  const own = ctx.topology.speakingMac(iface, ip);
   const driver = ctx.families.of(ip);
-  if (own && driver) send(ctx, iface, 'announce', driver.announce(own, ip, undefined));
+  if (own && driver)
+    send(ctx, iface, 'announce', driver.announce(own, ip, ownLinkLocal(ctx.topology, iface, ip)));
+}
+
+function ownLinkLocal(topology: Topology, iface: IfIndex, other: Ip): Ip | undefined {
+  return isIpv4(other) ? undefined : topology.linkLocalsOn(iface)[0];
 }
 
 /** Tells `host`, which is at `place`, that its `neighbour` is at `neighbourMac`; when that is undefined, at our MAC. */
@@ -56,7 +85,7 @@ export function sendRepair(
   neighbourMac: Mac | undefined,
 ): void {
   const { iface, mac } = place;
-  const own = ctx.topology.speakingMac(iface);
+  const own = ctx.topology.speakingMac(iface, neighbour);
   const driver = ctx.families.of(host);
   if (own && driver)
     send(ctx, iface, 'repair', driver.repair(own, mac, host, neighbour, neighbourMac ?? own));
