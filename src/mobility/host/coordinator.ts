@@ -5,8 +5,9 @@ import type { Attachment, Cause } from '../events.js';
 import { answerOpenQuestions } from '../neighbour/responder.js';
 import { type ProbePurpose, startProbe } from '../probe.js';
 import type { ClaimInput } from './claim.js';
-import { guardedUntil } from './contest.js';
+import { announceDeparture, tellsEveryLan } from './departure.js';
 import type { Host } from './host.js';
+import { quietMs } from './keepalive-interval.js';
 import { type Candidate, candidateOn } from './proof.js';
 import { EARLY_RELEASE_MS } from './stuck-route.js';
 
@@ -22,7 +23,10 @@ export const COORDINATION: readonly { readonly when: string; readonly causes: st
   },
   { when: 'claim enters any other state', causes: 'keepalive: not-held. proof: old-closed' },
   { when: 'claim leaves fresh, settled or beneath', causes: 'the route is released' },
-  { when: 'claim: away', causes: 'announcement: departed' },
+  {
+    when: 'claim: away; of an IPv6 host also remembered because of a remote claim',
+    causes: 'announcement: departed',
+  },
   {
     when: 'role: promoted',
     causes: 'claim: found, of what is beneath; keepalive: probe. proof: ask what only its gateway may ask',
@@ -69,10 +73,6 @@ export const COORDINATION: readonly { readonly when: string; readonly causes: st
   { when: 'stuck route: add-route, delete-route', causes: 'the kernel adds or deletes it' },
 ];
 
-/** Five times a second while a fresh claim overlaps another (design.md 3.3). */
-const OVERLAP_INTERVAL_MS = 200;
-/** While an address is contested its host is asked this often, so that others are free to have it soon when it leaves. */
-const CONTESTED_INTERVAL_MS = 500;
 /** A host is heard at least this often, and four times per keepalive, however much of what it says is suppressed. */
 const SUPPRESS_MS = 1000;
 
@@ -213,6 +213,7 @@ export function withdraw(ctx: TrackerContext, host: Host, cause: Cause): void {
     ctx.fib.remote(host.ip) !== undefined && ctx.topology.homeInterface(host.ip) !== undefined;
   if (isElsewhere && cause === 'remote-claim') return goAway(ctx, host, cause);
   lost(ctx, host, cause);
+  if (cause === 'remote-claim' && tellsEveryLan(host)) announceDeparture(ctx, host);
   // Nobody tells us again of a claim that was there before.
   if (isElsewhere && GONE.has(cause)) goAway(ctx, host, 'remote-claim');
 }
@@ -281,19 +282,6 @@ export function goAway(ctx: TrackerContext, host: Host, cause: Cause, wasHere = 
   ctx.touch(host);
 }
 
-/**
- * Tells the neighbours on the LANs of a host's subnet, but for the one that it is on, to send to us (RFC 5944 section
- * 4.6). `from`: the earliest time.
- */
-export function announceDeparture(ctx: TrackerContext, host: Host, from = ctx.now): void {
-  const { topology } = ctx;
-  const here = host.held ? host.attachment?.iface : undefined;
-  const ifaces = topology
-    .homeInterfaces(host.ip)
-    .filter((iface) => iface !== here && topology.isUsable(iface));
-  if (ifaces.length > 0) host.stepAnnouncement({ input: 'departed', ifaces, from }, ctx.now);
-}
-
 // --- proof ---------------------------------------------------------------------------------------------------------
 
 /** Opens the probe to a new attachment; it replaces the one on the same interface. */
@@ -325,24 +313,6 @@ export function abandonCandidate(ctx: TrackerContext, host: Host, cause: Cause, 
 export function scheduleKeepalive(ctx: TrackerContext, host: Host): void {
   if (!host.claimed || host.attachment === undefined) host.stepKeepalive({ input: 'unschedule' }, ctx.now);
   else host.stepKeepalive({ input: 'schedule', afterMs: quietMs(ctx, host) }, ctx.now);
-}
-
-/** How long a claimed host may be quiet before it is asked. */
-export function quietMs(ctx: TrackerContext, host: Host): number {
-  if (overlaps(host)) return OVERLAP_INTERVAL_MS;
-  const rule = host.attachment && ctx.topology.rule(host.attachment.iface);
-  const keepaliveMs = rule?.keepaliveMs ?? OVERLAP_INTERVAL_MS;
-  return isGuarded(ctx, host) ? Math.min(CONTESTED_INTERVAL_MS, keepaliveMs) : keepaliveMs;
-}
-
-/** Contested lately: it moves only when its old place is silent. */
-export function isGuarded({ now }: TrackerContext, { contest }: Host): boolean {
-  return now < guardedUntil(contest);
-}
-
-/** Its fresh claim hides or replaces another one. */
-export function overlaps({ claim }: Host): boolean {
-  return claim.state === 'fresh' && claim.overlapsRemote;
 }
 
 /** Opens the probe to where the host is held; it replaces one that is open. Returns whether it could be sent. */

@@ -10,15 +10,15 @@ import { defersRelease, shortFreshMs, suppressionOf } from './contention.js';
 import { isRefused } from './contest.js';
 import {
   abandonCandidate,
-  announceDeparture,
   closeCandidates,
   discard,
-  isGuarded,
   probeHeld,
   scheduleKeepalive,
   setCandidate,
   transition,
 } from './coordinator.js';
+import { isGuarded } from './keepalive-interval.js';
+import { announceDeparture } from './departure.js';
 import type { Host } from './host.js';
 import { NEVER } from './machine.js';
 import { type Candidate, candidateOn, isSame, wasHeard } from './proof.js';
@@ -199,6 +199,7 @@ export function bind(
   if (isMacFull(ctx, host.ip, at)) return refuseFull(ctx, host, at, 'mac-limit');
   const moved = host.held && !host.isAt(at.iface, at.mac);
   const old = moved ? oldPlaceOf(ctx, host) : undefined;
+  const left = host.attachment?.iface;
   const isHome = topology.isHome(at.iface, host.ip);
   const remote = ctx.fib.remote(host.ip);
   const homecoming = rule.learn === 'foreign' && isHome;
@@ -235,7 +236,7 @@ export function bind(
   if (old !== undefined) host.stepProof({ input: 'ask-old', probe: old });
   host.stepAnnouncement({ input: 'seen-on', iface: at.iface }, now);
   scheduleKeepalive(ctx, host);
-  announceDeparture(ctx, host, silentAt(host));
+  announceDeparture(ctx, host, silentAt(host), left);
   if (unanswered === undefined) notifyWaiting(ctx, host);
   answerOpenQuestions(ctx, host.ip);
   ctx.touch(host);
