@@ -134,9 +134,10 @@ export interface PlugOptions {
 }
 
 export interface ForgeOptions {
-  readonly ip: Ip;
+  /** Whose addresses it claims to have. */
+  readonly of: HostName;
   readonly announce: 'gratuitous-request' | 'gratuitous-reply' | 'request' | 'probe';
-  /** The forger also answers ARP requests for the address from then on. */
+  /** The forger also answers questions for them from then on. */
   readonly answers: boolean;
   /** Forged sender MAC; default a MAC of the forger's own. */
   readonly mac?: Mac;
@@ -169,6 +170,11 @@ export interface World {
   readonly layout: Layout;
   readonly settleMs: number;
   readonly keepaliveMs: number;
+
+  /** All addresses of a host, of every family that the world has. */
+  addresses(host: HostName): readonly Ip[];
+  /** The gateways that a host is configured with, one per family. */
+  gateways(host: HostName): readonly Ip[];
 
   now(): number;
   advance(ms: number): Promise<void>;

@@ -75,6 +75,14 @@ export class SimWorld implements RedundantWorld {
     return this.site.routers;
   }
 
+  addresses(host: HostName): readonly Ip[] {
+    return [this.host(host).ip];
+  }
+
+  gateways(host: HostName): readonly Ip[] {
+    return [this.host(host).spec.gateway];
+  }
+
   // --- time --------------------------------------------------------------------------------------------------------
 
   now(): number {
@@ -147,7 +155,7 @@ export class SimWorld implements RedundantWorld {
     const name = `forger-${++this.strangers}`;
     const own = (mac('02:ee:00:00:00:00') + this.strangers) as Mac;
     const forger = this.addHost(name, {
-      ip: options.ip as Ipv4,
+      ip: this.host(options.of).ip,
       mac: options.mac ?? own,
       gateway: LANS[lan].gateway,
       prefixLength: LANS[lan].prefixLength,
