@@ -1,6 +1,6 @@
 import type { Mac } from '../../src/wire/addresses.js';
 import { SimWorld } from '../scenario/sim/sim-world.js';
-import { ipOf } from '../scenario/scenario.js';
+import { routeOf } from '../scenario/scenario.js';
 import { FIXTURES, type HostName, type LanName, type NodeName } from '../scenario/world.js';
 
 /** Somebody who wants the address of a host: one thing that it does. */
@@ -54,13 +54,15 @@ export class Siege {
 
   /** Where core and routers send what is for the host: its LAN, when that is the place of this MAC. */
   async isServed(lan: LanName): Promise<boolean> {
-    const ip = ipOf(this.owner);
     const router: NodeName = lan === 'c' ? 'r2' : 'r1';
-    const claim = this.world.router(router as 'r1' | 'r2').desired.get(ip);
-    if (claim !== undefined && claim.mac !== FIXTURES[this.owner].mac) return false;
-    const { world } = this;
+    const { world, owner } = this;
+    for (const ip of world.addresses(owner)) {
+      const claim = world.router(router as 'r1' | 'r2').desired.get(ip);
+      if (claim !== undefined && claim.mac !== FIXTURES[owner].mac) return false;
+    }
     return (
-      (await world.route('core', ip)) === `via ${router}` && (await world.route(router, ip)) === `lan ${lan}`
+      (await routeOf(world, 'core', owner)) === `via ${router}` &&
+      (await routeOf(world, router, owner)) === `lan ${lan}`
     );
   }
 
@@ -93,8 +95,8 @@ export class Siege {
     const before = this.attackers.get(lan);
     if (before !== undefined && replaces) await this.world.unplug(before);
     const macs = { own: OWN[lan], clone: FIXTURES[this.owner].mac, invented: INVENTED + ++this.invented };
-    const ip = ipOf(this.owner);
-    const name = await this.world.forge(lan, { ip, announce, answers, mac: macs[mac] as Mac });
+    const of = this.owner;
+    const name = await this.world.forge(lan, { of, announce, answers, mac: macs[mac] as Mac });
     this.world.host(name).answerDelayMs = [delayMs, delayMs];
     this.attackers.set(lan, name);
   }

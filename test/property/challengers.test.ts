@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import type { Ipv4, Mac } from '../../src/wire/addresses.js';
-import { ipOf, untilClaimed } from '../scenario/scenario.js';
+import { untilClaimed } from '../scenario/scenario.js';
 import { SimWorld } from '../scenario/sim/sim-world.js';
 import { FIXTURES } from '../scenario/world.js';
 import { type Attack, Siege } from './attack.js';
@@ -69,13 +69,13 @@ it('a mover whose only frame comes just after a forged one was asked about in va
     await world.advance(4000);
     await world.unplug('v');
     await world.forge('a', {
-      ip: ipOf('v'),
+      of: 'v',
       announce: 'gratuitous-request',
       answers: false,
       mac: FIXTURES.v.mac,
     });
     await world.advance(afterMs);
     await world.plug('v', 'a', { announce: 'arp-gateway' });
-    await untilClaimed(world, 'r1', ipOf('v'), 'a', 'fresh', 2000);
+    await untilClaimed(world, 'r1', 'v', 'a', 'fresh', 2000);
   }
 });

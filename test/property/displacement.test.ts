@@ -3,13 +3,12 @@ import { it } from 'node:test';
 import { Observers } from '../../src/observe/observers.js';
 import pino from 'pino';
 import { SimWorld } from '../scenario/sim/sim-world.js';
-import { claimOf, ipOf, untilClaimed } from '../scenario/scenario.js';
+import { claimOf, transitionsOf, untilClaimed } from '../scenario/scenario.js';
 import { Siege } from './attack.js';
 import { Driver, frameOf, IPS, LAN0, LAN1, MACS, testPolicy } from './driver.js';
 
 /** One attack of each kind, and what it comes to (design.md 3.3). */
 
-const V = ipOf('v');
 const GARP = 'gratuitous-request';
 const forger = { announce: GARP, answers: true, delayMs: 0.1, replaces: true, restMs: 0 } as const;
 
@@ -41,12 +40,12 @@ it('a clone of MAC and address on another LAN is a contest: damped, counted, wit
   const siege = new Siege('v', 0.1, 1);
   await siege.settle();
   siege.watch('a', 60_000);
-  const before = (await siege.world.transitions('r1', V)).length;
+  const before = (await transitionsOf(siege.world, 'r1', 'v')).length;
   for (let i = 0; i < 1000; i++) {
     await siege.attack({ ...forger, lan: 'b', mac: 'clone' });
     await siege.advance(5);
   }
-  const moves = (await siege.world.transitions('r1', V)).length - before;
+  const moves = (await transitionsOf(siege.world, 'r1', 'v')).length - before;
   assert.ok(moves < 12, `${moves} moves\n${siege.world.report()}`);
   const alarms = (await siege.world.alarms('r1')).map(({ alarm }) => alarm);
   assert.deepEqual([alarms.includes('duplicate'), alarms.includes('frozen')], [true, true]);
@@ -57,7 +56,7 @@ async function frozenAtA(world: SimWorld): Promise<void> {
   await world.plug('v', 'a');
   await world.advance(3000);
   for (let i = 0; i < 6; i++) {
-    const other = await world.forge('b', { ip: V, announce: GARP, answers: true });
+    const other = await world.forge('b', { of: 'v', announce: GARP, answers: true });
     await world.advance(700);
     await world.unplug(other);
   }
@@ -69,9 +68,9 @@ it('a frozen address is free as soon as its place is silent, and its claim is no
   const world = new SimWorld('one', { seed: 1 });
   await frozenAtA(world);
   await world.advance(3000);
-  assert.equal(await claimOf(world, 'r1', V), 'a settled');
+  assert.equal(await claimOf(world, 'r1', 'v'), 'a settled');
   await world.plug('v', 'b');
-  await untilClaimed(world, 'r1', V, 'b', 'fresh', 2000);
+  await untilClaimed(world, 'r1', 'v', 'b', 'fresh', 2000);
 });
 
 it('what another router claims is not frozen here, nor kept fresh by one that moves to and fro', async () => {
@@ -140,7 +139,7 @@ it('RFC 5944 section 4.6: ACD probes of an invented MAC hold no announcement of 
   const probe = (): void => {
     if (!probing) return;
     const mac = (0x02_66_00_00_00_00 + Math.floor(world.now())) as never;
-    void world.forge('a', { ip: ipOf('h'), announce: 'probe', answers: false, mac });
+    void world.forge('a', { of: 'h', announce: 'probe', answers: false, mac });
     world.clock.after(1000, probe);
   };
   probe();

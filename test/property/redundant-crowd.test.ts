@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { allReachable } from '../scenario/scenario.js';
+import { allReachable, announcersOf, routeOf } from '../scenario/scenario.js';
 import { SimWorld } from '../scenario/sim/sim-world.js';
 import type { HostName } from '../scenario/world.js';
 
@@ -59,9 +59,9 @@ describe(`${VISITORS} visitors behind two routers (design.md 3.5)`, () => {
     );
     await world.advance(400);
     await allReachable(world, names, 400);
-    for (const name of movers) assert.equal(await world.route('core', world.host(name).ip), 'via r3');
+    for (const name of movers) assert.equal(await routeOf(world, 'core', name), 'via r3');
     await world.advance(10 * world.settleMs);
-    for (const name of movers) assert.deepEqual(await world.announcers(world.host(name).ip), ['r3']);
+    for (const name of movers) assert.equal(await announcersOf(world, name), 'r3');
   });
 
   it('case 8: a standby boots beside silent visitors, and has them all before the active router dies', async () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { SimWorld } from '../scenario/sim/sim-world.js';
-import { ipOf } from '../scenario/scenario.js';
-import { type Announce, FIXTURES, type LanName, type Role, type RouterName } from '../scenario/world.js';
+import { claimOf, neighbourOf } from '../scenario/scenario.js';
+import type { Announce, LanName, Role, RouterName } from '../scenario/world.js';
 
 /** Who is carried about: a visitor whose home is nowhere, and one host of each LAN. Each exists once. */
 export const MOBILE_HOSTS = ['v', 'h', 'g'] as const satisfies readonly Role[];
@@ -102,15 +102,15 @@ export async function assertAgreement(world: SimWorld, schedule: readonly Schedu
     const { segment } = world.host(host);
     const claims: string[] = [];
     for (const router of world.routers.keys()) {
-      for (const claim of await world.claims(router))
-        if (claim.ip === ipOf(host)) claims.push(`${claim.lan} ${claim.age}`);
+      const claim = await claimOf(world, router, host);
+      if (claim !== '') claims.push(claim);
     }
     const expected = segment === undefined || segment.name === HOME[host] ? [] : [`${segment.name} settled`];
     assert.deepEqual(claims, expected, `${host} on ${segment?.name}`);
     if (segment !== undefined) await world.until(`far reaches ${host}`, 100, () => world.echo('far', host));
     // Whoever comes home without a word may still hear its home router speak for it.
     if (!quiet.has(host)) assert.equal(await world.conflicts(host), 0, `${host} saw an address conflict`);
-    assert.notEqual(await world.neighbour('neighbourA', FIXTURES[host].ip), 'r2');
+    assert.notEqual(await neighbourOf(world, 'neighbourA', host), 'r2');
   }
   for (const router of world.routers.keys()) {
     assert.ok(

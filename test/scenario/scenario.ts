@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 import type { Ip } from '../../src/wire/addresses.js';
 import type { ClaimAge } from '../../src/mobility/events.js';
-import {
-  FIXTURES,
-  type HostName,
-  type LanName,
-  type Layout,
-  type NodeName,
-  type Role,
-  type RouterName,
-  type World,
+import type {
+  HostName,
+  LanName,
+  Layout,
+  NodeName,
+  Role,
+  RouterName,
+  TransitionView,
+  World,
 } from './world.js';
 
 /**
@@ -26,8 +26,52 @@ export function scenario(layout: Layout, title: string, run: (world: World) => P
   return { layout, title, run };
 }
 
-export function ipOf(role: Role): Ip {
-  return FIXTURES[role].ip;
+/** What all addresses of a host have in common; what they have not stands side by side. */
+async function agreed(
+  world: World,
+  host: HostName,
+  look: (ip: Ip) => Promise<string | undefined>,
+): Promise<string | undefined> {
+  const seen = new Set<string | undefined>();
+  for (const ip of world.addresses(host)) seen.add(await look(ip));
+  return seen.size === 1 ? [...seen][0] : [...seen].map((one) => one ?? 'nothing').join(' / ');
+}
+
+/** Where the kernel of a node would send a packet for a host. */
+export async function routeOf(world: World, node: NodeName, host: HostName): Promise<string> {
+  return (await agreed(world, host, (ip) => world.route(node, ip))) ?? 'nowhere';
+}
+
+/** Who the neighbour table of one host names for another one. */
+export function neighbourOf(world: World, host: HostName, other: HostName): Promise<string | undefined> {
+  return agreed(world, other, (ip) => world.neighbour(host, ip));
+}
+
+/** Who the neighbour table of a host names for its gateway. */
+export async function gatewayOf(world: World, host: HostName): Promise<string | undefined> {
+  const seen = new Set<string | undefined>();
+  for (const gateway of world.gateways(host)) seen.add(await world.neighbour(host, gateway));
+  return seen.size === 1 ? [...seen][0] : [...seen].map((one) => one ?? 'nobody').join(' / ');
+}
+
+export async function announcersOf(world: World, host: HostName): Promise<string> {
+  return (await agreed(world, host, async (ip) => (await world.announcers(ip)).join(' and '))) ?? '';
+}
+
+/** What a daemon told of a host, address by address. */
+export async function transitionsOf(
+  world: World,
+  router: RouterName,
+  host: HostName,
+): Promise<readonly TransitionView[]> {
+  const told = await Promise.all(world.addresses(host).map((ip) => world.transitions(router, ip)));
+  return told.flat();
+}
+
+/** The state that a daemon told last. */
+export async function stateOf(world: World, router: RouterName, host: HostName): Promise<string> {
+  const last = async (ip: Ip) => (await world.transitions(router, ip)).at(-1)?.to;
+  return (await agreed(world, host, last)) ?? 'unknown';
 }
 
 /** Everything a keepalive, a settle and a check may still have to do. */
@@ -35,15 +79,20 @@ export function longEnough(world: World): number {
   return 2 * world.keepaliveMs + 4 * world.settleMs + 1000;
 }
 
-export async function claimOf(world: World, router: RouterName, ip: Ip): Promise<string> {
-  const claims = (await world.claims(router)).filter((claim) => claim.ip === ip);
-  return claims.map(({ lan, age }) => `${lan} ${age}`).join(' and ');
+export async function claimOf(world: World, router: RouterName, host: HostName): Promise<string> {
+  const claims = await world.claims(router);
+  const textOf = async (ip: Ip) =>
+    claims
+      .filter((claim) => claim.ip === ip)
+      .map(({ lan, age }) => `${lan} ${age}`)
+      .join(' and ');
+  return (await agreed(world, host, textOf)) ?? '';
 }
 
 export function untilClaimed(
   world: World,
   router: RouterName,
-  ip: Ip,
+  host: HostName,
   lan: LanName,
   age: ClaimAge,
   withinMs: number,
@@ -51,29 +100,34 @@ export function untilClaimed(
   return world.until(
     `${router} claims on ${lan}, ${age}`,
     withinMs,
-    async () => (await claimOf(world, router, ip)) === `${lan} ${age}`,
+    async () => (await claimOf(world, router, host)) === `${lan} ${age}`,
   );
 }
 
-export function untilUnclaimed(world: World, router: RouterName, ip: Ip, withinMs: number): Promise<number> {
+export function untilUnclaimed(
+  world: World,
+  router: RouterName,
+  host: HostName,
+  withinMs: number,
+): Promise<number> {
   return world.until(
     `${router} claims no more`,
     withinMs,
-    async () => (await claimOf(world, router, ip)) === '',
+    async () => (await claimOf(world, router, host)) === '',
   );
 }
 
 export function untilRouted(
   world: World,
   node: NodeName,
-  ip: Ip,
+  host: HostName,
   where: string,
   withinMs: number,
 ): Promise<number> {
   return world.until(
     `${node} routes to ${where}`,
     withinMs,
-    async () => (await world.route(node, ip)) === where,
+    async () => (await routeOf(world, node, host)) === where,
   );
 }
 
@@ -95,7 +149,7 @@ export async function untilQuiet(world: World, withinMs: number): Promise<void> 
 /** A visitor on a LAN that has been there for a while. */
 export async function settleIn(world: World, host: Role, lan: LanName, router: RouterName): Promise<void> {
   await world.plug(host, lan);
-  await untilClaimed(world, router, ipOf(host), lan, 'settled', world.settleMs + 100);
+  await untilClaimed(world, router, host, lan, 'settled', world.settleMs + 100);
   await untilEcho(world, 'far', host, 100);
   await world.advance(2 * world.settleMs);
 }
@@ -120,13 +174,13 @@ export async function noAlarms(world: World, routers: readonly RouterName[]): Pr
 }
 
 export async function announcedBy(world: World, role: Role, routers: readonly RouterName[]): Promise<void> {
-  let announcers: readonly RouterName[] = [];
-  const who = `${role} is announced by ${routers.join(' and ') || 'nobody'}`;
-  await world.until(who, 0, async () => {
-    announcers = await world.announcers(ipOf(role));
-    return announcers.join() === routers.join();
+  const wanted = routers.join(' and ');
+  let announcers = '';
+  await world.until(`${role} is announced by ${wanted || 'nobody'}`, 0, async () => {
+    announcers = await announcersOf(world, role);
+    return announcers === wanted;
   });
-  assert.deepEqual(announcers, routers);
+  assert.equal(announcers, wanted);
 }
 
 export const ROUTER_OF: Readonly<Record<LanName, RouterName>> = { a: 'r1', b: 'r2', c: 'r3' };
@@ -146,7 +200,7 @@ export async function moves(world: World, host: Role, lan: LanName, carrierDrop:
   const stream = await world.stream('far', host);
   await world.advance(20);
   await world.plug(host, lan, { carrierDrop });
-  await untilRouted(world, 'core', ipOf(host), `via ${ROUTER_OF[lan]}`, CORE_MS);
+  await untilRouted(world, 'core', host, `via ${ROUTER_OF[lan]}`, CORE_MS);
   await untilEcho(world, 'far', host, OUTAGE_MS);
   await world.advance(200);
   const { longestOutageMs } = await stream.stop();

@@ -1,4 +1,4 @@
-import { type Ip, type Ipv4, type Mac, parseIp, parseMac } from '../../src/wire/addresses.js';
+import { type Ip, type Ipv4, type Ipv6, type Mac, parseIp, parseMac } from '../../src/wire/addresses.js';
 import type { Alarm, ClaimAge, DropReason, Transition } from '../../src/mobility/events.js';
 
 /**
@@ -55,16 +55,27 @@ export interface LanSpec {
   readonly network: Ipv4;
   readonly gateway: Ipv4;
   readonly prefixLength: number;
+  readonly ipv6: {
+    readonly network: Ipv6;
+    /** The global address of the router; where all routers share fe80::1, hosts use that. */
+    readonly gateway: Ipv6;
+    readonly prefixLength: number;
+  };
 }
 
 function ipv4(text: string): Ipv4 {
   return parseIp(text) as Ipv4;
 }
 
+function lanSpec(network: string, gateway: string, prefixLength: number, prefix: string): LanSpec {
+  const ipv6 = { network: parseIp(prefix) as Ipv6, gateway: parseIp(`${prefix}1`) as Ipv6, prefixLength: 64 };
+  return { network: ipv4(network), gateway: ipv4(gateway), prefixLength, ipv6 };
+}
+
 export const LANS: Readonly<Record<LanName, LanSpec>> = {
-  a: { network: ipv4('10.1.1.0'), gateway: ipv4('10.1.1.1'), prefixLength: 24 },
-  b: { network: ipv4('10.2.2.0'), gateway: ipv4('10.2.2.1'), prefixLength: 24 },
-  c: { network: ipv4('10.3.3.0'), gateway: ipv4('10.3.3.1'), prefixLength: 24 },
+  a: lanSpec('10.1.1.0', '10.1.1.1', 24, '2001:db8:1::'),
+  b: lanSpec('10.2.2.0', '10.2.2.1', 24, '2001:db8:2::'),
+  c: lanSpec('10.3.3.0', '10.3.3.1', 24, '2001:db8:3::'),
 };
 /** The subnet of a LAN. */
 export function subnetOn(layout: Layout, lan: LanName): LanSpec {
@@ -72,20 +83,46 @@ export function subnetOn(layout: Layout, lan: LanName): LanSpec {
 }
 
 /** A home subnet of the site that no router in the world has connected. */
-export const ORPHAN: LanSpec = { network: ipv4('10.9.9.0'), gateway: ipv4('10.9.9.1'), prefixLength: 24 };
+export const ORPHAN = lanSpec('10.9.9.0', '10.9.9.1', 24, '2001:db8:9::');
 
 /** Home of the crowd: as many hosts as a scenario wants, at home nowhere. */
-export const CROWD: LanSpec = { network: ipv4('10.8.0.0'), gateway: ipv4('10.8.0.1'), prefixLength: 16 };
+export const CROWD = lanSpec('10.8.0.0', '10.8.0.1', 16, '2001:db8:8::');
+
+/** Where the remote host is. */
+export const FAR = lanSpec('10.99.0.0', '10.99.0.1', 24, '2001:db8:63::');
+
+/** The link-local address of every router of a site that is as marpd recommends it. */
+export const SHARED_GATEWAY = parseIp('fe80::1') as Ipv6;
 
 export interface HostSpec {
   readonly ip: Ipv4;
   readonly mac: Mac;
   readonly gateway: Ipv4;
   readonly prefixLength: number;
+  readonly ipv6: {
+    readonly ips: readonly Ipv6[];
+    readonly gateway: Ipv6;
+    readonly prefixLength: number;
+    /** Its default route came by a router advertisement. */
+    readonly isGatewayAdvertised?: boolean;
+  };
 }
 
+/** Its IPv6 address has the host number of its IPv4 address. */
 export function hostSpec(ip: string, mac: string, lan: LanSpec): HostSpec {
-  return { ip: ipv4(ip), mac: parseMac(mac) as Mac, gateway: lan.gateway, prefixLength: lan.prefixLength };
+  const number = ipv4(ip) & 0xff;
+  return {
+    ip: ipv4(ip),
+    mac: parseMac(mac) as Mac,
+    gateway: lan.gateway,
+    prefixLength: lan.prefixLength,
+    ipv6: { ips: [ipv6In(lan, number)], gateway: SHARED_GATEWAY, prefixLength: lan.ipv6.prefixLength },
+  };
+}
+
+/** The IPv6 address of this number (below 2^16) on a LAN. */
+export function ipv6In({ ipv6 }: LanSpec, number: number): Ipv6 {
+  return (ipv6.network.slice(0, 14) + String.fromCharCode(number >>> 8, number & 0xff)) as Ipv6;
 }
 
 /** The cast. `far` and the neighbours are in their places from the beginning; the others are plugged by the scenario. */
@@ -100,11 +137,7 @@ export const FIXTURES = {
   v: hostSpec('10.9.9.5', '02:00:0a:09:09:05', ORPHAN),
   neighbourA: hostSpec('10.1.1.9', '02:00:0a:01:01:09', LANS.a),
   neighbourB: hostSpec('10.2.2.9', '02:00:0a:02:02:09', LANS.b),
-  far: hostSpec('10.99.0.9', '02:00:0a:63:00:09', {
-    network: 0 as Ipv4,
-    gateway: ipv4('10.99.0.1'),
-    prefixLength: 24,
-  }),
+  far: hostSpec('10.99.0.9', '02:00:0a:63:00:09', FAR),
 } as const;
 export type Role = keyof typeof FIXTURES;
 /** A role of the cast, or a name that the world gave: duplicates, forgers, members of a crowd. */
@@ -123,7 +156,10 @@ export type Announce =
   | 'rarp'
   | 'silent';
 
-/** Whose ARP requests a host answers. 0: everybody's; 2: those from its own subnet, and those from 0.0.0.0. */
+/**
+ * Whose questions a host answers. 0: everybody's; 2: those from its own subnet, and those of nobody or from a link-local
+ * address, as the kernels of BSD do for IPv6.
+ */
 export type ArpIgnore = 0 | 2;
 
 export interface PlugOptions {
@@ -134,9 +170,10 @@ export interface PlugOptions {
 }
 
 export interface ForgeOptions {
-  readonly ip: Ip;
+  /** Whose addresses it claims to have. */
+  readonly of: HostName;
   readonly announce: 'gratuitous-request' | 'gratuitous-reply' | 'request' | 'probe';
-  /** The forger also answers ARP requests for the address from then on. */
+  /** The forger also answers questions for them from then on. */
   readonly answers: boolean;
   /** Forged sender MAC; default a MAC of the forger's own. */
   readonly mac?: Mac;
@@ -170,6 +207,11 @@ export interface World {
   readonly settleMs: number;
   readonly keepaliveMs: number;
 
+  /** All addresses of a host, of every family that the world has. */
+  addresses(host: HostName): readonly Ip[];
+  /** The gateways that a host is configured with, one per family. */
+  gateways(host: HostName): readonly Ip[];
+
   now(): number;
   advance(ms: number): Promise<void>;
   /**
@@ -191,12 +233,12 @@ export interface World {
   announce(host: HostName, how: Announce): Promise<void>;
   /** Off: the host is silent and deaf while its port stays up. */
   power(host: HostName, on: boolean): Promise<void>;
-  /** Linux's setting of that name, on the host's interface; 0 at the beginning of a scenario. */
+  /** Linux's setting of that name, on the host's interface, and what BSD does; 0 at the beginning of a scenario. */
   arpIgnore(host: HostName, value: ArpIgnore): Promise<void>;
   /** Another machine with the same address and its own MAC. */
   duplicate(host: HostName, lan: LanName, options?: PlugOptions): Promise<HostName>;
   forge(lan: LanName, options: ForgeOptions): Promise<HostName>;
-  /** Hosts 10.8.1.0 and up, at home nowhere; not plugged in yet. */
+  /** Hosts 10.8.1.0 (2001:db8:8::100) and up, at home nowhere; not plugged in yet. */
   crowd(count: number): Promise<readonly HostName[]>;
 
   /** Planned stop of marpd: it withdraws (default) or keeps its routes, and writes its memory. */

@@ -57,10 +57,11 @@ export class LabHost {
     role: string,
     lan: LanName,
     own: string,
+    victim: HostSpec,
     options: ForgeOptions,
   ): Promise<LabHost> {
     const host = new Host(site.network, role, { ...NOBODY, mac: own });
-    const ip = formatIp(options.ip);
+    const ip = formatIp(victim.ip);
     const mac = options.mac === undefined ? own : formatMac(options.mac);
     const frames = await host.frames();
     if (options.answers) frames.answer(ip, 1, mac);

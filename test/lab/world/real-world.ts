@@ -1,4 +1,4 @@
-import { formatIp, formatMac, type Ip, type Mac } from '../../../src/wire/addresses.js';
+import { formatIp, formatMac, type Ip, type Mac, parseIp } from '../../../src/wire/addresses.js';
 import type { DropReason } from '../../../src/mobility/events.js';
 import type { Marpd, MarpdConfig } from '../kit/marpd.js';
 import { CommandFailed, type Lab, type Namespace } from '../kit/namespace.js';
@@ -114,6 +114,15 @@ export class RealWorld implements World {
     return ROUTER_NAMES.filter((name) => this.site.firstHops.includes(FIRST_HOP[name]));
   }
 
+  addresses(host: HostName): readonly Ip[] {
+    const text = host === 'far' ? addressOf(FIXTURES.far) : this.labHost(host).says.ip;
+    return [parseIp(text) as Ip];
+  }
+
+  gateways(host: HostName): readonly Ip[] {
+    return [parseIp(this.labHost(host).says.gateway) as Ip];
+  }
+
   // --- time --------------------------------------------------------------------------------------------------------
 
   now(): number {
@@ -184,7 +193,15 @@ export class RealWorld implements World {
   async forge(lan: LanName, options: ForgeOptions): Promise<HostName> {
     const name = `forger-${++this.#strangers}`;
     const own = formatMac((0x02_ee_00_00_00_00 + this.#strangers) as Mac);
-    const forger = await LabHost.forger(this.site, this.layout, name, lan, own, options);
+    const forger = await LabHost.forger(
+      this.site,
+      this.layout,
+      name,
+      lan,
+      own,
+      FIXTURES[options.of as Role],
+      options,
+    );
     this.#hosts.set(name, forger);
     await forger.plug(lan, options.announce === 'request' ? 'arp-gateway' : options.announce, true);
     return name;

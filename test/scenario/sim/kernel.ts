@@ -1,19 +1,22 @@
 import {
-  contains,
+  type Family,
+  familyOf,
   hostLength,
   type Ip,
-  type Ipv4,
-  MAC_BROADCAST,
-  MAC_ZERO,
+  isIpv4,
+  isLinkLocal,
   type Mac,
   networkOf,
   type Prefix,
 } from '../../../src/wire/addresses.js';
-import { ARP_REPLY, ARP_REQUEST, type ArpFrame, decodeArp, encodeArp } from '../../../src/wire/arp.js';
+import { ETHER_TYPE_IPV6, etherTypeOf } from '../../../src/wire/ethernet.js';
 import type { IfIndex, Link, Route } from '../../../src/mobility/events.js';
 import type { Clock } from './clock.js';
-import { arpFrame, Neighbours } from './neighbours.js';
+import { keyOf } from './prefix-key.js';
 import type { Packet, Segment, Station } from './segment.js';
+import { announceByArp, askByArp, type KernelPort, receiveArp } from './stack/kernel-arp.js';
+import { announceByNd, askByNd, receiveNd } from './stack/kernel-nd.js';
+import { Neighbours } from './stack/neighbours.js';
 
 export const PROTOCOL_KERNEL = 2;
 export const PROTOCOL_OSPF = 188;
@@ -36,19 +39,22 @@ interface Port extends Station {
   readonly iface: IfIndex;
 }
 
-function key(prefix: Prefix): string {
-  return `${String(networkOf(prefix.ip, prefix.length))}/${prefix.length}`;
-}
+/** Metric of the routes that the kernel adds by itself. */
+const CONNECTED_METRIC = { ipv4: 0, ipv6: 256 } as const;
 
-/** The IPv4 half of a Linux box that design.md 5 describes, as far as a first-hop router meets it. */
+/** A Linux box as design.md 5 describes it, as far as a first-hop router meets it. */
 export class SimKernel {
   readonly listeners = new Set<KernelListener>();
   readonly neighbours = new Map<IfIndex, Neighbours>();
   private readonly links = new Map<IfIndex, Link>();
   private readonly ports = new Map<IfIndex, { readonly port: Port; readonly segment: Segment }>();
   private readonly routes = new Map<string, Route[]>();
-  /** Routers behind the interfaces that are no LAN, by their address. */
-  private readonly peers = new Map<Ip, (packet: Packet, hops: number) => boolean>();
+  /** Prefix lengths of all routes that there ever were, the longest first. */
+  private readonly lengths: Readonly<Record<Family, number[]>> = { ipv4: [], ipv6: [] };
+  /** Routers behind the interfaces that are no LAN, by interface and address. */
+  private readonly peers = new Map<string, (packet: Packet, hops: number) => boolean>();
+  /** The addresses of an interface that its administrator gives back to it. */
+  private readonly configured = new Map<IfIndex, readonly Prefix[]>();
 
   /** Off: it hears and says nothing. */
   powered = true;
@@ -73,7 +79,7 @@ export class SimKernel {
       };
       segment.add(port);
       this.ports.set(link.index, { port, segment });
-      const ask = (ip: Ip, mac: Mac | undefined): void => this.ask(link.index, ip as Ipv4, mac);
+      const ask = (ip: Ip, mac: Mac | undefined): void => this.ask(link.index, ip, mac);
       this.neighbours.set(
         link.index,
         new Neighbours(this.clock, ask, (ip, mac) => {
@@ -104,19 +110,18 @@ export class SimKernel {
     this.addConnected(link);
   }
 
-  /** Gratuitous ARP for the addresses of an interface. */
+  /** Tells the LAN that the addresses of an interface are at this MAC. */
   announce(iface: IfIndex, mac: Mac): void {
-    for (const { ip } of this.link(iface).addresses) {
-      const self = { mac, ip: ip as Ipv4 };
-      this.transmit(
-        iface,
-        encodeArp(arpFrame(ARP_REQUEST, self, { mac: MAC_ZERO, ip: ip as Ipv4 }, MAC_BROADCAST)),
-      );
+    const port = this.port(iface);
+    if (port === undefined) return;
+    for (const { ip } of port.link.addresses) {
+      if (isIpv4(ip)) announceByArp(port, ip, mac);
+      else announceByNd(port, ip, mac);
     }
   }
 
-  addPeer(ip: Ip, deliver: (packet: Packet, hops: number) => boolean): void {
-    this.peers.set(ip, deliver);
+  addPeer(iface: IfIndex, ip: Ip, deliver: (packet: Packet, hops: number) => boolean): void {
+    this.peers.set(`${iface} ${ip}`, deliver);
   }
 
   allLinks(): IterableIterator<Link> {
@@ -129,20 +134,43 @@ export class SimKernel {
     return link;
   }
 
-  /** Admin down deletes routes and neighbours without any route event (design.md 5.6). */
+  /**
+   * Admin down deletes routes and neighbours: those of IPv4 without any route event (design.md 5.6); those of IPv6 with
+   * one each, after the event of the link, and its IPv6 addresses with them (keep_addr_on_down = 0). Whoever brings the
+   * interface up gives it its addresses again.
+   */
   setAdmin(iface: IfIndex, up: boolean): void {
-    const link = { ...this.link(iface), up };
+    const before = this.link(iface);
+    if (!up) this.configured.set(iface, before.addresses);
+    const addresses = up
+      ? (this.configured.get(iface) ?? before.addresses)
+      : before.addresses.filter(({ ip }) => isIpv4(ip));
+    const link = { ...before, up, addresses };
     this.links.set(iface, link);
-    if (!up) {
-      for (const [at, routes] of this.routes) {
-        const kept = routes.filter((route) => route.iface !== iface);
-        if (kept.length > 0) this.routes.set(at, kept);
-        else this.routes.delete(at);
-      }
-      this.neighbours.get(iface)?.flush(false);
+    const told = up ? [] : this.dropRoutes(iface);
+    if (!up) this.neighbours.get(iface)?.flush(false);
+    for (const listener of this.listeners) listener.link(link);
+    for (const route of told) for (const listener of this.listeners) listener.route('delete', route);
+    if (up) this.addConnected(link);
+  }
+
+  /** `disable_ipv6`, or an MTU below 1280: everything of IPv6 on the interface is gone, and told; the link is not. */
+  setIpv6(iface: IfIndex, on: boolean): void {
+    const before = this.link(iface);
+    if (!on) this.configured.set(iface, before.addresses);
+    const addresses = on
+      ? (this.configured.get(iface) ?? before.addresses)
+      : before.addresses.filter(({ ip }) => isIpv4(ip));
+    const link = { ...before, addresses, hasIpv6: on };
+    this.links.set(iface, link);
+    if (!on) {
+      for (const route of this.dropRoutes(iface, ({ prefix }) => !isIpv4(prefix.ip)))
+        for (const listener of this.listeners) listener.route('delete', route);
+      const neighbours = this.neighbours.get(iface);
+      for (const [ip] of [...(neighbours?.all() ?? [])]) if (!isIpv4(ip)) neighbours?.remove(ip);
     }
     for (const listener of this.listeners) listener.link(link);
-    if (up) this.addConnected(link);
+    if (on) this.addConnected(link);
   }
 
   setCarrier(iface: IfIndex, carrier: boolean): void {
@@ -154,8 +182,11 @@ export class SimKernel {
 
   /** `ip route replace`: a route's identity includes its metric (design.md 5.7). False when its interface is down. */
   replaceRoute(route: Route): boolean {
-    if (route.iface !== undefined && this.links.get(route.iface)?.up !== true) return false;
-    const at = key(route.prefix);
+    const link = route.iface === undefined ? undefined : this.links.get(route.iface);
+    if (route.iface !== undefined && link?.up !== true) return false;
+    if (link?.hasIpv6 === false && !isIpv4(route.prefix.ip)) return false;
+    this.noteLength(route.prefix);
+    const at = keyOf(route.prefix);
     const routes = (this.routes.get(at) ?? []).filter(
       (other) => other.metric !== route.metric || other.table !== route.table,
     );
@@ -165,7 +196,7 @@ export class SimKernel {
   }
 
   deleteRoute(prefix: Prefix, metric: number, protocol: number): boolean {
-    const at = key(prefix);
+    const at = keyOf(prefix);
     const routes = this.routes.get(at) ?? [];
     const gone = routes.find((route) => route.metric === metric && route.protocol === protocol);
     if (gone === undefined) return false;
@@ -181,20 +212,27 @@ export class SimKernel {
   }
 
   hostRoutes(ip: Ip): readonly Route[] {
-    return this.routes.get(key({ ip, length: hostLength(ip) })) ?? [];
+    return this.routes.get(keyOf({ ip, length: hostLength(ip) })) ?? [];
   }
 
   /** Longest prefix, then lowest metric. */
   lookup(ip: Ip): Route | undefined {
-    for (let length: number = hostLength(ip); length >= 0; length--) {
-      const routes = this.routes.get(key({ ip, length }));
+    for (const length of this.lengths[familyOf(ip)]) {
+      const routes = this.routes.get(keyOf({ ip, length }));
       if (routes === undefined) continue;
       return routes.reduce((best, route) => (route.metric < best.metric ? route : best));
     }
     return undefined;
   }
 
+  private noteLength({ ip, length }: Prefix): void {
+    const lengths = this.lengths[familyOf(ip)];
+    if (!lengths.includes(length)) lengths.push(length);
+    lengths.sort((one, other) => other - one);
+  }
+
   isLocal(ip: Ip): boolean {
+    if (isLinkLocal(ip)) return false;
     for (const link of this.links.values())
       if (link.addresses.some((address) => address.ip === ip)) return true;
     return false;
@@ -207,7 +245,8 @@ export class SimKernel {
     if (route?.iface === undefined) return false;
     const link = this.link(route.iface);
     if (!link.up || !link.carrier) return false;
-    if (route.via !== undefined) return this.peers.get(route.via)?.(packet, hops + 1) ?? false;
+    if (route.via !== undefined)
+      return this.peers.get(`${route.iface} ${route.via}`)?.(packet, hops + 1) ?? false;
     const attached = this.ports.get(route.iface);
     if (attached === undefined) return false;
     const mac = this.neighbours.get(route.iface)?.use(packet.to);
@@ -228,7 +267,8 @@ export class SimKernel {
   /** rp_filter: strict wants the way back through the same interface, loose any way back. */
   private acceptsSource(iface: IfIndex, source: Ip): boolean {
     const { rpFilter } = this.link(iface);
-    if (rpFilter === 0) return true;
+    // (IPv6 has no such filter.)
+    if (rpFilter === 0 || !isIpv4(source)) return true;
     const back = this.lookup(source);
     return back !== undefined && (rpFilter === 2 || back.iface === iface);
   }
@@ -236,45 +276,54 @@ export class SimKernel {
   private receive(iface: IfIndex, bytes: Uint8Array): void {
     if (this.link(iface).lower === undefined)
       for (const listener of this.listeners) listener.frame(iface, bytes);
-    const frame = decodeArp(bytes);
-    if (typeof frame === 'string') return;
-    const link = this.link(iface);
-    if (frame.destination !== link.mac && frame.destination !== MAC_BROADCAST) return;
-    this.hearArp(link, frame);
+    const port = this.port(iface);
+    if (port === undefined) return;
+    if (etherTypeOf(bytes) !== ETHER_TYPE_IPV6) receiveArp(port, bytes);
+    else if (port.link.hasIpv6 !== false) receiveNd(port, bytes);
   }
 
-  private hearArp(link: Link, frame: ArpFrame): void {
-    // arp_ignore=1: only addresses of the interface itself are answered for.
-    const toUs = link.addresses.some((address) => address.ip === frame.targetIp);
-    const accepted = frame.senderIp === 0 || this.acceptsSource(link.index, frame.senderIp);
-    if (toUs && frame.opcode === ARP_REQUEST && accepted) {
-      const self = { mac: link.mac, ip: frame.targetIp };
-      const asker = { mac: frame.senderMac, ip: frame.senderIp };
-      this.clock.after(this.clock.between(0.02, 0.05), () =>
-        this.transmit(link.index, encodeArp(arpFrame(ARP_REPLY, self, asker, frame.senderMac))),
-      );
+  private ask(iface: IfIndex, ip: Ip, mac: Mac | undefined): void {
+    const port = this.port(iface);
+    if (port === undefined) return;
+    if (isIpv4(ip)) askByArp(port, ip, mac);
+    else askByNd(port, ip, mac);
+  }
+
+  private port(iface: IfIndex): KernelPort | undefined {
+    const neighbours = this.neighbours.get(iface);
+    return (
+      neighbours && {
+        link: this.link(iface),
+        neighbours,
+        clock: this.clock,
+        transmit: (bytes) => this.transmit(iface, bytes),
+        acceptsSource: (ip) => this.acceptsSource(iface, ip),
+      }
+    );
+  }
+
+  /** Takes the routes by an interface out of the table; those that the kernel tells about. */
+  private dropRoutes(iface: IfIndex, which: (route: Route) => boolean = () => true): Route[] {
+    const dropped: Route[] = [];
+    for (const [at, routes] of this.routes) {
+      const kept = routes.filter((route) => route.iface !== iface || !which(route));
+      if (kept.length === routes.length) continue;
+      dropped.push(...routes.filter((route) => !kept.includes(route) && !isIpv4(route.prefix.ip)));
+      if (kept.length > 0) this.routes.set(at, kept);
+      else this.routes.delete(at);
     }
-    this.neighbours.get(link.index)?.hear(frame, toUs && accepted, frame.destination === link.mac);
-  }
-
-  private ask(iface: IfIndex, ip: Ipv4, mac: Mac | undefined): void {
-    const link = this.link(iface);
-    const source = link.addresses.find((address) => contains(address, ip)) ?? link.addresses[0];
-    if (source === undefined) return;
-    const self = { mac: link.mac, ip: source.ip as Ipv4 };
-    const target = { mac: mac ?? MAC_ZERO, ip };
-    this.transmit(iface, encodeArp(arpFrame(ARP_REQUEST, self, target, mac ?? MAC_BROADCAST)));
+    return dropped;
   }
 
   private addConnected(link: Link): void {
     for (const address of link.addresses) {
-      // Its own /32 is in the local table.
-      if (address.length === hostLength(address.ip)) continue;
+      // Its own host route is in the local table; fe80::/64 is on every interface, and nobody forwards by it.
+      if (address.length === hostLength(address.ip) || isLinkLocal(address.ip)) continue;
       this.replaceRoute({
         prefix: { ip: networkOf(address.ip, address.length), length: address.length },
         table: TABLE_MAIN,
         protocol: PROTOCOL_KERNEL,
-        metric: 0,
+        metric: CONNECTED_METRIC[familyOf(address.ip)],
         type: 'unicast',
         iface: link.index,
         via: undefined,

@@ -1,4 +1,4 @@
-import { hostLength, type Ip, networkOf, type Prefix } from '../../../src/wire/addresses.js';
+import { type Family, familyOf, hostLength, type Ip, type Prefix } from '../../../src/wire/addresses.js';
 import type { Link, Route } from '../../../src/mobility/events.js';
 import type { Clock } from './clock.js';
 import {
@@ -9,6 +9,7 @@ import {
   type SimKernel,
   TABLE_MAIN,
 } from './kernel.js';
+import { keyOf, prefixOf } from './prefix-key.js';
 import type { NodeName } from '../world.js';
 
 /**
@@ -48,10 +49,6 @@ interface Advertisement {
 interface OwnEntry {
   readonly distance: number;
   readonly cost: number;
-}
-
-function keyOf(prefix: Prefix): string {
-  return `${String(networkOf(prefix.ip, prefix.length))}/${prefix.length}`;
 }
 
 export class RoutingDomain {
@@ -140,8 +137,11 @@ export class RoutingNode implements KernelListener {
   private kernelBusyUntil = 0;
   private heardUntil = 0;
   private sequence = 0;
-  /** Index of the interface towards each neighbouring router, and its address there. */
-  readonly interfaces = new Map<NodeName, { readonly iface: number; readonly via: Ip }>();
+  /** Index of the interface towards each neighbouring router, and its addresses there. */
+  readonly interfaces = new Map<
+    NodeName,
+    { readonly iface: number; readonly via: Readonly<Record<Family, Ip>> }
+  >();
 
   constructor(
     readonly name: NodeName,
@@ -328,7 +328,7 @@ export class RoutingNode implements KernelListener {
         metric: REMOTE_METRIC,
         type: 'unicast',
         iface: hop.iface,
-        via: hop.via,
+        via: hop.via[familyOf(prefix.ip)],
       }),
     );
   }
@@ -347,9 +347,4 @@ export class RoutingNode implements KernelListener {
     this.kernelBusyUntil = Math.max(this.kernelBusyUntil, clock.now() + clock.between(...times.kernelMs));
     clock.at(this.kernelBusyUntil, write);
   }
-}
-
-function prefixOf(key: string): Prefix {
-  const slash = key.indexOf('/');
-  return { ip: Number(key.slice(0, slash)) as Ip, length: Number(key.slice(slash + 1)) };
 }

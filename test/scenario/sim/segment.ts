@@ -1,13 +1,15 @@
 import {
   type Ip,
-  type Ipv4,
   isGroupMac,
+  isIpv4,
   type Mac,
   readMac,
   writeIpv4,
+  writeIpv6,
   writeMac,
 } from '../../../src/wire/addresses.js';
-import { ETHER_TYPE_IPV4 } from '../../../src/wire/ethernet.js';
+import { ETHER_TYPE_IPV4, ETHER_TYPE_IPV6 } from '../../../src/wire/ethernet.js';
+import { IPV6_DESTINATION_AT, IPV6_PAYLOAD_AT, IPV6_SOURCE_AT } from '../../../src/wire/ipv6.js';
 import type { Clock } from './clock.js';
 
 /** Whatever is plugged into a LAN. */
@@ -133,13 +135,20 @@ function boxOf(station: Station): object {
   return station.box ?? station;
 }
 
-/** The beginning of an IPv4 packet, as far as anybody reads it. */
+/** The beginning of a packet, as far as anybody reads it. */
 function frameOf(source: Mac, destination: Mac, { from, to }: Packet): Uint8Array {
-  const bytes = new Uint8Array(34);
+  const bytes = new Uint8Array(IPV6_PAYLOAD_AT);
   writeMac(bytes, 0, destination);
   writeMac(bytes, 6, source);
-  bytes.set([ETHER_TYPE_IPV4 >> 8, ETHER_TYPE_IPV4 & 255, 0x45], 12);
-  writeIpv4(bytes, 26, from as Ipv4);
-  writeIpv4(bytes, 30, to as Ipv4);
+  if (isIpv4(from) && isIpv4(to)) {
+    bytes.set([ETHER_TYPE_IPV4 >> 8, ETHER_TYPE_IPV4 & 255, 0x45], 12);
+    writeIpv4(bytes, 26, from);
+    writeIpv4(bytes, 30, to);
+    return bytes.subarray(0, 34);
+  }
+  if (isIpv4(from) || isIpv4(to)) throw new Error('a packet has addresses of one family');
+  bytes.set([ETHER_TYPE_IPV6 >> 8, ETHER_TYPE_IPV6 & 255, 0x60], 12);
+  writeIpv6(bytes, IPV6_SOURCE_AT, from);
+  writeIpv6(bytes, IPV6_DESTINATION_AT, to);
   return bytes;
 }

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
-import { formatIp, type Ip, type Ipv4, type Mac } from '../../../src/wire/addresses.js';
+import { formatIp, type Ip, type Ipv4, isIpv4, type Mac } from '../../../src/wire/addresses.js';
 import { decodeArp } from '../../../src/wire/arp.js';
 import type { Alarm, DropReason, Transition } from '../../../src/mobility/events.js';
 import { audit, claimsIn } from './audit.js';
 import type { Clock } from './clock.js';
 import type { Segment } from './segment.js';
-import { SimHost } from './host.js';
+import { SimHost } from './stack/host.js';
 import type { SimKernel } from './kernel.js';
 import type { SimRouter } from './router.js';
 import {
@@ -25,6 +25,8 @@ import {
   FIXTURES,
   type ClaimView,
   CROWD,
+  ipv6In,
+  SHARED_GATEWAY,
   type ForgeOptions,
   type HostName,
   type HostSpec,
@@ -73,6 +75,14 @@ export class SimWorld implements RedundantWorld {
 
   get routers(): ReadonlyMap<RouterName, SimRouter> {
     return this.site.routers;
+  }
+
+  addresses(host: HostName): readonly Ip[] {
+    return this.host(host).addresses;
+  }
+
+  gateways(host: HostName): readonly Ip[] {
+    return this.host(host).gateways;
   }
 
   // --- time --------------------------------------------------------------------------------------------------------
@@ -146,12 +156,9 @@ export class SimWorld implements RedundantWorld {
   async forge(lan: LanName, options: ForgeOptions): Promise<HostName> {
     const name = `forger-${++this.strangers}`;
     const own = (mac('02:ee:00:00:00:00') + this.strangers) as Mac;
-    const forger = this.addHost(name, {
-      ip: options.ip as Ipv4,
-      mac: options.mac ?? own,
-      gateway: LANS[lan].gateway,
-      prefixLength: LANS[lan].prefixLength,
-    });
+    const { ip, ipv6 } = this.host(options.of).spec;
+    const { gateway, prefixLength } = LANS[lan];
+    const forger = this.addHost(name, { ip, mac: options.mac ?? own, gateway, prefixLength, ipv6 });
     forger.plug(this.segment(lan), true);
     forger.answers = options.answers;
     const { announce } = options;
@@ -165,7 +172,9 @@ export class SimWorld implements RedundantWorld {
     for (let i = 0; i < count; i++) {
       const name = `member-${i}`;
       const ip = (CROWD.network + 256 + i + Math.floor(i / 250) * 6) as Ipv4;
-      this.addHost(name, { ...CROWD, ip, mac: (mac('02:cc:00:00:00:00') + i) as Mac });
+      const ipv6 = { ips: [ipv6In(CROWD, 256 + i)], gateway: SHARED_GATEWAY, prefixLength: 64 };
+      const { gateway, prefixLength } = CROWD;
+      this.addHost(name, { ip, mac: (mac('02:cc:00:00:00:00') + i) as Mac, gateway, prefixLength, ipv6 });
       names.push(name);
     }
     return names;
@@ -259,10 +268,12 @@ export class SimWorld implements RedundantWorld {
     name: 'prepare' | 'attach' | 'detach' | 'probe' | 'clear',
     subject: { readonly host: HostName; readonly lan: LanName },
   ): Promise<Verdict> {
-    const { ip, mac: address } = this.host(subject.host);
+    const { addresses: ips, mac: address } = this.host(subject.host);
     const target = this.router(router);
-    if (name === 'probe' || name === 'clear') return target.command({ name, ip });
-    return target.command({ name, mac: address, ips: [ip], interface: `lan${subject.lan}` });
+    if (name !== 'probe' && name !== 'clear')
+      return target.command({ name, mac: address, ips, interface: `lan${subject.lan}` });
+    const verdicts = await Promise.all(ips.map((ip) => target.command({ name, ip })));
+    return verdicts.find(({ ok }) => !ok) ?? (verdicts[0] as Verdict);
   }
 
   // --- what is seen ------------------------------------------------------------------------------------------------
@@ -394,18 +405,23 @@ export class SimWorld implements RedundantWorld {
 
   private knownAddresses(): Set<Ip> {
     const known = new Set<Ip>();
-    for (const host of this.hosts.values()) known.add(host.ip);
+    for (const host of this.hosts.values()) for (const ip of host.addresses) known.add(ip);
     return known;
   }
 
   private echoes(from: HostName, to: HostName): boolean {
     const asker = this.host(from);
     const target = this.host(to);
-    return asker.emit(target.ip) && target.emit(asker.ip);
+    // (Each of them shall ask for what is missing.)
+    let all = true;
+    for (const here of asker.addresses)
+      for (const there of target.addresses)
+        if (isIpv4(here) === isIpv4(there)) all = asker.emit(here, there) && target.emit(there, here) && all;
+    return all;
   }
 
   private addHost(name: HostName, spec: HostSpec): SimHost {
-    const host = new SimHost(spec, this.clock);
+    const host = new SimHost(this.site.host(spec), this.clock, this.site.families);
     this.hosts.set(name, host);
     return host;
   }

@@ -1,28 +1,43 @@
-import { parseConfig } from '../../../src/config/config.js';
-import { formatIp, type Ip, type Mac, type Prefix, parseIp } from '../../../src/wire/addresses.js';
+import {
+  type Family,
+  familyOf,
+  type Ip,
+  type Mac,
+  type Prefix,
+  parseIp,
+} from '../../../src/wire/addresses.js';
 import type { InterfaceRule, Policy } from '../../../src/mobility/policy.js';
 import { Clock } from './clock.js';
 import { Segment } from './segment.js';
 import { SimKernel } from './kernel.js';
 import { type RoomTimes, SimRouter } from './router.js';
+import { AddressPlan, type GatewayPlan, routersOn } from './plan.js';
+import { linkLocalOf } from './stack/nd.js';
 import { VirtualRouter } from './vrrp.js';
 import { RoutingDomain, type RoutingNode } from './routing.js';
 import {
-  CROWD,
+  FAR,
+  type HostSpec,
   type LanName,
-  LANS,
   type Layout,
-  type NodeName,
+  type LanSpec,
+  LANS,
+  CROWD,
   ORPHAN,
+  type NodeName,
   ROUTERS,
   type RouterName,
-  subnetOn,
+  SHARED_GATEWAY,
   VIRTUAL_ROUTERS,
   VRID,
 } from '../world.js';
 
 export interface SimOptions {
   readonly seed?: number;
+  /** Default: IPv4 alone. */
+  readonly families?: readonly Family[];
+  /** Of the IPv6 hosts; default `shared`. */
+  readonly gateways?: GatewayPlan;
   readonly rpFilter?: 0 | 1 | 2;
   /** Probability that a receiver misses a frame on a LAN. */
   readonly loss?: number;
@@ -65,40 +80,6 @@ function prefix(ip: string, length: number): Prefix {
   return { ip: parseIp(ip) as Ip, length };
 }
 
-/** Of a router on a LAN, besides the gateway: it has one where there are several. */
-function ownAddress(layout: Layout, router: RouterName, lan: LanName): Ip | undefined {
-  const there = routersOn(layout, lan);
-  if (there.length === 1 || (layout === 'two-on-lan' && router === 'r1')) return undefined;
-  return (LANS[lan].gateway + 1 + there.indexOf(router)) as Ip;
-}
-
-function routersOn(layout: Layout, lan: LanName): RouterName[] {
-  const routers = Object.entries(ROUTERS[layout]) as [RouterName, readonly LanName[]][];
-  return routers.filter(([, lans]) => lans.includes(lan)).map(([name]) => name);
-}
-
-/** `role` and `peers` of the interface, where a virtual router has the gateway. */
-function roleOf(layout: Layout, router: RouterName): string {
-  const lan = ROUTERS[layout][router]?.[0];
-  if (lan === undefined || VIRTUAL_ROUTERS[layout]?.includes(lan) !== true) return '';
-  const peers = routersOn(layout, lan).filter((name) => name !== router);
-  const addresses = peers.map((name) => `"${formatIp(ownAddress(layout, name, lan) as Ip)}"`);
-  return `role = "gateway"\npeers = [${addresses.join(', ')}]\n`;
-}
-
-function policyOf(layout: Layout, options: SimOptions, router: RouterName = 'r1'): Policy {
-  const subnets = [LANS.a, LANS.b, LANS.c, ORPHAN, CROWD].map(
-    (lan) =>
-      `[[subnet]]\nprefix = "${formatIp(lan.network)}/${lan.prefixLength}"\ngateway = "${formatIp(lan.gateway)}"\n`,
-  );
-  const learn = layout === 'virtual-subnet' ? 'learn = "all"\n' : '';
-  const { policy } = parseConfig(
-    `[[interface]]\nname = "lan*"\n${learn}${roleOf(layout, router)}${subnets.join('')}`,
-  );
-  const withRule = { ...policy, interfaces: policy.interfaces.map((rule) => ({ ...rule, ...options.rule })) };
-  return options.policy?.(withRule) ?? withRule;
-}
-
 export function macvlanOf(lan: LanName): number {
   return indexOf(lan) + 20;
 }
@@ -119,6 +100,8 @@ export class Site {
   /** Routers without power. */
   readonly failed = new Set<RouterName>();
   readonly virtualRouters = new Map<LanName, VirtualRouter>();
+  readonly families: readonly Family[];
+  private readonly plan: AddressPlan;
   private readonly core: SimKernel;
   private readonly coreNode: RoutingNode;
 
@@ -127,7 +110,9 @@ export class Site {
     private readonly options: SimOptions,
   ) {
     this.clock = new Clock(options.seed ?? 1);
-    this.policy = policyOf(layout, options);
+    this.families = options.families ?? ['ipv4'];
+    this.plan = new AddressPlan(layout, this.families, options.gateways ?? 'shared');
+    this.policy = this.policyOf('r1');
     this.domain = new RoutingDomain(this.clock, {
       hopMs: options.hopMs ?? [0.4, 1],
       originateMs: [0.1, 1.5],
@@ -144,7 +129,11 @@ export class Site {
         index: 3,
         name: 'lanfar',
         mac: mac('02:00:63:00:00:01'),
-        addresses: [prefix('10.99.0.1', 24)],
+        addresses: this.ofFamilies([
+          { ip: FAR.gateway, length: FAR.prefixLength },
+          { ip: SHARED_GATEWAY, length: 64 },
+          { ip: FAR.ipv6.gateway, length: FAR.ipv6.prefixLength },
+        ]),
       },
       this.far,
     );
@@ -155,33 +144,51 @@ export class Site {
     for (const lan of VIRTUAL_ROUTERS[layout] ?? []) this.addVirtualRouter(lan);
   }
 
+  /** A host of the cast or of the crowd, with the gateway that the site has for it. */
+  host(spec: HostSpec): HostSpec {
+    const homes: readonly LanSpec[] = [LANS.a, LANS.b, LANS.c, ORPHAN, CROWD];
+    return this.plan.host(
+      spec,
+      homes.find(({ gateway }) => gateway === spec.gateway),
+    );
+  }
+
+  private policyOf(router: RouterName): Policy {
+    const policy = this.plan.policy(router, this.options.rule);
+    return this.options.policy?.(policy) ?? policy;
+  }
+
+  private ofFamilies(addresses: readonly Prefix[]): Prefix[] {
+    return addresses.filter(({ ip }) => this.families.includes(familyOf(ip)));
+  }
+
   private addRouter(name: RouterName, number: number, lans: readonly LanName[]): void {
     const kernel = new SimKernel(this.clock);
     this.kernels.set(name, kernel);
     const node = this.domain.addNode(name, kernel);
-    const policy = policyOf(this.layout, this.options, name);
-    this.routers.set(name, new SimRouter(name, this.clock, kernel, policy, ROOM_TIMES));
-    const here = prefix(`10.255.${number}.1`, 30);
-    const there = prefix(`10.255.${number}.2`, 30);
+    this.routers.set(name, new SimRouter(name, this.clock, kernel, this.policyOf(name), ROOM_TIMES));
     const coreIndex = 10 + number;
     const [near, distant] = [mac(`02:00:ff:0${number}:00:01`), mac(`02:00:ff:0${number}:00:02`)];
-    kernel.addLink({ ...LINK, index: WAN, name: 'wan-core', mac: near, addresses: [here] }, undefined);
+    const ends = { ipv4: prefix(`10.255.${number}.1`, 30), ipv6: { ip: linkLocalOf(near), length: 64 } };
+    const others = { ipv4: prefix(`10.255.${number}.2`, 30), ipv6: { ip: linkLocalOf(distant), length: 64 } };
+    const here = this.families.map((family) => ends[family]);
+    const there = this.families.map((family) => others[family]);
+    kernel.addLink({ ...LINK, index: WAN, name: 'wan-core', mac: near, addresses: here }, undefined);
     this.core.addLink(
-      { ...LINK, index: coreIndex, name: `wan-${name}`, mac: distant, addresses: [there] },
+      { ...LINK, index: coreIndex, name: `wan-${name}`, mac: distant, addresses: there },
       undefined,
     );
-    kernel.addPeer(there.ip, (packet, hops) => this.core.forward(packet, hops));
-    this.core.addPeer(here.ip, (packet, hops) => kernel.forward(packet, hops));
-    node.interfaces.set('core', { iface: WAN, via: there.ip });
-    this.coreNode.interfaces.set(name, { iface: coreIndex, via: here.ip });
+    for (const { ip } of there) kernel.addPeer(WAN, ip, (packet, hops) => this.core.forward(packet, hops));
+    for (const { ip } of here)
+      this.core.addPeer(coreIndex, ip, (packet, hops) => kernel.forward(packet, hops));
+    node.interfaces.set('core', { iface: WAN, via: { ipv4: others.ipv4.ip, ipv6: others.ipv6.ip } });
+    this.coreNode.interfaces.set(name, { iface: coreIndex, via: { ipv4: ends.ipv4.ip, ipv6: ends.ipv6.ip } });
     this.domain.connect(name, 'core');
     for (const lan of lans) {
       const switched = routersOn(this.layout, lan).length > 1;
       const wire = { delayMs: LAN_DELAY_MS, loss: this.options.loss ?? 0, switched };
       const segment = this.lans.get(lan) ?? new Segment(lan, this.clock, wire);
       this.lans.set(lan, segment);
-      const { gateway, prefixLength } = subnetOn(this.layout, lan);
-      const own = { ip: ownAddress(this.layout, name, lan) ?? gateway, length: prefixLength };
       const address = mac(
         this.options.oneGatewayMac === true && !switched
           ? '02:00:fe:00:00:01'
@@ -189,7 +196,14 @@ export class Site {
       );
       const rpFilter = this.options.rpFilter ?? 1;
       kernel.addLink(
-        { ...LINK, index: indexOf(lan), name: `lan${lan}`, mac: address, addresses: [own], rpFilter },
+        {
+          ...LINK,
+          index: indexOf(lan),
+          name: `lan${lan}`,
+          mac: address,
+          addresses: this.plan.routerAddresses(name, lan, address),
+          rpFilter,
+        },
         segment,
       );
       if (VIRTUAL_ROUTERS[this.layout]?.includes(lan) !== true) continue;
@@ -220,9 +234,9 @@ export class Site {
       marpdRuns: () => this.routers.get(name)?.ctx !== undefined,
       uplinkRuns: () => this.kernels.get(name)?.link(WAN).carrier === true,
     }));
-    const gateway = { ip: LANS[lan].gateway, length: 32 };
+    const gateways = this.plan.virtualAddresses(lan);
     const keepsAddress = this.options.vrrp === 'frr';
-    if (keepsAddress) for (const { kernel, macvlan } of members) kernel.setAddresses(macvlan, [gateway]);
+    if (keepsAddress) for (const { kernel, macvlan } of members) kernel.setAddresses(macvlan, gateways);
     const virtualRouter = new VirtualRouter(
       this.clock,
       segment,
@@ -231,7 +245,7 @@ export class Site {
       VRRP_TIMES,
       ({ kernel, macvlan }, active) => {
         if (keepsAddress) kernel.setCarrier(macvlan, active);
-        else kernel.setAddresses(macvlan, active ? [gateway] : []);
+        else kernel.setAddresses(macvlan, active ? gateways : []);
       },
     );
     this.virtualRouters.set(lan, virtualRouter);

@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import {
   announcedBy,
   claimOf,
-  ipOf,
   longEnough,
   moves,
   noAlarms,
   OUTAGE_MS,
-  settleIn,
+  routeOf,
   scenario,
+  settleIn,
   type Scenario,
   untilClaimed,
   untilEcho,
@@ -16,8 +16,6 @@ import {
   untilRouted,
   untilUnclaimed,
 } from '../scenario.js';
-
-const V = ipOf('v');
 
 /** Moves while links, daemons and routers fail. */
 export const FAILURES: readonly Scenario[] = [
@@ -29,9 +27,9 @@ export const FAILURES: readonly Scenario[] = [
       await world.coreLink('r2', false);
       await world.plug('v', 'b', { carrierDrop: false });
       await world.advance(2000);
-      assert.equal(await claimOf(world, 'r2', V), 'b settled');
+      assert.equal(await claimOf(world, 'r2', 'v'), 'b settled');
       await world.coreLink('r2', true);
-      await untilRouted(world, 'core', V, 'via r2', world.keepaliveMs + 1000);
+      await untilRouted(world, 'core', 'v', 'via r2', world.keepaliveMs + 1000);
       await untilEcho(world, 'far', 'v', 100);
       await world.advance(longEnough(world));
       await announcedBy(world, 'v', ['r2']);
@@ -68,10 +66,10 @@ export const FAILURES: readonly Scenario[] = [
       await moves(world, 'v', 'b', false);
       await world.advance(longEnough(world));
       await untilEcho(world, 'far', 'v', 1);
-      assert.equal(await world.route('core', V), 'via r2');
-      assert.equal(await world.route('r1', V), 'via core');
+      assert.equal(await routeOf(world, 'core', 'v'), 'via r2');
+      assert.equal(await routeOf(world, 'r1', 'v'), 'via core');
       await world.start('r1');
-      await untilUnclaimed(world, 'r1', V, 2000);
+      await untilUnclaimed(world, 'r1', 'v', 2000);
       await world.advance(longEnough(world));
       await untilQuiet(world, 100);
       await announcedBy(world, 'v', ['r2']);
@@ -86,16 +84,16 @@ export const FAILURES: readonly Scenario[] = [
       `old daemon killed within settle, restarted ${deadMs} ms after the move: converges`,
       async (world) => {
         await world.plug('v', 'a');
-        await untilClaimed(world, 'r1', V, 'a', 'fresh', 20);
+        await untilClaimed(world, 'r1', 'v', 'a', 'fresh', 20);
         await world.advance(300);
         await world.kill('r1');
         await world.plug('v', 'b', { carrierDrop: false });
         await world.advance(deadMs);
         await world.start('r1');
-        await untilRouted(world, 'core', V, 'via r2', 4000);
+        await untilRouted(world, 'core', 'v', 'via r2', 4000);
         await untilEcho(world, 'far', 'v', 4000);
         await world.advance(longEnough(world) + 10_000);
-        assert.equal(await claimOf(world, 'r2', V), 'b settled');
+        assert.equal(await claimOf(world, 'r2', 'v'), 'b settled');
         await announcedBy(world, 'v', ['r2']);
         await untilQuiet(world, 100);
       },
@@ -129,7 +127,7 @@ export const FAILURES: readonly Scenario[] = [
     async (world) => {
       await settleIn(world, 'v', 'a', 'r1');
       await world.plug('v', 'b', { carrierDrop: false });
-      await untilClaimed(world, 'r2', V, 'b', 'fresh', 20);
+      await untilClaimed(world, 'r2', 'v', 'b', 'fresh', 20);
       await world.kill('r2');
       await world.advance(5000);
       await untilEcho(world, 'far', 'v', 1);
@@ -150,7 +148,7 @@ export const FAILURES: readonly Scenario[] = [
     async (world) => {
       await settleIn(world, 'v', 'a', 'r1');
       await world.plug('v', 'b', { carrierDrop: false });
-      await untilClaimed(world, 'r2', V, 'b', 'fresh', 20);
+      await untilClaimed(world, 'r2', 'v', 'b', 'fresh', 20);
       await world.advance(200);
       await world.kill('r2');
       await world.coreLink('r2', false);
@@ -159,7 +157,7 @@ export const FAILURES: readonly Scenario[] = [
       await untilEcho(world, 'far', 'v', 50);
       await world.advance(longEnough(world));
       await untilEcho(world, 'far', 'v', 1);
-      assert.equal(await claimOf(world, 'r1', V), 'a settled');
+      assert.equal(await claimOf(world, 'r1', 'v'), 'a settled');
     },
   ),
 
@@ -185,7 +183,7 @@ export const FAILURES: readonly Scenario[] = [
             await world.announce('v', 'arp-gateway');
             await world.advance(longEnough(world) + world.keepaliveMs);
             await untilEcho(world, 'far', 'v', 1);
-            assert.equal(await claimOf(world, 'r2', V), 'b settled');
+            assert.equal(await claimOf(world, 'r2', 'v'), 'b settled');
             await announcedBy(world, 'v', ['r2']);
             await untilQuiet(world, 100);
           },
@@ -208,7 +206,7 @@ export const FAILURES: readonly Scenario[] = [
         await announcedBy(world, 'v', ['r2']);
         await world.advance(world.settleMs);
         await world.unplug('v');
-        await untilUnclaimed(world, 'r2', V, world.keepaliveMs + 1000);
+        await untilUnclaimed(world, 'r2', 'v', world.keepaliveMs + 1000);
         await world.advance(5000);
         await untilQuiet(world, 1000);
         await announcedBy(world, 'v', []);

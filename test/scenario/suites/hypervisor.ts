@@ -4,14 +4,13 @@ import {
   announcedBy,
   claimOf,
   CORE_MS,
-  ipOf,
   LEARN_MS,
   longEnough,
   MOVE_MS,
   noAlarms,
   OUTAGE_MS,
-  settleIn,
   scenario,
+  settleIn,
   type Scenario,
   untilClaimed,
   untilEcho,
@@ -19,8 +18,6 @@ import {
   untilRouted,
   untilUnclaimed,
 } from '../scenario.js';
-
-const V = ipOf('v');
 
 /** RARP, signals of hypervisors, and whole crowds that move. */
 export const HYPERVISOR: readonly Scenario[] = [
@@ -30,7 +27,7 @@ export const HYPERVISOR: readonly Scenario[] = [
     async (world) => {
       await settleIn(world, 'v', 'a', 'r1');
       await world.plug('v', 'b', { announce: 'rarp', carrierDrop: false });
-      await untilClaimed(world, 'r1', V, 'b', 'fresh', LEARN_MS);
+      await untilClaimed(world, 'r1', 'v', 'b', 'fresh', LEARN_MS);
       await untilEcho(world, 'far', 'v', MOVE_MS);
       await untilQuiet(world, world.settleMs + 500);
     },
@@ -39,9 +36,9 @@ export const HYPERVISOR: readonly Scenario[] = [
   scenario('one', 'design.md 3.1: RARP from the MAC of a remembered host', async (world) => {
     await settleIn(world, 'v', 'a', 'r1');
     await world.unplug('v');
-    await untilUnclaimed(world, 'r1', V, world.keepaliveMs + 1000);
+    await untilUnclaimed(world, 'r1', 'v', world.keepaliveMs + 1000);
     await world.plug('v', 'b', { announce: 'rarp', carrierDrop: false });
-    await untilClaimed(world, 'r1', V, 'b', 'fresh', LEARN_MS);
+    await untilClaimed(world, 'r1', 'v', 'b', 'fresh', LEARN_MS);
   }),
 
   scenario(
@@ -51,23 +48,23 @@ export const HYPERVISOR: readonly Scenario[] = [
       await world.plug('v', 'a', { announce: 'silent' });
       const attached = await world.command('r1', 'attach', { host: 'v', lan: 'a' });
       assert.ok(attached.ok, attached.message);
-      await untilClaimed(world, 'r1', V, 'a', 'fresh', 2);
+      await untilClaimed(world, 'r1', 'v', 'a', 'fresh', 2);
       await untilEcho(world, 'far', 'v', 20);
       await world.advance(3 * world.settleMs);
-      assert.equal(await claimOf(world, 'r1', V), 'a settled');
+      assert.equal(await claimOf(world, 'r1', 'v'), 'a settled');
       await world.unplug('v');
       const detached = await world.command('r1', 'detach', { host: 'v', lan: 'a' });
       assert.ok(detached.ok, detached.message);
-      await untilUnclaimed(world, 'r1', V, 2);
-      await world.always('stays away', 3000, async () => (await claimOf(world, 'r1', V)) === '');
+      await untilUnclaimed(world, 'r1', 'v', 2);
+      await world.always('stays away', 3000, async () => (await claimOf(world, 'r1', 'v')) === '');
       await untilQuiet(world, 100);
     },
   ),
 
   scenario('one', 'design.md 3.4: an attached host that never shows up is withdrawn', async (world) => {
     await world.command('r1', 'attach', { host: 'v', lan: 'a' });
-    await untilClaimed(world, 'r1', V, 'a', 'fresh', 2);
-    await untilUnclaimed(world, 'r1', V, 15_000 + world.keepaliveMs + 1000);
+    await untilClaimed(world, 'r1', 'v', 'a', 'fresh', 2);
+    await untilUnclaimed(world, 'r1', 'v', 15_000 + world.keepaliveMs + 1000);
     await untilQuiet(world, 100);
   }),
 
@@ -77,11 +74,11 @@ export const HYPERVISOR: readonly Scenario[] = [
     async (world) => {
       await settleIn(world, 'v', 'a', 'r1');
       await world.command('r1', 'detach', { host: 'v', lan: 'a' });
-      await untilUnclaimed(world, 'r1', V, 2);
+      await untilUnclaimed(world, 'r1', 'v', 2);
       await world.advance(100);
       await world.announce('v', 'gratuitous-request');
-      await world.always('stale', 850, async () => (await claimOf(world, 'r1', V)) === '');
-      await untilClaimed(world, 'r1', V, 'a', 'fresh', 200);
+      await world.always('stale', 850, async () => (await claimOf(world, 'r1', 'v')) === '');
+      await untilClaimed(world, 'r1', 'v', 'a', 'fresh', 200);
       await untilEcho(world, 'far', 'v', 50);
     },
   ),
@@ -90,9 +87,9 @@ export const HYPERVISOR: readonly Scenario[] = [
     await settleIn(world, 'v', 'a', 'r1');
     const prepared = await world.command('r1', 'prepare', { host: 'v', lan: 'b' });
     assert.ok(prepared.ok, prepared.message);
-    await world.always('not yet', 1000, async () => (await claimOf(world, 'r1', V)) === 'a settled');
+    await world.always('not yet', 1000, async () => (await claimOf(world, 'r1', 'v')) === 'a settled');
     await world.plug('v', 'b', { announce: 'rarp', carrierDrop: false });
-    await untilClaimed(world, 'r1', V, 'b', 'fresh', 2);
+    await untilClaimed(world, 'r1', 'v', 'b', 'fresh', 2);
     await untilEcho(world, 'far', 'v', MOVE_MS);
     await untilQuiet(world, world.settleMs + 1000);
   }),
@@ -138,7 +135,7 @@ export const HYPERVISOR: readonly Scenario[] = [
       for (const host of crowd) await world.plug(host, 'a');
       await settleIn(world, 'v', 'a', 'r1');
       await world.plug('v', 'b', { announce: 'rarp', carrierDrop: false });
-      await untilClaimed(world, 'r2', V, 'b', 'fresh', 50);
+      await untilClaimed(world, 'r2', 'v', 'b', 'fresh', 50);
       await untilEcho(world, 'far', 'v', OUTAGE_MS);
       await world.advance(longEnough(world));
       for (const host of crowd) assert.ok(await world.echo('far', host));
@@ -155,10 +152,10 @@ export const HYPERVISOR: readonly Scenario[] = [
       await world.command('r2', 'prepare', { host: 'v', lan: 'b' });
       await world.advance(100);
       await world.plug('v', 'b', { announce: 'rarp', carrierDrop: false });
-      await untilRouted(world, 'core', V, 'via r2', CORE_MS);
+      await untilRouted(world, 'core', 'v', 'via r2', CORE_MS);
       await world.command('r1', 'detach', { host: 'v', lan: 'a' });
       await untilEcho(world, 'far', 'v', OUTAGE_MS);
-      await untilUnclaimed(world, 'r1', V, 50);
+      await untilUnclaimed(world, 'r1', 'v', 50);
       await world.advance(longEnough(world));
       await untilQuiet(world, 100);
       await announcedBy(world, 'v', ['r2']);
@@ -170,7 +167,6 @@ export const HYPERVISOR: readonly Scenario[] = [
     'two',
     'design.md 3.2: detach a moment before the guest is back home: the blind repair at the old router is no dispute',
     async (world) => {
-      const H = ipOf('h');
       await world.plug('h', 'a');
       await world.advance(3 * world.settleMs);
       await world.plug('h', 'b', { carrierDrop: false });
@@ -179,11 +175,11 @@ export const HYPERVISOR: readonly Scenario[] = [
       await world.command('r2', 'detach', { host: 'h', lan: 'b' });
       await world.advance(5);
       await world.plug('h', 'a', { carrierDrop: false });
-      await untilClaimed(world, 'r1', H, 'a', 'fresh', LEARN_MS);
+      await untilClaimed(world, 'r1', 'h', 'a', 'fresh', LEARN_MS);
       await untilEcho(world, 'far', 'h', OUTAGE_MS);
-      await untilUnclaimed(world, 'r1', H, 2 * world.settleMs + 100);
+      await untilUnclaimed(world, 'r1', 'h', 2 * world.settleMs + 100);
       await world.advance(longEnough(world));
-      assert.equal(await claimOf(world, 'r1', H), '', 'no /32 is left');
+      assert.equal(await claimOf(world, 'r1', 'h'), '', 'no /32 is left');
       await untilEcho(world, 'far', 'h', 100);
       await untilQuiet(world, 100);
       await announcedBy(world, 'h', []);

@@ -1,32 +1,27 @@
 import assert from 'node:assert/strict';
 import {
-  type Scenario,
   announcedBy,
+  announcersOf,
   claimOf,
-  ipOf,
+  gatewayOf,
   LEARN_MS,
   longEnough,
   MOVE_MS,
+  neighbourOf,
   noAlarms,
+  routeOf,
   scenario,
+  transitionsOf,
+  type Scenario,
   untilClaimed,
   untilEcho,
   untilQuiet,
   untilRouted,
   untilUnclaimed,
 } from '../scenario.js';
-import {
-  FIXTURES,
-  type HostName,
-  type Layout,
-  type RedundantWorld,
-  type Role,
-  type RouterName,
-} from '../world.js';
+import type { HostName, Layout, RedundantWorld, Role, RouterName } from '../world.js';
 
 const LAYOUT = 'redundant';
-const V = ipOf('v');
-const H = ipOf('h');
 const PAIR: readonly RouterName[] = ['r1', 'r2'];
 /** A claim of a promotion that is wrong is gone by then: 100 ms and the 20 ms rule. */
 const FALSE_CLAIM_MS = 130;
@@ -59,8 +54,8 @@ function untilActive(world: RedundantWorld, router: RouterName, withinMs: number
 /** A visitor on lan a that r1 announces, and that r2 has proven for itself. */
 async function visits(world: RedundantWorld, host: Role = 'v'): Promise<void> {
   await world.plug(host, 'a');
-  await untilClaimed(world, 'r1', ipOf(host), 'a', 'settled', world.settleMs + 100);
-  await untilClaimed(world, 'r2', ipOf(host), 'a', 'settled', 100);
+  await untilClaimed(world, 'r1', host, 'a', 'settled', world.settleMs + 100);
+  await untilClaimed(world, 'r2', host, 'a', 'settled', 100);
   await untilEcho(world, 'far', host, MOVE_MS);
   await untilEcho(world, host, 'far', MOVE_MS);
   // Until nobody has objected, r1 is a challenger like any other.
@@ -88,9 +83,9 @@ export const REDUNDANT: readonly Scenario[] = [
     await visits(world);
     assert.equal((await world.role('r1', 'a'))?.state, 'active');
     assert.equal((await world.role('r2', 'a'))?.state, 'standby');
-    assert.equal(await world.route('core', V), 'via r1');
-    assert.equal(await world.route('r2', V), 'via core', 'the claim of r1 hides that of r2');
-    assert.equal(await world.neighbour('v', ipOf('v')), undefined);
+    assert.equal(await routeOf(world, 'core', 'v'), 'via r1');
+    assert.equal(await routeOf(world, 'r2', 'v'), 'via core', 'the claim of r1 hides that of r2');
+    assert.equal(await neighbourOf(world, 'v', 'v'), undefined);
     await world.advance(longEnough(world));
     await announcedBy(world, 'v', ['r1']);
     await noAlarms(world, ['r1', 'r2', 'r3']);
@@ -115,14 +110,14 @@ export const REDUNDANT: readonly Scenario[] = [
     await world.kill('r1');
     await untilReachable(world, 'v', MOVE_MS);
     await world.plug('g', 'a');
-    await untilClaimed(world, 'r2', ipOf('g'), 'a', 'fresh', world.settleMs + 100);
+    await untilClaimed(world, 'r2', 'g', 'a', 'fresh', world.settleMs + 100);
     await untilEcho(world, 'far', 'g', 1000 + 2 * MOVE_MS);
     await untilReachable(world, 'v', MOVE_MS);
     await world.start('r1');
     await world.advance(longEnough(world));
     await untilReachable(world, 'v', MOVE_MS);
     await world.announce('g', 'gratuitous-request');
-    await untilRouted(world, 'core', ipOf('g'), 'via r1', 2 * world.settleMs);
+    await untilRouted(world, 'core', 'g', 'via r1', 2 * world.settleMs);
     await noAlarms(world, ['r1', 'r2', 'r3']);
     await untilQuiet(world, longEnough(world));
   }),
@@ -132,7 +127,7 @@ export const REDUNDANT: readonly Scenario[] = [
     await world.track('a', { marpd: true });
     await world.kill('r1');
     await untilActive(world, 'r2', world.activeDownMs);
-    await untilRouted(world, 'core', V, 'via r2', TAKE_OVER_MS);
+    await untilRouted(world, 'core', 'v', 'via r2', TAKE_OVER_MS);
     await untilReachable(world, 'v', TAKE_OVER_MS);
     await noAlarms(world, ['r2', 'r3']);
   }),
@@ -146,8 +141,8 @@ export const REDUNDANT: readonly Scenario[] = [
       world.activeDownMs,
       async () => (await world.active('a')).length === 2,
     );
-    await untilRouted(world, 'core', ipOf('g'), 'via r2', 1000);
-    await untilRouted(world, 'core', V, 'via r1', 1000);
+    await untilRouted(world, 'core', 'g', 'via r2', 1000);
+    await untilRouted(world, 'core', 'v', 'via r1', 1000);
     await world.advance(1000);
     await untilEcho(world, 'far', 'v', MOVE_MS);
     await untilEcho(world, 'far', 'g', MOVE_MS);
@@ -187,15 +182,19 @@ export const REDUNDANT: readonly Scenario[] = [
   redundant('RFC 9568: case 5: a visitor moves away just before the active router dies', async (world) => {
     await visits(world);
     await world.plug('v', 'b');
-    await untilRouted(world, 'core', V, 'via r3', MOVE_MS);
+    await untilRouted(world, 'core', 'v', 'via r3', MOVE_MS);
     await world.advance(50);
     await world.fail('r1', 'silent');
     await untilActive(world, 'r2', world.activeDownMs);
     await world.advance(FALSE_CLAIM_MS);
-    await untilUnclaimed(world, 'r2', V, 50);
-    await untilRouted(world, 'core', V, 'via r3', 50);
+    await untilUnclaimed(world, 'r2', 'v', 50);
+    await untilRouted(world, 'core', 'v', 'via r3', 50);
     await untilReachable(world, 'v', MOVE_MS);
-    await world.always('r3 claims it', longEnough(world), async () => (await claimOf(world, 'r3', V)) !== '');
+    await world.always(
+      'r3 claims it',
+      longEnough(world),
+      async () => (await claimOf(world, 'r3', 'v')) !== '',
+    );
     await announcedBy(world, 'v', ['r3']);
     await nothingFrozen(world);
   }),
@@ -205,11 +204,11 @@ export const REDUNDANT: readonly Scenario[] = [
     await untilEcho(world, 'neighbourA', 'h', LEARN_MS);
     await world.advance(2000);
     await world.plug('h', 'b', { carrierDrop: false });
-    await untilRouted(world, 'core', H, 'via r3', MOVE_MS);
+    await untilRouted(world, 'core', 'h', 'via r3', MOVE_MS);
     await untilEcho(world, 'neighbourA', 'h', 400);
-    assert.equal(await world.neighbour('neighbourA', H), 'vrrp', 'announced from the virtual MAC');
+    assert.equal(await neighbourOf(world, 'neighbourA', 'h'), 'vrrp', 'announced from the virtual MAC');
     await world.advance(longEnough(world));
-    for (const router of PAIR) assert.equal(await claimOf(world, router, H), '', 'no claim at a router');
+    for (const router of PAIR) assert.equal(await claimOf(world, router, 'h'), '', 'no claim at a router');
     await world.fail('r1', 'silent');
     await untilActive(world, 'r2', world.activeDownMs);
     await untilEcho(world, 'neighbourA', 'h', world.routerDeadMs + TAKE_OVER_MS);
@@ -218,7 +217,7 @@ export const REDUNDANT: readonly Scenario[] = [
     await world.plug('h', 'a', { carrierDrop: false });
     await untilEcho(world, 'neighbourA', 'h', 50);
     await world.advance(longEnough(world));
-    assert.equal(await claimOf(world, 'r2', H), '');
+    assert.equal(await claimOf(world, 'r2', 'h'), '');
     await untilEcho(world, 'far', 'h', MOVE_MS);
     await noAlarms(world, ['r2', 'r3']);
     await untilQuiet(world, longEnough(world));
@@ -251,11 +250,11 @@ export const REDUNDANT: readonly Scenario[] = [
   redundant('RFC 9568: case 8: a standby boots beside a silent visitor', async (world) => {
     await world.fail('r2', 'carrier');
     await world.plug('v', 'a');
-    await untilClaimed(world, 'r1', V, 'a', 'settled', world.settleMs + 100);
+    await untilClaimed(world, 'r1', 'v', 'a', 'settled', world.settleMs + 100);
     await untilEcho(world, 'v', 'far', MOVE_MS);
     await world.advance(20_000);
     await world.boot('r2');
-    await untilClaimed(world, 'r2', V, 'a', 'settled', 1000);
+    await untilClaimed(world, 'r2', 'v', 'a', 'settled', 1000);
     await announcedBy(world, 'v', ['r1']);
     await world.fail('r1', 'silent');
     await untilActive(world, 'r2', world.activeDownMs);
@@ -266,19 +265,19 @@ export const REDUNDANT: readonly Scenario[] = [
   redundant('RFC 9568: case 9: a visitor with arp_ignore=2, and the active router dies', async (world) => {
     await world.arpIgnore('v', 2);
     await world.plug('v', 'a');
-    await untilClaimed(world, 'r1', V, 'a', 'settled', world.settleMs + 100);
+    await untilClaimed(world, 'r1', 'v', 'a', 'settled', world.settleMs + 100);
     await untilReachable(world, 'v', MOVE_MS);
     await world.advance(longEnough(world));
-    const before = (await world.transitions('r2', V)).map(({ to }) => to);
+    const before = (await transitionsOf(world, 'r2', 'v')).map(({ to }) => to);
     assert.ok(before.includes('proving'), 'r2 has heard it');
     assert.ok(!before.includes('beneath'), 'it does not answer r2, whose own address is in another subnet');
-    assert.equal(await claimOf(world, 'r2', V), '');
+    assert.equal(await claimOf(world, 'r2', 'v'), '');
     await announcedBy(world, 'v', ['r1']);
     await world.fail('r1', 'silent');
     await untilActive(world, 'r2', world.activeDownMs);
-    await untilClaimed(world, 'r2', V, 'a', 'fresh', LEARN_MS);
+    await untilClaimed(world, 'r2', 'v', 'a', 'fresh', LEARN_MS);
     await untilReachable(world, 'v', TAKE_OVER_MS);
-    const after = (await world.transitions('r2', V)).slice(before.length);
+    const after = (await transitionsOf(world, 'r2', 'v')).slice(before.length);
     assert.deepEqual(
       after.slice(0, 2).map(({ to, cause }) => `${to} ${cause}`),
       ['proving took-over', 'fresh proven'],
@@ -308,7 +307,7 @@ export const REDUNDANT: readonly Scenario[] = [
     await visits(world);
     await world.track('a', { uplink: false });
     await world.coreLink('r1', false);
-    await untilRouted(world, 'core', V, 'via r2', 1500);
+    await untilRouted(world, 'core', 'v', 'via r2', 1500);
     assert.deepEqual(await world.active('a'), ['r1']);
     await world.coreLink('r1', true);
     await world.advance(longEnough(world));
@@ -325,7 +324,7 @@ export const REDUNDANT: readonly Scenario[] = [
       const up = await world.stream('v', 'neighbourA');
       await world.prefer(router, 'a');
       await untilActive(world, router, world.activeDownMs);
-      await untilRouted(world, 'core', V, `via ${router}`, TAKE_OVER_MS);
+      await untilRouted(world, 'core', 'v', `via ${router}`, TAKE_OVER_MS);
       await world.advance(longEnough(world));
       for (const stream of [down, up]) {
         const { lost } = await stream.stop();
@@ -344,9 +343,9 @@ export const REDUNDANT: readonly Scenario[] = [
       for (const lan of ['b', 'a', 'b'] as const) {
         await world.plug('v', lan, { carrierDrop: false });
         const router = lan === 'a' ? 'r1' : 'r3';
-        await untilRouted(world, 'core', V, `via ${router}`, MOVE_MS);
+        await untilRouted(world, 'core', 'v', `via ${router}`, MOVE_MS);
         assert.ok(await world.echo('v', 'far'), 'its gateway entry was right before its first frame');
-        assert.equal(await world.neighbour('v', FIXTURES.v.gateway), 'vrrp', 'one virtual MAC on both LANs');
+        assert.equal(await gatewayOf(world, 'v'), 'vrrp', 'one virtual MAC on both LANs');
         await untilEcho(world, 'far', 'v', MOVE_MS);
         await world.advance(longEnough(world));
         await announcedBy(world, 'v', [router]);
@@ -361,7 +360,7 @@ export const REDUNDANT: readonly Scenario[] = [
     await visits(world);
     await world.duplicate('v', 'b');
     await world.advance(longEnough(world));
-    await untilClaimed(world, 'r1', V, 'a', 'settled', longEnough(world));
+    await untilClaimed(world, 'r1', 'v', 'a', 'settled', longEnough(world));
     await announcedBy(world, 'v', ['r1']);
     assert.ok((await world.alarms('r3')).some(({ alarm }) => alarm === 'duplicate'));
     assert.deepEqual(await world.alarms('r2'), [], 'r2 says nothing');
@@ -372,7 +371,7 @@ export const REDUNDANT: readonly Scenario[] = [
     'C5: two marpds on one LAN without VRRP: no contest, nothing lost',
     async (world) => {
       await world.plug('v', 'a');
-      await untilRouted(world, 'core', V, 'via r1', MOVE_MS);
+      await untilRouted(world, 'core', 'v', 'via r1', MOVE_MS);
       await untilEcho(world, 'far', 'v', MOVE_MS);
       await untilEcho(world, 'v', 'far', MOVE_MS);
       const stream = await world.stream('far', 'v');
@@ -385,13 +384,13 @@ export const REDUNDANT: readonly Scenario[] = [
         assert.ok(!alarms.some(({ alarm }) => alarm === 'duplicate' || alarm === 'frozen'));
       }
       assert.ok((await world.alarms('r2')).some(({ alarm }) => alarm === 'other-router'));
-      assert.equal((await world.announcers(V)).length, 1);
+      assert.match(await announcersOf(world, 'v'), /^r\d$/);
       await world.plug('v', 'b');
-      await untilRouted(world, 'core', V, 'via r3', MOVE_MS);
+      await untilRouted(world, 'core', 'v', 'via r3', MOVE_MS);
       await world.plug('v', 'a');
       await untilReachable(world, 'v', 100);
       await world.advance(longEnough(world));
-      assert.equal((await world.announcers(V)).length, 1);
+      assert.match(await announcersOf(world, 'v'), /^r\d$/);
     },
     'two-on-lan',
   ),

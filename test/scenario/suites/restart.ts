@@ -2,18 +2,15 @@ import assert from 'node:assert/strict';
 import {
   claimOf,
   fallSilent,
-  ipOf,
   LEARN_MS,
-  settleIn,
   scenario,
+  settleIn,
   type Scenario,
   untilClaimed,
   untilEcho,
   untilQuiet,
   untilUnclaimed,
 } from '../scenario.js';
-
-const V = ipOf('v');
 
 /** The daemon stops, dies and starts on one box. */
 export const RESTARTS: readonly Scenario[] = [
@@ -24,11 +21,11 @@ export const RESTARTS: readonly Scenario[] = [
       await settleIn(world, 'v', 'a', 'r1');
       await fallSilent(world);
       await world.stop('r1', 'withdraw');
-      await untilUnclaimed(world, 'r1', V, 50);
+      await untilUnclaimed(world, 'r1', 'v', 50);
       await world.advance(500);
       await untilQuiet(world, 100);
       await world.start('r1');
-      await untilClaimed(world, 'r1', V, 'a', 'fresh', 4000);
+      await untilClaimed(world, 'r1', 'v', 'a', 'fresh', 4000);
       await untilEcho(world, 'far', 'v', 50);
       await untilQuiet(world, world.settleMs + 1000);
     },
@@ -48,10 +45,10 @@ export const RESTARTS: readonly Scenario[] = [
         await world.start('r1');
         await world.advance(2 * world.keepaliveMs);
         assert.equal((await stream.stop()).lost, 0);
-        assert.equal(await claimOf(world, 'r1', V), 'a settled');
+        assert.equal(await claimOf(world, 'r1', 'v'), 'a settled');
         await untilQuiet(world, 100);
         await world.power('v', false);
-        await untilUnclaimed(world, 'r1', V, world.keepaliveMs + 1000);
+        await untilUnclaimed(world, 'r1', 'v', world.keepaliveMs + 1000);
       },
     ),
   ),
@@ -61,12 +58,12 @@ export const RESTARTS: readonly Scenario[] = [
     'design.md 3.2 Restart: a fresh claim of a killed daemon is adopted as settled at once',
     async (world) => {
       await world.plug('v', 'a');
-      await untilClaimed(world, 'r1', V, 'a', 'fresh', LEARN_MS);
+      await untilClaimed(world, 'r1', 'v', 'a', 'fresh', LEARN_MS);
       await world.kill('r1');
       await world.advance(3 * world.settleMs);
-      assert.equal(await claimOf(world, 'r1', V), 'a fresh');
+      assert.equal(await claimOf(world, 'r1', 'v'), 'a fresh');
       await world.start('r1');
-      await untilClaimed(world, 'r1', V, 'a', 'settled', 100);
+      await untilClaimed(world, 'r1', 'v', 'a', 'settled', 100);
       await untilEcho(world, 'far', 'v', 50);
     },
   ),
@@ -79,7 +76,7 @@ export const RESTARTS: readonly Scenario[] = [
       await world.kill('r1');
       await world.unplug('v');
       await world.start('r1');
-      await untilUnclaimed(world, 'r1', V, 4000);
+      await untilUnclaimed(world, 'r1', 'v', 4000);
       await untilQuiet(world, 100);
     },
   ),

@@ -1,16 +1,18 @@
 import assert from 'node:assert/strict';
 import {
-  ASK_FIRST_MS,
   announcedBy,
+  ASK_FIRST_MS,
   claimOf,
   CORE_MS,
-  ipOf,
   longEnough,
   moves,
+  neighbourOf,
   noAlarms,
+  routeOf,
   ROUTER_OF,
-  settleIn,
   scenario,
+  settleIn,
+  stateOf,
   type Scenario,
   untilClaimed,
   untilEcho,
@@ -18,10 +20,6 @@ import {
   untilRouted,
   untilUnclaimed,
 } from '../scenario.js';
-import { FIXTURES } from '../world.js';
-
-const H = ipOf('h');
-const V = ipOf('v');
 
 /** From router to router, and home. */
 export const ROAMING: readonly Scenario[] = [
@@ -34,9 +32,9 @@ export const ROAMING: readonly Scenario[] = [
         for (const lan of ['b', 'a', 'b'] as const) {
           await moves(world, 'v', lan, carrierDrop);
           const other = lan === 'a' ? 'r2' : 'r1';
-          await untilUnclaimed(world, other, V, 200);
-          await untilRouted(world, other, V, 'via core', 10);
-          await untilClaimed(world, ROUTER_OF[lan], V, lan, 'settled', world.settleMs + 100);
+          await untilUnclaimed(world, other, 'v', 200);
+          await untilRouted(world, other, 'v', 'via core', 10);
+          await untilClaimed(world, ROUTER_OF[lan], 'v', lan, 'settled', world.settleMs + 100);
           await announcedBy(world, 'v', [ROUTER_OF[lan]]);
           await untilQuiet(world, 500);
           await world.advance(3 * world.settleMs);
@@ -56,20 +54,20 @@ export const ROAMING: readonly Scenario[] = [
         await untilEcho(world, 'neighbourA', 'h', 50);
         await world.advance(3000);
         await moves(world, 'h', 'b', carrierDrop);
-        await untilRouted(world, 'r1', H, 'via core', 10);
+        await untilRouted(world, 'r1', 'h', 'via core', 10);
         await world.until('r1 knows it away', 200, async () => {
-          return (await world.transitions('r1', H)).at(-1)?.to === 'away';
+          return (await stateOf(world, 'r1', 'h')) === 'away';
         });
         await world.until(
           'the neighbour knows',
           100,
-          async () => (await world.neighbour('neighbourA', H)) === 'r1',
+          async () => (await neighbourOf(world, 'neighbourA', 'h')) === 'r1',
         );
         await world.advance(4000);
         await announcedBy(world, 'h', ['r2']);
         await moves(world, 'h', 'a', carrierDrop);
-        await untilUnclaimed(world, 'r2', H, 200);
-        await untilUnclaimed(world, 'r1', H, 2 * world.settleMs + 500);
+        await untilUnclaimed(world, 'r2', 'h', 200);
+        await untilUnclaimed(world, 'r1', 'h', 2 * world.settleMs + 500);
         await world.advance(20);
         await announcedBy(world, 'h', []);
         await untilEcho(world, 'far', 'h', 50);
@@ -95,7 +93,7 @@ export const ROAMING: readonly Scenario[] = [
       await untilEcho(world, 'neighbourA', 'h', 30);
       await world.advance(longEnough(world));
       assert.ok(await world.echo('neighbourA', 'h'));
-      assert.equal(await world.neighbour('neighbourA', H), 'h');
+      assert.equal(await neighbourOf(world, 'neighbourA', 'h'), 'h');
       await untilQuiet(world, 100);
     },
   ),
@@ -107,12 +105,8 @@ export const ROAMING: readonly Scenario[] = [
       await world.plug('h', 'a', { announce: 'silent' });
       await world.advance(2000);
       await world.plug('h', 'b');
-      await untilRouted(world, 'core', H, 'via r2', CORE_MS);
-      await world.until(
-        'r1 knows it away',
-        300,
-        async () => (await world.transitions('r1', H)).at(-1)?.to === 'away',
-      );
+      await untilRouted(world, 'core', 'h', 'via r2', CORE_MS);
+      await world.until('r1 knows it away', 300, async () => (await stateOf(world, 'r1', 'h')) === 'away');
       await untilEcho(world, 'neighbourA', 'h', 100 + ASK_FIRST_MS);
       await untilQuiet(world, 2 * world.settleMs);
     },
@@ -136,7 +130,7 @@ export const ROAMING: readonly Scenario[] = [
       await world.plug('v', 'a', { carrierDrop: false });
       await untilEcho(world, 'far', 'v', world.settleMs + 700);
       await world.advance(longEnough(world));
-      assert.equal(await claimOf(world, 'r1', V), 'a settled');
+      assert.equal(await claimOf(world, 'r1', 'v'), 'a settled');
       await announcedBy(world, 'v', ['r1']);
       await untilEcho(world, 'far', 'v', 1);
       await untilQuiet(world, 100);
@@ -175,7 +169,7 @@ export const ROAMING: readonly Scenario[] = [
       await world.until(
         'the neighbour knows',
         world.settleMs + 700,
-        async () => (await world.neighbour('neighbourA', H)) === 'r1',
+        async () => (await neighbourOf(world, 'neighbourA', 'h')) === 'r1',
       );
       await untilEcho(world, 'neighbourA', 'h', 100 + ASK_FIRST_MS);
       await world.advance(longEnough(world));
@@ -196,7 +190,7 @@ export const ROAMING: readonly Scenario[] = [
       }
       await noAlarms(world, ['r1', 'r2']);
       await world.advance(longEnough(world));
-      assert.equal(await claimOf(world, 'r1', V), 'a settled');
+      assert.equal(await claimOf(world, 'r1', 'v'), 'a settled');
       await announcedBy(world, 'v', ['r1']);
       await untilQuiet(world, 100);
     },
@@ -206,11 +200,11 @@ export const ROAMING: readonly Scenario[] = [
     await settleIn(world, 'v', 'a', 'r1');
     await moves(world, 'v', 'b', true);
     await world.power('v', false);
-    await untilUnclaimed(world, 'r2', V, world.keepaliveMs + 1000);
+    await untilUnclaimed(world, 'r2', 'v', world.keepaliveMs + 1000);
     await world.advance(longEnough(world));
     await announcedBy(world, 'v', []);
-    assert.equal(await world.route('core', V), 'nowhere');
-    assert.equal(await world.neighbour('far', FIXTURES.v.ip), undefined);
+    assert.equal(await routeOf(world, 'core', 'v'), 'nowhere');
+    assert.equal(await neighbourOf(world, 'far', 'v'), undefined);
     await untilQuiet(world, 100);
   }),
 ];

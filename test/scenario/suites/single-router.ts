@@ -3,30 +3,29 @@ import {
   ASK_FIRST_MS,
   claimOf,
   fallSilent,
-  ipOf,
+  gatewayOf,
   LEARN_MS,
   longEnough,
   MOVE_MS,
-  settleIn,
+  neighbourOf,
   scenario,
+  settleIn,
+  transitionsOf,
   type Scenario,
   untilClaimed,
   untilEcho,
   untilQuiet,
   untilUnclaimed,
 } from '../scenario.js';
-import { type Announce, FIXTURES, LANS } from '../world.js';
-
-const H = ipOf('h');
-const V = ipOf('v');
+import type { Announce } from '../world.js';
 
 function learnedBy(announce: Announce, withinMs: number): Scenario {
   return scenario('one', `design.md 3.1: a visitor is learned by ${announce}`, async (world) => {
     await world.plug('v', 'a', { announce });
-    await untilClaimed(world, 'r1', V, 'a', 'fresh', withinMs);
+    await untilClaimed(world, 'r1', 'v', 'a', 'fresh', withinMs);
     await untilEcho(world, 'far', 'v', 20);
-    assert.equal(await world.neighbour('v', FIXTURES.v.gateway), 'r1', 'its gateway entry names us');
-    await untilClaimed(world, 'r1', V, 'a', 'settled', world.settleMs + 100);
+    assert.equal(await gatewayOf(world, 'v'), 'r1', 'its gateway entry names us');
+    await untilClaimed(world, 'r1', 'v', 'a', 'settled', world.settleMs + 100);
     assert.equal(await world.conflicts('v'), 0);
     await untilQuiet(world, 1000);
   });
@@ -48,10 +47,10 @@ export const BOX: readonly Scenario[] = [
   scenario('one', 'design.md 3.2 Learn rule: a host at home is recorded and gets no route', async (world) => {
     await world.plug('h', 'a');
     await world.until('recorded', LEARN_MS, async () => {
-      return (await world.transitions('r1', H)).some(({ to }) => to === 'home');
+      return (await transitionsOf(world, 'r1', 'h')).some(({ to }) => to === 'home');
     });
     await untilEcho(world, 'far', 'h', 20);
-    await world.always('no claim', longEnough(world), async () => (await claimOf(world, 'r1', H)) === '');
+    await world.always('no claim', longEnough(world), async () => (await claimOf(world, 'r1', 'h')) === '');
     await untilQuiet(world, 100);
   }),
 
@@ -63,7 +62,7 @@ export const BOX: readonly Scenario[] = [
       await world.until('the guest talks', 50, () => world.echo('v', 'far'));
       await world.plug('v', 'b', { announce: 'gratuitous-request', carrierDrop: false });
       await untilEcho(world, 'v', 'far', MOVE_MS);
-      await untilClaimed(world, 'r1', V, 'b', 'settled', world.settleMs + 100);
+      await untilClaimed(world, 'r1', 'v', 'b', 'settled', world.settleMs + 100);
       await untilQuiet(world, 1000);
     },
   ),
@@ -80,13 +79,13 @@ export const BOX: readonly Scenario[] = [
         for (const restMs of [5000, 300, 700, 2500]) {
           await world.plug('h', 'b', { carrierDrop });
           await untilEcho(world, 'far', 'h', MOVE_MS);
-          await untilClaimed(world, 'r1', H, 'b', 'fresh', 1);
+          await untilClaimed(world, 'r1', 'h', 'b', 'fresh', 1);
           await world.advance(restMs);
           await world.plug('h', 'a', { carrierDrop });
           await untilEcho(world, 'far', 'h', MOVE_MS);
           await world.advance(restMs);
         }
-        await untilUnclaimed(world, 'r1', H, longEnough(world));
+        await untilUnclaimed(world, 'r1', 'h', longEnough(world));
         assert.deepEqual(await world.alarms('r1'), [], 'clean moves never count');
         assert.equal(await world.conflicts('h'), 0);
         await untilQuiet(world, 1000);
@@ -107,16 +106,16 @@ export const BOX: readonly Scenario[] = [
       await world.until(
         'the neighbour knows',
         100,
-        async () => (await world.neighbour('neighbourA', H)) === 'r1',
+        async () => (await neighbourOf(world, 'neighbourA', 'h')) === 'r1',
       );
       await world.plug('h', 'b', { carrierDrop: true });
       await untilEcho(world, 'neighbourA', 'h', 100);
       await world.advance(3000);
       await world.plug('h', 'a', { carrierDrop: true });
       await untilEcho(world, 'neighbourA', 'h', 30);
-      assert.equal(await world.neighbour('neighbourA', H), 'h');
+      assert.equal(await neighbourOf(world, 'neighbourA', 'h'), 'h');
       await world.advance(longEnough(world));
-      assert.equal(await world.neighbour('neighbourA', H), 'h', 'nobody was told otherwise later');
+      assert.equal(await neighbourOf(world, 'neighbourA', 'h'), 'h', 'nobody was told otherwise later');
       assert.equal(await world.conflicts('h'), 0, 'RFC 5227: the returning host saw no conflict');
       await untilQuiet(world, 100);
     },
@@ -129,12 +128,12 @@ export const BOX: readonly Scenario[] = [
       await settleIn(world, 'v', 'a', 'r1');
       await settleIn(world, 'h', 'b', 'r1');
       await world.power('v', false);
-      await untilUnclaimed(world, 'r1', V, world.keepaliveMs + 1000);
-      assert.equal(await claimOf(world, 'r1', H), 'b settled');
+      await untilUnclaimed(world, 'r1', 'v', world.keepaliveMs + 1000);
+      assert.equal(await claimOf(world, 'r1', 'h'), 'b settled');
       await untilQuiet(world, 100);
       await world.power('v', true);
       await world.announce('v', 'arp-gateway');
-      await untilClaimed(world, 'r1', V, 'a', 'fresh', LEARN_MS);
+      await untilClaimed(world, 'r1', 'v', 'a', 'fresh', LEARN_MS);
     },
   ),
 
@@ -152,13 +151,13 @@ export const BOX: readonly Scenario[] = [
       await chatter(60);
       for (const lan of ['b', 'a', 'b'] as const) {
         await world.plug('v', lan, { carrierDrop: false });
-        await untilClaimed(world, 'r1', V, lan, 'fresh', MOVE_MS);
+        await untilClaimed(world, 'r1', 'v', lan, 'fresh', MOVE_MS);
         await chatter(10);
-        await untilClaimed(world, 'r1', V, lan, 'settled', world.settleMs + 100);
+        await untilClaimed(world, 'r1', 'v', lan, 'settled', world.settleMs + 100);
         await chatter(10);
       }
       await world.power('v', false);
-      await untilUnclaimed(world, 'r1', V, world.keepaliveMs + 2000);
+      await untilUnclaimed(world, 'r1', 'v', world.keepaliveMs + 2000);
       await untilQuiet(world, 1000);
     },
   ),
@@ -168,7 +167,7 @@ export const BOX: readonly Scenario[] = [
     await world.always(
       'claimed',
       10 * world.keepaliveMs,
-      async () => (await claimOf(world, 'r1', V)) === 'a settled',
+      async () => (await claimOf(world, 'r1', 'v')) === 'a settled',
     );
   }),
 
@@ -180,13 +179,13 @@ export const BOX: readonly Scenario[] = [
         await settleIn(world, 'v', 'a', 'r1');
         await fallSilent(world);
         await world[how]('r1', 'a', false);
-        await untilUnclaimed(world, 'r1', V, 100);
+        await untilUnclaimed(world, 'r1', 'v', 100);
         await world.advance(200);
         await untilQuiet(world, 100);
         await world[how]('r1', 'a', true);
-        await untilClaimed(world, 'r1', V, 'a', 'fresh', 4000);
+        await untilClaimed(world, 'r1', 'v', 'a', 'fresh', 4000);
         await untilEcho(world, 'far', 'v', 50);
-        await untilClaimed(world, 'r1', V, 'a', 'settled', world.settleMs + 100);
+        await untilClaimed(world, 'r1', 'v', 'a', 'settled', world.settleMs + 100);
         await untilQuiet(world, 1000);
       },
     ),
@@ -202,12 +201,12 @@ export const BOX: readonly Scenario[] = [
       await world.plug('h', 'b', { announce: 'probe' });
       await world.advance(9000);
       assert.equal(await world.conflicts('h'), 0, 'as a visitor');
-      assert.equal(await claimOf(world, 'r1', H), 'b settled');
+      assert.equal(await claimOf(world, 'r1', 'h'), 'b settled');
       await world.plug('h', 'a', { announce: 'probe' });
       await world.advance(9000);
       assert.equal(await world.conflicts('h'), 0, 'returning home');
       await world.advance(longEnough(world));
-      assert.equal(await claimOf(world, 'r1', H), '');
+      assert.equal(await claimOf(world, 'r1', 'h'), '');
       await untilEcho(world, 'far', 'h', 50);
       await untilQuiet(world, 100);
     },
@@ -219,8 +218,8 @@ export const BOX: readonly Scenario[] = [
     async (world) => {
       await settleIn(world, 'h', 'b', 'r1');
       await untilEcho(world, 'h', 'neighbourA', 50 + ASK_FIRST_MS);
-      assert.equal(await world.neighbour('h', FIXTURES.neighbourA.ip), 'r1');
-      assert.equal(await world.neighbour('h', LANS.a.gateway), 'r1');
+      assert.equal(await neighbourOf(world, 'h', 'neighbourA'), 'r1');
+      assert.equal(await gatewayOf(world, 'h'), 'r1');
       await untilEcho(world, 'h', 'neighbourB', 50);
       await settleIn(world, 'v', 'a', 'r1');
       await untilEcho(world, 'h', 'v', 50);

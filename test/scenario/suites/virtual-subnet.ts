@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import {
   announcedBy,
-  ipOf,
   LEARN_MS,
   longEnough,
   MOVE_MS,
+  neighbourOf,
   noAlarms,
   ROUTER_OF,
   scenario,
@@ -18,8 +18,6 @@ import {
 import type { HostName, LanName, PlugOptions, World } from '../world.js';
 
 const LAYOUT = 'virtual-subnet';
-const H = ipOf('h');
-const K = ipOf('k');
 /** A neighbour, the far host and a neighbour on the other LAN may have nothing of a host that moves for so long. */
 const OUTAGE_MS = 50;
 
@@ -28,8 +26,8 @@ async function talking(world: World): Promise<void> {
   await world.plug('h', 'a');
   await world.plug('k', 'b');
   await world.announce('neighbourA', 'gratuitous-request');
-  await untilClaimed(world, 'r1', H, 'a', 'settled', world.settleMs + 100);
-  await untilClaimed(world, 'r2', K, 'b', 'settled', world.settleMs + 100);
+  await untilClaimed(world, 'r1', 'h', 'a', 'settled', world.settleMs + 100);
+  await untilClaimed(world, 'r2', 'k', 'b', 'settled', world.settleMs + 100);
   for (const [from, to] of [
     ['h', 'k'],
     ['neighbourA', 'h'],
@@ -50,7 +48,7 @@ async function movesTo(world: World, lan: LanName, options: PlugOptions, partner
   }
   await world.advance(20);
   await world.plug('h', lan, options);
-  await untilRouted(world, 'core', H, `via ${ROUTER_OF[lan]}`, MOVE_MS);
+  await untilRouted(world, 'core', 'h', `via ${ROUTER_OF[lan]}`, MOVE_MS);
   await world.advance(1000);
   for (const [who, stream] of streams) {
     const { longestOutageMs } = await stream.stop();
@@ -69,11 +67,11 @@ export const VIRTUAL_SUBNET: readonly Scenario[] = [
     async (world) => {
       await world.plug('h', 'a');
       await world.plug('k', 'b');
-      await untilClaimed(world, 'r1', H, 'a', 'settled', world.settleMs + 100);
-      await untilClaimed(world, 'r2', K, 'b', 'settled', world.settleMs + 100);
+      await untilClaimed(world, 'r1', 'h', 'a', 'settled', world.settleMs + 100);
+      await untilClaimed(world, 'r2', 'k', 'b', 'settled', world.settleMs + 100);
       await world.plug('g', 'a');
       await world.announce('neighbourB', 'gratuitous-request');
-      await untilClaimed(world, 'r1', ipOf('g'), 'a', 'settled', world.settleMs + 100);
+      await untilClaimed(world, 'r1', 'g', 'a', 'settled', world.settleMs + 100);
       for (const [from, to] of [
         ['h', 'k'],
         ['far', 'k'],
@@ -85,11 +83,11 @@ export const VIRTUAL_SUBNET: readonly Scenario[] = [
         await untilEcho(world, to, from, LEARN_MS);
       }
       assert.match(
-        (await world.neighbour('h', K)) ?? '',
+        (await neighbourOf(world, 'h', 'k')) ?? '',
         /^r\d/,
         'a router, maybe with the MAC of all of them',
       );
-      assert.match((await world.neighbour('k', H)) ?? '', /^r\d/);
+      assert.match((await neighbourOf(world, 'k', 'h')) ?? '', /^r\d/);
       await noAlarms(world, ['r1', 'r2', 'r3']);
       await untilQuiet(world, 100);
     },
@@ -100,7 +98,7 @@ export const VIRTUAL_SUBNET: readonly Scenario[] = [
     'RFC 7814: a host that has never spoken is answered for as soon as it does',
     async (world) => {
       await world.plug('h', 'a');
-      await untilClaimed(world, 'r1', H, 'a', 'settled', world.settleMs + 100);
+      await untilClaimed(world, 'r1', 'h', 'a', 'settled', world.settleMs + 100);
       await world.plug('k', 'b', { announce: 'silent' });
       await world.echo('k', 'h');
       await untilEcho(world, 'k', 'h', 2 * LEARN_MS);
@@ -124,8 +122,8 @@ export const VIRTUAL_SUBNET: readonly Scenario[] = [
         for (const lan of ['b', 'a', 'b', 'a'] as const) {
           await movesTo(world, lan, { announce, carrierDrop }, ['neighbourA', 'k', 'far']);
           const other = lan === 'a' ? 'r2' : 'r1';
-          await untilUnclaimed(world, other, H, 200);
-          await untilClaimed(world, ROUTER_OF[lan], H, lan, 'settled', world.settleMs + 100);
+          await untilUnclaimed(world, other, 'h', 200);
+          await untilClaimed(world, ROUTER_OF[lan], 'h', lan, 'settled', world.settleMs + 100);
           await untilQuiet(world, 500);
           await announcedBy(world, 'h', [ROUTER_OF[lan]]);
           await world.advance(3 * world.settleMs);
@@ -164,7 +162,7 @@ export const VIRTUAL_SUBNET: readonly Scenario[] = [
       await talking(world);
       await world.duplicate('h', 'b');
       await world.advance(longEnough(world));
-      await untilClaimed(world, 'r1', H, 'a', 'settled', longEnough(world));
+      await untilClaimed(world, 'r1', 'h', 'a', 'settled', longEnough(world));
       await untilQuiet(world, longEnough(world));
       await announcedBy(world, 'h', ['r1']);
       // (k is beside the second one, which answers for itself there.)

@@ -1,6 +1,5 @@
-import type { Ip, Ipv4, Mac } from '../../../src/wire/addresses.js';
-import { ARP_REPLY, ARP_REQUEST, type ArpFrame } from '../../../src/wire/arp.js';
-import type { Clock } from './clock.js';
+import type { Ip, Mac } from '../../../../src/wire/addresses.js';
+import type { Clock } from '../clock.js';
 
 interface Entry {
   mac: Mac | undefined;
@@ -11,24 +10,33 @@ interface Entry {
   epoch: number;
 }
 
-/** Linux's defaults (net.ipv4.neigh.*): what makes a host talk to a stale MAC for tens of seconds. */
+/** Linux's defaults (net.ipv4.neigh.*, net.ipv6.neigh.*): what makes a host talk to a stale MAC for tens of seconds. */
 const REACHABLE_MS = 30_000;
 const DELAY_MS = 5_000;
 const RETRANS_MS = 1_000;
-const LOCKTIME_MS = 1_000;
 const TRIES = 3;
 
+/** What a frame says of an address, as Linux takes it (net/core/neighbour.c, neigh_update). */
+export interface News {
+  readonly state: 'reachable' | 'stale';
+  /** Another MAC replaces the known one. */
+  readonly override: boolean;
+  /** Without override another MAC is not taken, but a reachable entry is doubted: it becomes stale. */
+  readonly doubt?: boolean;
+  /** The address is entered when it is not there yet. */
+  readonly create: boolean;
+}
+
 /**
- * The neighbour table of one interface, with the merge rule of RFC 826 as Linux has it (net/ipv4/arp.c): a request
- * for our own address always overwrites and creates; anything else only changes what is there, and not within the
- * second after the last change unless it is gratuitous.
+ * The neighbour table of one interface, for the addresses of both families, with neighbour unreachability detection
+ * (RFC 4861 section 7.3) as Linux has it for both. What a frame does to an entry is a matter of its protocol.
  */
 export class Neighbours {
   private readonly entries = new Map<Ip, Entry>();
 
   constructor(
     private readonly clock: Clock,
-    /** Sends an ARP request for `ip`, to `mac` when it is only to be confirmed. */
+    /** Asks for `ip`, at `mac` when it is only to be confirmed. */
     private readonly ask: (ip: Ip, mac: Mac | undefined) => void,
     private readonly changed: (ip: Ip, mac: Mac | undefined) => void = () => {},
   ) {}
@@ -64,20 +72,19 @@ export class Neighbours {
     return entry.mac;
   }
 
-  /** `toUs`: the ARP target is an address of this interface. `unicast`: the frame was sent to our MAC. */
-  hear(frame: ArpFrame, toUs: boolean, unicast: boolean): void {
-    const { senderIp: ip, senderMac: mac, targetIp, opcode } = frame;
-    if (ip === 0) return;
+  has(ip: Ip): boolean {
+    return this.entries.has(ip);
+  }
+
+  /** When the MAC of an entry was entered. */
+  updatedAt(ip: Ip): number {
+    return this.entries.get(ip)?.updatedAt ?? Number.NEGATIVE_INFINITY;
+  }
+
+  learn(ip: Ip, mac: Mac, { state, override, doubt, create }: News): void {
     const entry = this.entries.get(ip);
-    if (opcode === ARP_REQUEST && toUs && targetIp !== ip) {
-      if (entry === undefined) this.create(ip, mac, 'stale');
-      else this.update(ip, entry, mac, 'stale', true);
-      return;
-    }
-    if (entry === undefined) return;
-    const gratuitous = targetIp === ip && (opcode === ARP_REQUEST || frame.targetMac === mac);
-    const override = gratuitous || this.clock.now() > entry.updatedAt + LOCKTIME_MS;
-    this.update(ip, entry, mac, opcode === ARP_REPLY && unicast ? 'reachable' : 'stale', override);
+    if (entry !== undefined) this.update(ip, entry, mac, state, override, doubt === true);
+    else if (create) this.create(ip, mac, 'stale');
   }
 
   setPermanent(ip: Ip, mac: Mac): void {
@@ -109,10 +116,20 @@ export class Neighbours {
     return entry;
   }
 
-  private update(ip: Ip, entry: Entry, mac: Mac, state: 'reachable' | 'stale', override: boolean): void {
+  private update(
+    ip: Ip,
+    entry: Entry,
+    mac: Mac,
+    state: News['state'],
+    override: boolean,
+    doubt: boolean,
+  ): void {
     if (entry.state === 'permanent') return;
     const differs = entry.mac !== undefined && entry.mac !== mac;
-    if (differs && !override) return;
+    if (differs && !override) {
+      if (doubt && entry.state === 'reachable') entry.state = 'stale';
+      return;
+    }
     const connected = entry.state === 'reachable' || entry.state === 'delay' || entry.state === 'probe';
     if (state === 'reachable') {
       entry.epoch++;
@@ -144,22 +161,4 @@ export class Neighbours {
       this.again(ip, entry, left - 1);
     });
   }
-}
-
-/** An ARP frame with the Ethernet header that belongs to it. */
-export function arpFrame(
-  opcode: 1 | 2,
-  sender: { readonly mac: Mac; readonly ip: Ipv4 },
-  target: { readonly mac: Mac; readonly ip: Ipv4 },
-  destination: Mac,
-): ArpFrame {
-  return {
-    destination,
-    source: sender.mac,
-    opcode,
-    senderMac: sender.mac,
-    senderIp: sender.ip,
-    targetMac: target.mac,
-    targetIp: target.ip,
-  };
 }
