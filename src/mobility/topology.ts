@@ -414,10 +414,7 @@ export class Topology {
     return { policy: this.policy, topology: this };
   }
 
-  private connected(
-    ip: Ip,
-    mobility: boolean | undefined,
-  ): ConnectedSubnet | undefined {
+  private connected(ip: Ip, mobility: boolean | undefined): ConnectedSubnet | undefined {
     let best: ConnectedSubnet | undefined;
     for (const subnet of this.subnets) {
       if (mobility !== undefined && subnet.mobility !== mobility) continue;

@@ -290,13 +290,6 @@ export function isUnroutable(ip: Ip): boolean {
   return isThisNetwork || isLoopback(ip) || isLinkLocal(ip) || isMulticast(ip) || isReserved(ip);
 }
 
-/** ::ffff:0:0/96 (RFC 4291 section 2.5.5.2): an IPv4 address in an IPv6 socket, which no interface has. */
-export function isIpv4Mapped(ip: Ip): boolean {
-  return !isIpv4(ip) && ip.startsWith(IPV4_MAPPED);
-}
-
-const IPV4_MAPPED = `${'\0'.repeat(10)}\u00ff\u00ff`;
-
 /** ff02::1:ff00:0/104 (RFC 4291 section 2.7.1). */
 const SOLICITED_NODE = `\u00ff\u0002${'\0'.repeat(9)}\u0001\u00ff`;
 

@@ -11,7 +11,8 @@ import type { AnswerManner } from './driver.js';
 export function probeSource(ctx: TrackerContext, iface: IfIndex, ip: Ip): Ip | undefined {
   const { topology } = ctx;
   const link = topology.link(iface);
-  if (ctx.families.of(ip) === undefined || (link !== undefined && !servesFamilyOf(link, ip))) return undefined;
+  if (ctx.families.of(ip) === undefined || (link !== undefined && !servesFamilyOf(link, ip)))
+    return undefined;
   let source = topology.probeSource(iface, ip);
   // In the name of a gateway that another router has there we would take its hosts away from it.
   if (source !== undefined && !topology.isLocalOn(source, iface) && ctx.isLeftToOther(iface, source))
@@ -48,14 +49,24 @@ export function sendAnswer(
   const own = ctx.topology.speakingMac(place.iface, ip);
   const driver = ctx.families.of(ip);
   if (own && driver)
-    send(ctx, place.iface, 'answer', driver.answer(own, ip, place.mac, asker, mannerOf(ctx, place, ip, isAstray)));
+    send(
+      ctx,
+      place.iface,
+      'answer',
+      driver.answer(own, ip, place.mac, asker, mannerOf(ctx, place, ip, isAstray)),
+    );
 }
 
 /**
  * A gateway is ours to speak for, wherever it is, and is a router. Of others we are the proxy (RFC 4861 section 7.2.8):
  * their own word is worth more than ours, whichever comes first.
  */
-function mannerOf({ topology }: TrackerContext, { iface }: Attachment, ip: Ip, isAstray: boolean): AnswerManner {
+function mannerOf(
+  { topology }: TrackerContext,
+  { iface }: Attachment,
+  ip: Ip,
+  isAstray: boolean,
+): AnswerManner {
   const isGateway = topology.isGateway(ip);
   return {
     linkLocal: isGateway ? undefined : ownLinkLocal(topology, iface, ip),

@@ -51,7 +51,9 @@ export const ipv6Sources: SourceRules = {
 /** The gateways that a host of this subnet takes for neighbours. */
 function gatewaysOf({ policy }: SourceView, ip: Ip): readonly Ip[] {
   const subnet = subnetOf(policy, ip);
-  return subnet?.gateways.filter((gateway) => isLinkLocal(gateway) || contains(subnet.prefix, gateway)) ?? NONE;
+  return (
+    subnet?.gateways.filter((gateway) => isLinkLocal(gateway) || contains(subnet.prefix, gateway)) ?? NONE
+  );
 }
 
 /** The link-local address of the interface itself, first of all: every host on the link takes it for a neighbour's. */
