@@ -17,7 +17,8 @@ import {
 import { ETHER_TYPE_IPV6, writeEthernet } from '../../../src/wire/ethernet.js';
 import { encodeMldReport } from '../../../src/wire/mld.js';
 import { encodeAdvertisement, encodeRouterSolicitation, encodeSolicitation } from '../../../src/wire/nd.js';
-import { QEMU_RARP, LINUX_REQUEST } from '../wire/golden.js';
+import { LINUX_REQUEST, QEMU_RARP } from '../wire/golden.js';
+import * as golden from '../wire/golden-ipv6.js';
 
 const ip = (text: string): Ipv6 => parseIp(text) as Ipv6;
 const mac = (text: string): Mac => parseMac(text) as Mac;
@@ -123,6 +124,26 @@ describe('what a frame says (RFC 4861, RFC 4862, RFC 3810)', () => {
       `mld-report of ${host}`,
     ],
     ['RARP', QEMU_RARP, 'rarp of 52:54:00:12:34:56'],
+    ['LINUX_DAD', golden.LINUX_DAD, `acd-probe of ${host} :: asks for 2001:db8:1::5`],
+    [
+      'LINUX_SOLICITATION',
+      golden.LINUX_SOLICITATION,
+      `request of ${host} 2001:db8:1::5 asks for 2001:db8:1::1`,
+    ],
+    [
+      'LINUX_UNREACHABILITY_SOLICITATION',
+      golden.LINUX_UNREACHABILITY_SOLICITATION,
+      'link-local-solicitation of 02:00:0a:01:01:01 fe80::1 asks for 2001:db8:1::5',
+    ],
+    [
+      'LINUX_UNREACHABILITY_ANSWER',
+      golden.LINUX_UNREACHABILITY_ANSWER,
+      `reply of ${host} 2001:db8:1::5 answers fe80::1`,
+    ],
+    ['LINUX_UNSOLICITED', golden.LINUX_UNSOLICITED, `announcement of ${host} 2001:db8:1::5`],
+    ['LINUX_MLDV2', golden.LINUX_MLDV2, `mld-report of ${host} fe80::aff:fe01:105`],
+    ['LINUX_MLDV1', golden.LINUX_MLDV1, `mld-report of ${host} fe80::aff:fe01:105`],
+    ['BIRD_ROUTER_ADVERTISEMENT', golden.BIRD_ROUTER_ADVERTISEMENT, 'router of 02:00:0a:01:01:01 fe80::1'],
   ];
   for (const [name, bytes, expected] of table)
     it(`${name}: ${expected}`, () => assert.equal(text(decoded(bytes)), expected));
@@ -190,6 +211,20 @@ describe('what a frame says (RFC 4861, RFC 4862, RFC 3810)', () => {
 });
 
 describe('what is sent', () => {
+  it('a question to one host is the solicitation of a Linux router that verifies it', () => {
+    assert.deepEqual(ndDriver.probe(OWN, HOST_MAC, GATEWAY, HOST), golden.LINUX_UNREACHABILITY_SOLICITATION);
+  });
+
+  it('an answer for our own address is the one of a Linux router', () => {
+    const address = ip('2001:db8:1::1');
+    const manner = { linkLocal: undefined, isRouter: true, isOverride: true };
+    assert.deepEqual(ndDriver.answer(OWN, address, HOST_MAC, HOST, manner), golden.LINUX_ROUTER_ANSWER);
+  });
+
+  it('an announcement is the unsolicited advertisement of a Linux host', () => {
+    assert.deepEqual(ndDriver.announce(HOST_MAC, HOST, undefined), golden.LINUX_UNSOLICITED);
+  });
+
   const said = (bytes: Uint8Array) => {
     const message = decoded(bytes);
     return [text(message), formatMac(message.source), formatMac(message.destination)];
