@@ -10,7 +10,7 @@ import { excessPrivileges } from './system/confine.js';
 import { type InstanceLock, lockInstance } from './system/instance-lock.js';
 import { allowedHosts, readSavedHosts, writeSavedHosts } from './system/saved-hosts.js';
 import { growYoungGeneration } from './system/young-generation.js';
-import { WARM_UP_INTERFACES, warmUp } from './mobility/arp/warm-up.js';
+import { WARM_UP_INTERFACES, warmUp } from './mobility/warm-up.js';
 import type { Action, Event, IfIndex, Link } from './mobility/events.js';
 import { HostTracker } from './mobility/tracker.js';
 import { ControlApi } from './api.js';
@@ -187,7 +187,7 @@ export class Daemon {
       () => this.children(),
       (message) => logger.warn(message),
     );
-    warmUp(configForInterfaces(WARM_UP_INTERFACES).policy);
+    warmUp(configForInterfaces(WARM_UP_INTERFACES, config.policy.families).policy);
     await this.kernel.start();
     for (const view of this.api.interfaces()) {
       if (!view.present) logger.warn(`${view.name}: interface not found; waiting for it to appear`);
