@@ -23,7 +23,13 @@ const gateways = z.preprocess(
 
 export const subnetSection = z
   .strictObject({ prefix: prefixText, gateway: gateways, discover: z.boolean().default(false) })
-  .superRefine(({ prefix, gateway }, context) => {
+  .superRefine(({ prefix, gateway, discover }, context) => {
+    if (discover && !isIpv4(prefix.ip))
+      refuse(
+        context,
+        ['discover'],
+        `${formatPrefix(prefix)} has too many addresses to ask for each; hosts of IPv6 name themselves in MLD reports`,
+      );
     gateway.forEach((ip, index) => {
       const problem =
         gateway.indexOf(ip) < index

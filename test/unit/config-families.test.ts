@@ -165,6 +165,11 @@ for (const [what, text, problem] of [
     subnet('2001:db8:1::/64', 'gateway = "2001:db8:2::1"'),
     /^subnet\[0\]\.gateway: 2001:db8:2::1 is neither link-local nor in the prefix of a \[\[subnet\]\]/,
   ],
+  [
+    'discovery of a subnet of IPv6',
+    subnet('2001:db8::/64', 'discover = true'),
+    /^subnet\[0\]\.discover: 2001:db8::\/64 has too many addresses/,
+  ],
   ['a multicast gateway', subnet('2001:db8::/64', 'gateway = "ff02::2"'), /^subnet\[0\]\.gateway.*multicast/],
   ['an unspecified gateway', subnet('2001:db8::/64', 'gateway = "::"'), /^subnet\[0\]\.gateway.*unspecified/],
   ['a loopback peer', 'peers = ["::1"]', /^interface\[0\]\.peers\[0\]: .*loopback/],
