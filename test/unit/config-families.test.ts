@@ -194,6 +194,19 @@ it('RFC 6164: a /127 has no Subnet-Router anycast address', () => {
   assert.deepEqual(problemsOf(site(subnet('2001:db8::/127', 'gateway = "2001:db8::"'))), []);
 });
 
+it('a /64 of IPv6 may be advertised to its visitors, and an interface declared that of a multicast router', () => {
+  const { policy } = parseConfig(
+    site('multicast_router = true\n' + subnet('2001:db8::/64', 'advertise = true')),
+  );
+  assert.equal(policy.subnets[0]?.advertise, true);
+  assert.equal(policy.interfaces[0]?.multicastRouter, true);
+  for (const prefix of ['2001:db8::/48', '10.1.1.0/24'])
+    assert.match(
+      problemsOf(site(subnet(prefix, 'advertise = true')))[0] as string,
+      /^subnet\[0\]\.advertise: [^ ]+ is no \/64 of IPv6/,
+    );
+});
+
 it('addresses per MAC are counted separately: 16 of IPv4, 64 of IPv6', () => {
   assert.deepEqual(parseConfig(site('')).policy.limits.addressesPerMac, { ipv4: 16, ipv6: 64 });
   const text = '[policy.limits]\naddresses_per_mac = 2\naddresses_per_mac_ipv6 = 8';
