@@ -104,7 +104,6 @@ test('design.md 4: the least configuration suits a site', () => {
       role: 'alone',
       peers: [],
       multicastRouter: false,
-      multicastRouter: false,
     },
   ]);
   assert.deepEqual(config.policy.subnets, [
