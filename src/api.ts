@@ -247,6 +247,7 @@ export class ControlApi {
       uptimeMs: process.uptime() * 1000,
       configPath: configPath ?? null,
       networkNamespace: networkNamespaceOf('self') ?? null,
+      families: [...config().policy.families],
       lastReload:
         this.lastReload === undefined
           ? null

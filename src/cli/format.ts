@@ -61,6 +61,7 @@ export function formatStatus(status: StatusView, view: View): string {
         ? undefined
         : `${formatAge(lastReload.agoMs)} ago, ${lastReload.ok ? 'ok' : paint(view, 'red', 'REFUSED')}: ${lastReload.message}`,
     ],
+    ['families', status.families.join(', ')],
     ['hosts', hosts.length === 0 ? 'none' : hosts.map(([state, count]) => `${count} ${state}`).join(', ')],
     ['interfaces', `${interfaces.present} present, ${interfaces.capturing} captured`],
     [

@@ -177,6 +177,8 @@ export const statusView = z.object({
   configPath: z.string().nullable(),
   /** Inode of the network namespace that it runs in (namespaces(7)). */
   networkNamespace: z.string().nullable(),
+  /** Whose hosts are served. */
+  families: z.array(z.enum(['ipv4', 'ipv6'])),
   lastReload: z.object({ agoMs: ms, ok: z.boolean(), message: z.string() }).nullable(),
   protocol: z.int(),
   freshTable: z.int(),

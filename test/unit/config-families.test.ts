@@ -196,7 +196,7 @@ it('RFC 6164: a /127 has no Subnet-Router anycast address', () => {
 
 it('a /64 of IPv6 may be advertised to its visitors, and an interface declared that of a multicast router', () => {
   const { policy } = parseConfig(
-    site('multicast_router = true\n' + subnet('2001:db8::/64', 'advertise = true')),
+    site(`multicast_router = true\n${subnet('2001:db8::/64', 'advertise = true')}`),
   );
   assert.equal(policy.subnets[0]?.advertise, true);
   assert.equal(policy.interfaces[0]?.multicastRouter, true);

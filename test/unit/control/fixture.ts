@@ -81,6 +81,7 @@ export const status: StatusView = {
   startedAt: '2024-05-01T12:00:00.000Z',
   uptimeMs: 3_723_000,
   configPath: '/etc/marpd/marpd.toml',
+  families: ['ipv4'],
   networkNamespace: '4026531840',
   lastReload: null,
   protocol: 44,
