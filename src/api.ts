@@ -10,6 +10,7 @@ import {
   countFrozen,
   countRoles,
   pageHosts,
+  pageMacs,
   viewChildren,
   viewForeignRoute,
   viewRole,
@@ -152,6 +153,7 @@ export class ControlApi {
       families: () => this.options.config().policy.families,
       status: () => this.status(),
       hosts: (query) => pageHosts(router, query, performance.now()),
+      macs: (query) => pageMacs(router, query, performance.now()),
       host: (ip) => {
         const host = router.host(ip);
         return host === undefined ? undefined : viewHost(router, host, performance.now());
@@ -245,6 +247,7 @@ export class ControlApi {
       uptimeMs: process.uptime() * 1000,
       configPath: configPath ?? null,
       networkNamespace: networkNamespaceOf('self') ?? null,
+      families: [...config().policy.families],
       lastReload:
         this.lastReload === undefined
           ? null

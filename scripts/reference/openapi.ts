@@ -20,6 +20,10 @@ const ABOUT: Readonly<Record<string, Described>> = {
   'GET /metrics': { summary: 'Metrics for Prometheus', type: 'text/plain' },
   'GET /v1/status': { summary: 'The state of marpd', answer: schemas.statusView },
   'GET /v1/hosts': { summary: 'All known hosts, or those that match', answer: schemas.hostsPage },
+  'GET /v1/macs': {
+    summary: 'The machines that have an address which matches, each with all its addresses (1000, or limit)',
+    answer: schemas.macsPage,
+  },
   'GET /v1/hosts/{ip}': { summary: 'One host', answer: schemas.hostView },
   'GET /v1/interfaces': { summary: 'The mobility interfaces', answer: schemas.interfacesAnswer },
   'GET /v1/why/{ip}': { summary: 'Why a host was or was not learned', answer: schemas.whyView },

@@ -52,10 +52,11 @@ remembered (gone; probed when its link returns).
 
   marpctl hosts lan1
   marpctl hosts 10.1.1.0/24 --state fresh,settled --sort since
+  marpctl hosts --by-mac 2001:db8:1::5      every address of the machine that has this one
   marpctl hosts --json --limit 1000 | jq -r .next
 `,
     args: [{ name: 'PREFIX|IP|MAC|INTERFACE', optional: true, check: hostFilterOf, propose: ANY_OF_A_HOST }],
-    options: ['state', 'interface', 'mac', 'prefix', 'limit', 'after', 'sort', ...TABLE],
+    options: ['state', 'interface', 'mac', 'prefix', 'limit', 'after', 'sort', 'byMac', ...TABLE],
     run: hosts,
   },
   host: {
@@ -97,7 +98,7 @@ With --watch the difference since its start is printed too.
   },
   monitor: {
     summary: 'print events as they happen, until Ctrl-C',
-    more: `Shows state changes, alarms, changes of role and answered ARP requests; --all adds evidence, installed routes and ignored frames.
+    more: `Shows state changes, alarms, changes of role and answered requests for others; --all adds evidence, installed routes and ignored frames.
 --json prints one JSON object per line. "lost" counts the records that were dropped because output was too slow.
 
   marpctl monitor
@@ -206,7 +207,7 @@ address calls it, at the start of marpd and at each change. marpctl status shows
   prepare: {
     summary: 'expect a guest: its first frame is accepted as proof',
     more: `  marpctl prepare --mac 52:54:00:00:00:05 --ip 10.1.1.5 --interface tap0
-  marpctl prepare 52:54:00:00:00:05 10.1.1.5 tap0
+  marpctl prepare 52:54:00:00:00:05 10.1.1.5 2001:db8:1::5 tap0
 `,
     ...GUEST,
     run: (call) => sendCommand(call, 'prepare', guestOf(call)),
@@ -214,7 +215,7 @@ address calls it, at the start of marpd and at each change. marpctl status shows
   attach: {
     summary: 'a guest is here: route it now, verify it afterwards',
     more: `  marpctl attach --mac 52:54:00:00:00:05 --ip 10.1.1.5 --interface tap0
-  marpctl attach 10.1.1.5 tap0
+  marpctl attach 10.1.1.5 2001:db8:1::5 tap0
 `,
     ...GUEST,
     run: (call) => sendCommand(call, 'attach', guestOf(call)),

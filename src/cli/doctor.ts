@@ -52,7 +52,8 @@ function isElsewhere({ networkNamespace }: DaemonView): boolean {
 function readConfig(path: string | undefined, daemon: DaemonView | undefined): Config | undefined {
   if (path !== undefined) return loadConfig(path);
   if (daemon?.configPath === null) {
-    return configForInterfaces([...new Set(daemon.interfaces.map((view) => view.pattern))]);
+    const patterns = new Set(daemon.interfaces.map((view) => view.pattern));
+    return configForInterfaces([...patterns], daemon.families);
   }
   if (daemon !== undefined) return loadConfig(daemon.configPath);
   return existsSync(DEFAULT_CONFIG) ? loadConfig(DEFAULT_CONFIG) : undefined;

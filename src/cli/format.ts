@@ -6,6 +6,7 @@ import type {
   ForeignRouteView,
   HostView,
   InterfaceView,
+  MacView,
   RoleView,
   StatusView,
   WhyView,
@@ -60,6 +61,7 @@ export function formatStatus(status: StatusView, view: View): string {
         ? undefined
         : `${formatAge(lastReload.agoMs)} ago, ${lastReload.ok ? 'ok' : paint(view, 'red', 'REFUSED')}: ${lastReload.message}`,
     ],
+    ['families', status.families.join(', ')],
     ['hosts', hosts.length === 0 ? 'none' : hosts.map(([state, count]) => `${count} ${state}`).join(', ')],
     ['interfaces', `${interfaces.present} present, ${interfaces.capturing} captured`],
     [
@@ -148,28 +150,53 @@ function noteOf(host: HostView): string {
 
 export function formatHosts(hosts: readonly HostView[], total: number, view: View): string {
   if (hosts.length === 0) return 'no hosts\n';
-  const inMs = (ms: number | null) => (ms === null ? '-' : `in ${formatAge(ms)}`);
   const table = formatTable(
-    [
-      ...['IP', 'STATE', 'INTERFACE', 'MAC', 'SINCE', 'HEARD', 'RTT', 'CAUSE'],
-      ...(view.wide ? ['STATE ENDS', 'ASKED AGAIN'] : []),
-      'NOTE',
-    ],
+    ['IP', 'STATE', 'INTERFACE', 'MAC', ...timeColumns(view)],
     hosts.map((host) => [
       host.ip,
       formatState(view, host.state),
       dash(host.interface),
       dash(host.mac),
-      formatAge(host.sinceMs),
-      age(host.lastHeardMs),
-      rtt(host.rttMs),
-      dash(host.cause),
-      ...(view.wide ? [inMs(host.deadlineMs), inMs(host.nextProbeMs)] : []),
-      paint(view, host.contest === null ? undefined : 'yellow', noteOf(host)),
+      ...timeCells(host, view),
     ]),
     view,
   );
   return hosts.length < total ? `${table}${hosts.length} of ${total} hosts\n` : table;
+}
+
+function timeColumns(view: View): string[] {
+  return ['SINCE', 'HEARD', 'RTT', 'CAUSE', ...(view.wide ? ['STATE ENDS', 'ASKED AGAIN'] : []), 'NOTE'];
+}
+
+function timeCells(host: HostView, view: View): string[] {
+  const inMs = (ms: number | null) => (ms === null ? '-' : `in ${formatAge(ms)}`);
+  return [
+    formatAge(host.sinceMs),
+    age(host.lastHeardMs),
+    rtt(host.rttMs),
+    dash(host.cause),
+    ...(view.wide ? [inMs(host.deadlineMs), inMs(host.nextProbeMs)] : []),
+    paint(view, host.contest === null ? undefined : 'yellow', noteOf(host)),
+  ];
+}
+
+/** One machine after the other: its MAC stands beside the first of its addresses. */
+export function formatMacs(macs: readonly MacView[], total: number, view: View): string {
+  if (macs.length === 0) return 'no hosts whose MAC is known\n';
+  const table = formatTable(
+    ['MAC', 'IP', 'STATE', 'INTERFACE', ...timeColumns(view)],
+    macs.flatMap(({ mac, hosts }) =>
+      hosts.map((host, index) => [
+        index === 0 ? mac : '',
+        host.ip,
+        formatState(view, host.state),
+        dash(host.interface),
+        ...timeCells(host, view),
+      ]),
+    ),
+    view,
+  );
+  return macs.length < total ? `${table}${macs.length} of ${total} MACs\n` : table;
 }
 
 export function formatHost(host: HostView, view: View): string {

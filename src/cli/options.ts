@@ -1,6 +1,7 @@
 import { parseDurationMs } from '../config/durations.js';
 import type { ControlClient } from '../control/client.js';
 import { HOST_STATES, type HostState } from '../mobility/events.js';
+import { parseMac } from '../wire/addresses.js';
 import { readHostIp, readIp, readHostMac, readHostPrefix } from '../wire/host-address.js';
 import { Usage } from './command.js';
 import { TIME_STYLES } from './table.js';
@@ -81,6 +82,11 @@ export function parseStates(input: string): readonly HostState[] {
   throw new Usage(`"${unknown}" is not one of ${HOST_STATES.join(', ')}`);
 }
 
+/** Where a page ended: an address, or a MAC. @throws Usage */
+function readPosition(input: string): string {
+  return parseMac(input) === undefined ? checked(readIp)(input) : input;
+}
+
 function parseLimit(input: string): number {
   if (/^[1-9]\d{0,4}$/.test(input) && Number(input) <= 10_000) return Number(input);
   throw new Usage(`"${input}" is not a number from 1 to 10000`);
@@ -91,12 +97,27 @@ function parsePort(input: string): number {
   throw new Usage(`"${input}" is not a port`);
 }
 
-/** Addresses of known hosts that begin with `partial`; asks only for those of the bytes that are complete. */
+/** Addresses of known hosts that begin with `partial`; asks only for those of the bytes, or groups, that are complete. */
 export async function proposeHosts(client: ControlClient, partial: string): Promise<readonly string[]> {
-  const bytes = partial.split('.').slice(0, -1);
-  const network = [...bytes, '0', '0', '0', '0'].slice(0, 4).join('.');
-  const { hosts } = await client.hosts({ limit: 1000, prefix: `${network}/${bytes.length * 8}` });
+  const prefix = partial.includes(':') ? ipv6Begun(partial) : ipv4Begun(partial);
+  const { hosts } = await client.hosts({ limit: 1000, prefix });
   return hosts.map((host) => host.ip);
+}
+
+/** Undefined: nothing is complete yet. */
+function ipv4Begun(partial: string): string | undefined {
+  const bytes = partial.split('.').slice(0, -1);
+  if (bytes.length === 0) return undefined;
+  const network = [...bytes, '0', '0', '0', '0'].slice(0, 4).join('.');
+  return `${network}/${bytes.length * 8}`;
+}
+
+/** The groups before the last colon, or before "::". */
+function ipv6Begun(partial: string): string | undefined {
+  const groups = partial.split('::', 1)[0]?.split(':') ?? [];
+  const complete = partial.includes('::') ? groups : groups.slice(0, -1);
+  if (complete.length === 0 || complete.length > 7 || complete[0] === '') return undefined;
+  return `${complete.join(':')}::/${complete.length * 16}`;
 }
 
 export async function proposeInterfaces(client: ControlClient): Promise<readonly string[]> {
@@ -154,9 +175,15 @@ export const OPTIONS = {
     propose: proposeMacs,
   },
   prefix: { kind: 'value', value: 'PREFIX', brief: 'within this prefix', parse: checked(readHostPrefix) },
+  byMac: flag('one machine after the other, each with all its addresses of both families'),
   sort: choice('order of the rows (default: ip)', HOST_SORTS),
   limit: { kind: 'value', value: 'N', brief: 'at most so many hosts', parse: parseLimit },
-  after: { kind: 'value', value: 'IP', brief: 'go on behind this address', parse: checked(readIp) },
+  after: {
+    kind: 'value',
+    value: 'IP',
+    brief: 'go on behind this address (with --by-mac: this MAC)',
+    parse: readPosition,
+  },
   ip: {
     kind: 'repeated',
     value: 'IP',

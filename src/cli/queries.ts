@@ -1,11 +1,20 @@
-import type { ControlClient } from '../control/client.js';
+import type { ControlClient, HostFilter } from '../control/client.js';
 import { Unreachable } from '../control/client.js';
 import type { DropView, HostView, WhyView } from '../control/schemas.js';
 import type { HostState } from '../mobility/events.js';
-import { type Ip, type Ipv4, parseIp, parseMac, parsePrefix } from '../wire/addresses.js';
+import { type Ip, formatIp, hostLength, parseIp, parseMac, parsePrefix } from '../wire/addresses.js';
+import { compareIps } from '../control/paging.js';
 import { readHostMac, readHostPrefix, readIp } from '../wire/host-address.js';
 import { EXIT, type Invocation, Usage, isJson, pause, print, show } from './command.js';
-import { formatDrops, formatHost, formatHosts, formatStatus, formatWhy, stateOf } from './format.js';
+import {
+  formatDrops,
+  formatHost,
+  formatHosts,
+  formatMacs,
+  formatStatus,
+  formatWhy,
+  stateOf,
+} from './format.js';
 import type { Options } from './options.js';
 import { formatTable } from './table.js';
 
@@ -16,7 +25,8 @@ export type Target = { readonly ip: Ip } | { readonly mac: string } | { readonly
 /** An address, a MAC or the name of an interface, told apart by its form. @throws Usage */
 export function targetOf(text: string): Target {
   // What looks like an address is one, or a mistake in one.
-  if (parseIp(text) !== undefined || /^[\d.]+$/.test(text)) return { ip: addressOf(text) };
+  if (parseIp(text) !== undefined || /^[\d.]+$|::|^[\da-f]{1,4}(?::[\da-f]{0,4}){6,}$/i.test(text))
+    return { ip: addressOf(text) };
   if (parseMac(text) !== undefined) {
     const reading = readHostMac(text);
     if ('problem' in reading) throw new Usage(reading.problem);
@@ -37,7 +47,7 @@ export function addressOf(text: string): Ip {
 
 type HostSort = NonNullable<Options['sort']>;
 
-const byIp = (a: HostView, b: HostView) => (parseIp(a.ip) as Ipv4) - (parseIp(b.ip) as Ipv4);
+const byIp = (a: HostView, b: HostView) => compareIps(parseIp(a.ip) as Ip, parseIp(b.ip) as Ip);
 const byText = (key: (host: HostView) => string | null) => (a: HostView, b: HostView) =>
   (key(a) ?? '~').localeCompare(key(b) ?? '~');
 const byTime = (key: (host: HostView) => number | null) => (a: HostView, b: HostView) =>
@@ -61,15 +71,21 @@ export function hostFilterOf(text: string): { prefix?: string; mac?: string; int
     return { prefix: text };
   }
   const target = targetOf(text);
-  if ('ip' in target) return { prefix: `${text}/32` };
+  if ('ip' in target) return { prefix: `${text}/${hostLength(target.ip)}` };
   return 'mac' in target ? target : { interface: target.name };
 }
 
+function filterOf({ args, options }: Invocation): HostFilter {
+  const { state, interface: place, mac, prefix } = options;
+  const filter = { state: state?.join(','), interface: place, mac, prefix };
+  const [text] = args;
+  return text === undefined ? filter : { ...filter, ...hostFilterOf(text) };
+}
+
 export function hosts(call: Invocation): Promise<number> {
-  const { state, interface: place, mac, prefix, limit, after, sort } = call.options;
-  const filter = { state: state?.join(','), interface: place, mac, prefix, limit, after };
-  const [text] = call.args;
-  const query = text === undefined ? filter : { ...filter, ...hostFilterOf(text) };
+  if (call.options.byMac === true) return machines(call);
+  const { limit, after, sort } = call.options;
+  const query = { ...filterOf(call), limit, after };
   return show(
     call,
     async () => {
@@ -79,6 +95,28 @@ export function hosts(call: Invocation): Promise<number> {
     (page, view) => {
       const more = page.next === null ? '' : `next page: --after ${page.next}\n`;
       return formatHosts(page.hosts, page.total, view) + more;
+    },
+  );
+}
+
+/** `hosts --by-mac`: without --limit all pages, as they are when each is asked for. */
+function machines(call: Invocation): Promise<number> {
+  const { limit, after } = call.options;
+  const filter = filterOf(call);
+  return show(
+    call,
+    async () => {
+      let page = await call.client.macs({ ...filter, limit, after });
+      const macs = [...page.macs];
+      while (limit === undefined && page.next !== null) {
+        page = await call.client.macs({ ...filter, after: page.next });
+        macs.push(...page.macs);
+      }
+      return { ...page, macs };
+    },
+    (page, view) => {
+      const more = page.next === null ? '' : `next page: --after ${page.next}\n`;
+      return formatMacs(page.macs, page.total, view) + more;
     },
   );
 }
@@ -136,7 +174,7 @@ export function drops(call: Invocation): Promise<number> {
     (drop.agoMs ?? Number.POSITIVE_INFINITY) <= since &&
     (target === undefined ||
       'name' in target ||
-      ('ip' in target ? drop.ip === call.args[0] : drop.mac === target.mac.toLowerCase()));
+      ('ip' in target ? drop.ip === formatIp(target.ip) : drop.mac === target.mac.toLowerCase()));
   /** With --watch: how many there were when it began. */
   let first: ReadonlyMap<string, number> | undefined;
   return show(

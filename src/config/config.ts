@@ -156,6 +156,7 @@ function build(file: ConfigFile): Omit<Config, 'source'> {
       maxHosts: rule.max_hosts ?? limits.max_hosts,
       role: rule.role,
       peers: rule.peers,
+      multicastRouter: rule.multicast_router,
     };
   });
   const gateways = file.subnet.flatMap(({ gateway }) => gateway);
@@ -180,10 +181,11 @@ function build(file: ConfigFile): Omit<Config, 'source'> {
     policy: {
       families: router.families,
       interfaces,
-      subnets: file.subnet.map(({ prefix, gateway, discover }) => ({
+      subnets: file.subnet.map(({ prefix, gateway, discover, advertise }) => ({
         prefix,
         gateways: gateway,
         discover,
+        advertise,
       })),
       allow: policy.allow,
       deny: policy.deny,

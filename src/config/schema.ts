@@ -154,6 +154,7 @@ const interfaceSection = z
     max_hosts: count(1, 10_000_000).optional(),
     role: z.enum(ROUTER_ROLES).default('alone'),
     peers: z.array(lanIpText).default([]),
+    multicast_router: z.boolean().default(false),
   })
   .superRefine(({ role, peers, prove }, context) => {
     peers.forEach((peer, index) => {

@@ -22,8 +22,26 @@ const gateways = z.preprocess(
 );
 
 export const subnetSection = z
-  .strictObject({ prefix: prefixText, gateway: gateways, discover: z.boolean().default(false) })
-  .superRefine(({ prefix, gateway }, context) => {
+  .strictObject({
+    prefix: prefixText,
+    gateway: gateways,
+    discover: z.boolean().default(false),
+    advertise: z.boolean().default(false),
+  })
+  .superRefine(({ prefix, gateway, discover, advertise }, context) => {
+    // RFC 4862 section 5.5.3 d: with another length no host makes an address of it.
+    if (advertise && (isIpv4(prefix.ip) || prefix.length !== 64))
+      refuse(
+        context,
+        ['advertise'],
+        `${formatPrefix(prefix)} is no /64 of IPv6, and hosts take an address from no other advertised prefix`,
+      );
+    if (discover && !isIpv4(prefix.ip))
+      refuse(
+        context,
+        ['discover'],
+        `${formatPrefix(prefix)} has too many addresses to ask for each; hosts of IPv6 name themselves in MLD reports`,
+      );
     gateway.forEach((ip, index) => {
       const problem =
         gateway.indexOf(ip) < index

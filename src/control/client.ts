@@ -14,6 +14,7 @@ import type {
   HostView,
   HostsPage,
   InterfaceView,
+  MacsPage,
   StatusView,
   WhyView,
 } from './schemas.js';
@@ -66,6 +67,12 @@ export interface RemoteDaemon {
   readonly key: string;
 }
 
+function queryOf(filter: HostFilter): string {
+  const query = new URLSearchParams();
+  for (const [key, value] of Object.entries(filter)) if (value !== undefined) query.set(key, String(value));
+  return query.size === 0 ? '' : `?${query}`;
+}
+
 /** One connection per request, to the daemon's Unix socket or to its TLS port. All methods throw Unreachable or Refused. */
 export class ControlClient {
   /** For people: the path of the socket, or the URL. */
@@ -85,9 +92,12 @@ export class ControlClient {
 
   /** All hosts that match, or one page when `limit` is given. */
   hosts(filter: HostFilter = {}): Promise<HostsPage> {
-    const query = new URLSearchParams();
-    for (const [key, value] of Object.entries(filter)) if (value !== undefined) query.set(key, String(value));
-    return this.#get(query.size === 0 ? '/v1/hosts' : `/v1/hosts?${query}`, (schemas) => schemas.hostsPage);
+    return this.#get(`/v1/hosts${queryOf(filter)}`, (schemas) => schemas.hostsPage);
+  }
+
+  /** One page of the machines that match, each with all its addresses; `after` is a MAC. */
+  macs(filter: HostFilter = {}): Promise<MacsPage> {
+    return this.#get(`/v1/macs${queryOf(filter)}`, (schemas) => schemas.macsPage);
   }
 
   /** Undefined when the daemon does not know it. */

@@ -1,16 +1,26 @@
 import type { HostState } from '../mobility/events.js';
 import { type Ip, type Mac, type Prefix, isIpv4 } from '../wire/addresses.js';
 
-/** Which hosts, and which page of them. */
-export interface HostQuery {
+/** Which hosts. */
+export interface HostFilter {
   readonly state?: ReadonlySet<HostState> | undefined;
   readonly interface?: string | undefined;
   readonly mac?: Mac | undefined;
   readonly prefix?: Prefix | undefined;
+}
+
+/** Which hosts, and which page of them. */
+export interface HostQuery extends HostFilter {
   /** At most this many hosts in one answer. */
   readonly limit: number;
   /** Where the page before ended: its `next`. */
   readonly after?: Ip | undefined;
+}
+
+/** Which MACs, by their hosts, and which page of them. */
+export interface MacQuery extends HostFilter {
+  readonly limit: number;
+  readonly after?: Mac | undefined;
 }
 
 /** Order of the pages: IPv4 before IPv6, then by value, so that a page can be found again from its last address. */
@@ -21,25 +31,26 @@ export function compareIps(a: Ip, b: Ip): number {
 }
 
 /**
- * One page of a table that changes between pages: the `limit` lowest addresses above `after` that `accepts` takes, in
- * one pass over `entries`. `next` is the last address of the page when more follow.
+ * One page of a table that changes between pages: the `limit` lowest keys above `after` that `accepts` takes, in
+ * one pass over `entries`. `next` is the last key of the page when more follow.
  */
-export function pageOf<T>(
-  entries: Iterable<readonly [Ip, T]>,
+export function pageOf<K, T>(
+  entries: Iterable<readonly [K, T]>,
   accepts: (entry: T) => boolean,
-  page: Pick<HostQuery, 'limit' | 'after'>,
-): { items: T[]; next: Ip | undefined; total: number } {
+  page: { readonly limit: number; readonly after?: K | undefined },
+  compare: (a: K, b: K) => number,
+): { items: T[]; next: K | undefined; total: number } {
   const { limit, after } = page;
-  let found: (readonly [Ip, T])[] = [];
-  /** Addresses above this one are on a later page. */
-  let highest: Ip | undefined;
+  let found: (readonly [K, T])[] = [];
+  /** Keys above this one are on a later page. */
+  let highest: K | undefined;
   let total = 0;
   let beyond = 0;
   for (const entry of entries) {
     if (!accepts(entry[1])) continue;
     total++;
-    if (after !== undefined && compareIps(entry[0], after) <= 0) continue;
-    if (highest !== undefined && compareIps(entry[0], highest) > 0) {
+    if (after !== undefined && compare(entry[0], after) <= 0) continue;
+    if (highest !== undefined && compare(entry[0], highest) > 0) {
       beyond++;
       continue;
     }
@@ -47,14 +58,18 @@ export function pageOf<T>(
     // Sorting now and then keeps a page of a large table cheap, without a heap.
     if (found.length < 2 * limit) continue;
     beyond += found.length - limit;
-    found = lowest(found, limit);
+    found = lowest(found, limit, compare);
     highest = found.at(-1)?.[0];
   }
   beyond += Math.max(0, found.length - limit);
-  found = lowest(found, limit);
+  found = lowest(found, limit, compare);
   return { items: found.map(([, item]) => item), next: beyond > 0 ? found.at(-1)?.[0] : undefined, total };
 }
 
-function lowest<T>(found: (readonly [Ip, T])[], limit: number): (readonly [Ip, T])[] {
-  return found.sort((a, b) => compareIps(a[0], b[0])).slice(0, limit);
+function lowest<K, T>(
+  found: (readonly [K, T])[],
+  limit: number,
+  compare: (a: K, b: K) => number,
+): (readonly [K, T])[] {
+  return found.sort((a, b) => compare(a[0], b[0])).slice(0, limit);
 }

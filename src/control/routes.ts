@@ -6,11 +6,19 @@ import { ROLE_KINDS } from '../mobility/events.js';
 import * as z from 'zod';
 import type { Command } from '../mobility/commands.js';
 import { HOST_STATES, type HostState } from '../mobility/events.js';
-import { type Family, type Ip, formatIp } from '../wire/addresses.js';
+import {
+  type Family,
+  type Ip,
+  type Mac,
+  formatIp,
+  formatMac,
+  formatPrefix,
+  isIpv4,
+} from '../wire/addresses.js';
 import { type Reading, readHostIp, readHostMac, readHostPrefix, readIp } from '../wire/host-address.js';
 import { familyRefusal } from './families.js';
 import { Refusal, badRequest } from './http.js';
-import type { HostQuery } from './paging.js';
+import type { HostQuery, MacQuery } from './paging.js';
 import { EVENT_KINDS, type EventKind } from './records.js';
 import type {
   AlarmsAnswer,
@@ -19,6 +27,7 @@ import type {
   DropView,
   HostView,
   InterfaceView,
+  MacView,
   StatusView,
   WhyView,
 } from './schemas.js';
@@ -30,6 +39,7 @@ export interface Api {
   families(): readonly Family[];
   status(): StatusView;
   hosts(query: HostQuery): { hosts: HostView[]; next: Ip | undefined; total: number };
+  macs(query: MacQuery): { macs: MacView[]; next: Mac | undefined; total: number };
   host(ip: Ip): HostView | undefined;
   interfaces(): InterfaceView[];
   why(ip: Ip): WhyView;
@@ -72,6 +82,8 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 export const MAX_ADDRESSES = 256;
 const MAX_PAGE = 10_000;
 const STREAMED_PAGE = 2000;
+/** A machine may have many addresses. */
+const MACS_PAGE = 1000;
 const COMMAND_TIMEOUT_MS = 10_000;
 const MAX_SUBSCRIBERS = 64;
 const KEEPALIVE_PROBE_MS = 30_000;
@@ -131,9 +143,11 @@ const hostFilter = {
   mac: hostMac.optional(),
   prefix: text('a prefix', readHostPrefix).optional(),
   limit: pageLimit.optional(),
-  /** `next` of the page before. */
-  after: text('an IP address', readIp).optional(),
 };
+
+/** `next` of the page before. */
+const afterIp = text('an IP address', readIp).optional();
+const afterMac = text('a MAC address', readHostMac).optional();
 
 const logLevel = z.enum(LOG_LEVELS, {
   error: ({ input }) =>
@@ -194,7 +208,11 @@ export const METRICS_ROUTE = route('GET', '/metrics', {}, async (_, { api, respo
 export const ROUTES: readonly Route[] = [
   METRICS_ROUTE,
   route('GET', '/v1/status', {}, (_, { api }) => api.status()),
-  route('GET', '/v1/hosts', hostFilter, listHosts),
+  route('GET', '/v1/hosts', { ...hostFilter, after: afterIp }, listHosts),
+  route('GET', '/v1/macs', { ...hostFilter, after: afterMac }, (query, { api }) => {
+    const { macs, next, total } = api.macs({ ...query, limit: query.limit ?? MACS_PAGE });
+    return { total, macs, next: next === undefined ? null : formatMac(next) };
+  }),
   route('GET', '/v1/hosts/{ip}', { ip: hostIp }, ({ ip }, { api }) => {
     const host = api.host(ip);
     if (host !== undefined) return host;
@@ -225,9 +243,11 @@ export const ROUTES: readonly Route[] = [
   route('POST', '/v1/detach', guest, (input, call) => signal('detach', input, call)),
   route('POST', '/v1/probe', { ip: hostIp }, ({ ip }, call) => command(call, { name: 'probe', ip })),
   route('POST', '/v1/clear', { ip: hostIp }, ({ ip }, call) => command(call, { name: 'clear', ip })),
-  route('POST', '/v1/discover', { prefix: text('a prefix', readHostPrefix) }, ({ prefix }, call) =>
-    command(call, { name: 'discover', prefix }),
-  ),
+  route('POST', '/v1/discover', { prefix: text('a prefix', readHostPrefix) }, ({ prefix }, call) => {
+    if (isIpv4(prefix.ip)) return command(call, { name: 'discover', prefix });
+    const what = `${formatPrefix(prefix)} has too many addresses to ask for each`;
+    throw badRequest(`prefix: ${what}; hosts of IPv6 name themselves in MLD reports`);
+  }),
   route(
     'POST',
     '/v1/role',
@@ -299,7 +319,7 @@ async function command({ api }: Call, wanted: Command): Promise<CommandResult> {
 
 /** Without `limit` all hosts, a page per event-loop turn, at the speed of the client. */
 async function listHosts(
-  filter: z.output<z.ZodObject<typeof hostFilter>>,
+  filter: z.output<z.ZodObject<typeof hostFilter>> & { readonly after?: Ip | undefined },
   { api, response }: Call,
 ): Promise<object | undefined> {
   const query: HostQuery = { ...filter, limit: filter.limit ?? STREAMED_PAGE };

@@ -80,6 +80,23 @@ export const hostsPage = z.object({
 });
 export type HostsPage = z.infer<typeof hostsPage>;
 
+/** A machine: all addresses that are known of one MAC, of both families. */
+export const macView = z.object({
+  mac: macAddress,
+  /** IPv4 before IPv6. */
+  hosts: z.array(hostView),
+});
+export type MacView = z.infer<typeof macView>;
+
+export const macsPage = z.object({
+  /** MACs that match, on all pages. */
+  total: count,
+  macs: z.array(macView),
+  /** Value of `after` for the next page. */
+  next: z.string().nullable(),
+});
+export type MacsPage = z.infer<typeof macsPage>;
+
 /** What this router is on a LAN that may have several first-hop routers. */
 export const roleView = z.object({
   interface: z.string(),
@@ -160,6 +177,8 @@ export const statusView = z.object({
   configPath: z.string().nullable(),
   /** Inode of the network namespace that it runs in (namespaces(7)). */
   networkNamespace: z.string().nullable(),
+  /** Whose hosts are served. */
+  families: z.array(z.enum(['ipv4', 'ipv6'])),
   lastReload: z.object({ agoMs: ms, ok: z.boolean(), message: z.string() }).nullable(),
   protocol: z.int(),
   freshTable: z.int(),

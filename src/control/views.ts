@@ -1,11 +1,11 @@
-import { type HostQuery, pageOf } from './paging.js';
+import { type HostFilter, type HostQuery, type MacQuery, compareIps, pageOf } from './paging.js';
 import { ipOrNull, macOrNull } from './records.js';
-import type { ForeignRouteView, HostView, InterfaceView, RoleView, StatusView } from './schemas.js';
+import type { ForeignRouteView, HostView, InterfaceView, MacView, RoleView, StatusView } from './schemas.js';
 import type { Role } from '../mobility/host/claim.js';
 import type { Host } from '../mobility/host/host.js';
 import type { InterfaceRule, Policy } from '../mobility/policy.js';
 import type { HostTracker } from '../mobility/tracker.js';
-import { type Ip, contains, formatIp, formatMac, formatPrefix } from '../wire/addresses.js';
+import { type Ip, type Mac, contains, formatIp, formatMac, formatPrefix } from '../wire/addresses.js';
 
 /** The tracker as the control API shows it: text and milliseconds, no references into its state. */
 
@@ -107,14 +107,47 @@ export function pageHosts(
   query: HostQuery,
   now: number,
 ): { hosts: HostView[]; next: Ip | undefined; total: number } {
-  const { state, prefix, mac } = query;
-  const accepts = (host: Readonly<Host>) =>
+  const { items, next, total } = pageOf(router.hosts(), accepting(query), query, compareIps);
+  return { hosts: items.map((host) => viewHost(router, host, now)), next, total };
+}
+
+function accepting({ state, prefix, mac, interface: name }: HostFilter): (host: Readonly<Host>) => boolean {
+  return (host) =>
     (state === undefined || state.has(host.state)) &&
     (prefix === undefined || contains(prefix, host.ip)) &&
-    (query.interface === undefined || host.interface === query.interface) &&
+    (name === undefined || host.interface === name) &&
     (mac === undefined || host.attachment?.mac === mac);
-  const { items, next, total } = pageOf(router.hosts(), accepts, query);
-  return { hosts: items.map((host) => viewHost(router, host, now)), next, total };
+}
+
+/** The machines that have an address which the query matches, each with all its addresses, of both families. */
+export function pageMacs(
+  router: HostTracker,
+  query: MacQuery,
+  now: number,
+): { macs: MacView[]; next: Mac | undefined; total: number } {
+  const machines = new Map<Mac, Machine>();
+  for (const [, host] of router.hosts()) {
+    const mac = host.attachment?.mac;
+    if (mac === undefined) continue;
+    const machine = machines.get(mac);
+    if (machine === undefined) machines.set(mac, { mac, hosts: [host] });
+    else machine.hosts.push(host);
+  }
+  const accepts = accepting(query);
+  const matches = ({ hosts }: Machine) => hosts.some(accepts);
+  const { items, next, total } = pageOf(machines, matches, query, (a, b) => a - b);
+  const macs = items.map((machine) => viewMac(router, machine, now));
+  return { macs, next, total };
+}
+
+interface Machine {
+  readonly mac: Mac;
+  readonly hosts: Readonly<Host>[];
+}
+
+function viewMac(router: HostTracker, { mac, hosts }: Machine, now: number): MacView {
+  const sorted = hosts.sort((a, b) => compareIps(a.ip, b.ip));
+  return { mac: formatMac(mac), hosts: sorted.map((host) => viewHost(router, host, now)) };
 }
 
 /** What the capture knows of one interface. */

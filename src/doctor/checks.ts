@@ -1,12 +1,23 @@
 import type { Config } from '../config/config.js';
 import type { Link } from '../mobility/events.js';
 import { isRemoteClaim } from '../mobility/fib.js';
-import { matchesPattern, ruleFor } from '../mobility/policy.js';
+import { type Subnet, matchesPattern, ruleFor } from '../mobility/policy.js';
 import { checkSharedLans } from './shared-lans.js';
 import { checkAlarms, checkCapture, checkDaemon } from './daemon-checks.js';
 import { type DaemonView, type Facts, type Finding, error, ok, warning } from './finding.js';
 import { checkForeignRoutes } from './foreign-routes.js';
-import { type Ip, type Prefix, contains, formatIp, formatPrefix, hostLength } from '../wire/addresses.js';
+import { checkIpv6Lans } from './ipv6-lans.js';
+import { checkForwarding, checkSettings } from './settings.js';
+import {
+  type Ip,
+  type Prefix,
+  contains,
+  formatIp,
+  formatPrefix,
+  hostLength,
+  isIpv4,
+  isLinkLocal,
+} from '../wire/addresses.js';
 
 /** Checks of plain facts: what prevents Mobile ARP on this machine, and how to fix it. */
 
@@ -40,7 +51,8 @@ export function diagnose(
     ...checkForwarding(facts, config, daemon),
     ...[...links, ...macvlans].flatMap((link) => checkSettings(facts, config, daemon, link, macvlans)),
     ...checkProxyNeighbours(facts, config, links),
-    ...config.policy.subnets.flatMap((subnet) => checkGateway(facts, config, links, subnet, daemon)),
+    ...config.policy.subnets.flatMap((subnet) => checkGateways(facts, config, links, subnet, daemon)),
+    ...checkIpv6Lans(facts, config, links),
     ...checkSharedLans(facts, config, daemon, links),
     ...checkProtocol(facts, config, daemon),
     ...checkMetrics(facts, config),
@@ -144,64 +156,6 @@ function checkInterfaces(facts: Facts, config: Config): Finding[] {
   });
 }
 
-/** marpd sets wrong values itself when it starts, unless it was told only to check. */
-function wrongSetting(
-  config: Config,
-  daemon: DaemonView | undefined,
-  check: string,
-  what: string,
-  fix: string,
-): Finding {
-  if (daemon === undefined && config.kernel.settings === 'apply')
-    return ok(check, `${what}; marpd sets it when it starts`);
-  return error(check, what, fix);
-}
-
-function checkForwarding(facts: Facts, config: Config, daemon: DaemonView | undefined): Finding[] {
-  if (facts.sysctls.get('net/ipv4/ip_forward') === 1) return [ok('ip_forward', 'the kernel forwards IPv4')];
-  const fix = 'sysctl -w net/ipv4/ip_forward=1';
-  return [wrongSetting(config, daemon, 'ip_forward', 'the kernel does not forward IPv4', fix)];
-}
-
-function checkSettings(
-  facts: Facts,
-  config: Config,
-  daemon: DaemonView | undefined,
-  link: Link,
-  macvlans: readonly Link[],
-): Finding[] {
-  const hasMacvlan = macvlans.some(({ index, lower }) => index === link.index || lower === link.index);
-  const keys = facts.interfaceSysctls.filter(({ withMacvlan }) => hasMacvlan || !withMacvlan);
-  const wrong = keys.flatMap(({ key, wanted, combined, consequence }): Finding[] => {
-    const paths = (combined ? ['all', link.name] : [link.name]).map(
-      (where) => `net/ipv4/conf/${where}/${key}`,
-    );
-    const values = paths.map((path) => ({ path, value: facts.sysctls.get(path) }));
-    const effective = Math.max(...values.map(({ value }) => value ?? wanted));
-    // arp_ignore has stricter values than the one that is needed.
-    if (wanted === 0 ? effective === 0 : effective >= wanted) return [];
-    const change = wanted === 0 ? values.filter(({ value }) => value !== 0) : values.slice(-1);
-    const fix = `sysctl -w ${change.map(({ path }) => `${path}=${wanted}`).join(' ')}`;
-    return [wrongSetting(config, daemon, key, `${key} is ${effective} on ${link.name}: ${consequence}`, fix)];
-  });
-  const filter = checkReversePathFilter(link, macvlans.includes(link));
-  return wrong.length > 0
-    ? [...wrong, filter]
-    : [ok('settings', `${link.name} is set up for Mobile ARP`), filter];
-}
-
-/** What hosts send to the gateway's MAC comes in by the macvlan, and the routes back lead to the interface below it. */
-function checkReversePathFilter({ name, rpFilter }: Link, isOfVirtualRouter: boolean): Finding {
-  const mode = ['off', 'strict', 'loose'][rpFilter];
-  if (!isOfVirtualRouter || rpFilter !== 1)
-    return ok('rp_filter', `rp_filter is ${mode} on ${name}; marpd works with it and does not change it`);
-  return error(
-    'rp_filter',
-    `rp_filter is strict on ${name}: the kernel drops all packets of visitors to the MAC of this macvlan`,
-    `sysctl -w net/ipv4/conf/${name}/rp_filter=2`,
-  );
-}
-
 function checkProxyNeighbours(facts: Facts, config: Config, links: readonly Link[]): Finding[] {
   const { allow, deny, subnets } = config.policy;
   const prefixes: readonly Prefix[] =
@@ -212,32 +166,42 @@ function checkProxyNeighbours(facts: Facts, config: Config, links: readonly Link
     .map(({ ip, dev }) => {
       const mobile =
         prefixes.some((prefix) => contains(prefix, ip)) && !deny.some((prefix) => contains(prefix, ip));
-      const message = `the kernel answers every ARP request for ${formatIp(ip)} on ${dev} (ip neigh show proxy)`;
+      const [check, request] = isIpv4(ip)
+        ? ['proxy-arp', 'every ARP request']
+        : ['proxy-ndp', 'neighbour solicitations'];
+      const message = `the kernel answers ${request} for ${formatIp(ip)} on ${dev} (ip neigh show proxy)`;
       const fix = `ip neigh del proxy ${formatIp(ip)} dev ${dev}`;
-      return mobile ? error('proxy-arp', message, fix) : warning('proxy-arp', message, fix);
+      return mobile ? error(check, message, fix) : warning(check, message, fix);
     });
+}
+
+function checkGateways(
+  facts: Facts,
+  config: Config,
+  links: readonly Link[],
+  { prefix, gateways }: Subnet,
+  daemon: DaemonView | undefined,
+): Finding[] {
+  const name = formatPrefix(prefix);
+  if (gateways.length === 0 && isIpv4(prefix.ip)) {
+    const fix = `gateway = "..." in the [[subnet]] of ${name}, the address that its hosts are configured with`;
+    const message = `${name} has no gateway: ARP entries for it cannot be repaired on hosts that move`;
+    return [warning('gateway', message, fix)];
+  }
+  // A link-local one of IPv6 belongs to every LAN (ipv6-lans.ts).
+  return gateways
+    .filter((gateway) => isIpv4(gateway) || !isLinkLocal(gateway))
+    .flatMap((gateway) => checkGateway(facts, config, links, { prefix, gateway }, daemon));
 }
 
 function checkGateway(
   facts: Facts,
   config: Config,
   links: readonly Link[],
-  subnet: { readonly prefix: Prefix; readonly gateways: readonly Ip[] },
+  { prefix, gateway }: { readonly prefix: Prefix; readonly gateway: Ip },
   daemon: DaemonView | undefined,
 ): Finding[] {
-  const { prefix, gateways } = subnet;
-  const gateway = gateways[0];
   const name = formatPrefix(prefix);
-  if (gateway === undefined) {
-    const fix = `gateway = "..." in the [[subnet]] of ${name}, the address that its hosts are configured with`;
-    return [
-      warning(
-        'gateway',
-        `${name} has no gateway: ARP entries for it cannot be repaired on hosts that move`,
-        fix,
-      ),
-    ];
-  }
   if (!contains(prefix, gateway))
     return [ok('gateway', `${formatIp(gateway)} of ${name} lies outside: marpd answers for it everywhere`)];
   const home = links.find((link) => link.addresses.some((address) => contains(prefix, address.ip)));

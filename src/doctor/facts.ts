@@ -1,7 +1,9 @@
 import { fileURLToPath } from 'node:url';
 import { checkCapBuild } from '../capture/cap-build.js';
 import type { Config } from '../config/config.js';
-import type { Facts, Finding } from './finding.js';
+import type { Link } from '../mobility/events.js';
+import type { Facts, Finding, Ipv6Facts } from './finding.js';
+import { isQuerier, readIcmpv6Counts } from '../kernel/icmpv6-counts.js';
 import { inspect } from '../kernel/inspect.js';
 import { readTables } from '../kernel/tables.js';
 import { runInNamespaceOf } from '../kernel/namespace.js';
@@ -12,7 +14,17 @@ export async function gatherFacts(config: Config | undefined, pid: number | unde
   const tables =
     router === undefined ? [254] : [router.freshTable, router.settledTable, ...router.watchTables];
   const facts = await inspect({ protocol: router?.protocol ?? 44, tables: [...new Set(tables)], pid });
-  return { ...facts, capBuild: checkCapBuild() };
+  const ipv6 = config?.policy.families.includes('ipv6') === true ? readIpv6(facts.links) : new Map();
+  return { ...facts, ipv6, capBuild: checkCapBuild() };
+}
+
+function readIpv6(links: readonly Link[]): Map<string, Ipv6Facts> {
+  const found = new Map<string, Ipv6Facts>();
+  for (const { name } of links) {
+    const counts = readIcmpv6Counts(name);
+    if (counts !== undefined) found.set(name, { ...counts, isQuerier: isQuerier(name) });
+  }
+  return found;
 }
 
 /** For `marpctl report`. */

@@ -4,20 +4,38 @@ import type { Ip } from '../wire/addresses.js';
 
 /** What the checks look at, and what they find. */
 
+interface InterfaceSysctl {
+  readonly key: string;
+  readonly wanted: 0 | 1 | 2;
+  /** Whether the larger of `all` and the interface's own value counts, not the own value alone. */
+  readonly combined: boolean;
+  /** Only on a LAN that has a macvlan, and on the macvlan. */
+  readonly withMacvlan: boolean;
+  /** What a wrong value does. */
+  readonly consequence: string;
+}
+
+/** ICMPv6 on an interface, as the kernel counts it. */
+export interface Ipv6Facts {
+  readonly queriesIn: number;
+  readonly advertisementsIn: number;
+  readonly advertisementsOut: number;
+  readonly redirectsOut: number;
+  /** It is a bridge that is the MLD querier of its LAN. */
+  readonly isQuerier: boolean;
+}
+
 export interface Facts {
   /** By path below /proc/sys, such as `net/ipv4/conf/lan0/proxy_arp`; a setting that the kernel lacks is absent. */
   readonly sysctls: ReadonlyMap<string, number>;
   /** What those of a mobility interface must be: the table that marpd sets them by. */
-  readonly interfaceSysctls: readonly {
-    readonly key: string;
-    readonly wanted: 0 | 1 | 2;
-    /** Whether the larger of `all` and the interface's own value counts, not the own value alone. */
-    readonly combined: boolean;
-    /** Only on a LAN that has a macvlan, and on the macvlan. */
-    readonly withMacvlan: boolean;
-    /** What a wrong value does. */
-    readonly consequence: string;
-  }[];
+  readonly interfaceSysctls: readonly InterfaceSysctl[];
+  /** The same for IPv6. */
+  readonly interfaceSysctlsIpv6?: readonly InterfaceSysctl[];
+  /** By name of the interface; only while IPv6 is served. */
+  readonly ipv6?: ReadonlyMap<string, Ipv6Facts>;
+  /** Names of the interfaces with a default route by router advertisement. */
+  readonly advertisedUplinks?: readonly string[];
   readonly links: readonly Link[];
   /** Host routes of everybody and all routes of our protocol number, in the tables that the configuration names. */
   readonly routes: readonly Route[];
@@ -36,6 +54,7 @@ export interface Facts {
 export interface DaemonView {
   readonly pid: number;
   readonly configPath: string | null;
+  readonly families: StatusView['families'];
   readonly networkNamespace: string | null;
   readonly otherRouters: StatusView['otherRouters'];
   readonly roles: readonly Pick<StatusView['roles'][number], 'interface' | 'state'>[];

@@ -18,6 +18,8 @@ export interface InterfaceRule {
   readonly role: RouterRole;
   /** Addresses of the other first-hop routers on this LAN: they are no hosts. */
   readonly peers: readonly Ip[];
+  /** Snooping switches are told to send every multicast frame here (RFC 4286). */
+  readonly multicastRouter?: boolean;
 }
 
 /** A home subnet of the site and the gateway addresses its hosts are configured with. */
@@ -27,6 +29,8 @@ export interface Subnet {
   readonly gateways: readonly Ip[];
   /** Its silent hosts are looked for when a LAN of it comes up. */
   readonly discover?: boolean;
+  /** Visitors of it are told by router advertisement that their home prefix goes on (RFC 5213 section 6.7, RFC 8273). */
+  readonly advertise?: boolean;
 }
 
 /** What the tracker needs of the configuration; made by config.ts, replaced whole at a reload. Durations in ms. */

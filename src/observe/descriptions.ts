@@ -10,7 +10,15 @@ import {
 } from '../mobility/events.js';
 import type { RoleReason } from '../mobility/events.js';
 import { type Policy, ruleFor } from '../mobility/policy.js';
-import { formatIp, formatMac, formatPrefix, isIpv4, networkOf } from '../wire/addresses.js';
+import {
+  type Ip,
+  familyOf,
+  formatIp,
+  formatMac,
+  formatPrefix,
+  isLinkLocal,
+  networkOf,
+} from '../wire/addresses.js';
 
 /** What the closed lists of the tracker mean, in sentences for people. The types make sure that none is missing. */
 
@@ -37,7 +45,7 @@ export const DROP_MEANINGS: Readonly<Record<DropReason, string>> = {
   'sender-mac-zero': 'its sender MAC is zero',
   'sender-mac-group': 'its sender MAC is a multicast or broadcast address',
   'sender-mac-mismatch': 'its sender MAC differs from the Ethernet source: relayed or forged',
-  'sender-ip-unspecified': 'its sender IP is 0.0.0.0',
+  'sender-ip-unspecified': 'its sender IP is 0.0.0.0 or ::',
   'sender-ip-multicast': 'its sender IP is a multicast address',
   'sender-ip-reserved': 'its sender IP is a reserved or broadcast address',
   'sender-ip-loopback': 'its sender IP is a loopback address',
@@ -160,9 +168,28 @@ const EVIDENCE_WORDS: Readonly<Record<EvidenceKind, string>> = {
   answer: 'answer to a probe',
 };
 
+/** Where Neighbor Discovery (RFC 4861, RFC 4862) has another word than ARP. */
+const IPV6_WORDS: Readonly<Partial<Record<EvidenceKind, string>>> = {
+  request: 'neighbour solicitation',
+  reply: 'neighbour advertisement',
+  gratuitous: 'unsolicited neighbour advertisement',
+  probe: 'Duplicate Address Detection (RFC 4862)',
+};
+
+function evidenceWord(kind: EvidenceKind, ip: Ip | undefined): string {
+  const word = ip !== undefined && familyOf(ip) === 'ipv6' ? IPV6_WORDS[kind] : undefined;
+  return word ?? EVIDENCE_WORDS[kind];
+}
+
+/** What a host asks its neighbours with. */
+export function requestWord(ip: Ip): string {
+  return evidenceWord('request', ip);
+}
+
 /** What the daemon serves, for its log at start. */
 export function describeServed(policy: Policy, links: Iterable<Link>): string {
   const served = [...links].filter((link) => link.master === undefined && ruleFor(policy, link.name));
+  const families = policy.families.map((family) => (family === 'ipv4' ? 'IPv4' : 'IPv6'));
   const names = served.map((link) => link.name).join(', ') || 'none yet';
   const subnets =
     policy.subnets.length > 0
@@ -172,13 +199,13 @@ export function describeServed(policy: Policy, links: Iterable<Link>): string {
         )
       : served.flatMap((link) =>
           link.addresses
-            .filter(({ ip }) => isIpv4(ip))
+            .filter(({ ip }) => policy.families.includes(familyOf(ip)) && !isLinkLocal(ip))
             .map(
               ({ ip, length }) =>
                 `${formatPrefix({ ip: networkOf(ip, length), length })} (connected, gateway ${formatIp(ip)})`,
             ),
         );
-  return `serving interfaces: ${names}; subnets: ${subnets.join(', ') || 'none yet'}`;
+  return `serving interfaces: ${names}; subnets: ${subnets.join(', ') || 'none yet'}; families: ${families.join(' and ')}`;
 }
 
 /** Actions that people may want to know about one address. */
@@ -205,7 +232,7 @@ export function describe(action: HistoryEvent, interfaceName: string): string {
   switch (action.kind) {
     case 'evidence': {
       const rtt = action.rttMs === undefined ? '' : ` after ${formatRtt(action.rttMs)}`;
-      return `${EVIDENCE_WORDS[action.evidence]} from ${formatMac(action.mac)} on ${action.interface}${rtt}`;
+      return `${evidenceWord(action.evidence, action.ip)} from ${formatMac(action.mac)} on ${action.interface}${rtt}`;
     }
     case 'transition': {
       const where = action.interface === undefined ? '' : ` on ${action.interface}`;
@@ -219,7 +246,7 @@ export function describe(action: HistoryEvent, interfaceName: string): string {
     case 'alarm':
       return `alarm ${action.alarm}: ${action.message}${describeParties(action)}`;
     case 'answered':
-      return `answered its ARP request for ${formatIp(action.target)} on ${action.interface}`;
+      return `answered its ${requestWord(action.target)} for ${formatIp(action.target)} on ${action.interface}`;
   }
 }
 

@@ -8,7 +8,7 @@ import {
   type HostState,
   type IfIndex,
 } from '../mobility/events.js';
-import { type Ip, formatIp, formatMac } from '../wire/addresses.js';
+import { type Ip, familyOf, formatIp, formatMac } from '../wire/addresses.js';
 
 /**
  * The last things that happened to each address, for `marpctl why`, the drops of each reason and the recent alarms.
@@ -314,7 +314,7 @@ function conclude(ip: Ip, entries: readonly HistoryEntry[]): string {
   if (transition === undefined) {
     if (dropped !== undefined) return `not learned: ${DROP_MEANINGS[dropped.reason]}`;
     if (actions.length > 0) return 'heard, but not decided yet';
-    return `never heard: no ARP from ${formatIp(ip)} was received on a mobility interface, or too long ago to be remembered`;
+    return `never heard: no ${familyOf(ip) === 'ipv4' ? 'ARP' : 'Neighbor Discovery'} from ${formatIp(ip)} was received on a mobility interface, or too long ago to be remembered`;
   }
   const decision = decisionOf(transition, actions.slice(0, at));
   if (dropped === undefined || drop === undefined) return decision;

@@ -165,6 +165,11 @@ for (const [what, text, problem] of [
     subnet('2001:db8:1::/64', 'gateway = "2001:db8:2::1"'),
     /^subnet\[0\]\.gateway: 2001:db8:2::1 is neither link-local nor in the prefix of a \[\[subnet\]\]/,
   ],
+  [
+    'discovery of a subnet of IPv6',
+    subnet('2001:db8::/64', 'discover = true'),
+    /^subnet\[0\]\.discover: 2001:db8::\/64 has too many addresses/,
+  ],
   ['a multicast gateway', subnet('2001:db8::/64', 'gateway = "ff02::2"'), /^subnet\[0\]\.gateway.*multicast/],
   ['an unspecified gateway', subnet('2001:db8::/64', 'gateway = "::"'), /^subnet\[0\]\.gateway.*unspecified/],
   ['a loopback peer', 'peers = ["::1"]', /^interface\[0\]\.peers\[0\]: .*loopback/],
@@ -187,6 +192,19 @@ for (const [what, text, problem] of [
 
 it('RFC 6164: a /127 has no Subnet-Router anycast address', () => {
   assert.deepEqual(problemsOf(site(subnet('2001:db8::/127', 'gateway = "2001:db8::"'))), []);
+});
+
+it('a /64 of IPv6 may be advertised to its visitors, and an interface declared that of a multicast router', () => {
+  const { policy } = parseConfig(
+    site(`multicast_router = true\n${subnet('2001:db8::/64', 'advertise = true')}`),
+  );
+  assert.equal(policy.subnets[0]?.advertise, true);
+  assert.equal(policy.interfaces[0]?.multicastRouter, true);
+  for (const prefix of ['2001:db8::/48', '10.1.1.0/24'])
+    assert.match(
+      problemsOf(site(subnet(prefix, 'advertise = true')))[0] as string,
+      /^subnet\[0\]\.advertise: [^ ]+ is no \/64 of IPv6/,
+    );
 });
 
 it('addresses per MAC are counted separately: 16 of IPv4, 64 of IPv6', () => {

@@ -103,10 +103,16 @@ test('design.md 4: the least configuration suits a site', () => {
       maxHosts: 200_000,
       role: 'alone',
       peers: [],
+      multicastRouter: false,
     },
   ]);
   assert.deepEqual(config.policy.subnets, [
-    { prefix: parsePrefix('10.1.1.0/24'), gateways: [parseIp('10.1.1.1')], discover: false },
+    {
+      prefix: parsePrefix('10.1.1.0/24'),
+      gateways: [parseIp('10.1.1.1')],
+      discover: false,
+      advertise: false,
+    },
   ]);
   assert.equal(config.policy.allow, undefined);
   assert.equal(config.policy.limits.newcomerBurst, 100_000);
@@ -174,6 +180,7 @@ test('bindings, lists and overrides become typed values', () => {
     maxHosts: 200_000,
     role: 'alone',
     peers: [],
+    multicastRouter: false,
   });
   assert.deepEqual(policy.interfaces[1], {
     pattern: 'tap*',
@@ -185,6 +192,7 @@ test('bindings, lists and overrides become typed values', () => {
     maxHosts: 4,
     role: 'alone',
     peers: [],
+    multicastRouter: false,
   });
   assert.deepEqual(policy.allow, [parsePrefix('10.0.0.0/8'), parsePrefix('192.168.0.0/16')]);
   assert.deepEqual([...policy.bindings], [[parseIp('10.1.1.5'), parseMac('02:00:0a:01:01:05')]]);

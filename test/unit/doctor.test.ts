@@ -72,6 +72,7 @@ function facts(more: Partial<Facts> = {}, sysctls: Record<string, number> = {}):
 const running: DaemonView = {
   pid: 4242,
   configPath: '/etc/marpd/marpd.toml',
+  families: ['ipv4'],
   networkNamespace: '4026531840',
   otherRouters: [],
   roles: [],

@@ -6,7 +6,7 @@ import { installedRecord, recordOf } from '../../../src/control/records.js';
 import { MAX_ADDRESSES } from '../../../src/control/routes.js';
 import { hostView, statusView } from '../../../src/control/schemas.js';
 import type { Action } from '../../../src/mobility/events.js';
-import { type Ip, parseIp, parseMac } from '../../../src/wire/addresses.js';
+import { type Ip, formatIp, parseIp, parseMac } from '../../../src/wire/addresses.js';
 import { familyOff } from '../../../src/wire/host-address.js';
 import { ask, host, lan0, start, status } from './fixture.js';
 
@@ -172,7 +172,6 @@ test('IPv6 addresses are refused with one sentence wherever a host or a prefix i
     ['GET', '/v1/hosts/2001:db8::5'],
     ['GET', '/v1/why/2001:db8::5'],
     ['GET', '/v1/hosts?prefix=2001:db8::/64'],
-    ['GET', '/v1/hosts?after=2001:db8::5'],
     ['GET', '/v1/events?ip=2001:db8::5'],
     ['POST', '/v1/probe', { ip: '2001:db8::5' }],
     ['POST', '/v1/clear', { ip: '2001:db8::5' }],
@@ -183,10 +182,31 @@ test('IPv6 addresses are refused with one sentence wherever a host or a prefix i
     const answer = await ask(socket, method, path, body === undefined ? undefined : JSON.stringify(body));
     assert.equal(answer.status, 400, path);
     const { message } = errorOf(answer);
-    assert.match(message, /^(?:ip|prefix|after): [0-9a-f:/]+: /);
+    assert.match(message, /^(?:ip|prefix): [0-9a-f:/]+: /);
     assert.ok(message.endsWith(familyOff('ipv6')), message);
   }
   assert.deepEqual(daemon.commands, []);
+});
+
+test('with IPv6 on, hosts of both families are named alike; discovery is for IPv4', async (t) => {
+  const { daemon, socket } = await start(t);
+  daemon.served = ['ipv4', 'ipv6'];
+  const post = (path: string, body: object) => ask(socket, 'POST', path, JSON.stringify(body));
+  const ip = ['10.1.1.5', '2001:db8:1::5', '2001:DB8:1:0::5'];
+  assert.equal((await post('/v1/attach', { ip, interface: 'tap0' })).status, 200);
+  const [attach] = daemon.commands;
+  assert.deepEqual(attach?.name === 'attach' && attach.ips.map(formatIp), ['10.1.1.5', '2001:db8:1::5']);
+  const discovery = await post('/v1/discover', { prefix: '2001:db8:1::/64' });
+  assert.equal(discovery.status, 400);
+  assert.match(errorOf(discovery).message, /^prefix: 2001:db8:1::\/64 has too many addresses/);
+  for (const bad of ['fe80::5', 'ff02::1', '::', '::1', '::ffff:10.1.1.5'])
+    assert.match(
+      errorOf(await post('/v1/probe', { ip: bad })).message,
+      /which no (?:mobile )?host can have$/,
+    );
+  daemon.served = ['ipv6'];
+  const off = errorOf(await ask(socket, 'GET', '/v1/hosts?prefix=10.1.1.0/24')).message;
+  assert.equal(off, `prefix: 10.1.1.0/24: ${familyOff('ipv4')}`);
 });
 
 test('unknown paths, methods and parameters are told what there is', async (t) => {

@@ -6,8 +6,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
 import type { TestContext } from 'node:test';
-import { pageOf } from '../../../src/control/paging.js';
-import type { AlarmView, HostView, InterfaceView, StatusView } from '../../../src/control/schemas.js';
+import { compareIps, pageOf } from '../../../src/control/paging.js';
+import type {
+  AlarmView,
+  HostView,
+  InterfaceView,
+  MacView,
+  StatusView,
+} from '../../../src/control/schemas.js';
 import type { Api, LogLevel } from '../../../src/control/routes.js';
 import { type ControlOptions, ControlServer } from '../../../src/control/server.js';
 import type { Command } from '../../../src/mobility/commands.js';
@@ -15,10 +21,12 @@ import {
   type Family,
   type Ip,
   type Ipv4,
+  type Mac,
   contains,
   formatIp,
   formatMac,
   parseIp,
+  parseMac,
 } from '../../../src/wire/addresses.js';
 
 /** A daemon of canned answers behind a real control server, for the tests of both ends of the socket. */
@@ -73,6 +81,7 @@ export const status: StatusView = {
   startedAt: '2024-05-01T12:00:00.000Z',
   uptimeMs: 3_723_000,
   configPath: '/etc/marpd/marpd.toml',
+  families: ['ipv4'],
   networkNamespace: '4026531840',
   lastReload: null,
   protocol: 44,
@@ -141,8 +150,23 @@ export class FakeDaemon implements Api {
       (query.interface === undefined || entry.interface === query.interface) &&
       (query.mac === undefined || entry.mac === formatMac(query.mac)) &&
       (query.prefix === undefined || contains(query.prefix, parseIp(entry.ip) as Ip));
-    const { items, next, total } = pageOf(this.table, accepts, query);
+    const { items, next, total } = pageOf(this.table, accepts, query, compareIps);
     return { hosts: items, next, total };
+  }
+
+  macs(query: Parameters<Api['macs']>[0]): ReturnType<Api['macs']> {
+    const { limit, after, ...filter } = query;
+    const matching = new Set(this.hosts({ ...filter, limit: Number.POSITIVE_INFINITY }).hosts);
+    const machines = new Map<Mac, MacView>();
+    for (const view of this.table.values()) {
+      if (view.mac === null) continue;
+      const mac = parseMac(view.mac) as Mac;
+      const known = machines.get(mac)?.hosts ?? [];
+      machines.set(mac, { mac: view.mac, hosts: [...known, view] });
+    }
+    const accepts = ({ hosts }: MacView) => hosts.some((view) => matching.has(view));
+    const { items, next, total } = pageOf(machines, accepts, { limit, after }, (a, b) => a - b);
+    return { macs: items, next, total };
   }
 
   host(ip: Ip): HostView | undefined {

@@ -67,7 +67,7 @@ test('pageOf: lowest addresses first, IPv4 before IPv6, nothing twice, nothing m
     const seen: string[] = [];
     let after: Ip | undefined;
     do {
-      const page = pageOf(table, () => true, { limit, after });
+      const page = pageOf(table, () => true, { limit, after }, compareIps);
       assert.equal(page.total, 5);
       seen.push(...page.items);
       after = page.next;

@@ -9,6 +9,7 @@ import {
   type Cause,
   DROP_REASONS,
   type DropReason,
+  type EvidenceKind,
   type HostState,
 } from '../../../src/mobility/events.js';
 import { type Ip, type Ipv4, type Mac, parseIp, parseMac } from '../../../src/wire/addresses.js';
@@ -59,6 +60,44 @@ function conclusion(...actions: Action[]): string {
   for (const action of actions) journal.record(action);
   return journal.why(visitor, 10_000).conclusion;
 }
+
+test('what a host of IPv6 did is told in the words of Neighbor Discovery (RFC 4861, RFC 4862)', () => {
+  const ip = parseIp('2001:db8:1::5') as Ip;
+  const journal = new HostHistory({ nameOf });
+  const heard = (at: number, kind: EvidenceKind): Action => ({
+    kind: 'evidence',
+    evidence: kind,
+    ip,
+    mac,
+    iface: 4,
+    interface: 'lan1',
+    rttMs: undefined,
+    at,
+  });
+  journal.record(heard(1000, 'probe'));
+  journal.record(heard(2000, 'gratuitous'));
+  journal.record(heard(3000, 'request'));
+  journal.record(heard(4000, 'reply'));
+  journal.record({
+    kind: 'answered',
+    asker: ip,
+    target: parseIp('fe80::1') as Ip,
+    interface: 'lan1',
+    at: 5000,
+  });
+  assert.deepEqual(
+    journal.why(ip, 10_000).records.map(({ text }) => text),
+    [
+      'Duplicate Address Detection (RFC 4862) from 02:00:0a:01:01:05 on lan1',
+      'unsolicited neighbour advertisement from 02:00:0a:01:01:05 on lan1',
+      'neighbour solicitation from 02:00:0a:01:01:05 on lan1',
+      'neighbour advertisement from 02:00:0a:01:01:05 on lan1',
+      'answered its neighbour solicitation for fe80::1 on lan1',
+    ],
+  );
+  const never = journal.why(parseIp('2001:db8:1::6') as Ip, 10_000).conclusion;
+  assert.match(never, /^never heard: no Neighbor Discovery from 2001:db8:1::6 was received/);
+});
 
 test('why says how a host was learned on a router that was active for a while', () => {
   const learned = [
