@@ -138,6 +138,7 @@ export class Daemon {
     });
     this.kernel = new Kernel({
       ...config.router,
+      families: config.policy.families,
       settings: config.kernel.settings,
       isMobility: (iface) => this.tracker.isMobility(iface),
       lanOf: (iface) => this.tracker.lanOf(iface),

@@ -13,7 +13,12 @@ export async function gatherFacts(config: Config | undefined, pid: number | unde
   const router = config?.router;
   const tables =
     router === undefined ? [254] : [router.freshTable, router.settledTable, ...router.watchTables];
-  const facts = await inspect({ protocol: router?.protocol ?? 44, tables: [...new Set(tables)], pid });
+  const facts = await inspect({
+    families: config?.policy.families ?? ['ipv4'],
+    protocol: router?.protocol ?? 44,
+    tables: [...new Set(tables)],
+    pid,
+  });
   const ipv6 = config?.policy.families.includes('ipv6') === true ? readIpv6(facts.links) : new Map();
   return { ...facts, ipv6, capBuild: checkCapBuild() };
 }

@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import type { Action, ClaimAge, Event, IfIndex, Link } from '../mobility/events.js';
 import type { Child } from '../system/child-watch.js';
-import type { Ip } from '../wire/addresses.js';
+import type { Family, Ip } from '../wire/addresses.js';
+import { AdvertisedUplinks } from './watch/advertised-uplinks.js';
 import { KernelWatch } from './watch/kernel-watch.js';
 import { type AdoptedClaim, Claims } from './claims/claims.js';
 import { Rules } from './ip/rules.js';
@@ -9,6 +10,8 @@ import { SettingsCheck } from './settings-check.js';
 import { type SysctlChange, Sysctls } from './sysctl.js';
 
 export interface KernelOptions {
+  /** Of other families nothing is read or changed. */
+  readonly families: readonly Family[];
   /** Our own route protocol number. */
   readonly protocol: number;
   readonly freshTable: number;
@@ -68,20 +71,29 @@ export class Kernel {
   /** Macvlans on mobility interfaces whose settings were applied. */
   readonly #virtual = new Set<IfIndex>();
   readonly #settingsCheck: SettingsCheck;
+  readonly #advertised = new AdvertisedUplinks();
+  /** Interfaces on which the kernel does no IPv6 at present. */
+  readonly #withoutIpv6 = new Set<IfIndex>();
+  /** Before the routes were read it is not known which uplinks need care. */
+  #mayForward: boolean;
 
   /** @throws Error when the tables cannot be asked in the order fresh, remote, settled */
   constructor(options: KernelOptions) {
     this.#options = options;
-    const { protocol, watchTables, onEvent, onWarning, onFatal } = options;
+    const { families, protocol, watchTables, onEvent, onWarning, onFatal } = options;
+    this.#mayForward = !families.includes('ipv6');
     this.#rules = new Rules(options, onWarning);
     this.#settings = new Sysctls({
       mode: options.settings,
+      families,
+      advertisedUplinks: () => this.#advertisedUplinks(),
       stateFile: join(options.stateDirectory, 'sysctl.state'),
       indexOf: (name) => this.#watch.links.indexOf(name),
       hasMacvlan: (iface) => this.#hasMacvlan(iface),
       onWarning,
     });
     this.#watch = new KernelWatch({
+      families,
       protocol,
       watchTables,
       onEvent: (event) => this.#onEvent(event),
@@ -99,6 +111,7 @@ export class Kernel {
       onChanged: options.onSettingChanged,
     });
     this.#claims = new Claims({
+      families,
       protocol,
       fresh: { table: options.freshTable, metric: options.freshMetric },
       settled: { table: options.settledTable, metric: options.settledMetric },
@@ -113,6 +126,7 @@ export class Kernel {
         return iface !== undefined && this.#watch.foreign.has(ip, iface);
       },
       foreignMac: (ip, iface) => this.#watch.foreign.macOf(ip, iface),
+      look: (iface) => this.#watch.look(iface),
     });
   }
 
@@ -122,6 +136,10 @@ export class Kernel {
     this.#rules.apply();
     await this.#watch.start();
     this.#report(this.#settingsCheck.applyGlobal());
+    if (!this.#mayForward) {
+      this.#mayForward = true;
+      this.#settle();
+    }
     this.#settingsCheck.start();
     this.#slowly = setInterval(() => void this.reconcile('periodic'), RECONCILE_MS);
     this.#slowly.unref();
@@ -178,7 +196,9 @@ export class Kernel {
   }
 
   #onEvent(event: Event): void {
+    this.#advertised.note(event);
     if (event.kind === 'link') {
+      this.#noteIpv6(event.link);
       if (this.#claims.linkChanged(event.link)) this.#reconcileSoon('an interface changed');
     } else if (event.kind === 'link-gone') {
       this.#claims.linkGone(event.iface);
@@ -188,9 +208,23 @@ export class Kernel {
     else if (event.kind === 'link-gone') {
       this.#unset.delete(event.iface);
       this.#virtual.delete(event.iface);
+      this.#withoutIpv6.delete(event.iface);
       this.#settings.interfaceGone(event.iface);
       this.#settingsCheck.forget(event.iface);
     }
+  }
+
+  /** With IPv6 its settings come back, as those of a new interface. */
+  #noteIpv6({ index, hasIpv6 }: Link): void {
+    if (hasIpv6 === false) {
+      this.#withoutIpv6.add(index);
+      this.#settings.ipv6Gone(index);
+    } else if (this.#withoutIpv6.delete(index)) this.#settingsCheck.forget(index);
+  }
+
+  #advertisedUplinks(): string[] {
+    const uplinks = [...this.#advertised.all()].filter((iface) => !this.#isOnLan(iface));
+    return uplinks.flatMap((iface) => this.#watch.links.get(iface)?.name ?? []);
   }
 
   /**
@@ -234,6 +268,7 @@ export class Kernel {
   }
 
   #settle(): void {
+    if (!this.#mayForward) return;
     const links = [...this.#unset.values()];
     this.#unset.clear();
     this.#report(this.#settingsCheck.apply(links));

@@ -103,7 +103,7 @@ export class SettingsCheck {
   }
 }
 
-/** The interface in `net/ipv4/conf/lan0/forwarding`. */
+/** The interface in `net/ipv4/conf/lan0/forwarding`; `all` for a setting of the whole machine. */
 function nameIn(path: string): string | undefined {
-  return /^net\/ipv4\/conf\/(.+)\/\w+$/.exec(path)?.[1];
+  return /^net\/ipv[46]\/conf\/(.+)\/\w+$/.exec(path)?.[1];
 }

@@ -1,6 +1,7 @@
-import { appendFileSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import type { IfIndex } from '../mobility/events.js';
-import { replaceFile } from '../system/state-file.js';
+import type { Family } from '../wire/addresses.js';
+import { type SavedSetting, SavedSettings } from './sysctl-state.js';
 
 /**
  * The kernel settings of design.md 3.2, with the smallest footprint that makes the effective values right.
@@ -9,12 +10,13 @@ import { replaceFile } from '../system/state-file.js';
  * send_redirects, by the larger one for arp_accept, arp_ignore and arp_announce (linux/inetdevice.h, IN_DEV_ORCONF and IN_DEV_MAXCONF); for 0 and 1 that
  * is the same. So `all` is touched only when it is above what an interface needs, and then the other interfaces get
  * its old value as their own and behave as before. `ip_forward` has no such way: writing it sets `forwarding` on
- * every interface.
+ * every interface. For IPv6 `conf/all/forwarding` does the same, every other setting is the interface's own, and what
+ * makes it hard is that the kernel takes a machine for a router or for a host: see `#keepUplinks`.
  *
  * What was changed stands in a file until it is restored, so that a crash does not make our values the originals.
  */
 
-/** A key below `net/ipv4/conf/`, and what it must be on a mobility interface. */
+/** A key below `net/ipv4/conf/` or `net/ipv6/conf/`, and what it must be on a mobility interface. */
 export interface InterfaceSysctl {
   readonly key: string;
   readonly wanted: 0 | 1 | 2;
@@ -60,6 +62,53 @@ export const INTERFACE_SYSCTLS: readonly InterfaceSysctl[] = [
   ),
 ];
 
+/**
+ * The same for IPv6, below `net/ipv6/conf/`. `proxy_ndp` of `all` is left alone: it answers for entries only that somebody
+ * made (`ip neigh show proxy`). Kernels before 5.19 lack `accept_untracked_na`.
+ */
+export const INTERFACE_SYSCTLS_IPV6: readonly InterfaceSysctl[] = [
+  sysctl(
+    'forwarding',
+    1,
+    'the kernel says in its neighbor advertisements that it is no router, and hosts delete their default route',
+    { combined: false },
+  ),
+  sysctl('accept_ra', 0, 'a router advertisement of anybody there changes the routes of this router', {
+    combined: false,
+  }),
+  sysctl('accept_redirects', 0, 'a redirect of anybody there changes where this router sends', {
+    combined: false,
+  }),
+  sysctl(
+    'proxy_ndp',
+    0,
+    'the kernel answers for the addresses of `ip neigh show proxy`, past the rules of marpd',
+    {
+      combined: false,
+    },
+  ),
+  sysctl('accept_untracked_na', 0, 'one forged neighbor advertisement makes a neighbour entry', {
+    combined: false,
+  }),
+];
+
+interface FamilySysctls {
+  /** The directory of the interfaces, below /proc/sys. */
+  readonly conf: string;
+  /** Whether the kernel forwards at all. */
+  readonly forward: string;
+  readonly ofInterfaces: readonly InterfaceSysctl[];
+}
+
+export const SYSCTLS_OF: Readonly<Record<Family, FamilySysctls>> = {
+  ipv4: { conf: 'net/ipv4/conf', forward: 'net/ipv4/ip_forward', ofInterfaces: INTERFACE_SYSCTLS },
+  ipv6: {
+    conf: 'net/ipv6/conf',
+    forward: 'net/ipv6/conf/all/forwarding',
+    ofInterfaces: INTERFACE_SYSCTLS_IPV6,
+  },
+};
+
 export interface SysctlChange {
   /** Below /proc/sys, such as `net/ipv4/conf/lan0/arp_ignore`. */
   readonly path: string;
@@ -71,47 +120,37 @@ export interface SysctlChange {
   readonly note: string | undefined;
 }
 
-interface Saved {
-  readonly path: string;
-  readonly original: number;
-  readonly ours: number;
-  /** Interface index, 0 for what belongs to none: another interface of that name starts with its own values. */
-  readonly index: IfIndex;
-}
-
-/** A line of the state file: a saved value, or that there is none any more. The first line is the boot id. */
-type Line = Saved | { readonly path: string; readonly forgotten: true };
-
 export interface SysctlOptions {
   readonly mode: 'apply' | 'check';
+  /** Settings of these are looked at and changed; IPv4 alone when left out. */
+  readonly families?: readonly Family[];
   readonly stateFile: string;
   /** The index of an interface by its present name. */
   readonly indexOf: (name: string) => IfIndex | undefined;
   readonly onWarning: (message: string) => void;
   /** Whether it is a macvlan on a mobility interface, or has one. */
   readonly hasMacvlan?: (iface: IfIndex) => boolean;
+  /** Names of the interfaces that are no mobility interfaces and have a default route by router advertisement. */
+  readonly advertisedUplinks?: () => readonly string[];
   /** For tests. */
   readonly root?: string | undefined;
 }
 
-const FORWARD = 'net/ipv4/ip_forward';
 /** A virtual router needs these as well, and sets some of them itself; it may go on when we end. */
 const VIRTUAL_ROUTER_KEYS = /\/(arp_ignore|arp_announce)$/;
-/** The state file is written anew when it has this many lines more than twice what is saved; a shorter one at each loss. */
-const SPARE_LINES = 100;
+const FAMILIES = Object.values(SYSCTLS_OF);
 
 export class Sysctls {
   readonly #options: SysctlOptions;
   readonly #root: string;
-  readonly #saved = new Map<string, Saved>();
-  /** Paths whose saved value is not in the state file as it is now. */
-  readonly #unstored = new Set<string>();
-  /** Lines in the state file; undefined until this run has written it. */
-  #lines: number | undefined;
+  readonly #families: readonly FamilySysctls[];
+  readonly #saved: SavedSettings;
 
   constructor(options: SysctlOptions) {
     this.#options = options;
     this.#root = options.root ?? '/proc/sys';
+    this.#families = (options.families ?? ['ipv4']).map((family) => SYSCTLS_OF[family]);
+    this.#saved = new SavedSettings({ ...options, isOurs });
   }
 
   /**
@@ -119,27 +158,48 @@ export class Sysctls {
    * runs on the same file: restore() would undo its settings.
    */
   takeOver(): void {
-    for (const saved of this.#load()) {
-      // Somebody else has set it since: theirs is the original now.
-      if (this.#read(saved.path) === saved.ours) this.#saved.set(saved.path, saved);
-      this.#unstored.add(saved.path);
-    }
+    // If somebody else has set it since, theirs is the original now.
+    this.#saved.takeOver(({ path, ours }) => this.#read(path) === ours);
   }
 
-  /** `ip_forward`; returns what was, or has to be, changed. */
+  /** `ip_forward`, `conf/all/forwarding` of IPv6; returns what was, or has to be, changed. */
   applyGlobal(): SysctlChange[] {
-    if (this.#read(FORWARD) !== 0) return [];
-    const before = this.#forwarding();
-    const changes = [this.#change(FORWARD, 1, 0, 'sets forwarding on every interface')];
-    if (changes[0]?.written === true) {
-      // The kernel wrote these; ip_forward=0 alone would not bring their originals back where they were 1.
+    return this.#families.flatMap((family) => this.#startForwarding(family));
+  }
+
+  #startForwarding(family: FamilySysctls): SysctlChange[] {
+    const { forward } = family;
+    if (this.#read(forward) !== 0) return [];
+    const uplinks = this.#keepUplinks(family);
+    const before = this.#forwarding(family);
+    const change = this.#change(forward, 1, 0, 'sets forwarding on every interface');
+    if (change.written) {
+      // The kernel wrote these; 0 alone would not bring their originals back where they were 1.
       for (const [path, original] of before) {
         const now = this.#read(path);
         if (now === undefined || now === original) continue;
         this.#save({ path, original, ours: now, index: this.#indexIn(path) });
       }
-      this.#store();
+      this.#saved.store();
     }
+    return [...uplinks, change];
+  }
+
+  /**
+   * Before `forwarding` becomes 1 anywhere: the kernel deletes at once what it has learned by router advertisement on all
+   * interfaces whose `accept_ra` is not 2, and takes no other one there (net/ipv6/route.c, rt6_purge_dflt_routers).
+   * With 0 the routes are those of a daemon that reads the advertisements itself; they stay.
+   */
+  #keepUplinks({ conf }: FamilySysctls): SysctlChange[] {
+    if (conf !== SYSCTLS_OF.ipv6.conf) return [];
+    const changes: SysctlChange[] = [];
+    for (const name of this.#options.advertisedUplinks?.() ?? []) {
+      const path = `${conf}/${name}/accept_ra`;
+      if (this.#read(path) !== 1) continue;
+      const note = 'or this router loses its default route by router advertisement as soon as it forwards';
+      changes.push(this.#change(path, 2, this.#indexIn(path), note));
+    }
+    this.#saved.store();
     return changes;
   }
 
@@ -148,20 +208,22 @@ export class Sysctls {
    * the state file before this returns.
    */
   apply(...links: readonly { readonly name: string; readonly index: IfIndex }[]): SysctlChange[] {
-    const changes = links.flatMap((link) => this.#applyTo(link));
-    if (changes.some(({ written }) => written)) this.#store();
+    const changes = links.flatMap((link) => this.#families.flatMap((family) => this.#applyTo(link, family)));
+    if (changes.some(({ written }) => written)) this.#saved.store();
     return changes;
   }
 
-  #applyTo(link: { readonly name: string; readonly index: IfIndex }): SysctlChange[] {
+  #applyTo(link: { readonly name: string; readonly index: IfIndex }, family: FamilySysctls): SysctlChange[] {
+    const { conf, ofInterfaces } = family;
     const changes: SysctlChange[] = [];
-    for (const { key, wanted, combined, withMacvlan } of INTERFACE_SYSCTLS) {
+    for (const { key, wanted, combined, withMacvlan } of ofInterfaces) {
       if (withMacvlan && !this.#hasMacvlan(link.index)) continue;
-      const path = `net/ipv4/conf/${link.name}/${key}`;
+      const path = `${conf}/${link.name}/${key}`;
       const value = this.#read(path);
-      const all = combined ? (this.#read(`net/ipv4/conf/all/${key}`) ?? 0) : 0;
+      const all = combined ? (this.#read(`${conf}/all/${key}`) ?? 0) : 0;
       if (value === undefined || Math.max(all, value) === wanted) continue;
-      if (all > wanted) changes.push(...this.#lowerAll(key, all, wanted, link.name));
+      if (all > wanted) changes.push(...this.#lowerAll(conf, key, all, wanted, link.name));
+      if (key === 'forwarding' && this.#options.mode === 'apply') changes.push(...this.#keepUplinks(family));
       if (value > wanted || (value < wanted && all < wanted)) {
         changes.push(this.#change(path, wanted, link.index));
       }
@@ -170,16 +232,16 @@ export class Sysctls {
   }
 
   /** The others keep their effective value: it becomes their own before `all` goes down. */
-  #lowerAll(key: string, all: number, wanted: number, except: string): SysctlChange[] {
+  #lowerAll(conf: string, key: string, all: number, wanted: number, except: string): SysctlChange[] {
     const changes: SysctlChange[] = [];
-    for (const name of this.#interfaces()) {
-      const path = `net/ipv4/conf/${name}/${key}`;
+    for (const name of this.#interfaces(conf)) {
+      const path = `${conf}/${name}/${key}`;
       const value = this.#read(path);
       if (name === except || name === 'default' || value === undefined || value >= all) continue;
       changes.push(this.#change(path, all, this.#indexIn(path), 'keeps what conf/all gave it'));
     }
     const note = 'interfaces created later follow conf/default alone';
-    changes.push(this.#change(`net/ipv4/conf/all/${key}`, wanted, 0, note));
+    changes.push(this.#change(`${conf}/all/${key}`, wanted, 0, note));
     return changes;
   }
 
@@ -188,7 +250,7 @@ export class Sysctls {
   }
 
   /** Whether a virtual router on a macvlan there needs it. */
-  #isInUse({ path, index }: Saved): boolean {
+  #isInUse({ path, index }: SavedSetting): boolean {
     return VIRTUAL_ROUTER_KEYS.test(path) && this.#hasMacvlan(index);
   }
 
@@ -198,62 +260,78 @@ export class Sysctls {
    */
   restore(options: { readonly keepForwarding: boolean }): SysctlChange[] {
     const changes: SysctlChange[] = [];
-    const isForwarding = (path: string) => path === FORWARD || path.endsWith('/forwarding');
-    const saved = [...this.#saved.values()].filter(
-      (one) => !(options.keepForwarding && isForwarding(one.path)) && !this.#isInUse(one),
-    );
+    const isForwarding = (one: SavedSetting) =>
+      /\/(ip_forward|forwarding)$/.test(one.path) || isOfUplink(one);
+    const saved = this.#saved
+      .all()
+      .filter((one) => !(options.keepForwarding && isForwarding(one)) && !this.#isInUse(one));
     const put = (path: string, from: number, to: number, note?: string) => {
       if (this.#read(path) !== from || from === to) return;
       const failure = this.#write(path, to);
       changes.push({ path, from, to, written: failure === undefined, note: failure ?? note });
     };
-    const forward = saved.find(({ path }) => path === FORWARD);
-    if (forward !== undefined) {
+    for (const family of FAMILIES) {
+      const forward = saved.find(({ path }) => path === family.forward);
+      if (forward === undefined) continue;
       // It pulls every interface down with it; those that others had forwarding, or set so since, go back up.
-      const before = this.#forwarding();
-      put(FORWARD, forward.ours, forward.original);
+      const before = this.#forwarding(family);
+      put(family.forward, forward.ours, forward.original);
       for (const [path, value] of before)
-        put(path, this.#read(path) ?? value, value, 'ip_forward had cleared it');
+        put(path, this.#read(path) ?? value, value, `${nameOf(family.forward)} had cleared it`);
     }
-    // In reverse: `all` goes back up before the interfaces that it stood in for come down.
+    // In reverse: `all` goes back up before the interfaces that it stood in for come down, and the uplinks, which were
+    // the first, are the last: an interface that forwards costs them their default route.
     for (const { path, ours, original } of saved.reverse()) {
-      if (path !== FORWARD) put(path, ours, original);
-      this.#forget(path);
+      if (!FAMILIES.some(({ forward }) => forward === path)) put(path, ours, original);
+      this.#saved.forget(path);
     }
-    this.#store();
+    this.#saved.store();
     return changes;
   }
 
-  /** One that is no mobility interface any more. What stands in for a lowered `conf/all` stays. */
+  /** One that is no mobility interface any more. What stands in for a lowered `conf/all` stays, and so does an uplink's. */
   restoreInterface(link: { readonly name: string; readonly index: IfIndex }): SysctlChange[] {
     const changes: SysctlChange[] = [];
-    for (const saved of [...this.#saved.values()].reverse()) {
+    for (const saved of this.#saved.all().reverse()) {
       const { path, ours, original, index } = saved;
-      if (index !== link.index || !path.startsWith(`net/ipv4/conf/${link.name}/`)) continue;
-      if (this.#isInUse(saved)) continue;
-      const to = Math.max(original, this.#takenFromAll(path.slice(path.lastIndexOf('/') + 1)));
+      const family = FAMILIES.find(({ conf }) => path.startsWith(`${conf}/${link.name}/`));
+      if (index !== link.index || family === undefined) continue;
+      if (this.#isInUse(saved) || isOfUplink(saved)) continue;
+      const to = Math.max(original, this.#takenFromAll(family, path.slice(path.lastIndexOf('/') + 1)));
       if (this.#read(path) === ours && ours !== to) {
         const failure = this.#write(path, to);
         const note = failure ?? 'no mobility interface now';
         changes.push({ path, from: ours, to, written: failure === undefined, note });
       }
-      if (to === original) this.#forget(path);
-      else if (ours !== to) this.#set({ ...saved, ours: to });
+      if (to === original) this.#saved.forget(path);
+      else if (ours !== to) this.#saved.set({ ...saved, ours: to });
     }
-    this.#store();
+    this.#saved.store();
     return changes;
   }
 
   /** An interface has vanished, and its values with it. */
   interfaceGone(iface: IfIndex): void {
-    for (const { path, index } of [...this.#saved.values()]) if (index === iface) this.#forget(path);
-    this.#store();
+    this.#forgetWhere(({ index }) => index === iface);
+  }
+
+  /** The kernel does no IPv6 there now. With a small MTU it has removed the values, and makes others when it does again. */
+  ipv6Gone(iface: IfIndex): void {
+    const { conf } = SYSCTLS_OF.ipv6;
+    this.#forgetWhere(
+      ({ path, index }) => index === iface && path.startsWith(`${conf}/`) && this.#read(path) === undefined,
+    );
+  }
+
+  #forgetWhere(isGone: (saved: SavedSetting) => boolean): void {
+    for (const saved of this.#saved.all()) if (isGone(saved)) this.#saved.forget(saved.path);
+    this.#saved.store();
   }
 
   /** The value that an interface had, or has, from a global setting that we changed. */
-  #takenFromAll(key: string): number {
-    const global = this.#saved.get(key === 'forwarding' ? FORWARD : `net/ipv4/conf/all/${key}`);
-    return (key === 'forwarding' ? global?.ours : global?.original) ?? 0;
+  #takenFromAll({ conf, forward }: FamilySysctls, key: string): number {
+    if (key === 'forwarding') return this.#saved.get(forward)?.ours ?? 0;
+    return this.#saved.get(`${conf}/all/${key}`)?.original ?? 0;
   }
 
   #change(path: string, to: number, index: IfIndex, note?: string): SysctlChange {
@@ -265,19 +343,10 @@ export class Sysctls {
   }
 
   /** The first original counts, unless it was that of another interface of the same name. */
-  #save(saved: Saved): void {
+  #save(saved: SavedSetting): void {
     const known = this.#saved.get(saved.path);
     const original = known !== undefined && known.index === saved.index ? known.original : saved.original;
-    this.#set({ ...saved, original });
-  }
-
-  #set(saved: Saved): void {
-    this.#saved.set(saved.path, saved);
-    this.#unstored.add(saved.path);
-  }
-
-  #forget(path: string): void {
-    if (this.#saved.delete(path)) this.#unstored.add(path);
+    this.#saved.set({ ...saved, original });
   }
 
   /** Of the interface in the path; 0 for `all` and `default`. */
@@ -285,18 +354,18 @@ export class Sysctls {
     return this.#options.indexOf(path.split('/')[3] ?? '') ?? 0;
   }
 
-  #interfaces(): string[] {
+  #interfaces(conf: string): string[] {
     try {
-      return readdirSync(`${this.#root}/net/ipv4/conf`).filter((name) => name !== 'all');
+      return readdirSync(`${this.#root}/${conf}`).filter((name) => name !== 'all');
     } catch {
       return [];
     }
   }
 
-  #forwarding(): Map<string, number> {
+  #forwarding({ conf }: FamilySysctls): Map<string, number> {
     const values = new Map<string, number>();
-    for (const name of this.#interfaces()) {
-      const path = `net/ipv4/conf/${name}/forwarding`;
+    for (const name of this.#interfaces(conf)) {
+      const path = `${conf}/${name}/forwarding`;
       const value = this.#read(path);
       if (value !== undefined) values.set(path, value);
     }
@@ -321,87 +390,25 @@ export class Sysctls {
       return (error as Error).message;
     }
   }
-
-  #load(): Iterable<Saved> {
-    let lines: string[];
-    try {
-      lines = readFileSync(this.#options.stateFile, 'utf8').split('\n');
-    } catch {
-      return [];
-    }
-    if (lines[0] !== bootId()) return [];
-    const saved = new Map<string, Saved>();
-    for (const text of lines.slice(1)) {
-      if (text === '') continue;
-      const line = parseLine(text);
-      if (line === undefined) {
-        this.#options.onWarning(`${this.#options.stateFile}: an original kernel setting is lost: ${text}`);
-      } else if ('forgotten' in line) saved.delete(line.path);
-      else saved.set(line.path, line);
-    }
-    return saved.values();
-  }
-
-  /** Appends what has changed. Taps come and go by the hundred, and each would cost the whole file otherwise. */
-  #store(): void {
-    const { stateFile, onWarning } = this.#options;
-    if (this.#unstored.size === 0) return;
-    const lines = [...this.#unstored].map((path): Line => this.#saved.get(path) ?? { path, forgotten: true });
-    this.#unstored.clear();
-    try {
-      if (this.#saved.size === 0) {
-        rmSync(stateFile, { force: true });
-        this.#lines = undefined;
-      } else if (
-        this.#lines === undefined ||
-        (this.#saved.size < SPARE_LINES && lines.some((line) => 'forgotten' in line)) ||
-        this.#lines + lines.length > 2 * this.#saved.size + SPARE_LINES
-      ) {
-        replaceFile(stateFile, `${bootId()}\n${toText([...this.#saved.values()])}`);
-        this.#lines = this.#saved.size;
-      } else {
-        appendFileSync(stateFile, toText(lines));
-        this.#lines += lines.length;
-      }
-    } catch (error) {
-      this.#lines = undefined;
-      onWarning(`original kernel settings cannot be saved: ${(error as Error).message}`);
-    }
-  }
 }
 
-function toText(lines: readonly Line[]): string {
-  return lines.map((line) => `${JSON.stringify(line)}\n`).join('');
-}
-
-/** undefined for what is damaged, or names a file that is none of ours. */
-function parseLine(text: string): Line | undefined {
-  try {
-    const line: unknown = JSON.parse(text);
-    const { path, forgotten, original, ours, index } = (line ?? {}) as Record<string, unknown>;
-    if (typeof path !== 'string' || !isOurs(path)) return undefined;
-    if (forgotten === true) return { path, forgotten };
-    return isInt32(original) && isInt32(ours) && isInt32(index) ? { path, original, ours, index } : undefined;
-  } catch {
-    return undefined;
-  }
+/** `ip_forward`, `conf/all/forwarding`. */
+function nameOf(forward: string): string {
+  return forward.replace(/^net\/ipv[46]\//, '');
 }
 
 /** A setting that we change. An interface has no name that leads to another directory. */
 function isOurs(path: string): boolean {
-  if (path === FORWARD) return true;
-  const [, name, key] = /^net\/ipv4\/conf\/([^/]+)\/([a-z_]+)$/.exec(path) ?? [];
-  return name !== '.' && name !== '..' && INTERFACE_SYSCTLS.some((sysctl) => sysctl.key === key);
+  return Object.values(SYSCTLS_OF).some(({ conf, forward, ofInterfaces }) => {
+    if (path === forward) return true;
+    if (!path.startsWith(`${conf}/`)) return false;
+    const [name, key, ...more] = path.slice(conf.length + 1).split('/');
+    if (name === '' || name === '.' || name === '..' || more.length > 0) return false;
+    return ofInterfaces.some((sysctl) => sysctl.key === key);
+  });
 }
 
-function isInt32(value: unknown): value is number {
-  return typeof value === 'number' && (value | 0) === value;
-}
-
-function bootId(): string {
-  try {
-    return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
-  } catch {
-    return '';
-  }
+/** `accept_ra` = 2 is ours on interfaces that are no mobility interfaces alone. */
+function isOfUplink({ path, ours }: SavedSetting): boolean {
+  return path.endsWith('/accept_ra') && ours === 2;
 }

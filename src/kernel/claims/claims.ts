@@ -1,9 +1,17 @@
 import type { ClaimAge, Event, IfIndex, Link } from '../../mobility/events.js';
-import { formatIp, formatMac, type Ip, type Mac, isIpv4 } from '../../wire/addresses.js';
+import {
+  type Family,
+  formatIp,
+  formatMac,
+  type Ip,
+  type Mac,
+  familyOf,
+  isIpv4,
+} from '../../wire/addresses.js';
 import type { IpBatch } from '../ip/batch.js';
 import { isPlainDeviceName } from '../ip/commands.js';
 import type { Refusal } from '../ip/executor.js';
-import { AGES, Ledger, type LedgerEntry } from './ledger.js';
+import { AGES, Ledger, type LedgerEntry, ifaceOf } from './ledger.js';
 import type { WorkClass } from './work-queue.js';
 import {
   type Claim,
@@ -25,6 +33,8 @@ import { ResyncScheduler, readOwnState } from './readback.js';
  */
 
 export interface ClaimsOptions extends Slots {
+  /** Claims of others are neither made nor looked for. */
+  readonly families: readonly Family[];
   /** `installed` and `refused`. */
   readonly onEvent: (event: Event) => void;
   readonly onInstalled?: ((ip: Ip, age: ClaimAge, dev: string) => void) | undefined;
@@ -37,6 +47,16 @@ export interface ClaimsOptions extends Slots {
   readonly foreignNeighbour?: ((ip: Ip, dev: string) => boolean) | undefined;
   /** The MAC in that entry. */
   readonly foreignMac?: ((ip: Ip, iface: IfIndex) => Mac | undefined) | undefined;
+  /** Something on the interface is lost: has its state changed? If so, it is told by `linkChanged` before this returns. */
+  readonly look?: ((iface: IfIndex) => void) | undefined;
+}
+
+/** What the kernel needs of a link to hold our claims. */
+interface LinkState {
+  readonly up: boolean;
+  /** It has an IPv4 address. */
+  readonly numbered: boolean;
+  readonly hasIpv6: boolean;
 }
 
 export interface AdoptedClaim {
@@ -62,7 +82,7 @@ export class Claims {
   readonly #sender: Sender;
   readonly #options: ClaimsOptions;
   readonly #entries = new Ledger();
-  readonly #links = new Map<IfIndex, { readonly up: boolean; readonly numbered: boolean }>();
+  readonly #links = new Map<IfIndex, LinkState>();
   readonly #resync: ResyncScheduler;
   readonly #retryTimers = new Set<NodeJS.Timeout>();
   /** Jobs that the kernel did not do. */
@@ -152,7 +172,7 @@ export class Claims {
     // An entry of ours is permanent and goes with its claim.
     if (entry?.neighbour?.dev === dev || entry?.want?.dev === dev) return;
     const iface = this.#options.indexOf(dev);
-    if (iface === undefined || this.#links.get(iface)?.up === false) return;
+    if (iface === undefined || !this.#isUsable(ip, iface)) return;
     this.#sender.send(ip, { op: 'forget-neighbour', device: { dev, iface } });
   }
 
@@ -162,29 +182,43 @@ export class Claims {
   }
 
   /**
-   * The state of an interface, to be passed on before the tracker gets it. Admin down and the loss of the last address delete
-   * the routes without any event (design.md 5.6), and the neighbour entries with them. Returns whether that happened,
-   * or has ended: the kernel is to be read back then.
+   * The state of an interface, to be passed on before the tracker gets it. Admin down deletes the routes, and the neighbour
+   * entries with them, and so does the loss of the last address (IPv4), of which no event tells (design.md 5.6), or of IPv6
+   * itself. Returns whether that happened, or has ended: the kernel is to be read back then.
    */
   linkChanged(link: Link): boolean {
     const before = this.#links.get(link.index);
-    const numbered = link.addresses.some((prefix) => isIpv4(prefix.ip));
-    this.#links.set(link.index, { up: link.up, numbered });
+    const now: LinkState = {
+      up: link.up,
+      numbered: link.addresses.some((prefix) => isIpv4(prefix.ip)),
+      hasIpv6: link.hasIpv6 !== false,
+    };
+    this.#links.set(link.index, now);
     if (before === undefined) return false;
-    const wentDown = before.up && !link.up;
-    const wentUp = !before.up && link.up;
-    const lostLast = before.numbered && !numbered;
-    if (!wentDown && !wentUp && !lostLast) return false;
-    const members = this.#entries.on(link.index);
+    const changes = {
+      ipv4: {
+        lost: before.up && (!now.up || (before.numbered && !now.numbered)),
+        back: !before.up && now.up,
+      },
+      ipv6: { lost: doesIpv6(before) && !doesIpv6(now), back: !doesIpv6(before) && doesIpv6(now) },
+    };
+    const hasChanged = (ip: Ip) => changes[familyOf(ip)].lost || changes[familyOf(ip)].back;
+    const members = this.#entries.on(link.index).filter(({ ip }) => hasChanged(ip));
     for (const entry of members) {
-      if (wentDown || (lostLast && isIpv4(entry.ip))) this.#sweep(entry, link.index);
-      if (link.up && entry.want?.iface === link.index) {
+      if (changes[familyOf(entry.ip)].lost) this.#sweep(entry, link.index);
+      if (entry.want?.iface === link.index && this.#isUsable(entry.ip, link.index)) {
         entry.retries = 0;
         this.#sender.enqueue(entry, 'urgent');
       }
       this.#entries.removeIfIdle(entry);
     }
     return members.length > 0;
+  }
+
+  /** Whether the kernel takes claims of the address there, as far as is known. */
+  #isUsable(ip: Ip, iface: IfIndex): boolean {
+    const link = this.#links.get(iface);
+    return link === undefined || (isIpv4(ip) ? link.up : doesIpv6(link));
   }
 
   /** Everything on the interface is gone with it, and nothing can be wanted there any more. */
@@ -212,6 +246,8 @@ export class Claims {
       for (const age of AGES) {
         const { table, metric } = this.#options[age];
         if (table !== slot.table || metric !== slot.metric || entry[age] === undefined) continue;
+        this.#look(ip, ifaceOf(entry[age]));
+        if (entry[age] === undefined) continue;
         entry[age] = undefined;
         this.#sender.touch(entry);
         this.#repair(entry, 'urgent');
@@ -227,11 +263,19 @@ export class Claims {
     if (entry.pendingNeighbourDeletes > 0) entry.pendingNeighbourDeletes--;
     else if (entry.busy) this.#resync.soon('a neighbour vanished while it was changed');
     else if (entry.neighbour?.iface === iface) {
-      entry.neighbour = undefined;
-      this.#sender.touch(entry);
-      this.#repair(entry, 'urgent');
+      this.#look(ip, iface);
+      if (entry.neighbour !== undefined) {
+        entry.neighbour = undefined;
+        this.#sender.touch(entry);
+        this.#repair(entry, 'urgent');
+      }
     }
     this.#entries.removeIfIdle(entry);
+  }
+
+  /** All IPv6 routes of an interface are told one by one when it loses them, and perhaps before the reason is. */
+  #look(ip: Ip, iface: IfIndex | undefined): void {
+    if (iface !== undefined && !isIpv4(ip)) this.#options.look?.(iface);
   }
 
   /** What an earlier run left in the kernel, kept until the tracker decides. Call once, after the links are known. */
@@ -315,6 +359,8 @@ export class Claims {
   #refused(entry: LedgerEntry, { reason, message }: Refusal): void {
     this.refused++;
     if (reason === 'denied') this.#options.onDenied(message);
+    // When it is usable again, it is tried again.
+    if (entry.want !== undefined && !isIpv4(entry.ip) && !this.#isUsable(entry.ip, entry.want.iface)) return;
     const wait = RETRY_MS[entry.retries++];
     if (wait === undefined) return this.#giveUp(entry, message);
     const timer = setTimeout(() => {
@@ -368,6 +414,10 @@ export class Claims {
       this.#giveUp(entry, 'a route of another protocol with the same metric is in the way');
     } else this.#repair(entry, conflict ? 'urgent' : 'bulk');
   }
+}
+
+function doesIpv6({ up, hasIpv6 }: LinkState): boolean {
+  return up && hasIpv6;
 }
 
 /** Wants what was found. Caught between the two ages it is settled: the fresh route was the one to go. */

@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { ClaimAge, IfIndex } from '../../mobility/events.js';
-import type { Ip } from '../../wire/addresses.js';
+import type { Family, Ip } from '../../wire/addresses.js';
 import { type Ledger, type LedgerEntry, ifaceOf } from './ledger.js';
 import { type Claim, STUCK_ROUTE_REPAIR, type Slot, type Slots } from './plan.js';
 import { dumpOwn } from '../ip/dump.js';
@@ -24,7 +24,7 @@ let scans = 0;
  */
 export async function readOwnState(
   entries: Ledger,
-  slots: Slots,
+  slots: Slots & { readonly families: readonly Family[] },
   indexOf: (dev: string) => IfIndex | undefined,
   isQuiet: (entry: LedgerEntry) => boolean,
   onKnown: (entry: LedgerEntry) => void,
@@ -70,6 +70,7 @@ export async function readOwnState(
 
   await dumpOwn(
     slots.protocol,
+    slots.families,
     ({ ip, table, metric, dev }) => onRoute(ip, { table, metric }, dev),
     ({ ip, dev, mac }) => {
       const iface = indexOf(dev);

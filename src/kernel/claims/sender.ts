@@ -1,5 +1,5 @@
 import type { IfIndex } from '../../mobility/events.js';
-import type { Ip } from '../../wire/addresses.js';
+import type { Family, Ip } from '../../wire/addresses.js';
 import type { IpBatch } from '../ip/batch.js';
 import { IpExecutor, type Outcomes, type Refusal } from '../ip/executor.js';
 import { type LedgerEntry, noteOutcomes } from './ledger.js';
@@ -7,6 +7,7 @@ import { type Device, type LooseStep, type Slots, type Step, planSteps } from '.
 import { BULK_RETRY_MS, BulkScheduler, type WorkClass, WorkQueue } from './work-queue.js';
 
 export interface SenderOptions extends Slots {
+  readonly families: readonly Family[];
   readonly onWarning: (message: string) => void;
   /** We may not change routes. */
   readonly onDenied: (refusal: string) => void;
@@ -51,7 +52,7 @@ export class Sender {
 
   constructor(options: SenderOptions) {
     this.#options = options;
-    this.#executor = new IpExecutor(options, {
+    this.#executor = new IpExecutor(options, options.families, {
       onWarning: options.onWarning,
       onProgress: () => this.pump(),
       onDenied: options.onDenied,

@@ -1,4 +1,4 @@
-import { type Ip, formatIp, formatMac, hostLength, isIpv4 } from '../../wire/addresses.js';
+import { type Family, type Ip, formatIp, formatMac, hostLength, isIpv4 } from '../../wire/addresses.js';
 import { type LooseStep, STUCK_ROUTE_REPAIR, type Slot, type Slots, type Step } from '../claims/plan.js';
 
 /**
@@ -46,8 +46,9 @@ function dropRouteCommand(ip: Ip, protocol: number, slot: Slot): string {
 /**
  * No such route can exist. Sent first, it makes `ip` read its tables of names, and shows whether we may change routes.
  */
-export function warmUpCommand(protocol: number, { table, metric }: Slot): string {
-  return `route del 0.0.0.0/32 dev lo scope link proto ${protocol} metric ${metric} table ${table}`;
+export function warmUpCommand(protocol: number, { table, metric }: Slot, family: Family): string {
+  const host = family === 'ipv4' ? '0.0.0.0/32' : '::/128';
+  return `route del ${host} dev lo scope link proto ${protocol} metric ${metric} table ${table}`;
 }
 
 function hostRoute(ip: Ip): string {

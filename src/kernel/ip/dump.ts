@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
-import { type Ip, type Mac, hostLength } from '../../wire/addresses.js';
-import { readLines } from './exec.js';
+import { type Family, type Ip, type Mac, hostLength } from '../../wire/addresses.js';
+import { optionOf, readLines } from './exec.js';
 import { isOwnNotification, ownMark } from './monitor.js';
 import { type LinkFacts, parseLink, splitLinks } from './parse-link.js';
 import { type FdbLine, type NeighbourLine, parseBridgeFdb, parseNeighbour } from './parse-neighbour.js';
@@ -40,22 +40,30 @@ async function readLinks(): Promise<string> {
 }
 
 /** Neighbour entries but our own. */
-export function dumpNeighbours(protocol: number, onLine: (line: NeighbourLine) => void): Promise<void> {
+export async function dumpNeighbours(
+  protocol: number,
+  families: readonly Family[],
+  onLine: (line: NeighbourLine) => void,
+): Promise<void> {
   const mark = ownMark(protocol);
-  return readLines('ip', ['-o', '-d', '-N', 'neigh', 'show'], (text) => {
+  const take = (text: string) => {
     if (text.includes(mark) && isOwnNotification(text)) return;
     const line = parseNeighbour(text, false);
     if (line !== undefined) onLine(line);
-  });
+  };
+  for (const family of families)
+    await readLines('ip', ['-o', '-d', '-N', optionOf(family), 'neigh', 'show'], take);
 }
 
-/** IPv4 addresses for which the kernel answers ARP (`ip neigh add proxy`). */
-export async function dumpProxyNeighbours(): Promise<{ ip: Ip; dev: string }[]> {
+/** Addresses for which the kernel answers ARP or neighbor solicitations (`ip neigh add proxy`). */
+export async function dumpProxyNeighbours(families: readonly Family[]): Promise<{ ip: Ip; dev: string }[]> {
   const found: { ip: Ip; dev: string }[] = [];
-  await readLines('ip', ['-o', '-N', '-4', 'neigh', 'show', 'proxy'], (text) => {
+  const take = (text: string) => {
     const line = parseNeighbour(text, false);
     if (line !== undefined) found.push({ ip: line.ip, dev: line.dev });
-  });
+  };
+  for (const family of families)
+    await readLines('ip', ['-o', '-N', optionOf(family), 'neigh', 'show', 'proxy'], take);
   return found;
 }
 
@@ -69,12 +77,12 @@ export function dumpFdb(onLine: (line: FdbLine) => void): Promise<void> {
 
 /** The routes of one table; none for a table that was never used, or a kernel without that family. */
 export async function dumpRoutes(
-  family: '-4' | '-6',
+  family: Family,
   table: number,
   onLine: (line: RouteLine) => void,
   onUnparsed: (line: string) => void = () => undefined,
 ): Promise<void> {
-  const args = ['-o', '-d', '-N', family, 'route', 'show', 'table', String(table)];
+  const args = ['-o', '-d', '-N', optionOf(family), 'route', 'show', 'table', String(table)];
   const take = (text: string) => {
     const line = parseRoute(text, false, { table });
     if (line !== undefined) onLine(line);
@@ -107,12 +115,14 @@ export interface OwnNeighbour {
  */
 export async function dumpOwn(
   protocol: number,
+  families: readonly Family[],
   onRoute: (route: OwnRoute) => void,
   onNeighbour: (neighbour: OwnNeighbour) => void,
 ): Promise<void> {
-  for (const family of ['-4', '-6']) {
+  for (const family of families) {
     // The kernel filters by protocol; the lines do not repeat what was asked for.
-    const args = ['-o', '-d', '-N', family, 'route', 'show', 'table', 'all', 'proto', String(protocol)];
+    const args = ['-o', '-d', '-N', optionOf(family), 'route', 'show', 'table', 'all'];
+    args.push('proto', String(protocol));
     const read = readLines('ip', args, (text) => {
       const line = parseRoute(text, false, { protocol });
       if (line === undefined || line.protocol !== protocol) return;
@@ -122,14 +132,16 @@ export async function dumpOwn(
       onRoute({ ip, table: line.table, metric: line.metric, dev });
     });
     await read.catch((error: Error) => {
-      if (family === '-4' || !error.message.includes('not supported')) throw error;
+      if (family === 'ipv4' || !error.message.includes('not supported')) throw error;
     });
   }
   const mark = ownMark(protocol);
-  await readLines('ip', ['-o', '-d', '-N', 'neigh', 'show', 'nud', 'permanent'], (text) => {
+  const take = (text: string) => {
     if (!text.includes(mark)) return;
     const line = parseNeighbour(text, false);
     if (line?.mac === undefined || !line.externLearn || line.protocol !== protocol) return;
     onNeighbour({ ip: line.ip, dev: line.dev, mac: line.mac });
-  });
+  };
+  for (const family of families)
+    await readLines('ip', ['-o', '-d', '-N', optionOf(family), 'neigh', 'show', 'nud', 'permanent'], take);
 }

@@ -1,8 +1,14 @@
 import { type ChildProcess, type StdioOptions, spawn, spawnSync } from 'node:child_process';
 import { type Argv, confined } from '../../system/confine.js';
+import type { Family } from '../../wire/addresses.js';
 
 /** What a tool needs to be allowed: `net_admin` to change the kernel's tables, `none` to read them. */
 export type Privilege = 'net_admin' | 'none';
+
+/** The option of `ip` that stands for a family. */
+export function optionOf(family: Family): '-4' | '-6' {
+  return family === 'ipv4' ? '-4' : '-6';
+}
 
 /** Whether nobody may run what PATH names as `ip`. */
 let nobody: boolean | undefined;

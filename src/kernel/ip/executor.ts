@@ -1,5 +1,5 @@
 import type { IfIndex } from '../../mobility/events.js';
-import type { Ip } from '../../wire/addresses.js';
+import type { Family, Ip } from '../../wire/addresses.js';
 import { type LooseStep, STUCK_ROUTE_REPAIR, type Slots, type Step } from '../claims/plan.js';
 import { type BatchOptions, IpBatch } from './batch.js';
 import { commandFor, warmUpCommand } from './commands.js';
@@ -43,9 +43,12 @@ export class IpExecutor {
   /** Commands sent. */
   commands = 0;
 
-  constructor(slots: Slots, options: Omit<BatchOptions, 'warmUp'>) {
+  constructor(slots: Slots, families: readonly Family[], options: Omit<BatchOptions, 'warmUp'>) {
     this.#slots = slots;
-    this.batch = new IpBatch({ ...options, warmUp: warmUpCommand(slots.protocol, slots.fresh) });
+    this.batch = new IpBatch({
+      ...options,
+      warmUp: warmUpCommand(slots.protocol, slots.fresh, families[0] ?? 'ipv4'),
+    });
   }
 
   /**

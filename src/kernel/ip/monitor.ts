@@ -2,6 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Child } from '../../system/child-watch.js';
+import type { Family } from '../../wire/addresses.js';
 import { LineSplitter, launch } from './exec.js';
 import { type FdbLine, type NeighbourLine, parseMonitorFdb, parseNeighbour } from './parse-neighbour.js';
 import { type RouteLine, parseRoute } from './parse-route.js';
@@ -11,7 +12,7 @@ export type MonitorLine =
   | NeighbourLine
   | FdbLine
   /** A setting of an interface changed, or of `all` (`inet all rp_filter strict`). */
-  | { readonly kind: 'netconf'; readonly dev: string }
+  | { readonly kind: 'netconf'; readonly dev: string; readonly family: Family }
   /** A nexthop object was deleted, and the routes over it without a word. */
   | { readonly kind: 'nexthop-gone' };
 
@@ -130,12 +131,13 @@ export function parseMonitorLine(line: string): MonitorLine | 'ignored' | undefi
       return parseMonitorFdb(text, deleted);
     case 'id':
       return deleted ? { kind: 'nexthop-gone' } : 'ignored';
-    case 'inet': {
+    case 'inet':
+    case 'inet6': {
       const dev = text.split(' ')[1];
       if (deleted) return 'ignored';
-      return dev === undefined || dev === '' ? undefined : { kind: 'netconf', dev };
+      const family = word === 'inet' ? 'ipv4' : 'ipv6';
+      return dev === undefined || dev === '' ? undefined : { kind: 'netconf', dev, family };
     }
-    case 'inet6':
     case 'mpls':
       return 'ignored';
   }

@@ -20,6 +20,8 @@ export interface LinkFacts {
   readonly lower: string | undefined;
   readonly mac: Mac;
   readonly type: string | undefined;
+  /** Bytes; 0 when it is not told. */
+  readonly mtu: number;
   readonly addresses: readonly Prefix[];
 }
 
@@ -51,6 +53,7 @@ export function parseLink(json: string): LinkFacts | undefined {
     // A tun device has no address, that of InfiniBand is none of Ethernet's.
     mac: parseMac(asText(link.address) ?? '') ?? MAC_ZERO,
     type: asText(kind),
+    mtu: isIndex(link.mtu) ? link.mtu : 0,
     addresses: addresses.flatMap((address) => parseAddress(address) ?? []),
   };
 }

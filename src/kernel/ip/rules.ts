@@ -1,7 +1,10 @@
-import { runTool } from './exec.js';
+import type { Family } from '../../wire/addresses.js';
+import { optionOf, runTool } from './exec.js';
 import { MAIN_TABLE, numeral } from './parse-route.js';
 
 export interface RuleTables {
+  /** Families whose packets are looked up that way; IPv4 alone when left out. */
+  readonly families?: readonly Family[];
   readonly protocol: number;
   readonly freshTable: number;
   readonly settledTable: number;
@@ -42,48 +45,56 @@ export function planRules(tables: RuleTables): LookupRule[] {
   }));
 }
 
+/** The longest prefix that is none of one host. */
+const SHORTER_THAN_HOST: Readonly<Record<Family, number>> = { ipv4: 31, ipv6: 127 };
+
 /** The rules that marpd needs, marked with its protocol number. Rules of others are left alone. */
 export class Rules {
   readonly #protocol: number;
+  readonly #families: readonly Family[];
   readonly #planned: readonly LookupRule[];
   readonly #onWarning: (message: string) => void;
 
   /** @throws Error when the tables cannot be ordered */
   constructor(tables: RuleTables, onWarning: (message: string) => void) {
     this.#protocol = tables.protocol;
+    this.#families = tables.families ?? ['ipv4'];
     this.#planned = planRules(tables);
     this.#onWarning = onWarning;
   }
 
   /** Adds what is missing and removes what a crashed run with another configuration left. */
   apply(): void {
-    const present = this.#present();
-    for (const rule of this.#planned) {
-      if (!present.some((other) => sameRule(other, rule))) this.#run('add', rule);
-    }
-    for (const rule of present) {
-      if (!this.#planned.some((wanted) => sameRule(wanted, rule))) this.#run('del', rule);
+    for (const family of this.#families) {
+      const present = this.#present(family);
+      for (const rule of this.#planned) {
+        if (!present.some((other) => sameRule(other, rule))) this.#run('add', rule, family);
+      }
+      for (const rule of present) {
+        if (!this.#planned.some((wanted) => sameRule(wanted, rule))) this.#run('del', rule, family);
+      }
     }
   }
 
   /** Removes every rule of ours. */
   remove(): void {
-    for (const rule of this.#present()) this.#run('del', rule);
+    for (const family of this.#families)
+      for (const rule of this.#present(family)) this.#run('del', rule, family);
   }
 
-  #present(): LookupRule[] {
-    const { status, stdout, stderr } = runTool('ip', ['-j', '-N', '-4', 'rule', 'show']);
+  #present(family: Family): LookupRule[] {
+    const { status, stdout, stderr } = runTool('ip', ['-j', '-N', optionOf(family), 'rule', 'show']);
     if (status !== 0) {
       this.#onWarning(`ip rule: ${stderr.trim()}`);
       return [];
     }
-    return parseRules(stdout, this.#protocol);
+    return parseRules(stdout, this.#protocol, family);
   }
 
-  #run(verb: 'add' | 'del', rule: LookupRule): void {
-    const limit = rule.hostOnly ? ['suppress_prefixlength', '31'] : [];
+  #run(verb: 'add' | 'del', rule: LookupRule, family: Family): void {
+    const limit = rule.hostOnly ? ['suppress_prefixlength', String(SHORTER_THAN_HOST[family])] : [];
     const { status, stderr } = runTool('ip', [
-      ...['-4', 'rule', verb, 'priority', String(rule.priority), 'lookup', String(rule.table)],
+      ...[optionOf(family), 'rule', verb, 'priority', String(rule.priority), 'lookup', String(rule.table)],
       ...limit,
       ...['protocol', String(this.#protocol)],
     ]);
@@ -96,7 +107,7 @@ function sameRule(a: LookupRule, b: LookupRule): boolean {
 }
 
 /** The rules with our protocol number in the output of `ip -j -N rule show`. */
-export function parseRules(json: string, protocol: number): LookupRule[] {
+export function parseRules(json: string, protocol: number, family: Family = 'ipv4'): LookupRule[] {
   const rows: unknown = JSON.parse(json === '' ? '[]' : json);
   if (!Array.isArray(rows)) return [];
   return (rows as readonly (Readonly<Record<string, unknown>> | null)[])
@@ -104,7 +115,7 @@ export function parseRules(json: string, protocol: number): LookupRule[] {
     .map((row) => ({
       priority: numeral(String(row?.priority)),
       table: numeral(String(row?.table)),
-      hostOnly: row?.suppress_prefixlen === 31,
+      hostOnly: row?.suppress_prefixlen === SHORTER_THAN_HOST[family],
     }))
     .filter(({ priority, table }) => priority >= 0 && table >= 0);
 }

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Event, IfIndex, Link, Route } from '../../mobility/events.js';
 import type { Child } from '../../system/child-watch.js';
-import { type Ip, isIpv4 } from '../../wire/addresses.js';
+import { type Family, type Ip, familyOf, isIpv4 } from '../../wire/addresses.js';
 import { CarrierPoll } from '../carrier.js';
 import { dumpFdb, dumpNeighbours, dumpRoutes } from '../ip/dump.js';
 import { IfnameCache } from '../ip/ifname-cache.js';
@@ -17,11 +17,14 @@ import type { LinkFacts } from '../ip/parse-link.js';
 import type { FdbLine, NeighbourLine } from '../ip/parse-neighbour.js';
 import { MAIN_TABLE, type RouteLine, routeKey, toRoute } from '../ip/parse-route.js';
 import { ForeignNeighbours } from './foreign-neighbours.js';
+import { Ipv6Poll } from './ipv6-poll.js';
 import { LinkWatch } from './link-watch.js';
 import { LinkTable } from './links.js';
 import { UnnotifiedRouteLoss } from './unnotified-route-loss.js';
 
 export interface WatchOptions {
+  /** Routes, neighbours and settings of others are neither read nor reported. */
+  readonly families: readonly Family[];
   /** Our own route protocol number. */
   readonly protocol: number;
   /** Tables whose routes are reported; those of main always are. */
@@ -67,12 +70,15 @@ const SUPERSEDED = 'superseded by a newer dump';
  * on at once, and the dump's own line for the same route is skipped, since it may be older.
  */
 export class KernelWatch {
-  readonly links = new LinkTable();
+  readonly links: LinkTable;
   readonly foreign = new ForeignNeighbours();
   readonly #options: WatchOptions;
   readonly #tables: ReadonlySet<number>;
   readonly #names = new IfnameCache();
   readonly #carrier: CarrierPoll;
+  readonly #ipv6: Ipv6Poll | undefined;
+  /** Links that were looked at since the last batch. */
+  readonly #looked = new Set<IfIndex>();
   readonly #losses = new UnnotifiedRouteLoss(() => this.#readRoutesAgain());
   readonly #linkWatch: LinkWatch;
   readonly #ownMark: string;
@@ -96,6 +102,8 @@ export class KernelWatch {
 
   constructor(options: WatchOptions) {
     this.#options = options;
+    this.links = new LinkTable(options.families);
+    this.#ipv6 = options.families.includes('ipv6') ? new Ipv6Poll((iface) => this.look(iface)) : undefined;
     this.#tables = new Set([MAIN_TABLE, ...options.watchTables]);
     this.#ownMark = ownMark(options.protocol);
     this.#linkWatch = new LinkWatch({
@@ -145,12 +153,14 @@ export class KernelWatch {
     if (this.#overrunSince !== undefined) this.#resync('the monitor missed events', OVERRUN_QUIET_MS);
     const pollMs = this.#options.carrierPollMs ?? CARRIER_POLL_MS;
     if (pollMs > 0) this.#carrier.start(pollMs, () => this.links.all());
+    this.#ipv6?.start(() => this.links.all());
   }
 
   stop(): void {
     this.#stopped = true;
     clearTimeout(this.#resyncTimer);
     this.#carrier.stop();
+    this.#ipv6?.stop();
     this.#losses.stop();
     this.#linkWatch.stop();
     this.#drop();
@@ -289,7 +299,20 @@ export class KernelWatch {
   }
 
   #endBatch(): void {
+    this.#looked.clear();
     if (!this.#stopped) this.#options.onBatchEnd?.();
+  }
+
+  /** Looks at an interface at once, before its monitor tells; at most once in a batch of events. */
+  look(iface: IfIndex): void {
+    if (this.#looked.has(iface)) return;
+    if (this.#looked.size === 0) setImmediate(() => this.#looked.clear());
+    this.#looked.add(iface);
+    const event = this.links.look(iface);
+    if (event === undefined) return;
+    if (event.kind === 'link' && !event.link.up) this.#losses.linkLost(iface);
+    this.#emit(event);
+    this.#linkWatch.hint();
   }
 
   /** By a dump of all interfaces. */
@@ -353,8 +376,8 @@ export class KernelWatch {
         return this.#losses.removed();
       case 'netconf': {
         const dev = line.dev === 'all' ? 'all' : this.#resolve(line.dev);
-        if (dev === undefined) return;
-        for (const event of this.links.refreshRpFilter(dev)) this.#emit(event);
+        if (dev === undefined || !this.#isServed(line.family)) return;
+        if (line.family === 'ipv4') for (const event of this.links.refreshRpFilter(dev)) this.#emit(event);
         return this.#options.onSetting?.(dev);
       }
       case 'route':
@@ -370,7 +393,13 @@ export class KernelWatch {
   /** Dumps are made by fresh processes, which know the interfaces by their present names. */
   readonly #resolveNow = (name: string): IfIndex | undefined => this.links.indexOf(name);
 
+  /** The monitor tells of neighbours of all families, or of no bridge either. */
+  #isServed(family: Family): boolean {
+    return this.#options.families.includes(family);
+  }
+
   #onRoute(line: RouteLine): void {
+    if (!this.#isServed(familyOf(line.prefix.ip))) return;
     const own = line.protocol === this.#options.protocol;
     if (!own && !this.#tables.has(line.table)) return;
     const iface = line.dev === undefined ? undefined : this.#resolve(line.dev);
@@ -391,6 +420,7 @@ export class KernelWatch {
   }
 
   #onNeighbour(line: NeighbourLine, resolve: (name: string) => IfIndex | undefined): void {
+    if (!this.#isServed(familyOf(line.ip))) return;
     const iface = resolve(line.dev);
     const link = iface === undefined ? undefined : this.links.get(iface);
     if (iface === undefined || link === undefined) return;
@@ -418,7 +448,7 @@ export class KernelWatch {
 
   async #dumpNeighbours(stale: () => boolean): Promise<void> {
     this.foreign.clear();
-    await dumpNeighbours(this.#options.protocol, (line) => {
+    await dumpNeighbours(this.#options.protocol, this.#options.families, (line) => {
       if (!stale()) this.#onNeighbour(line, this.#resolveNow);
     });
   }
@@ -434,7 +464,7 @@ export class KernelWatch {
     const changed = new Set<string>();
     this.#changedMeanwhile = changed;
     this.#emit({ kind: 'routes-begin' });
-    for (const family of ['-4', '-6'] as const) {
+    for (const family of this.#options.families) {
       for (const table of this.#tables) {
         const take = (line: RouteLine) => {
           if (stale() || line.protocol === this.#options.protocol || changed.has(routeKey(line))) return;

@@ -1,7 +1,7 @@
-import { readFileSync } from 'node:fs';
 import type { Event, IfIndex, Link } from '../../mobility/events.js';
-import type { Prefix } from '../../wire/addresses.js';
+import type { Family, Prefix } from '../../wire/addresses.js';
 import type { LinkFacts } from '../ip/parse-link.js';
+import { readHasIpv6, readRpFilter, readUpAndMtu } from './link-files.js';
 
 /** All interfaces as the kernel last showed them; every change of one is an Event with its whole new state. */
 export class LinkTable {
@@ -9,7 +9,15 @@ export class LinkTable {
   readonly #indices = new Map<string, IfIndex>();
   /** When a carrier was seen to change by other means than a dump. */
   readonly #carrierSeenAt = new Map<IfIndex, number>();
+  /** The same for whether it is up, its MTU and its IPv6. */
+  readonly #lookedAt = new Map<IfIndex, number>();
   #rpFilterOfAll = readRpFilter('all') ?? 0;
+  readonly #withIpv6: boolean;
+
+  /** `families`: of others nothing is read. */
+  constructor(families: readonly Family[]) {
+    this.#withIpv6 = families.includes('ipv6');
+  }
 
   get(index: IfIndex): Link | undefined {
     return this.#links.get(index);
@@ -37,9 +45,11 @@ export class LinkTable {
       const known = this.#links.get(facts.index);
       const { master, lower, ...rest } = facts;
       const isNewer = known !== undefined && (this.#carrierSeenAt.get(facts.index) ?? 0) > begunAt;
+      const wasLookedAt = known !== undefined && (this.#lookedAt.get(facts.index) ?? 0) > begunAt;
       const changed = this.#set({
         ...rest,
         carrier: isNewer ? known.carrier : facts.carrier,
+        ...(wasLookedAt ? lookOf(known) : this.#ipv6(known, facts)),
         master: master === undefined ? undefined : indices.get(master),
         lower: lower === undefined ? undefined : indices.get(lower),
         // Later changes are told by `ip monitor netconf`.
@@ -55,6 +65,28 @@ export class LinkTable {
     if (known === undefined) return undefined;
     this.#carrierSeenAt.set(index, performance.now());
     return this.#set({ ...known, carrier });
+  }
+
+  /** Looks whether it is up and does IPv6 now. */
+  look(index: IfIndex): Event | undefined {
+    const known = this.#links.get(index);
+    const now = known && readUpAndMtu(known.name, index);
+    if (known === undefined || now === undefined) return undefined;
+    const hasIpv6 = this.#withIpv6 ? readHasIpv6(known.name, now.mtu ?? 0) : undefined;
+    if (known.up === now.up && known.mtu === now.mtu && known.hasIpv6 === hasIpv6) return undefined;
+    this.#lookedAt.set(index, performance.now());
+    return this.#set({ ...known, ...now, ...(hasIpv6 !== undefined && { hasIpv6 }) });
+  }
+
+  /** `disable_ipv6` changes without an event of the link, but addresses come and go with it. */
+  #ipv6(known: Link | undefined, { name, mtu, addresses }: LinkFacts): Pick<Link, 'hasIpv6'> {
+    if (!this.#withIpv6) return {};
+    const isSame =
+      known?.hasIpv6 !== undefined &&
+      known.name === name &&
+      known.mtu === mtu &&
+      sameAddresses(known.addresses, addresses);
+    return { hasIpv6: isSame ? known.hasIpv6 : readHasIpv6(name, mtu) };
   }
 
   /** Reads `rp_filter` of an interface again; a change of `all` concerns all interfaces. */
@@ -80,6 +112,7 @@ export class LinkTable {
   #remove(link: Link): Event {
     this.#links.delete(link.index);
     this.#carrierSeenAt.delete(link.index);
+    this.#lookedAt.delete(link.index);
     if (this.#indices.get(link.name) === link.index) this.#indices.delete(link.name);
     return { kind: 'link-gone', iface: link.index };
   }
@@ -103,6 +136,11 @@ export class LinkTable {
   }
 }
 
+/** What a look at the link told. */
+function lookOf({ up, mtu, hasIpv6 }: Link): Partial<Link> & Pick<Link, 'up'> {
+  return { up, ...(mtu !== undefined && { mtu }), ...(hasIpv6 !== undefined && { hasIpv6 }) };
+}
+
 function samePrefix(a: Prefix, b: Prefix): boolean {
   return a.ip === b.ip && a.length === b.length;
 }
@@ -120,15 +158,8 @@ function sameButForAddresses(a: Link, b: Link): boolean {
     a.master === b.master &&
     a.lower === b.lower &&
     a.type === b.type &&
+    a.mtu === b.mtu &&
+    a.hasIpv6 === b.hasIpv6 &&
     a.rpFilter === b.rpFilter
   );
-}
-
-/** The interface's own value, or that of `all`; undefined where it cannot be read, as on an interface that is just going. */
-function readRpFilter(name: string): number | undefined {
-  try {
-    return Number(readFileSync(`/proc/sys/net/ipv4/conf/${name}/rp_filter`, 'latin1'));
-  } catch {
-    return undefined;
-  }
 }

@@ -12,6 +12,7 @@ export const MAC = parseMac('02:00:0a:01:01:05') as Mac;
 export const addr = (text: string) => parseIp(text) as Ip;
 /** The n-th of the hosts that the tests make up. */
 export const nth = (n: number) => ((addr('10.16.0.0') as Ipv4) + n) as Ipv4;
+const FAMILIES = ['ipv4', 'ipv6'] as const;
 export const soak = process.env.MARPD_SOAK === '1';
 
 export const lines = (text: string) =>
@@ -41,6 +42,7 @@ export class KernelTestbed {
   readonly warnings: string[] = [];
   readonly resyncs: string[] = [];
   readonly watch = new KernelWatch({
+    families: FAMILIES,
     protocol: 44,
     watchTables: [254, 100],
     onEvent: (event) => {
@@ -58,6 +60,7 @@ export class KernelTestbed {
     onWarning: (message) => this.warnings.push(message),
   });
   readonly claims = new Claims({
+    families: FAMILIES,
     protocol: 44,
     fresh: { table: 254, metric: 1 },
     settled: { table: 254, metric: SETTLED_METRIC },
@@ -67,6 +70,7 @@ export class KernelTestbed {
     indexOf: (dev) => this.watch.links.indexOf(dev),
     foreignNeighbour: (ip, dev) => this.watch.foreign.has(ip, this.watch.links.indexOf(dev) ?? -1),
     foreignMac: (ip, iface) => this.watch.foreign.macOf(ip, iface),
+    look: (iface) => this.watch.look(iface),
   });
 
   static async open(): Promise<KernelTestbed> {

@@ -140,6 +140,7 @@ describe('the watch (design.md 5.5, 5.6)', () => {
       ),
     );
     const other = new KernelWatch({
+      families: ['ipv4', 'ipv6'],
       protocol: 44,
       watchTables: [254],
       onEvent: (event) => testbed.events.push(event),

@@ -39,6 +39,7 @@ describe('links and their addresses: ip -j -d address show', () => {
       lower: undefined,
       mac: 'ea:84:04:bc:5e:6b',
       type: 'veth',
+      mtu: 1500,
       addresses: ['10.1.1.1/24', '10.9.9.1/32', 'fe80::e884:4ff:febc:5e6b/64'],
     });
   });
@@ -303,8 +304,12 @@ describe('the rest of the monitor', () => {
   });
 
   it('settings that changed', () => {
-    assert.deepEqual(parseMonitorLine('inet all rp_filter strict '), { kind: 'netconf', dev: 'all' });
-    assert.equal(parseMonitorLine('inet6 lan0 forwarding off '), 'ignored');
+    assert.deepEqual(parseMonitorLine('inet all rp_filter strict '), {
+      kind: 'netconf',
+      dev: 'all',
+      family: 'ipv4',
+    });
+    holds(parseMonitorLine('inet6 c1 forwarding on '), { kind: 'netconf', dev: 'c1', family: 'ipv6' });
     assert.equal(parseMonitorLine('Deleted inet vQ '), 'ignored');
   });
 

@@ -47,7 +47,7 @@ export const target: Target = {
       checkLine(link);
       for (const prefix of link.addresses) checkLine({ prefix });
     }
-    const table = new LinkTable();
+    const table = new LinkTable(['ipv4']);
     table.replace(links, 0);
     const indices = new Set(links.map(({ index }) => index));
     assert.deepEqual(new Set([...table.all()].map(({ index }) => index)), indices);

@@ -127,6 +127,7 @@ describe('the kernel module as a whole', () => {
     const links = new Map<IfIndex, Link>();
     const open = () =>
       new Kernel({
+        families: ['ipv4', 'ipv6'],
         protocol: 44,
         freshTable: 254,
         settledTable: 254,
