@@ -87,11 +87,12 @@ describe('capture of IPv6', () => {
     assert.equal(more.icmpv6[143], 474);
   });
 
-  it('hears nothing of IPv6 where IPv4 alone is served, and the other way round', async () => {
+  it('hears nothing of IPv6 where IPv4 alone is served, nor ARP where IPv6 alone is', async () => {
     const ipv4 = await hears('d', ['ipv4'], NS, report(2), RARP);
     assert.deepEqual(ipv4, { frames: 2, rarp: 1, icmpv6: {}, other: 0, senders: 1, disorder: 0 });
     const ipv6 = await hears('e', ['ipv6'], GRATUITOUS, RARP, NS);
     assert.deepEqual(ipv6.icmpv6, { 135: 86, 136: 86 });
-    assert.equal(ipv6.frames, 2);
+    assert.equal(ipv6.rarp, 1);
+    assert.equal(ipv6.frames, 3);
   });
 });
