@@ -24,6 +24,9 @@ const END = 86;
 
 const PRIORITY_TAG_BYTES = 4;
 
+/** A solicitation or advertisement is a message wherever it is sent; a link-local address is no mobile host's. */
+const MESSAGE = 'ip6[6] = 58 and ip6[40] >= 133 and ip6[40] <= 137';
+const NOT_TO_LINK_LOCAL = 'ip6[24:2] & 0xffc0 != 0xfe80';
 /** Types 133 to 136; 137 is a redirect, which only routers send. */
 const ND = 'ip6[6] = 58 and ip6[40] >= 133 and ip6[40] <= 136';
 /**
@@ -39,7 +42,7 @@ const MLD_REPORT = 'ip6[6] = 0 and ip6[40] = 58 and ip6[41] = 0 and (ip6[48] = 1
 export const ND_FRAMES: FrameFamily = {
   family: 'ipv6',
   messageFilter: `(rarp or (ip6 and ((${ND}) or (${MLD_REPORT}))))`,
-  packetFilter: 'ip6',
+  packetFilter: `(ip6 and not (${MESSAGE}) and ${NOT_TO_LINK_LOCAL})`,
   etherTypes: [ETHER_TYPE_IPV6, ETHER_TYPE_RARP],
   /** A host with up to 20 addresses is known whole by one report. Each costs 20 bytes of ring for every frame that waits. */
   snapBytes: MLD_REPORT_CUT_BYTES + PRIORITY_TAG_BYTES,
