@@ -2,14 +2,15 @@ import { closeSync, createWriteStream, openSync, readFileSync, writeSync } from 
 import { pipeline } from 'node:stream/promises';
 import { type Config, ConfigError, configForInterfaces, loadConfig } from '../config/config.js';
 import type { Link } from '../mobility/events.js';
+import type { Policy } from '../mobility/policy.js';
 import { parseLink, parseRoutes } from '../replay/assumptions.js';
-import { isNeighbourFrame } from '../replay/decisions.js';
+import { isNeighbourFrame } from '../replay/frame-text.js';
 import { type CaptureSource, merge, parseSource } from '../replay/files.js';
 import { ForeignReplay } from '../replay/foreign-replay.js';
 import { RecordedReplay } from '../replay/recorded-replay.js';
 import { RouterSearch } from '../replay/router-search.js';
 import type { Chapter, NameOf } from '../replay/story.js';
-import { formatMac, formatPrefix } from '../wire/addresses.js';
+import { familyOf, formatMac, formatPrefix } from '../wire/addresses.js';
 import { CaptureFileError, type CapturedPacket, LINK_TYPE_ETHERNET } from '../wire/capture-file.js';
 import { readVersion } from './arguments.js';
 import { EXIT, type Invocation, Usage, isJson } from './command.js';
@@ -155,13 +156,20 @@ async function begin(
   options: ExplainOptions,
   io: ExplainIo,
 ): Promise<ForeignReplay> {
-  let config: Config | undefined = options.config === undefined ? undefined : loadConfig(options.config);
+  const config = options.config === undefined ? undefined : loadConfig(options.config);
   const links =
     options.links === undefined ? await findLinks(sources, config, io) : options.links.map(readLink);
-  config ??= configForInterfaces(links.map(({ name }) => name));
+  const policy = config?.policy ?? policyFor(links);
   const routes = options.routes === undefined ? [] : parseRoutes(readText(options.routes), links);
   const { assumeAlive = false } = options;
-  return new ForeignReplay({ policy: config.policy, links, routes, assumeAlive });
+  return new ForeignReplay({ policy, links, routes, assumeAlive });
+}
+
+/** The default one, for the families that the router has addresses of. */
+function policyFor(links: readonly Link[]): Policy {
+  const { policy } = configForInterfaces(links.map(({ name }) => name));
+  const has = new Set(links.flatMap(({ addresses }) => addresses.map(({ ip }) => familyOf(ip))));
+  return { ...policy, families: has.size === 0 ? policy.families : [...has] };
 }
 
 function readLink(text: string, at: number): Link {
@@ -199,11 +207,11 @@ async function findLinks(
       search.note(name, item.bytes, item.direction === 'out');
       // A copy: the file's own buffer is larger.
       if (sample.length < SAMPLE_FRAMES)
-        sample.push({ packet: { ...item, bytes: item.bytes.slice(0, 128) }, name });
+        sample.push({ packet: { ...item, bytes: item.bytes.slice() }, name });
     }
   }
   const { links, unknown } = search.result((candidates) => {
-    const { policy } = config ?? configForInterfaces(candidates.map(({ name }) => name));
+    const policy = config?.policy ?? policyFor(candidates);
     const replay = new ForeignReplay({ policy, links: candidates });
     for (const { packet, name } of sample) for (const _ of replay.packet(packet, name));
     return replay.own.predicted;

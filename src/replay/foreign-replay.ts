@@ -1,14 +1,18 @@
 import type { Action, Event, IfIndex, Link, Route } from '../mobility/events.js';
 import type { Policy } from '../mobility/policy.js';
 import { HostTracker } from '../mobility/tracker.js';
-import { type Ip, MAC_BROADCAST, type Mac } from '../wire/addresses.js';
-import { ARP_REPLY, ARP_REQUEST, decodeArp, encodeArp } from '../wire/arp.js';
+import { driversOf } from '../mobility/families.js';
+import { FamilyDrivers } from '../mobility/neighbour/driver.js';
+import { type Ip, type Mac, isGroupMac, isLinkLocal, isUnspecified } from '../wire/addresses.js';
 import { type CapturedPacket, LINK_TYPE_ETHERNET } from '../wire/capture-file.js';
-import { ETHER_TYPE_ARP, ETHER_TYPE_IPV4, ETHER_TYPE_RARP, decodeEthernet } from '../wire/ethernet.js';
+import { ETHER_TYPE_IPV6, decodeEthernet, etherTypeOf } from '../wire/ethernet.js';
+import { MLD_REPORT_CUT_BYTES } from '../wire/icmpv6.js';
 import type { Chapter } from './story.js';
 
 /** From a claim to the kernel's acknowledgement, as on a quiet router. */
 const INSTALL_MS = 1;
+/** Ethernet header and ARP packet. */
+const ARP_BYTES = 42;
 /** From a probe to an assumed answer. */
 const ANSWER_MS = 0.3;
 /** A frame of ours is looked for among what was predicted so long before it, and so long after. */
@@ -47,6 +51,7 @@ interface Due {
  */
 export class ForeignReplay {
   private readonly tracker: HostTracker;
+  private readonly drivers: FamilyDrivers;
   private readonly ifaces: ReadonlyMap<string, IfIndex>;
   private readonly due: Due[] = [];
   private routes: RouteChange[];
@@ -60,6 +65,7 @@ export class ForeignReplay {
 
   constructor(private readonly options: ForeignOptions) {
     this.tracker = new HostTracker(options.policy);
+    this.drivers = new FamilyDrivers(driversOf(options.policy.families));
     this.ifaces = new Map(options.links.map(({ name, index }) => [name, index]));
     this.routes = [...(options.routes ?? [])];
   }
@@ -91,20 +97,19 @@ export class ForeignReplay {
     else if (iface === undefined)
       this.ignored.otherInterface.set(name, (this.ignored.otherInterface.get(name) ?? 0) + 1);
     else if (ethernet !== undefined) {
-      const { etherType, source, destination } = ethernet;
-      const isNeighbourProtocol = etherType === ETHER_TYPE_ARP || etherType === ETHER_TYPE_RARP;
+      const { source, destination } = ethernet;
+      const message = this.drivers.decode(bytes);
+      const isMessage = message !== 'not-arp' && message !== 'not-neighbour-discovery';
       const link = this.tracker.link(iface);
+      // As the reader cuts it.
+      const head = bytes.slice(0, MLD_REPORT_CUT_BYTES);
       if (source === link?.mac || packet.direction === 'out') {
-        if (isNeighbourProtocol) return yield told(this.compare(iface, bytes, now), []);
-      } else if (isNeighbourProtocol) {
+        if (isMessage) return yield told(this.compare(iface, bytes, now), []);
+      } else if (isMessage) {
         this.noteSender(iface, bytes);
-        return yield told(undefined, this.handle({ kind: 'frame', iface, bytes: bytes.slice(0, 128) }, now));
-      } else if (
-        etherType === ETHER_TYPE_IPV4 &&
-        destination !== link?.mac &&
-        this.isWatched(iface, source)
-      ) {
-        const event: Event = { kind: 'misdirected-packet', iface, bytes: bytes.slice(0, 128) };
+        return yield told(undefined, this.handle({ kind: 'frame', iface, bytes: head }, now));
+      } else if (destination !== link?.mac && this.isWatched(iface, source) && this.isPacket(bytes)) {
+        const event: Event = { kind: 'misdirected-packet', iface, bytes: head };
         return yield told('misdirected', this.handle(event, now));
       }
     }
@@ -181,27 +186,29 @@ export class ForeignReplay {
     return (this.watched.get(`${iface} ${mac}`) ?? 0) > 0;
   }
 
+  /** A packet to one host that a watch for misdirected packets would capture. */
+  private isPacket(bytes: Uint8Array): boolean {
+    const packet = this.drivers.decodePacket(bytes);
+    return packet !== undefined && !isGroupMac(packet.destination) && !isLinkLocal(packet.destinationIp);
+  }
+
   private noteSender(iface: IfIndex, bytes: Uint8Array): void {
-    const arp = decodeArp(bytes);
-    if (typeof arp === 'string' || arp.senderIp === 0) return;
-    this.lastSeen.set(arp.senderIp, { iface, mac: arp.senderMac });
+    const message = this.drivers.decode(bytes);
+    if (typeof message === 'string' || message.kind !== 'sighting' || isUnspecified(message.ip)) return;
+    this.lastSeen.set(message.ip, { iface, mac: message.mac });
   }
 
   private assumeAnswer(iface: IfIndex, probe: Uint8Array, now: number): void {
-    const arp = decodeArp(probe);
-    if (typeof arp === 'string' || arp.opcode !== ARP_REQUEST) return;
-    const host = this.lastSeen.get(arp.targetIp);
+    const question = this.drivers.decode(probe);
+    if (typeof question === 'string') return;
+    const { target, ip: asker, source, destination } = question;
+    if (target === undefined || asker === undefined) return;
+    const host = this.lastSeen.get(target);
     if (host?.iface !== iface) return;
-    if (arp.destination !== MAC_BROADCAST && arp.destination !== host.mac) return;
-    const bytes = encodeArp({
-      destination: arp.source,
-      source: host.mac,
-      opcode: ARP_REPLY,
-      senderMac: host.mac,
-      senderIp: arp.targetIp,
-      targetMac: arp.senderMac,
-      targetIp: arp.senderIp,
-    });
+    if (!isGroupMac(destination) && destination !== host.mac) return;
+    const manner = { linkLocal: undefined, isRouter: false, isOverride: false };
+    const bytes = this.drivers.of(target)?.answer(host.mac, target, source, asker, manner);
+    if (bytes === undefined) return;
     const event: Event = { kind: 'frame', iface, bytes };
     this.enqueue({ at: now + ANSWER_MS, event, note: 'assumed answer', assumed: bytes });
   }
@@ -229,7 +236,8 @@ export class ForeignReplay {
   }
 }
 
-/** Without the padding, which a capture of a sent frame may lack. */
+/** Without the padding of ARP, which a capture of a sent frame may lack. */
 function predictionKey(iface: IfIndex, bytes: Uint8Array): string {
-  return `${iface} ${bytes.subarray(0, 42).join()}`;
+  const length = etherTypeOf(bytes) === ETHER_TYPE_IPV6 ? bytes.length : ARP_BYTES;
+  return `${iface} ${bytes.subarray(0, length).join()}`;
 }

@@ -1,12 +1,7 @@
 import { recordOf } from '../control/records.js';
 import { AnnotatedFile } from './annotated-file.js';
-import {
-  type Decision,
-  describeDecision,
-  describeFrame,
-  isChangeOfKernel,
-  isNeighbourFrame,
-} from './decisions.js';
+import { type Decision, describeDecision, isChangeOfKernel } from './decisions.js';
+import { describeFrame, isNeighbourFrame } from './frame-text.js';
 import type { Chapter, NameOf } from './story.js';
 import { formatIp } from '../wire/addresses.js';
 

@@ -2,8 +2,9 @@ import type { Action, Event, IfIndex } from '../mobility/events.js';
 import { HostTracker } from '../mobility/tracker.js';
 import type { CapturedPacket, JournalEntry } from '../wire/capture-file.js';
 import { clockOf, parseInterfaceDescription } from './annotated-file.js';
-import { type Decision, describeDecision, describeFrame } from './decisions.js';
+import { type Decision, describeDecision } from './decisions.js';
 import { differencesOf } from './differences.js';
+import { describeFrame } from './frame-text.js';
 import { FIELD, type Input, type Start, describeInput, fromJson, splitWait } from './record-json.js';
 import type { Chapter } from './story.js';
 

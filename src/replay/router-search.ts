@@ -2,20 +2,25 @@ import type { Link } from '../mobility/events.js';
 import { type Subnet, subnetOf } from '../mobility/policy.js';
 import {
   type Ip,
-  MAC_BROADCAST,
   MAC_ZERO,
   type Mac,
   type Prefix,
   contains,
+  familyOf,
   isIpv4,
+  isLinkLocal,
+  isUnspecified,
+  networkOf,
 } from '../wire/addresses.js';
-import { ARP_REQUEST, decodeArp } from '../wire/arp.js';
 import { assumedLink } from './assumptions.js';
+import { stationWordsOf } from './station-words.js';
 
 /** The length of a subnet that nobody names. */
-const ASSUMED_LENGTH = 24;
+const ASSUMED_LENGTH = { ipv4: 24, ipv6: 64 };
+const LINK_LOCAL_LENGTH = 64;
 /** A link that no capture shows: the home LAN of a gateway in whose name visitors are probed. */
 const ELSEWHERE = 'elsewhere';
+const INTERFACE_ID_1 = '\0\0\0\0\0\0\0\u0001';
 /** So many ways to give addresses to LANs are tried at most. */
 const MAX_TRIALS = 32;
 
@@ -27,8 +32,12 @@ class Station {
   /** Addresses that it answered for. */
   readonly answered = new Set<Ip>();
   readonly announced = new Set<Ip>();
+  /** Prefixes that it advertised, by their text. */
+  readonly prefixes = new Map<string, Prefix>();
   /** The capture says that this machine sent it. */
   isOut = false;
+  /** It said so: a flag of Neighbor Discovery (RFC 4861 section 4.4). */
+  isRouter = false;
 
   /** Addresses in whose name it asked. */
   asked(): ReadonlySet<Ip> {
@@ -83,23 +92,24 @@ export class RouterSearch {
   note(name: string, bytes: Uint8Array, isOut = false): void {
     const lan = this.lans.get(name) ?? new Lan();
     this.lans.set(name, lan);
-    const arp = decodeArp(bytes);
+    const words = stationWordsOf(bytes);
     // A frame in which the router names the MAC of another station says nothing of that one.
-    if (typeof arp === 'string' || arp.source !== arp.senderMac) return;
-    const { destination, opcode, senderMac, senderIp, targetIp } = arp;
-    const station = lan.stations.get(senderMac) ?? new Station();
-    lan.stations.set(senderMac, station);
+    if (words === undefined) return;
+    const { mac, form, toAll, ip, target, isRouter, prefixes } = words;
+    const station = lan.stations.get(mac) ?? new Station();
+    lan.stations.set(mac, station);
     if (isOut) station.isOut = true;
-    const toAll = destination === MAC_BROADCAST;
-    if (senderIp === targetIp) station.announced.add(senderIp);
-    else if (opcode === ARP_REQUEST) {
-      if (toAll) add(lan.askers, targetIp, senderMac);
-      if (senderIp === 0) return;
-      add(lan.namesakes, senderIp, senderMac);
-      add(toAll ? station.broadcast : station.probed, senderIp, targetIp);
-    } else if (!toAll && senderIp !== 0) {
-      add(lan.answerers, senderIp, senderMac);
-      station.answered.add(senderIp);
+    if (isRouter) station.isRouter = true;
+    for (const prefix of prefixes) station.prefixes.set(`${prefix.ip}/${prefix.length}`, prefix);
+    if (form === 'announcement') station.announced.add(ip);
+    else if (form === 'question' && target !== undefined) {
+      if (toAll) add(lan.askers, target, mac);
+      if (isUnspecified(ip)) return;
+      add(lan.namesakes, ip, mac);
+      add(toAll ? station.broadcast : station.probed, ip, target);
+    } else if (form === 'answer') {
+      add(lan.answerers, ip, mac);
+      station.answered.add(ip);
     }
   }
 
@@ -167,9 +177,9 @@ export class RouterSearch {
     );
     const isManifold = used.some((ip) => station.asksAs(ip) && this.isAskedInByOther(name, mac, ip));
     const isAnnounced = used.some((ip) => station.announced.has(ip));
-    if (asked.size + proven.size === 0 && !isGateway && !isManifold) return 0;
+    if (asked.size + proven.size === 0 && !isGateway && !isManifold && !station.isRouter) return 0;
     let score = 2 * asked.size + proven.size + Math.max(0, used.length - 1);
-    if (isGateway) score += 1000;
+    if (isGateway || station.isRouter) score += 1000;
     // A host takes its MAC along. The router has one on each LAN, and one name for visitors on all of them.
     if (isManifold) score += 10;
     else if (isAnnounced && this.isElsewhere(name, mac, used)) score -= 10;
@@ -209,7 +219,7 @@ export class RouterSearch {
     const asOwner = new Map<Ip, Map<string, number>>();
     const asGateway = new Map<Ip, Map<string, number>>();
     for (const [name, mac] of routers) {
-      const { probed, broadcast } = this.stationOn(name, mac);
+      const { probed, broadcast } = withoutLinkLocal(this.stationOn(name, mac));
       const outside = (ip: Ip, targets: ReadonlySet<Ip>) =>
         [...targets].filter((target) => !this.isInSubnet(ip, target)).length;
       const isSeenOutside = [...probed, ...broadcast].some(([ip, targets]) => outside(ip, targets) > 0);
@@ -259,6 +269,7 @@ export class RouterSearch {
     const { probed, broadcast, answered } = this.stationOn(name, mac);
     if (probed.size + broadcast.size > 0) return undefined;
     for (const ip of answered) {
+      if (isLinkLocal(ip)) continue;
       const isGateway = this.subnets.some(({ gateways }) => gateways.includes(ip));
       const askers = (this.lans.get(name)?.askers.get(ip)?.size ?? 0) + (isGateway ? 1000 : 0);
       if (best === undefined || askers > best.askers) best = { ip, askers };
@@ -295,7 +306,7 @@ export class RouterSearch {
     return (
       this.subnets.find(({ gateways }) => gateways.includes(ip))?.prefix.length ??
       subnetOf(this, ip)?.prefix.length ??
-      ASSUMED_LENGTH
+      ASSUMED_LENGTH[familyOf(ip)]
     );
   }
 
@@ -313,9 +324,29 @@ export class RouterSearch {
       const addresses: Prefix[] = places
         .filter(({ lan }) => lan === name)
         .map(({ address: ip }) => ({ ip, length: this.lengthOf(ip) }));
-      return assumedLink(at + 1, name, mac, addresses);
+      return assumedLink(at + 1, name, mac, [...addresses, ...this.linkAddresses(name, mac)]);
     });
   }
+
+  /**
+   * Addresses that a link of IPv6 has whatever others have: those in whose name the router speaks there and nowhere beyond,
+   * and for each prefix that it advertises the anycast address of all its routers (RFC 4291 section 2.6.1).
+   */
+  private linkAddresses(name: string, mac: Mac): Prefix[] {
+    const station = this.stationOn(name, mac);
+    const own = [...station.used()].filter((ip) => !isIpv4(ip) && isLinkLocal(ip));
+    return [
+      ...own.map((ip) => ({ ip, length: LINK_LOCAL_LENGTH })),
+      ...[...station.prefixes.values()].map(({ ip, length }) => ({ ip: networkOf(ip, length), length })),
+    ];
+  }
+}
+
+/** What it said of other addresses than those that are on every link. */
+function withoutLinkLocal({ probed, broadcast }: Station): Pick<Station, 'probed' | 'broadcast'> {
+  const global = (of: ReadonlyMap<Ip, Set<Ip>>) =>
+    new Map([...of].filter(([ip]) => isIpv4(ip) || !isLinkLocal(ip)));
+  return { probed: global(probed), broadcast: global(broadcast) };
 }
 
 /** Every answer to all questions, the likeliest first; of too many, only that one. */
@@ -335,9 +366,9 @@ function isAnswered({ answerers }: Lan, ip: Ip, asker: Mac): boolean {
   return [...(answerers.get(ip) ?? [])].some((mac) => mac !== asker);
 }
 
-/** .1 and .254, as most sites number their routers. */
+/** .1 and .254, as most sites number their routers; fe80::1 and ...::1. */
 function isCustomaryGateway(ip: Ip): boolean {
-  return isIpv4(ip) && [1, 254].includes(ip & 255);
+  return isIpv4(ip) ? [1, 254].includes(ip & 255) : ip.endsWith(INTERFACE_ID_1);
 }
 
 function add<K, V>(to: Map<K, Set<V>>, key: K, value: V): void {

@@ -88,6 +88,7 @@ function readRecords(bytes: Uint8Array, at: number): Ipv6[] | 'bad-length' {
   let record = at + 8;
   for (let i = 0; i < count; i++) {
     if (record + RECORD_BYTES > end) return 'bad-length';
+    if (record + RECORD_BYTES > bytes.length) return groups;
     const sources = read16(bytes, record + 2);
     if (isListening(bytes[record] as number, sources)) groups.push(readIpv6(bytes, record + 4));
     record += RECORD_BYTES + SOURCE_BYTES * sources + 4 * (bytes[record + 1] as number);

@@ -1,4 +1,4 @@
-// arpbench: measures any daemon that turns ARP into kernel host routes.
+// arpbench: measures any daemon that turns ARP or Neighbor Discovery into kernel host routes.
 //
 //   arpbench lat   HOSTNS HOSTIF ROUTERNS N GAP_US IP      one gratuitous ARP at a time; time until RTM_NEWROUTE for it
 //   arpbench burst HOSTNS HOSTIF ROUTERNS N PER_SECOND IP  N gratuitous ARPs for N new hosts (0: at full speed); time
@@ -7,8 +7,9 @@
 //   arpbench tap   - PREFIX ROUTERNS N WAIT_US IP          N times: a new tap PREFIX<i> in the router, set up; WAIT_US
 //                                                          later the first frame of a new host behind it, as with lat
 //
-// Frames: broadcast ARP request, sender IP == target IP, MAC 02:00:<ip>. A forked child plays the hosts: it answers ARP
-// requests for them (unless NOANSWER is set), as real hosts would.
+// Frames: broadcast ARP request, sender IP == target IP, MAC 02:00:<ip>; with an IPv6 address as IP unsolicited neighbour
+// advertisements, MAC 02:00:<its last four bytes>. A forked child plays the hosts: it answers questions for them (unless
+// NOANSWER is set), as real hosts would.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -33,10 +34,12 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { FRAME = 60, LOST_AFTER_MS = 2000, GIVE_UP_MS = 8000, LOOK_EVERY_US = 1000, NAP_US = 500 };
+#include "nd.h"
+
+enum { FRAME = 60, LONGEST = ND_FRAME, LOST_AFTER_MS = 2000, GIVE_UP_MS = 8000, LOOK_EVERY_US = 1000, NAP_US = 500 };
 
 static uint32_t first, hosts;
-static int packets, routes;
+static int packets, routes, is_ipv6;
 
 _Noreturn static void fail(const char *what) {
   perror(what);
@@ -92,15 +95,31 @@ static void arp(uint8_t *frame, int opcode, uint32_t sender_ip, const uint8_t *t
   if (target_mac != NULL) memcpy(frame, target_mac, 6), memcpy(frame + 32, target_mac, 6);
 }
 
+static void mac_of(uint8_t *mac, uint32_t ip) {
+  uint32_t low = htonl(ip);
+  mac[0] = 2, mac[1] = 0;
+  memcpy(mac + 2, &low, 4);
+}
+
 static void announce(int fd, uint32_t ip) {
-  uint8_t frame[FRAME];
-  arp(frame, 1, ip, NULL, ip);
-  while (write(fd, frame, FRAME) < 0)
+  uint8_t frame[LONGEST], mac[6];
+  int length = FRAME;
+  mac_of(mac, ip);
+  if (is_ipv6) length = nd_announcement(frame, mac, ip);
+  else arp(frame, 1, ip, NULL, ip);
+  while (write(fd, frame, length) < 0)
     if (errno != ENOBUFS && errno != EAGAIN) fail("send");
 }
 
-// The answer to an ARP request for one of our hosts. Returns 0 when the frame is none.
+// The answer to a question for one of our hosts. Returns its length, 0 when the frame is no such question.
 static int answer_to(const uint8_t *question, ssize_t length, uint8_t *answer) {
+  if (is_ipv6) {
+    uint32_t number;
+    uint8_t mac[6];
+    if (!nd_asked(question, length, &number) || number - first >= hosts) return 0;
+    mac_of(mac, number);
+    return nd_answer(answer, mac, question, number);
+  }
   if (length < 42 || question[12] != 8 || question[13] != 6 || question[20] != 0 || question[21] != 1) return 0;
   uint32_t asker, target;
   memcpy(&asker, question + 28, 4);
@@ -108,19 +127,19 @@ static int answer_to(const uint8_t *question, ssize_t length, uint8_t *answer) {
   target = ntohl(target);
   if (target < first || target >= first + hosts) return 0;
   arp(answer, 2, target, question + 22, ntohl(asker));
-  return 1;
+  return FRAME;
 }
 
 // With a nap between their answers many hosts cost this machine, on which they should not be at all, less.
 _Noreturn static void play_hosts(const char *name, long nap_us) {
-  int fd = packet_socket(name, ETH_P_ARP), yes = 1;
+  int fd = packet_socket(name, is_ipv6 ? ETH_P_IPV6 : ETH_P_ARP), yes = 1;
   // Or each announcement would wake us.
   setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &yes, sizeof yes);
-  uint8_t question[2048], answer[FRAME];
+  uint8_t question[2048], answer[LONGEST];
   for (;;) {
     ssize_t length = recv(fd, question, sizeof question, 0);
     for (; length >= 0; length = recv(fd, question, sizeof question, MSG_DONTWAIT))
-      if (answer_to(question, length, answer)) send(fd, answer, FRAME, 0);
+      if ((length = answer_to(question, length, answer)) > 0) send(fd, answer, length, 0);
     if (nap_us > 0) sleep_us(nap_us);
   }
 }
@@ -129,19 +148,20 @@ _Noreturn static void play_hosts(const char *name, long nap_us) {
 _Noreturn static void play_late_hosts(const char *name, int least, int most) {
   enum { SLOTS = 8192, ROOM = 1 << 19 };
   struct late {
-    uint8_t frame[FRAME];
+    uint8_t frame[LONGEST];
+    uint8_t length;
     uint32_t next;
   } *pool = malloc(ROOM * sizeof *pool);
   static uint32_t due[SLOTS];  // the first answer of each millisecond; 0: none
   uint32_t unused = 0, used = 1;
-  int fd = packet_socket(name, ETH_P_ARP), yes = 1;
+  int fd = packet_socket(name, is_ipv6 ? ETH_P_IPV6 : ETH_P_ARP), yes = 1;
   if (pool == NULL || most >= SLOTS) fail("LATE");
   setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &yes, sizeof yes);
   uint8_t question[2048];
   for (long sent = now_ms(), now = sent;; sleep_us(NAP_US)) {
     for (ssize_t length; (length = recv(fd, question, sizeof question, MSG_DONTWAIT)) >= 0;) {
       uint32_t at = unused != 0 ? unused : used < ROOM ? used : 0;
-      if (at == 0 || !answer_to(question, length, pool[at].frame)) continue;
+      if (at == 0 || (pool[at].length = answer_to(question, length, pool[at].frame)) == 0) continue;
       if (at == unused) unused = pool[at].next;
       else used++;
       uint32_t *slot = &due[(now + 1 + least + random() % (most - least + 1)) % SLOTS];
@@ -150,7 +170,7 @@ _Noreturn static void play_late_hosts(const char *name, int least, int most) {
     }
     for (now = now_ms(); sent < now; sent++)
       for (uint32_t *slot = &due[sent % SLOTS], at; (at = *slot) != 0;) {
-        send(fd, pool[at].frame, FRAME, 0);
+        send(fd, pool[at].frame, pool[at].length, 0);
         *slot = pool[at].next;
         pool[at].next = unused;
         unused = at;
@@ -163,7 +183,7 @@ static void listen_for_routes(const char *netns) {
   routes = socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
   int size = 256 << 20;
   setsockopt(routes, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size);
-  struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = RTMGRP_IPV4_ROUTE};
+  struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = is_ipv6 ? RTMGRP_IPV6_ROUTE : RTMGRP_IPV4_ROUTE};
   if (bind(routes, (void *)&address, sizeof address) < 0) fail("netlink");
 }
 
@@ -181,10 +201,17 @@ static void drain(void (*see)(uint32_t ip, int type)) {
     for (struct nlmsghdr *m = (void *)bytes; NLMSG_OK(m, left); m = NLMSG_NEXT(m, left)) {
       if (m->nlmsg_type != RTM_NEWROUTE && m->nlmsg_type != RTM_DELROUTE) continue;
       struct rtmsg *route = NLMSG_DATA(m);
-      if (route->rtm_family != AF_INET || route->rtm_dst_len != 32 || route->rtm_type != RTN_UNICAST) continue;
+      if (route->rtm_family != (is_ipv6 ? AF_INET6 : AF_INET) || route->rtm_dst_len != (is_ipv6 ? 128 : 32) ||
+          route->rtm_type != RTN_UNICAST)
+        continue;
       int size = RTM_PAYLOAD(m);
       for (struct rtattr *a = RTM_RTA(route); RTA_OK(a, size); a = RTA_NEXT(a, size))
-        if (a->rta_type == RTA_DST) see(ntohl(*(uint32_t *)RTA_DATA(a)), m->nlmsg_type);
+        if (a->rta_type == RTA_DST) {
+          uint32_t ip;
+          if (!is_ipv6) ip = ntohl(*(uint32_t *)RTA_DATA(a));
+          else if (!nd_read_ip(RTA_DATA(a), &ip)) continue;
+          see(ip, m->nlmsg_type);
+        }
     }
   }
 }
@@ -290,9 +317,9 @@ static int taps(const char *prefix, long wait_us) {
     struct pollfd ready[2] = {{routes, POLLIN, 0}, {tap, POLLIN, 0}};
     while (!found && now_ms() - began < LOST_AFTER_MS) {
       poll(ready, 2, 100);
-      uint8_t question[2048], answer[FRAME];
+      uint8_t question[2048], answer[LONGEST];
       for (ssize_t length; (length = read(tap, question, sizeof question)) > 0;)
-        if (answer_to(question, length, answer) && write(tap, answer, FRAME) < 0) fail("answer");
+        if ((length = answer_to(question, length, answer)) > 0 && write(tap, answer, length) < 0) fail("answer");
       drain(see_wanted);
     }
     if (found) ms[count++] = now_ms() - began;
@@ -315,7 +342,8 @@ int main(int count, char **words) {
   const char *mode = words[1];
   long number = atol(words[6]);
   hosts = atoi(words[5]);
-  first = ntohl(inet_addr(words[7]));
+  is_ipv6 = nd_address(words[7], &first);
+  if (is_ipv6 < 0) fail(words[7]);
   if (strcmp(mode, "tap") == 0) {
     listen_for_routes(words[4]);
     urgent();

@@ -10,7 +10,9 @@ type Source = 'arpbench' | 'limit' | 'shellout' | 'noise';
 
 function compiled(name: Source): string {
   const source = join(import.meta.dirname, `${name}.c`);
-  const version = createHash('sha256').update(readFileSync(source)).digest('hex').slice(0, 12);
+  const hash = createHash('sha256');
+  for (const part of [source, join(import.meta.dirname, 'nd.h')]) hash.update(readFileSync(part));
+  const version = hash.digest('hex').slice(0, 12);
   const cache = join(import.meta.dirname, '..', '..', 'node_modules', '.cache', 'marpd-bench');
   const program = join(cache, `${name}-${version}`);
   if (existsSync(program)) return program;

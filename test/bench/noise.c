@@ -1,11 +1,13 @@
-// noise: ARP in bulk on one interface.
+// noise: ARP or Neighbor Discovery in bulk on one interface.
 //
 //   noise hosts   IFNAME IP COUNT               plays COUNT hosts from IP upwards: answers ARP requests for them, says
 //                                               nothing else. Runs until its standard input ends
 //   noise refresh IFNAME IP COUNT RATE MS       these hosts announce themselves in turn, RATE frames per second
 //   noise storm   IFNAME KIND RATE MS SEED      KIND random: new MAC and IP in every frame; sender: one MAC, new IPs;
 //                                               repeat: one frame; malformed: frames broken in many ways; rarp: RARP
-//                                               with a new MAC in every frame
+//                                               with a new MAC in every frame; nd-random, nd-sender, nd-repeat,
+//                                               nd-malformed: the same as advertisements; nd-questions: solicitations
+//                                               with a new MAC and IP in every frame; mld: reports of new MACs
 //   noise packets IFNAME FROM MAC TO COUNT RATE MS
 //                                               this host sends small IPv4 packets to COUNT addresses from TO upwards,
 //                                               all by way of MAC; RATE 0 is as fast as it goes
@@ -13,7 +15,8 @@
 //                                               one such packet to each of them; time until FROM is told by ARP where
 //                                               that address is
 //
-// The MAC of a host is 02:00:<ip>; invented addresses are in 10.64.0.0/10. Prints "ready" when it begins and
+// The MAC of a host is 02:00:<ip>; invented addresses are in 10.64.0.0/10, those of IPv6 in 2001:db8:64::/64 with the same
+// last four bytes. IP may be an IPv6 address for hosts and refresh. Prints "ready" when it begins and
 // "sent FRAMES in MS" at the end, or at SIGTERM.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -31,9 +34,11 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { FRAME = 60, BATCH = 64 };
+#include "nd.h"
 
-static int out;
+enum { FRAME = 60, LONGEST = MLD_FRAME, BATCH = 64 };
+
+static int out, is_ipv6;
 static uint64_t chance = 1;
 
 _Noreturn static void fail(const char *what) {
@@ -56,9 +61,16 @@ static uint32_t random32(void) {
 }
 
 static uint32_t address_of(const char *text) {
-  struct in_addr address;
-  if (inet_pton(AF_INET, text, &address) != 1) fail(text);
-  return ntohl(address.s_addr);
+  uint32_t number;
+  is_ipv6 = nd_address(text, &number);
+  if (is_ipv6 < 0) fail(text);
+  return number;
+}
+
+static void mac_of(uint8_t *mac, uint32_t number) {
+  uint32_t low = htonl(number);
+  mac[0] = 2, mac[1] = 0;
+  memcpy(mac + 2, &low, 4);
 }
 
 static int packet_socket(const char *name, int protocol) {
@@ -86,11 +98,11 @@ static void arp(uint8_t *frame, uint32_t mac, uint32_t sender_ip, uint32_t targe
 }
 
 static void hosts(const char *name, uint32_t first, uint32_t count) {
-  int fd = packet_socket(name, ETH_P_ARP);
+  int fd = packet_socket(name, is_ipv6 ? ETH_P_IPV6 : ETH_P_ARP);
   printf("ready\n");
   fflush(stdout);
   struct pollfd ready[2] = {{fd, POLLIN, 0}, {0, POLLIN, 0}};
-  uint8_t question[2048], answer[FRAME];
+  uint8_t question[2048], answer[LONGEST], mac[6];
   for (;;) {
     poll(ready, 2, -1);
     char byte;
@@ -100,6 +112,13 @@ static void hosts(const char *name, uint32_t first, uint32_t count) {
       socklen_t size = sizeof from;
       ssize_t length = recvfrom(fd, question, sizeof question, MSG_DONTWAIT, (void *)&from, &size);
       if (length < 0) break;
+      uint32_t number;
+      if (is_ipv6) {
+        if (from.sll_pkttype == PACKET_OUTGOING || !nd_asked(question, length, &number) || number - first >= count) continue;
+        mac_of(mac, number);
+        send(fd, answer, nd_answer(answer, mac, question, number), 0);
+        continue;
+      }
       if (length < 42 || from.sll_pkttype == PACKET_OUTGOING || question[20] != 0 || question[21] != 1) continue;
       uint32_t asker, target;
       memcpy(&asker, question + 28, 4);
@@ -118,6 +137,11 @@ static uint32_t refresh_first, refresh_count, refresh_next;
 
 static int refresh(uint8_t *frame) {
   uint32_t ip = refresh_first + refresh_next++ % refresh_count;
+  if (is_ipv6) {
+    uint8_t mac[6];
+    mac_of(mac, ip);
+    return nd_announcement(frame, mac, ip);
+  }
   arp(frame, ip, ip, ip, 1);
   return FRAME;
 }
@@ -162,6 +186,45 @@ static int storm_malformed(uint8_t *frame) {
     case 4: frame[21] = 3 + random32() % 250; return FRAME;
     default: memset(frame + 22, random32() & 1 ? 0xff : 0, 6); return FRAME;
   }
+}
+
+static int advertise(uint8_t *frame, uint32_t mac_number, uint32_t number) {
+  uint8_t mac[6];
+  mac_of(mac, mac_number);
+  return nd_announcement(frame, mac, number);
+}
+
+static int storm_nd_random(uint8_t *frame) { return advertise(frame, random32(), invented()); }
+
+static int storm_nd_sender(uint8_t *frame) { return advertise(frame, 0xbadbad, invented()); }
+
+static int storm_nd_repeat(uint8_t *frame) { return advertise(frame, 0xbadbad, 0x0a40bad0); }
+
+static int storm_nd_questions(uint8_t *frame) {
+  uint8_t mac[6];
+  mac_of(mac, random32());
+  return nd_question(frame, mac, invented(), invented());
+}
+
+// Every frame still has the type of an advertisement.
+static int storm_nd_malformed(uint8_t *frame) {
+  int length = advertise(frame, random32(), invented());
+  switch (random32() % 6) {
+    case 0: return 55 + random32() % 23;
+    case 1: frame[21] = random32() % 255; return length;
+    case 2: frame[56] ^= 1 + random32() % 255; return length;
+    case 3: frame[79] = 0; break;
+    case 4: frame[62] = 0xff; break;
+    default: frame[55] = 1 + random32() % 255;
+  }
+  nd_checksum(frame, ND_PAYLOAD, 32);
+  return length;
+}
+
+static int storm_mld(uint8_t *frame) {
+  uint8_t mac[6];
+  mac_of(mac, random32());
+  return mld_report(frame, mac, invented());
 }
 
 static void read_mac(const char *text, uint8_t *mac) {
@@ -231,7 +294,7 @@ static volatile sig_atomic_t ending;
 static void end(int signal) { ending = signal; }
 
 static void send_all(int (*make)(uint8_t *frame), double per_second, int64_t duration_ns) {
-  static uint8_t frames[BATCH][FRAME];
+  static uint8_t frames[BATCH][LONGEST];
   static struct iovec parts[BATCH];
   static struct mmsghdr messages[BATCH];
   for (int i = 0; i < BATCH; i++)
@@ -275,7 +338,15 @@ int main(int count, char **words) {
     static const struct {
       const char *name;
       int (*make)(uint8_t *);
-    } kinds[] = {{"random", storm_random}, {"sender", storm_sender}, {"repeat", storm_repeat}, {"malformed", storm_malformed}, {"rarp", storm_rarp}};
+    } kinds[] = {
+        {"random", storm_random},       {"sender", storm_sender},
+        {"repeat", storm_repeat},       {"malformed", storm_malformed},
+        {"rarp", storm_rarp},           {"nd-random", storm_nd_random},
+        {"nd-sender", storm_nd_sender}, {"nd-repeat", storm_nd_repeat},
+        {"nd-questions", storm_nd_questions}, {"nd-malformed", storm_nd_malformed},
+        {"mld", storm_mld},
+    };
+    address_of("2001:db8:64::");
     out = packet_socket(words[2], 0);
     chance = strtoull(words[6], NULL, 10) * 0x9e3779b97f4a7c15 | 1;
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)

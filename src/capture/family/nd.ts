@@ -1,4 +1,5 @@
-import { ETHER_TYPE_IPV6 } from '../../wire/ethernet.js';
+import { ETHER_TYPE_IPV6, ETHER_TYPE_RARP } from '../../wire/ethernet.js';
+import { MLD_REPORT_CUT_BYTES } from '../../wire/icmpv6.js';
 import { type FrameFamily, type FrameRank, type FrameSender, readUint16, readUint32 } from './sender.js';
 
 const NEXT_HEADER_ICMPV6 = 58;
@@ -21,13 +22,11 @@ const OPTION_AT = 78;
 /** Behind the only option, a link-layer address. */
 const END = 86;
 
-/** Bytes of an MLDv2 report (RFC 3810 section 5.2) with its frame, before its records and of each of them. */
-const REPORT_BYTES = 70;
-const RECORD_BYTES = 20;
-/** A host with so many addresses is known whole by one report. Each costs 20 bytes of ring for every frame that waits. */
-const RECORDS = 20;
 const PRIORITY_TAG_BYTES = 4;
 
+/** A solicitation or advertisement is a message wherever it is sent; a link-local address is no mobile host's. */
+const MESSAGE = 'ip6[6] = 58 and ip6[40] >= 133 and ip6[40] <= 137';
+const NOT_TO_LINK_LOCAL = 'ip6[24:2] & 0xffc0 != 0xfe80';
 /** Types 133 to 136; 137 is a redirect, which only routers send. */
 const ND = 'ip6[6] = 58 and ip6[40] >= 133 and ip6[40] <= 136';
 /**
@@ -37,14 +36,16 @@ const ND = 'ip6[6] = 58 and ip6[40] >= 133 and ip6[40] <= 136';
 const MLD_REPORT = 'ip6[6] = 0 and ip6[40] = 58 and ip6[41] = 0 and (ip6[48] = 131 or ip6[48] = 143)';
 
 /**
- * Frames of IPv6, read in place. Neighbor Discovery (RFC 4861) behind any other header is not captured (RFC 6980).
+ * Frames of IPv6, read in place. Neighbor Discovery (RFC 4861) behind any other header is not captured (RFC 6980). RARP names
+ * a MAC, whatever the family of its addresses.
  */
 export const ND_FRAMES: FrameFamily = {
   family: 'ipv6',
-  messageFilter: `(ip6 and ((${ND}) or (${MLD_REPORT})))`,
-  packetFilter: 'ip6',
-  etherTypes: [ETHER_TYPE_IPV6],
-  snapBytes: REPORT_BYTES + RECORDS * RECORD_BYTES + PRIORITY_TAG_BYTES,
+  messageFilter: `(rarp or (ip6 and ((${ND}) or (${MLD_REPORT}))))`,
+  packetFilter: `(ip6 and not (${MESSAGE}) and ${NOT_TO_LINK_LOCAL})`,
+  etherTypes: [ETHER_TYPE_IPV6, ETHER_TYPE_RARP],
+  /** A host with up to 20 addresses is known whole by one report. Each costs 20 bytes of ring for every frame that waits. */
+  snapBytes: MLD_REPORT_CUT_BYTES + PRIORITY_TAG_BYTES,
 
   /** A solicited advertisement to one host, or a solicitation that is not part of duplicate address detection. */
   rank(bytes: Uint8Array): FrameRank {

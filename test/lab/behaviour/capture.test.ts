@@ -41,7 +41,7 @@ describe('capture in a namespace', () => {
       const now = await child.heard(lan.index);
       return now.rarp > 0 ? now : undefined;
     });
-    assert.deepEqual(heard, { frames: 3, rarp: 1, other: 0, senders: 1, disorder: 0 });
+    assert.deepEqual(heard, { frames: 3, rarp: 1, icmpv6: {}, other: 0, senders: 1, disorder: 0 });
   });
 
   it('injects frames byte for byte and in order, as tcpdump on the other end sees them', async () => {
@@ -100,7 +100,7 @@ describe('capture in a namespace', () => {
     await stream;
     const all = FLAPS * 60;
     const heard = await child.hears(steady.index, all);
-    assert.deepEqual(heard, { frames: all, rarp: 0, other: 0, senders: all, disorder: 0 });
+    assert.deepEqual(heard, { frames: all, rarp: 0, icmpv6: {}, other: 0, senders: all, disorder: 0 });
     assert.deepEqual(child.states(lan.index), ['open']);
     assert.equal((await child.report()).stats.restarts, 0);
   });
@@ -166,7 +166,7 @@ describe('capture in a namespace', () => {
     child.command('forget');
     wire('raw', lan.host, GRATUITOUS, RARP, OWN);
     const heard = await child.hears(lan.index, 1);
-    assert.deepEqual(heard, { frames: 1, rarp: 0, other: 0, senders: 1, disorder: 0 });
+    assert.deepEqual(heard, { frames: 1, rarp: 0, icmpv6: {}, other: 0, senders: 1, disorder: 0 });
   });
 
   it('replaces a child that is killed, at once, and opens its interfaces again', async (t) => {

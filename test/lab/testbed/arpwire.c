@@ -1,5 +1,6 @@
-// arpwire: puts ARP on a wire and listens to it, for the lab tests of capture/.
+// arpwire: puts ARP or Neighbor Discovery on a wire and listens to it, for the lab tests of capture/.
 // usage: arpwire flood IF N PPS [BASEIP]   N gratuitous requests of N hosts; PPS 0 is full speed. Prints JSON.
+//                                         With an IPv6 address as BASEIP advertisements.
 //        arpwire ping  IF N GAP_US         N requests, one at a time; each waits for a reply to its sender address.
 //                                          Prints the round trips in microseconds as JSON.
 //        arpwire raw   IF HEX...           each argument is one whole frame.
@@ -17,7 +18,9 @@
 #include <time.h>
 #include <unistd.h>
 
-static int wire;
+#include "../../bench/nd.h"
+
+static int wire, is_ipv6;
 static struct sockaddr_ll to;
 
 static double now_us(void) {
@@ -42,6 +45,12 @@ static void request(unsigned sender, unsigned target) {
   memcpy(frame + 28, &net_sender, 4);
   memcpy(frame + 38, &net_target, 4);
   put(frame, sizeof frame);
+}
+
+static void announce(unsigned sender) {
+  unsigned char frame[ND_FRAME], mac[6] = {2, 0, sender >> 24, sender >> 16, sender >> 8, sender};
+  if (is_ipv6) put(frame, nd_announcement(frame, mac, sender));
+  else request(sender, sender);
 }
 
 static int smaller(const void *a, const void *b) {
@@ -82,7 +91,7 @@ static int flood(unsigned base, long count, double per_second) {
   for (long i = 0; i < count; i++) {
     double early = per_second > 0 ? start + i * 1e6 / per_second - now_us() : 0;
     if (early > 200) usleep(early - 100);
-    request(base + i, base + i);
+    announce(base + i);
   }
   printf("{\"sent\":%ld,\"ms\":%.1f}\n", count, (now_us() - start) / 1e3);
   return 0;
@@ -111,7 +120,8 @@ int main(int argc, char **argv) {
   if (wire < 0 || to.sll_ifindex == 0) { fprintf(stderr, "arpwire: no interface %s\n", argv[2]); return 2; }
   if (strcmp(argv[1], "raw") == 0) return raw(argc - 3, argv + 3);
   if (argc < 5) return 2;
-  unsigned base = ntohl(inet_addr(argc > 5 ? argv[5] : "10.64.0.1"));
+  unsigned base = 0;
+  is_ipv6 = nd_address(argc > 5 ? argv[5] : "10.64.0.1", &base);
   if (strcmp(argv[1], "flood") == 0) return flood(base, atol(argv[3]), atof(argv[4]));
   if (strcmp(argv[1], "ping") != 0) return 2;
   to.sll_protocol = htons(ETH_P_ARP);

@@ -3,13 +3,16 @@
 
 import { createInterface } from 'node:readline';
 import { Capture, type CaptureOptions } from '../../../src/capture/capture.js';
-import { parseMac } from '../../../src/wire/addresses.js';
+import { parseMac, readIpv4 } from '../../../src/wire/addresses.js';
 import { decodeArp, encodeArp } from '../../../src/wire/arp.js';
+import { ETHER_TYPE_IPV6, etherTypeOf } from '../../../src/wire/ethernet.js';
 import { decodeRarp } from '../../../src/wire/rarp.js';
 
 interface Heard {
   frames: number;
   rarp: number;
+  /** Bytes of the longest frame by its ICMPv6 type. */
+  icmpv6: Record<number, number>;
   other: number;
   senders: Set<number>;
   /** Sender addresses that came after a higher one. */
@@ -21,6 +24,18 @@ const own = parseMac('02:00:00:00:00:01');
 if (own === undefined) throw new Error('own MAC');
 const heard = new Map<number, Heard>();
 let reflecting = false;
+
+/** Of a frame without an extension header, or behind one of 8 bytes; the low bits of an advertised address stand for it. */
+function hearIpv6(entry: Heard, bytes: Uint8Array): void {
+  const type = bytes[bytes[20] === 0 ? 62 : 54] as number;
+  entry.icmpv6[type] = Math.max(entry.icmpv6[type] ?? 0, bytes.length);
+  if (type !== 136) return;
+  const ip = readIpv4(bytes, 74);
+  if (ip < entry.last) entry.disorder++;
+  entry.last = ip;
+  entry.senders.add(ip);
+}
+
 let batches = 0;
 
 const say = (line: object) => process.stdout.write(`${JSON.stringify(line)}\n`);
@@ -31,10 +46,11 @@ const capture = new Capture({
   onFrame(iface, bytes) {
     let entry = heard.get(iface);
     if (entry === undefined) {
-      entry = { frames: 0, rarp: 0, other: 0, senders: new Set(), disorder: 0, last: 0 };
+      entry = { frames: 0, rarp: 0, icmpv6: {}, other: 0, senders: new Set(), disorder: 0, last: 0 };
       heard.set(iface, entry);
     }
     entry.frames++;
+    if (etherTypeOf(bytes) === ETHER_TYPE_IPV6) return hearIpv6(entry, bytes);
     const arp = decodeArp(bytes);
     if (typeof arp === 'string') {
       if (typeof decodeRarp(bytes) === 'string') entry.other++;

@@ -60,7 +60,14 @@ export async function until<T>(
 export interface Report {
   interfaces: Record<
     string,
-    { frames: number; rarp: number; other: number; senders: number; disorder: number }
+    {
+      frames: number;
+      rarp: number;
+      icmpv6: Record<string, number>;
+      other: number;
+      senders: number;
+      disorder: number;
+    }
   >;
   batches: number;
   stats: CaptureStats;
@@ -113,7 +120,8 @@ export class CaptureProcess {
 
   heard(iface: number) {
     return this.report().then(
-      ({ interfaces }) => interfaces[iface] ?? { frames: 0, rarp: 0, other: 0, senders: 0, disorder: 0 },
+      ({ interfaces }) =>
+        interfaces[iface] ?? { frames: 0, rarp: 0, icmpv6: {}, other: 0, senders: 0, disorder: 0 },
     );
   }
 

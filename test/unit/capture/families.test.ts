@@ -2,7 +2,18 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { filterOf } from '../../../src/capture/captured-interface.js';
 import { messageFilter, packetFilter, rankOf, snapBytesOf } from '../../../src/capture/family/families.js';
-import { type Ip, type Mac, parseIp, parseMac, writeMac } from '../../../src/wire/addresses.js';
+import {
+  type Ip,
+  type Ipv6,
+  type Mac,
+  groupMac,
+  parseIp,
+  parseMac,
+  solicitedNodeGroup,
+  writeMac,
+} from '../../../src/wire/addresses.js';
+import { ndDriver } from '../../../src/mobility/nd/driver.js';
+import { ALL_MLDV2_ROUTERS, encodeMldReport } from '../../../src/wire/mld.js';
 import { ANNOUNCED, advertisement, solicitation } from './nd-frames.js';
 
 const MAC = parseMac('02:00:00:00:0a:05') as Mac;
@@ -17,16 +28,40 @@ describe('what is captured', () => {
     assert.equal(snapBytesOf(['ipv4']), 128);
   });
 
-  it('is Neighbor Discovery and MLD reports alone where IPv4 is not served', () => {
-    assert.doesNotMatch(filterOf(link, ['ipv6']), /arp/);
-    assert.equal(packetFilter(['ipv6']), 'ip6');
-    assert.match(messageFilter(['ipv6']), /^\(ip6 and /);
+  it('is Neighbor Discovery, MLD reports and RARP alone where IPv4 is not served', () => {
+    assert.doesNotMatch(filterOf(link, ['ipv6']), /\barp/);
+    assert.match(packetFilter(['ipv6']), /^\(ip6 and not /);
+    assert.match(messageFilter(['ipv6']), /^\(rarp or \(ip6 and /);
   });
 
   it('is both where both are served, and a report of 20 groups with a priority tag fits in', () => {
     assert.equal(messageFilter(['ipv4', 'ipv6']), `((arp or rarp) or ${messageFilter(['ipv6'])})`);
-    assert.equal(packetFilter(['ipv4', 'ipv6']), '(ip or ip6)');
+    assert.equal(packetFilter(['ipv4', 'ipv6']), `(ip or ${packetFilter(['ipv6'])})`);
     assert.equal(snapBytesOf(['ipv4', 'ipv6']), 14 + 4 + 40 + 8 + 8 + 20 * 20);
+  });
+});
+
+describe('an MLD report of more groups than are read', () => {
+  const report = encodeMldReport({
+    source: MAC,
+    destination: groupMac(ALL_MLDV2_ROUTERS),
+    sourceIp: ip('fe80::5') as Ipv6,
+    destinationIp: ALL_MLDV2_ROUTERS,
+    groups: Array.from({ length: 30 }, (_, i) => solicitedNodeGroup(ip(`2001:db8::${i}`) as Ipv6)),
+  });
+  const groupsOf = (bytes: Uint8Array) => {
+    const message = ndDriver.decode(bytes);
+    return typeof message !== 'string' && message.kind === 'presence' ? message.groups?.length : message;
+  };
+
+  it('counts with those that were (RFC 3810 section 5.2)', () => {
+    assert.equal(groupsOf(report), 30);
+    assert.equal(groupsOf(report.subarray(0, snapBytesOf(['ipv6']))), 20);
+  });
+
+  it('is refused when less is there', () => {
+    for (let length = 14; length < 470; length++)
+      assert.equal(groupsOf(report.subarray(0, length)), 'truncated', `${length} bytes`);
   });
 });
 
