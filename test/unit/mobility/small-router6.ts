@@ -78,7 +78,7 @@ export function solicit(
   iface: IfIndex,
   source: string,
   target: string,
-  { to, mac = HOST_MAC, now = 1000 }: { to?: Mac; mac?: Mac; now?: number } = {},
+  { to, mac = HOST_MAC, now = 1000 }: { to?: Mac | undefined; mac?: Mac; now?: number } = {},
 ): readonly Action[] {
   const bytes =
     to === undefined
@@ -122,7 +122,9 @@ export function arrive(
     isRouter: false,
     isOverride: false,
   });
-  return tracker.handle({ kind: 'frame', iface, bytes }, now + 1);
+  const actions = tracker.handle({ kind: 'frame', iface, bytes }, now + 1);
+  const installed = tracker.handle({ kind: 'installed', ip: ip6(host), age: 'fresh' }, now + 2);
+  return [...actions, ...installed];
 }
 
 type Sent = (NeighbourSolicitation | NeighbourAdvertisement) & { purpose: SendPurpose; iface: IfIndex };
