@@ -114,7 +114,7 @@ export function arrive(
   host: string,
   { mac = HOST_MAC, now = 1000 }: { mac?: Mac; now?: number } = {},
 ): readonly Action[] {
-  const asked = sent6(solicit(tracker, iface, host, '2001:db8:9::1', { mac, now }));
+  const asked = sent6(solicit(tracker, iface, host, `2001:db8:${iface - LAN0 + 1}::1`, { mac, now }));
   const question = asked.find((one) => one.purpose === 'probe' && one.iface === iface);
   if (question === undefined) throw new Error(`${host} is not asked`);
   const bytes = ndDriver.answer(mac, ip6(host), question.source, question.sourceIp, {
