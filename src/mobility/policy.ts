@@ -39,7 +39,7 @@ export interface Policy {
   readonly families: readonly Family[];
   readonly interfaces: readonly InterfaceRule[];
   readonly subnets: readonly Subnet[];
-  /** undefined: the `subnets` prefixes, else the connected subnets of the mobility interfaces. */
+  /** undefined: of each family the `subnets` prefixes, else the connected subnets of the mobility interfaces. */
   readonly allow: readonly Prefix[] | undefined;
   readonly deny: readonly Prefix[];
   /** Addresses that only these MACs may use. */

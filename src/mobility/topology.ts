@@ -285,7 +285,7 @@ export class Topology {
     return this.gateways.has(ip);
   }
 
-  /** Prefixes allowed when the policy names none: the configured subnets, else those of the mobility interfaces. */
+  /** Prefixes allowed when the policy names none: of each family the configured subnets, else those of the mobility interfaces. */
   get defaultAllow(): readonly Prefix[] {
     return this.allowed;
   }
@@ -455,12 +455,16 @@ export class Topology {
         }
       }
     }
-    this.allowed =
-      this.policy.subnets.length > 0
-        ? this.policy.subnets.map((subnet) => subnet.prefix)
-        : this.subnets
-            .filter(({ mobility, address }) => mobility && address.length < hostLength(address.ip))
-            .map(({ address }) => address);
+    this.allowed = [...this.allowedOf('ipv4'), ...this.allowedOf('ipv6')];
+  }
+
+  private allowedOf(family: Family): readonly Prefix[] {
+    const isOf = ({ ip }: Prefix) => familyOf(ip) === family;
+    const configured = this.policy.subnets.map(({ prefix }) => prefix).filter(isOf);
+    if (configured.length > 0) return configured;
+    return this.subnets.flatMap(({ mobility, address }) =>
+      mobility && isOf(address) && address.length < hostLength(address.ip) ? [address] : [],
+    );
   }
 
   private deriveLinkLocals(): void {

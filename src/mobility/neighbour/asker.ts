@@ -14,7 +14,7 @@ export interface Reply {
 export interface HeardQuestion {
   /** Where it came from. */
   readonly at: Attachment;
-  /** Who asks: the answering rule judges by this address. */
+  /** Who asks: the answering rule looks at this address. */
   readonly asker: Ip;
   /** Where the answer is sent to. */
   readonly replyTo: Ip;

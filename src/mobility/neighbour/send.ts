@@ -2,22 +2,26 @@ import { type Ip, type Mac, isIpv4 } from '../../wire/addresses.js';
 import type { TrackerContext } from '../context.js';
 import type { Attachment, IfIndex, SendPurpose } from '../events.js';
 import { type Topology, servesFamilyOf } from '../topology.js';
-import type { AnswerManner } from './driver.js';
+import type { AnswerManner, FamilyDriver } from './driver.js';
 
 /**
  * The address in whose name a question about `ip` is asked on an interface; undefined: it cannot be asked, because we
  * have no address that the question could come from, or no driver for its family.
  */
 export function probeSource(ctx: TrackerContext, iface: IfIndex, ip: Ip): Ip | undefined {
+  if (driverOn(ctx, iface, ip) === undefined) return undefined;
   const { topology } = ctx;
-  const link = topology.link(iface);
-  if (ctx.families.of(ip) === undefined || (link !== undefined && !servesFamilyOf(link, ip)))
-    return undefined;
   let source = topology.probeSource(iface, ip);
   // In the name of a gateway that another router has there we would take its hosts away from it.
   if (source !== undefined && !topology.isLocalOn(source, iface) && ctx.isLeftToOther(iface, source))
     source = topology.addressOn(iface, source);
   return source === ip ? undefined : source;
+}
+
+/** undefined: nothing of this family is sent there. */
+function driverOn({ families, topology }: TrackerContext, iface: IfIndex, ip: Ip): FamilyDriver | undefined {
+  const link = topology.link(iface);
+  return link === undefined || servesFamilyOf(link, ip) ? families.of(ip) : undefined;
 }
 
 /** Gateways of a host whose entries its proof leaves as they are: it is asked for once in the name of each. */
@@ -31,7 +35,7 @@ export function gatewaysToRepair(ctx: TrackerContext, iface: IfIndex, ip: Ip): r
 /** Asks, in the name of `source`, whether `target` is at `place`. */
 export function sendProbe(ctx: TrackerContext, place: Attachment, source: Ip, target: Ip): void {
   const own = ctx.topology.speakingMac(place.iface, source);
-  const driver = ctx.families.of(target);
+  const driver = driverOn(ctx, place.iface, target);
   if (own && driver) send(ctx, place.iface, 'probe', driver.probe(own, place.mac, source, target));
 }
 
@@ -47,7 +51,7 @@ export function sendAnswer(
   isAstray: boolean,
 ): void {
   const own = ctx.topology.speakingMac(place.iface, ip);
-  const driver = ctx.families.of(ip);
+  const driver = driverOn(ctx, place.iface, ip);
   if (own && driver)
     send(
       ctx,
@@ -78,7 +82,7 @@ function mannerOf(
 /** Tells all of a LAN that `ip` is at our MAC. */
 export function sendAnnouncement(ctx: TrackerContext, iface: IfIndex, ip: Ip): void {
   const own = ctx.topology.speakingMac(iface, ip);
-  const driver = ctx.families.of(ip);
+  const driver = driverOn(ctx, iface, ip);
   if (own && driver)
     send(ctx, iface, 'announce', driver.announce(own, ip, ownLinkLocal(ctx.topology, iface, ip)));
 }
@@ -97,7 +101,7 @@ export function sendRepair(
 ): void {
   const { iface, mac } = place;
   const own = ctx.topology.speakingMac(iface, neighbour);
-  const driver = ctx.families.of(host);
+  const driver = driverOn(ctx, iface, host);
   if (own && driver)
     send(ctx, iface, 'repair', driver.repair(own, mac, host, neighbour, neighbourMac ?? own));
 }
