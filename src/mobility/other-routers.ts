@@ -1,4 +1,11 @@
-import { type Ip, MAC_BROADCAST, type Mac, isVirtualRouterMac, unspecifiedOf } from '../wire/addresses.js';
+import {
+  type Ip,
+  MAC_BROADCAST,
+  type Mac,
+  isIpv4,
+  isVirtualRouterMac,
+  unspecifiedOf,
+} from '../wire/addresses.js';
 import type { TrackerContext } from './context.js';
 import { Deadlines, type Due } from './deadlines.js';
 import type { Attachment, IfIndex } from './events.js';
@@ -236,10 +243,12 @@ export class OtherRouters {
   }
 
   /** Whether another machine has the gateway address of a LAN itself, which we have not. */
-  isGatewayOfLan(iface: IfIndex, topology: Pick<Topology, 'isHome' | 'isLocalOn'>): boolean {
+  isGatewayOfLan(iface: IfIndex, topology: Pick<Topology, 'isGatewayOn' | 'isLocalOn'>): boolean {
     return this.on(iface).some(
       ({ gateway, state }) =>
-        state.kind === 'present' && topology.isHome(iface, gateway) && !topology.isLocalOn(gateway, iface),
+        state.kind === 'present' &&
+        topology.isGatewayOn(iface, gateway) &&
+        !topology.isLocalOn(gateway, iface),
     );
   }
 
@@ -315,7 +324,7 @@ export function lookForOthers(ctx: TrackerContext, iface: IfIndex): void {
   const { topology, otherRouters, now } = ctx;
   if (topology.isShared(iface) || !otherRouters.mayLook(iface, now)) return;
   for (const gateway of ctx.policy.subnets.flatMap(({ gateways }) => gateways)) {
-    if (!topology.isHome(iface, gateway)) continue;
+    if (!topology.isGatewayOn(iface, gateway)) continue;
     const own = topology.addressOn(iface, gateway);
     if (own !== undefined && !topology.isLocalOn(gateway, iface))
       sendProbe(ctx, { iface, mac: MAC_BROADCAST }, own, gateway);
@@ -352,6 +361,12 @@ export function hearGatewayAnswer(ctx: TrackerContext, iface: IfIndex, message: 
 /** A standby expects it; the active router does not. */
 function alarmOtherRouter(ctx: TrackerContext, ip: Ip, place: Attachment): void {
   const { role } = ctx.topology.rule(place.iface) ?? { role: 'alone' };
+  if (!ctx.topology.isGateway(ip))
+    return ctx.alarm(
+      'other-router',
+      'another machine sends router advertisements, and who hears them may take it for the default router',
+      { ip, place },
+    );
   if (role === 'alone')
     return ctx.alarm(
       'other-router',
@@ -385,17 +400,20 @@ function advance(ctx: TrackerContext, router: OtherRouter): OtherRouterOutcome |
     ctx.otherRouters.remove(router);
     return outcome;
   }
-  if (outcome === 'ask') sendProbe(ctx, { iface, mac }, sourceOf(ctx, router), gateway);
+  const source = outcome === 'ask' ? sourceOf(ctx, router) : undefined;
+  if (source !== undefined) sendProbe(ctx, { iface, mac }, source, gateway);
   ctx.otherRouters.touch(router);
   return outcome;
 }
 
 /**
  * Asked from our own address there. Where we have none, and every second time, as a conflict is looked for: from no
- * address (RFC 5227 section 2.1.1), which a host answers that has no route to ours. Here the conflict is real.
+ * address (RFC 5227 section 2.1.1), which a host answers that has no route to ours. Here the conflict is real. In IPv6
+ * the answer to that would go to all, and turn their entries for the gateway (RFC 4861 section 7.2.4).
  */
-function sourceOf(ctx: TrackerContext, { iface, gateway, state }: OtherRouter): Ip {
+function sourceOf(ctx: TrackerContext, { iface, gateway, state }: OtherRouter): Ip | undefined {
   const own = ctx.topology.addressOn(iface, gateway);
+  if (!isIpv4(gateway)) return own;
   const isSecond = state.kind !== 'idle' && state.sent % 2 === 0;
   return own === undefined || isSecond ? unspecifiedOf(gateway) : own;
 }

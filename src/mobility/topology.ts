@@ -1,8 +1,10 @@
 import {
+  type Family,
   type Ip,
   type Mac,
   type Prefix,
   contains,
+  familyOf,
   formatPrefix,
   hostLength,
   isIpv4,
@@ -14,16 +16,35 @@ import {
 } from '../wire/addresses.js';
 import type { IfIndex, Link } from './events.js';
 import { type Lans, findLans } from './lans.js';
-import { type InterfaceRule, type Policy, subnetOf } from './policy.js';
+import type { InterfaceRule, Policy } from './policy.js';
+import { ipv4Sources } from './sources/ipv4.js';
+import { ipv6Sources } from './sources/ipv6.js';
+import type { SourceRules, SourceView } from './sources/sources.js';
 
 function put<T>(set: Set<T>, element: T, isIn: boolean): void {
   if (isIn) set.add(element);
   else set.delete(element);
 }
 
-/** IPv6 link-local addresses (fe80::/10) are no subnet that a host could be away from. */
-function isSubnetAddress({ ip }: Prefix): boolean {
-  return !isLoopback(ip) && (isIpv4(ip) || !isLinkLocal(ip));
+/**
+ * Whether an address means something on one link only (fe80::/10): each interface may have the same one, and no host
+ * could be away from it.
+ */
+export function isOfOneLink(ip: Ip): boolean {
+  return !isIpv4(ip) && isLinkLocal(ip);
+}
+
+/** Whether the kernel does this family there. What it does not do is, for its hosts, a link that is down. */
+export function servesFamilyOf({ hasIpv6 }: Link, ip: Ip): boolean {
+  return isIpv4(ip) || hasIpv6 !== false;
+}
+
+/** An address of an interface, and the prefix that is on its LAN. */
+export interface ConnectedSubnet {
+  /** The LAN, by its mobility interface. */
+  readonly iface: IfIndex;
+  readonly address: Prefix;
+  readonly mobility: boolean;
 }
 
 /**
@@ -47,7 +68,9 @@ export class Topology {
   /** LANs on which another router has the last word about hosts. */
   private readonly conceding = new Set<IfIndex>();
   private gateways = new Set<Ip>();
-  private subnets: { iface: IfIndex; address: Prefix; mobility: boolean }[] = [];
+  private subnets: ConnectedSubnet[] = [];
+  /** IPv6 link-local addresses of ours by LAN, those of the mobility interface itself first. */
+  private readonly linkLocals = new Map<IfIndex, readonly Ip[]>();
   private allowed: readonly Prefix[] = [];
 
   constructor(private policy: Policy) {
@@ -172,17 +195,22 @@ export class Topology {
   /**
    * The MAC that we speak with on a LAN, as Ethernet source and as ARP sender: that of the interface that holds the
    * gateway (RFC 9568 section 8.1.2), so that a host's entry for it stays right when another router takes over. `name`:
-   * in whose name; another gateway may have another MAC, and our own address has that of its interface. undefined: the
+   * in whose name; each gateway may have its own MAC, and our own address has that of its interface. undefined: the
    * interface is gone.
    */
-  speakingMac(iface: IfIndex, name?: Ip): Mac | undefined {
+  speakingMac(iface: IfIndex, name: Ip): Mac | undefined {
     const speakers = this.speakers.get(iface);
-    if (name !== undefined && !this.gateways.has(name) && this.isLocalOn(name, iface))
-      return this.holderOn(name, iface)?.mac;
-    if (speakers === undefined || this.silent.has(iface)) return this.links.get(iface)?.mac;
-    const speaker = name === undefined ? undefined : speakers.get(name);
-    return (speaker ?? [...speakers.values()].find(({ index }) => index !== iface) ?? this.links.get(iface))
-      ?.mac;
+    if (!this.gateways.has(name) && this.isLocalOn(name, iface)) return this.holderOn(name, iface)?.mac;
+    const speaker = this.silent.has(iface) ? undefined : speakers?.get(name);
+    return speaker?.mac ?? this.familyMac(iface, familyOf(name));
+  }
+
+  /** The MAC with which we speak of others: that of a macvlan with a gateway, if there is one. A virtual router has one per family. */
+  familyMac(iface: IfIndex, family: Family): Mac | undefined {
+    if (!this.silent.has(iface))
+      for (const [gateway, link] of this.speakers.get(iface) ?? [])
+        if (link.index !== iface && familyOf(gateway) === family) return link.mac;
+    return this.links.get(iface)?.mac;
   }
 
   /** The interface of a LAN that has this address of ours, if one has it. */
@@ -196,15 +224,16 @@ export class Topology {
     return this.rules.get(iface);
   }
 
-  /** A mobility interface over which a host could be reached now. */
-  isUsable(iface: IfIndex): boolean {
+  /** A mobility interface over which a host could be reached now; with `ip`: that one. */
+  isUsable(iface: IfIndex, ip?: Ip): boolean {
     const link = this.links.get(iface);
-    return link?.up === true && link.carrier && this.rules.has(iface);
+    const isServed = ip === undefined || link === undefined || servesFamilyOf(link, ip);
+    return link?.up === true && link.carrier && isServed && this.rules.has(iface);
   }
 
   /** Usable, and its answers are heard. */
-  isListening(iface: IfIndex): boolean {
-    return this.capturing.has(iface) && this.isUsable(iface);
+  isListening(iface: IfIndex, ip?: Ip): boolean {
+    return this.capturing.has(iface) && this.isUsable(iface, ip);
   }
 
   isCapturing(iface: IfIndex): boolean {
@@ -233,12 +262,22 @@ export class Topology {
     );
   }
 
+  /** An address of this machine, on whichever interface. One that is of one link belongs to that interface alone. */
   isLocal(ip: Ip): boolean {
-    return this.local.has(ip);
+    return this.local.has(ip) && !isOfOneLink(ip);
   }
 
   isLocalOn(ip: Ip, iface: IfIndex): boolean {
     return this.holderOn(ip, iface) !== undefined;
+  }
+
+  /** Our IPv6 link-local addresses on a LAN, those of the mobility interface itself first. */
+  linkLocalsOn(lan: IfIndex): readonly Ip[] {
+    return this.linkLocals.get(lan) ?? [];
+  }
+
+  get connectedSubnets(): readonly ConnectedSubnet[] {
+    return this.subnets;
   }
 
   /** A gateway address of the configuration. */
@@ -292,14 +331,39 @@ export class Topology {
   }
 
   /**
-   * Network or broadcast address of a connected subnet, or of a [[subnet]] whose gateway lies inside. A [[subnet]]
-   * with its gateway elsewhere, or with none, is a routed block, in which every address is a host's.
+   * Network or broadcast address of a connected IPv4 subnet, or of a [[subnet]] whose gateway lies inside. A [[subnet]]
+   * with its gateway elsewhere, or with none, is a routed block, in which every address is a host's. Of IPv6 the
+   * subnet-router anycast address of any: there are no hosts with it (RFC 4291 section 2.6.1).
    */
   isEdge(ip: Ip): boolean {
     for (const subnet of this.subnets) if (isSubnetEdge(subnet.address, ip)) return true;
     return this.policy.subnets.some(
       ({ prefix, gateways }) =>
-        gateways.some((gateway) => contains(prefix, gateway)) && isSubnetEdge(prefix, ip),
+        (!isIpv4(ip) || gateways.some((gateway) => contains(prefix, gateway))) && isSubnetEdge(prefix, ip),
+    );
+  }
+
+  /** Whether this gateway is that of a subnet which is on this LAN. */
+  isGatewayOn(iface: IfIndex, gateway: Ip): boolean {
+    if (!isOfOneLink(gateway)) return this.isHome(iface, gateway);
+    return this.policy.subnets.some(
+      ({ prefix, gateways }) => gateways.includes(gateway) && this.hasSubnet(iface, prefix),
+    );
+  }
+
+  private hasSubnet(iface: IfIndex, prefix: Prefix): boolean {
+    return this.subnets.some(
+      ({ iface: index, address }) =>
+        index === iface && (contains(prefix, address.ip) || contains(address, prefix.ip)),
+    );
+  }
+
+  /** Whether some subnet that we know has both. Then a host with one of them takes the other one for a neighbour's. */
+  areNeighbours(one: Ip, other: Ip): boolean {
+    const hasBoth = (prefix: Prefix) => contains(prefix, one) && contains(prefix, other);
+    return (
+      this.policy.subnets.some(({ prefix }) => hasBoth(prefix)) ||
+      this.subnets.some(({ address }) => hasBoth(address))
     );
   }
 
@@ -311,46 +375,26 @@ export class Topology {
     return isUnroutable(ip) || this.isEdge(ip);
   }
 
-  /** An address of ours on a LAN, of the family of `other` and not that one; where we are silent none of a gateway. */
-  addressOn(iface: IfIndex, other: Ip): Ip | undefined {
-    const isOurs = (ip: Ip) => !this.silent.has(iface) || !this.gateways.has(ip);
-    const isUsable = ({ ip }: Prefix) => ip !== other && isIpv4(ip) === isIpv4(other) && isOurs(ip);
-    return this.subnets.find((subnet) => subnet.iface === iface && isUsable(subnet.address))?.address.ip;
-  }
+  // In whose name we ask: src/mobility/sources/.
 
-  /**
-   * Sender IP of a proof (design.md 3.2 "Prove"): on the host's own LAN its gateway if we have that there, else our
-   * address there; towards a visitor the gateway it is configured with, so that RFC 826's merge rule repairs its stale
-   * entry; else our address in its subnet; else our address on the receiving interface, else any. Never 0.0.0.0.
-   */
   probeSource(iface: IfIndex, ip: Ip): Ip | undefined {
-    // A question in the gateway's name would take its hosts away from the router that is active.
-    if (this.silent.has(iface) || (this.deferring.has(iface) && !this.isHome(iface, ip)))
-      return this.ownSource(iface, ip);
-    const gateways = subnetOf(this.policy, ip)?.gateways ?? [];
-    const here = gateways.find((gateway) => this.isLocalOn(gateway, iface));
-    if (here !== undefined) return here;
-    let onInterface: Ip | undefined;
-    let inSubnet: Ip | undefined;
-    let any: Ip | undefined;
-    for (const { iface: index, address } of this.subnets) {
-      if (isIpv4(address.ip) !== isIpv4(ip)) continue;
-      const inside = contains(address, ip);
-      if (index === iface && inside) return address.ip;
-      if (inside) inSubnet ??= address.ip;
-      if (index === iface) onInterface ??= address.ip;
-      any ??= address.ip;
-    }
-    return gateways[0] ?? inSubnet ?? onInterface ?? any;
+    return this.sources(ip).probeSource(this.view, iface, ip);
   }
 
-  /** Our own address on a LAN, not a gateway's: in the subnet of `ip` if there is one. */
   ownSource(iface: IfIndex, ip: Ip): Ip | undefined {
-    const inside = this.subnets.find(
-      ({ iface: index, address }) =>
-        index === iface && address.ip !== ip && contains(address, ip) && !this.gateways.has(address.ip),
-    );
-    return inside?.address.ip ?? this.addressOn(iface, ip);
+    return this.sources(ip).ownSource(this.view, iface, ip);
+  }
+
+  addressOn(iface: IfIndex, other: Ip): Ip | undefined {
+    return this.sources(other).addressOn(this.view, iface, other);
+  }
+
+  outsideSource(iface: IfIndex, ip: Ip, gateway: Ip): Ip | undefined {
+    return this.sources(ip).outsideSource(this.view, iface, ip, gateway);
+  }
+
+  gatewaysToRepair(iface: IfIndex, ip: Ip): readonly Ip[] {
+    return this.sources(ip).gatewaysToRepair(this.view, iface, ip);
   }
 
   /**
@@ -358,30 +402,20 @@ export class Topology {
    * for while the cable was out it asks for again up to a second late, and an answer to the virtual MAC does not tell it.
    */
   kernelSource(iface: IfIndex, ip: Ip): Ip | undefined {
-    const isVirtual = this.speakingMac(iface) !== this.links.get(iface)?.mac;
+    const isVirtual = this.speakingMac(iface, ip) !== this.links.get(iface)?.mac;
     return isVirtual && this.isHome(iface, ip) ? this.ownSource(iface, ip) : undefined;
   }
 
-  /**
-   * An address of ours to ask a visitor in whose answer tells it nothing of its neighbours: outside of its subnet, on
-   * the receiving interface if there is one. undefined: there is none but `gateway`.
-   */
-  outsideSource(iface: IfIndex, ip: Ip, gateway: Ip): Ip | undefined {
-    let any: Ip | undefined;
-    for (const { iface: index, address } of this.subnets) {
-      if (isIpv4(address.ip) !== isIpv4(ip) || contains(address, ip)) continue;
-      if (address.ip === gateway || address.ip === ip) continue;
-      if (index === iface) return address.ip;
-      any ??= address.ip;
-    }
-    return any;
+  private sources(ip: Ip): SourceRules {
+    return isIpv4(ip) ? ipv4Sources : ipv6Sources;
   }
 
-  private connected(
-    ip: Ip,
-    mobility: boolean | undefined,
-  ): { iface: IfIndex; mobility: boolean } | undefined {
-    let best: { iface: IfIndex; address: Prefix; mobility: boolean } | undefined;
+  private get view(): SourceView {
+    return { policy: this.policy, topology: this };
+  }
+
+  private connected(ip: Ip, mobility: boolean | undefined): ConnectedSubnet | undefined {
+    let best: ConnectedSubnet | undefined;
     for (const subnet of this.subnets) {
       if (mobility !== undefined && subnet.mobility !== mobility) continue;
       if (!contains(subnet.address, ip)) continue;
@@ -398,6 +432,7 @@ export class Topology {
     this.local.clear();
     this.macOwners.clear();
     this.subnets = [];
+    this.deriveLinkLocals();
     this.gateways = new Set(this.policy.subnets.flatMap((subnet) => subnet.gateways));
     for (const link of this.links.values()) {
       const lan = this.lanOf(link.index);
@@ -409,9 +444,9 @@ export class Topology {
       }
       for (const address of link.addresses) {
         this.local.set(address.ip, [...(this.local.get(address.ip) ?? []), link.index]);
-        if (isSubnetAddress(address)) {
+        if (!isLoopback(address.ip) && !isOfOneLink(address.ip))
           this.subnets.push({ iface: lan, address, mobility });
-        }
+        if (!servesFamilyOf(link, address.ip)) continue;
         if (mobility && link.up && link.carrier && this.gateways.has(address.ip)) {
           const speakers = this.speakers.get(lan) ?? new Map<Ip, Link>();
           // Where both have it, hosts are to use the one that other routers can have, too.
@@ -426,5 +461,16 @@ export class Topology {
         : this.subnets
             .filter(({ mobility, address }) => mobility && address.length < hostLength(address.ip))
             .map(({ address }) => address);
+  }
+
+  private deriveLinkLocals(): void {
+    this.linkLocals.clear();
+    for (const ofMacvlans of [false, true])
+      for (const { index, addresses } of this.links.values()) {
+        const lan = this.lanOf(index);
+        const ips = addresses.flatMap(({ ip }) => (isOfOneLink(ip) ? [ip] : []));
+        if (ips.length === 0 || (lan !== index) !== ofMacvlans) continue;
+        this.linkLocals.set(lan, [...(this.linkLocals.get(lan) ?? []), ...ips]);
+      }
   }
 }

@@ -100,11 +100,16 @@ export function isGroupMac(mac: Mac): boolean {
   return (Math.floor(mac / 0x100_0000_0000) & 1) === 1;
 }
 
-/** First address and number of the MACs of virtual routers: of VRRP (RFC 9568 section 7.3), HSRP, its version 2, GLBP. */
+/**
+ * First address and number of the MACs of virtual routers: of VRRP for IPv4 and for IPv6 (RFC 9568 section 7.3), of HSRP,
+ * its version 2, the same for IPv6, and of GLBP.
+ */
 const VIRTUAL_ROUTER_MACS: readonly (readonly [first: number, count: number])[] = [
   [0x00_00_5e_00_01_00, 0x100],
+  [0x00_00_5e_00_02_00, 0x100],
   [0x00_00_0c_07_ac_00, 0x100],
   [0x00_00_0c_9f_f0_00, 0x1000],
+  [0x00_05_73_a0_00_00, 0x1000],
   [0x00_07_b4_00_00_00, 0x1_0000],
 ];
 

@@ -1,6 +1,7 @@
 import {
   type Ip,
   type Mac,
+  isIpv4Mapped,
   isLoopback,
   isMulticast,
   isReserved,
@@ -9,6 +10,7 @@ import {
 import type { TrackerContext } from '../context.js';
 import type { IfIndex } from '../events.js';
 import { type UnusableReason, policyRefusal } from '../policy.js';
+import { isOfOneLink } from '../topology.js';
 
 /**
  * Why this address may not be learned on an interface, with this MAC or (undefined) with any; undefined when it may. Only
@@ -25,11 +27,12 @@ export function learningRefusal(
 ): UnusableReason | undefined {
   if (isUnspecified(ip)) return 'sender-ip-unspecified';
   if (isMulticast(ip)) return 'sender-ip-multicast';
-  if (isReserved(ip)) return 'sender-ip-reserved';
+  if (isReserved(ip) || isIpv4Mapped(ip)) return 'sender-ip-reserved';
   if (isLoopback(ip)) return 'sender-ip-loopback';
   if (topology.isGateway(ip)) return 'sender-ip-gateway';
-  if (topology.isLocal(ip)) return 'sender-ip-local';
+  if (topology.isLocal(ip) || (isOfOneLink(ip) && topology.isLocalOn(ip, iface))) return 'sender-ip-local';
   if (topology.isPeer(iface, ip)) return 'sender-ip-peer';
+  if (isOfOneLink(ip)) return 'sender-ip-link-local';
   if (topology.isEdge(ip)) return 'sender-ip-subnet-edge';
   if (
     fib.isNextHopElsewhere(ip, iface, (by) => topology.lanOf(by)) &&

@@ -83,7 +83,7 @@ function clearOtherRouters(ctx: TrackerContext, ip: Ip, mac: Mac | undefined): b
 /** Asks the host where it is held, or where it was last. */
 function probeLastPlace(ctx: TrackerContext, host: Host): boolean {
   const link = host.interface === undefined ? undefined : ctx.topology.linkNamed(host.interface);
-  if (host.attachment === undefined || link === undefined || !ctx.topology.isListening(link.index))
+  if (host.attachment === undefined || link === undefined || !ctx.topology.isListening(link.index, host.ip))
     return false;
   if (host.held) {
     probeNow(ctx, host);
@@ -182,7 +182,7 @@ function isHostMac({ topology }: TrackerContext, mac: Mac): boolean {
 /** A claim of an earlier run, found in the kernel: kept as settled, and asked as soon as capture hears the answer. */
 export function adopt(ctx: TrackerContext, ip: Ip, iface: IfIndex, mac: Mac | undefined): void {
   // A claim that is not taken over here is not wanted, and reconciliation deletes it.
-  if (mac === undefined || !isHostMac(ctx, mac) || !ctx.topology.isUsable(iface)) return;
+  if (mac === undefined || !isHostMac(ctx, mac) || !ctx.topology.isUsable(iface, ip)) return;
   if (learningRefusal(ctx, iface, ip, mac) !== undefined) return;
   const host = ctx.table.get(ip) ?? ctx.create(ip);
   const homecoming = ctx.topology.rule(iface)?.learn === 'foreign' && ctx.topology.isHome(iface, host.ip);
@@ -190,7 +190,7 @@ export function adopt(ctx: TrackerContext, ip: Ip, iface: IfIndex, mac: Mac | un
   transition(ctx, host, { input: 'adopt', ageAt, homecoming }, { iface, mac });
   host.heard(ctx.now);
   scheduleKeepalive(ctx, host);
-  if (ctx.topology.isListening(iface)) {
+  if (ctx.topology.isListening(iface, ip)) {
     // Capture was faster than the reading of our routes; spread, or 100,000 would speak at once.
     const afterMs = Math.min(quietMs(ctx, host), ctx.table.size / 10);
     host.stepKeepalive({ input: 'schedule', afterMs }, ctx.now);
@@ -222,7 +222,7 @@ export function remember(ctx: TrackerContext, memories: readonly SavedHost[]): v
     }
     const endsAt = ctx.now + ctx.policy.timers.rememberMs;
     transition(ctx, host, { input: 'remember', cause: 'remembered', endsAt });
-    if (link !== undefined && ctx.topology.isListening(link.index)) {
+    if (link !== undefined && ctx.topology.isListening(link.index, ip)) {
       host.stepRecovery({ input: 'link-up' }, ctx.now);
       ctx.touch(host);
     }

@@ -87,6 +87,8 @@ export class Discovery {
 export function discover(ctx: TrackerContext, prefix: Prefix): { ok: boolean; message: string } {
   const refused = (message: string) => ({ ok: false, message });
   const text = formatPrefix(prefix);
+  if (!isIpv4(prefix.ip))
+    return refused(`${text} is an IPv6 prefix: it has too many addresses to ask for each of them`);
   const parts = ctx.topology.partsOn(prefix);
   if (parts.length === 0)
     return refused(
@@ -104,7 +106,7 @@ export function discover(ctx: TrackerContext, prefix: Prefix): { ok: boolean; me
 /** A LAN is heard from now on: the subnets that the configuration says so of are swept. */
 export function discoverOn(ctx: TrackerContext, iface: IfIndex): void {
   for (const { prefix, discover: isWanted } of ctx.policy.subnets) {
-    if (isWanted !== true) continue;
+    if (isWanted !== true || !isIpv4(prefix.ip)) continue;
     for (const { iface: lan, part } of ctx.topology.partsOn(prefix)) {
       const key = `${lan} ${formatPrefix(part)}`;
       const sweptAt = ctx.discovery.sweptAt.get(key) ?? Number.NEGATIVE_INFINITY;

@@ -84,7 +84,7 @@ function ask(ctx: TrackerContext, ip: Ip): boolean {
   let asked = false;
   for (const iface of ctx.topology.sharedLans()) {
     const source = probeSource(ctx, iface, ip);
-    if (source === undefined || !ctx.topology.isListening(iface)) continue;
+    if (source === undefined || !ctx.topology.isListening(iface, ip)) continue;
     if (learningRefusal(ctx, iface, ip, undefined) !== undefined) continue;
     sendProbe(ctx, { iface, mac: MAC_BROADCAST }, source, ip);
     ctx.discovery.note(iface, ip, ctx.now);

@@ -1,4 +1,4 @@
-import type { Ip, Mac } from '../../wire/addresses.js';
+import { type Family, type Ip, type Mac, familyOf, isIpv4 } from '../../wire/addresses.js';
 import type { TrackerContext } from '../context.js';
 import { learningRefusal } from '../admission/learning.js';
 import type { Attachment, Cause, IfIndex, Link } from '../events.js';
@@ -10,23 +10,28 @@ import { askAllElsewhere } from './late-standby.js';
 import { reviewRoles } from './roles.js';
 import type { Host } from '../host/host.js';
 import { candidateOn } from '../host/proof.js';
+import { isOfOneLink } from '../topology.js';
 
 export function onLink(ctx: TrackerContext, link: Link): void {
   const { topology } = ctx;
   const old = topology.link(link.index);
   const wasUsable = topology.isUsable(link.index);
   const wasListening = topology.isListening(link.index);
-  const spokeAs = speakingMacs(ctx, old, link);
+  const spokeAs = speakersOf(ctx, old, link);
   topology.setLink(link);
   const renamed = old !== undefined && old.name !== link.name;
   if (wasUsable && (!topology.isUsable(link.index) || renamed)) {
     loseInterface(ctx, link.index, 'link-down', !link.up);
-  }
+  } else if (hasIpv6(old) && !hasIpv6(link)) loseIpv6(ctx, link.index);
   if (renamed) for (const host of [...ctx.table.on(link.index)]) ctx.table.rename(host, link.name);
   const isBack = (renamed || !wasListening) && topology.isListening(link.index);
+  if (isBack) lookAround(ctx, link);
   if (isBack) reprobeRemembered(ctx, link);
-  for (const [lan, mac] of speakingMacs(ctx, old, link))
-    if (!isBack && spokeAs.get(lan) !== mac) refreshGatewayEntries(ctx, lan);
+  else if (!hasIpv6(old) && hasIpv6(link) && topology.isListening(link.index))
+    reprobeRemembered(ctx, link, (host) => !isIpv4(host.ip));
+  for (const { lan, family, mac } of speakersOf(ctx, old, link))
+    if (!isBack && !spokeAs.some((one) => one.lan === lan && one.family === family && one.mac === mac))
+      refreshGatewayEntries(ctx, lan, family);
   if (old?.master !== undefined) onPort(ctx, link.index, old.master, link);
   if (runsIn(link, link.master) && !runsIn(old, link.master)) askGuests(ctx, link);
   if (old === undefined || renamed || old.addresses !== link.addresses) reviewHosts(ctx);
@@ -36,10 +41,12 @@ export function onLink(ctx: TrackerContext, link: Link): void {
 export function onLinkGone(ctx: TrackerContext, iface: IfIndex): void {
   const old = ctx.topology.link(iface);
   if (ctx.topology.rule(iface) !== undefined) loseInterface(ctx, iface, 'link-gone', true);
-  const spokeAs = old?.lower === undefined ? undefined : ctx.topology.speakingMac(old.lower);
+  const lower = old?.lower;
+  const spokeAs = FAMILIES.map((family) => lower && ctx.topology.familyMac(lower, family));
   ctx.topology.removeLink(iface);
-  if (old?.lower !== undefined && spokeAs !== ctx.topology.speakingMac(old.lower))
-    refreshGatewayEntries(ctx, old.lower);
+  for (const [at, family] of FAMILIES.entries())
+    if (lower !== undefined && spokeAs[at] !== ctx.topology.familyMac(lower, family))
+      refreshGatewayEntries(ctx, lower, family);
   ctx.ports.delete(iface);
   ctx.neighbours.delete(iface);
   ctx.missed.forget(iface);
@@ -56,7 +63,9 @@ export function onCapture(ctx: TrackerContext, iface: IfIndex, open: boolean): v
   // What came while it was closed, or before the reader died, was not heard.
   ctx.missed.note(iface, ctx.now);
   const link = ctx.topology.link(iface);
-  if (link !== undefined && !wasListening && ctx.topology.isListening(iface)) reprobeRemembered(ctx, link);
+  if (link === undefined || wasListening || !ctx.topology.isListening(iface)) return;
+  lookAround(ctx, link);
+  reprobeRemembered(ctx, link);
 }
 
 /** MACs per bridge that are kept although no host of the table has them: the host's first ARP may come after the event. */
@@ -99,26 +108,55 @@ function loseInterface(ctx: TrackerContext, iface: IfIndex, cause: Cause, routes
   ctx.waiting.clear(iface);
   forgetOtherRouters(ctx, (router) => router.iface === iface);
   ctx.lanQueries.forgetInterface(iface);
-  for (const host of [...ctx.table.on(iface)]) {
-    const candidate = candidateOn(host.proof, iface);
-    if (candidate !== undefined) abandonCandidate(ctx, host, cause, candidate);
-    if (!host.held) continue;
-    if (routesDeleted) lostWithRoute(ctx, host, cause);
-    else withdraw(ctx, host, cause);
-  }
+  for (const host of [...ctx.table.on(iface)]) loseHost(ctx, host, iface, cause, routesDeleted);
 }
 
+function loseHost(
+  ctx: TrackerContext,
+  host: Host,
+  iface: IfIndex,
+  cause: Cause,
+  routeDeleted: boolean,
+): void {
+  const candidate = candidateOn(host.proof, iface);
+  if (candidate !== undefined) abandonCandidate(ctx, host, cause, candidate);
+  if (!host.held) return;
+  if (routeDeleted) lostWithRoute(ctx, host, cause);
+  else withdraw(ctx, host, cause);
+}
+
+/** The kernel does no IPv6 there any more: it has deleted the routes and neighbours of that family, and tells of no link. */
+function loseIpv6(ctx: TrackerContext, iface: IfIndex): void {
+  for (const host of [...ctx.table.on(iface)])
+    if (!isIpv4(host.ip)) loseHost(ctx, host, iface, 'link-down', true);
+}
+
+function hasIpv6(link: Link | undefined): boolean {
+  return link?.hasIpv6 !== false;
+}
+
+interface Speaker {
+  readonly lan: IfIndex;
+  readonly family: Family;
+  readonly mac: Mac | undefined;
+}
+
+const FAMILIES: readonly Family[] = ['ipv4', 'ipv6'];
+
 /** What we speak with on the LAN of an interface, and on that of the one below it. */
-function speakingMacs(ctx: TrackerContext, old: Link | undefined, link: Link): Map<IfIndex, Mac | undefined> {
-  const lans = [link.index, link.lower, old?.lower].filter((lan) => lan !== undefined);
-  return new Map(lans.map((lan) => [lan, ctx.topology.speakingMac(lan)]));
+function speakersOf({ topology }: TrackerContext, old: Link | undefined, link: Link): Speaker[] {
+  const lans = new Set([link.index, link.lower, old?.lower].filter((lan) => lan !== undefined));
+  return [...lans].flatMap((lan) =>
+    FAMILIES.map((family) => ({ lan, family, mac: topology.familyMac(lan, family) })),
+  );
 }
 
 /** Our MAC changed: their entry for the gateway is stale until a question of ours repairs it (RFC 826). */
-function refreshGatewayEntries(ctx: TrackerContext, lan: IfIndex): void {
+function refreshGatewayEntries(ctx: TrackerContext, lan: IfIndex, family: Family): void {
   const keepaliveMs = ctx.topology.rule(lan)?.keepaliveMs ?? 0;
   let order = 0;
   for (const host of ctx.table.on(lan)) {
+    if (familyOf(host.ip) !== family) continue;
     if (host.claimed && host.attachment?.iface === lan) expediteKeepalive(ctx, host, keepaliveMs, order++);
   }
 }
@@ -129,14 +167,20 @@ function expediteKeepalive(ctx: TrackerContext, host: Host, keepaliveMs: number,
   ctx.touch(host);
 }
 
-function reprobeRemembered(ctx: TrackerContext, link: Link): void {
-  lookForOthers(ctx, link.index);
-  discoverOn(ctx, link.index);
+/** A LAN is heard from now on. */
+function lookAround(ctx: TrackerContext, { index }: Link): void {
+  lookForOthers(ctx, index);
+  discoverOn(ctx, index);
   askAllElsewhere(ctx);
+}
+
+/** The hosts of a link that is back, or of a family of it. */
+function reprobeRemembered(ctx: TrackerContext, link: Link, isOf = (_: Host) => true): void {
   const hosts = [...ctx.table.onNamed(link.name)];
   const keepaliveMs = ctx.topology.rule(link.index)?.keepaliveMs ?? 0;
   let order = 0;
   for (const host of hosts) {
+    if (!isOf(host)) continue;
     if (host.state === 'remembered') {
       host.stepRecovery({ input: 'link-up' }, ctx.now);
       ctx.touch(host);
@@ -165,13 +209,13 @@ export function reprobe(ctx: TrackerContext, host: Host): void {
   // A probe from before the link-up may have no try left.
   const isOutdated =
     reprobing.reason === 'link-up' && host.candidates.every(({ probe }) => probe.purpose === 'ask-again');
-  if ((!host.asking || isOutdated) && ctx.topology.isListening(link.index)) {
+  if ((!host.asking || isOutdated) && ctx.topology.isListening(link.index, host.ip)) {
     if (reprobing.reason === 'link-up' && reprobing.count < LINK_UP_PROBES)
       return startProofUnlessSuppressed(ctx, host, last, 'link-up');
     // After a contest the challenger may be the one that is alive: the two are asked in turn.
     const challenger = contest.kind === 'none' ? undefined : contest.challenger;
     const at = challenger !== undefined && reprobing.count % 2 === 0 ? challenger : last;
-    const mayAsk = ctx.fib.remote(host.ip) === undefined && ctx.topology.isListening(at.iface);
+    const mayAsk = ctx.fib.remote(host.ip) === undefined && ctx.topology.isListening(at.iface, host.ip);
     if (mayAsk && !isRefused(ctx, host.ip, at)) askAgain(ctx, host, at);
   }
   ctx.touch(host);
@@ -225,7 +269,8 @@ export function reviewHosts(ctx: TrackerContext): void {
   const { topology } = ctx;
   forgetOtherRouters(
     ctx,
-    ({ iface, gateway }) => topology.rule(iface) === undefined || !topology.isGateway(gateway),
+    ({ iface, gateway }) =>
+      topology.rule(iface) === undefined || !(topology.isGateway(gateway) || isOfOneLink(gateway)),
   );
   for (const host of [...ctx.table.all()]) {
     if (host.attachment === undefined) continue;
@@ -265,7 +310,7 @@ function readmit(ctx: TrackerContext, host: Host): void {
   if (host.state !== 'remembered' || host.cause !== 'not-allowed' || host.recovery.reprobing !== undefined)
     return;
   const { attachment } = host;
-  if (attachment === undefined || !ctx.topology.isListening(attachment.iface)) return;
+  if (attachment === undefined || !ctx.topology.isListening(attachment.iface, host.ip)) return;
   if (isRefused(ctx, host.ip, attachment)) return;
   host.stepRecovery({ input: 'link-up' }, ctx.now);
   ctx.touch(host);

@@ -55,7 +55,7 @@ export function runReannouncement(ctx: TrackerContext): void {
   for (const [ip, { iface, mac }] of due) {
     const host = table.get(ip);
     if (host?.state !== 'remembered' || host.asking || ctx.fib.remote(ip) !== undefined) continue;
-    if (!topology.isUsable(iface) || learningRefusal(ctx, iface, ip, mac) !== undefined) continue;
+    if (!topology.isUsable(iface, ip) || learningRefusal(ctx, iface, ip, mac) !== undefined) continue;
     claimFresh(ctx, host, 'took-over', { iface, mac });
     probeHeld(ctx, host, 'took-over', { iface, mac });
     ctx.touch(host);

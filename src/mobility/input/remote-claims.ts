@@ -66,7 +66,7 @@ function surface(ctx: TrackerContext, host: Host): void {
   if (attachment !== undefined && surfacesLate(ctx, host)) return reannounce(ctx, host, attachment);
   transition(ctx, host, { input: 'surfaced', ageAt: ctx.now + ctx.policy.timers.settleMs });
   if (attachment === undefined) return;
-  if (!ctx.topology.isUsable(attachment.iface) || !probeHeld(ctx, host, 'took-over', attachment))
+  if (!ctx.topology.isUsable(attachment.iface, host.ip) || !probeHeld(ctx, host, 'took-over', attachment))
     scheduleKeepalive(ctx, host);
 }
 
@@ -90,7 +90,7 @@ function askLastPlace(ctx: TrackerContext, host: Host): void {
   const { attachment } = host;
   if (attachment === undefined || !ctx.topology.sharedLans().includes(attachment.iface)) return;
   if (
-    !ctx.topology.isListening(attachment.iface) ||
+    !ctx.topology.isListening(attachment.iface, host.ip) ||
     learningRefusal(ctx, attachment.iface, host.ip, attachment.mac)
   )
     return;
@@ -101,7 +101,7 @@ function askLastPlace(ctx: TrackerContext, host: Host): void {
 export function checkDespiteRemote(ctx: TrackerContext, host: Host): void {
   const { attachment } = host;
   if (attachment === undefined || host.currentProbe?.purpose === 'remote-claim') return;
-  const usable = ctx.topology.isUsable(attachment.iface);
+  const usable = ctx.topology.isUsable(attachment.iface, host.ip);
   if (!usable || !probeHeld(ctx, host, 'remote-claim', attachment)) withdraw(ctx, host, 'remote-claim');
   else ctx.touch(host);
 }
@@ -131,7 +131,7 @@ function askAtHome(ctx: TrackerContext, ip: Ip, known: Host | undefined, initial
   // After `detach` from there the hypervisor has answered the question already.
   const detached = host.recovery.detached !== undefined && host.attachment?.iface === home;
   const probe =
-    !detached && ctx.topology.isUsable(home) ? startProbe(ctx, host, 'remote-claim', place) : undefined;
+    !detached && ctx.topology.isUsable(home, ip) ? startProbe(ctx, host, 'remote-claim', place) : undefined;
   if (probe === undefined) {
     return goAway(ctx, host, cause);
   }
@@ -168,6 +168,6 @@ export function awayLost(ctx: TrackerContext, host: Host): void {
     return ctx.touch(again);
   }
   lost(ctx, host, 'remote-claim-lost');
-  if (ctx.topology.isListening(host.attachment.iface))
+  if (ctx.topology.isListening(host.attachment.iface, host.ip))
     startProof(ctx, host, host.attachment, 'remote-claim-lost');
 }

@@ -134,7 +134,7 @@ export function runTakeover(ctx: TrackerContext): void {
   runReannouncement(ctx);
   for (const [ip, { iface, mac }] of now) {
     const host = ctx.table.get(ip);
-    if (host?.held === true || host?.asking === true || !ctx.topology.isListening(iface)) continue;
+    if (host?.held === true || host?.asking === true || !ctx.topology.isListening(iface, ip)) continue;
     // They were admitted when they were heard; policy may be another one, and the table full by now.
     if (learningRefusal(ctx, iface, ip, mac) !== undefined) continue;
     if (host === undefined && ctx.table.size >= ctx.policy.limits.hosts) continue;

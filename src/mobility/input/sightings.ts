@@ -4,7 +4,7 @@ import { admit, admitLookup, admitWaiting } from '../admission/admission.js';
 import { learningRefusal } from '../admission/learning.js';
 import type { TrackerContext } from '../context.js';
 import { frameRefusal } from './frame-checks.js';
-import { probeNow, suppressRefreshes } from '../host/coordinator.js';
+import { suppressRefreshes } from '../host/coordinator.js';
 import type { DropReason, EvidenceKind, IfIndex, Attachment } from '../events.js';
 import type { Host } from '../host/host.js';
 import { onControlAnswer, onRarpLookupAnswer, openRarpLookup } from './rarp-lookup.js';
@@ -14,6 +14,7 @@ import { closeCurrent, confirmOld, findProbe, onLateReply, onReply } from './ans
 import type { Sighting } from '../admission/queue.js';
 import type { AcdProbeMessage, SightingMessage } from '../neighbour/message.js';
 import { answer, noteOnLan } from '../neighbour/responder.js';
+import { hearRouter, notePeer } from './routers.js';
 import { hearGatewayAnswer, noteOtherAddress, suspect } from '../other-routers.js';
 
 /** PROBE_WAIT + PROBE_NUM x PROBE_MAX + ANNOUNCE_WAIT, at the most (RFC 5227 section 1.1). */
@@ -37,8 +38,11 @@ export function onFrame(ctx: TrackerContext, iface: IfIndex, bytes: Uint8Array):
   if (refusal !== undefined) return ignore(ctx, iface, refusal, ip, mac);
   switch (message.kind) {
     case 'presence':
-      return onPresence(ctx, iface, mac);
+      if (hearRouter(ctx, iface, message)) return;
+      onPresence(ctx, iface, mac);
+      return answer(ctx, iface, message);
     case 'router':
+      hearRouter(ctx, iface, message);
       return;
     case 'acd-probe':
       return onAcdProbe(ctx, iface, message);
@@ -136,6 +140,7 @@ function onSighting(ctx: TrackerContext, iface: IfIndex, message: SightingMessag
     const named = refusal === 'sender-ip-unspecified' ? undefined : ip;
     ignore(ctx, iface, refusal, named, mac);
     if (refusal === 'sender-ip-gateway') onGatewayClaim(ctx, iface, message);
+    if (refusal === 'sender-ip-link-local') hearGatewayAnswer(ctx, iface, message);
     if (refusal === 'sender-ip-peer') notePeer(ctx, iface, ip, mac);
     return;
   }
@@ -161,23 +166,6 @@ function onSighting(ctx: TrackerContext, iface: IfIndex, message: SightingMessag
 function onGatewayClaim(ctx: TrackerContext, iface: IfIndex, message: SightingMessage): void {
   hearGatewayAnswer(ctx, iface, message);
   suspect(ctx, iface, message.ip, message.mac);
-}
-
-/** The MAC of another first-hop router: what was believed of it before may have been proxy ARP. */
-export function notePeer(ctx: TrackerContext, iface: IfIndex, ip: Ip, mac: Mac): void {
-  if (!ctx.otherRouters.notePeer(iface, ip, mac)) return;
-  for (const host of [...ctx.table.withMac(mac)]) if (host.isHeldAt(iface, mac)) probeNow(ctx, host);
-}
-
-/** The configuration may name others than before. The kernel may know the MACs of those that are new. */
-export function reviewPeers(ctx: TrackerContext): void {
-  const { neighbours, otherRouters, topology } = ctx;
-  otherRouters.forgetPeers((iface, ip) => !topology.isPeer(iface, ip));
-  for (const [iface, known] of neighbours)
-    for (const peer of topology.rule(iface)?.peers ?? []) {
-      const mac = known.get(peer);
-      if (mac !== undefined) notePeer(ctx, iface, peer, mac);
-    }
 }
 
 /** A known host was heard at a place where we do not hold it. Returns whether that is to be looked into. */

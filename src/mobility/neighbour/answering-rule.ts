@@ -1,8 +1,9 @@
-import { type Ip, hostLength, isUnspecified } from '../../wire/addresses.js';
+import { type Ip, hostLength, isIpv4, isUnspecified } from '../../wire/addresses.js';
 import type { TrackerContext } from '../context.js';
 import type { IfIndex } from '../events.js';
 import type { Host } from '../host/host.js';
 import { subnetOf } from '../policy.js';
+import { isOfOneLink } from '../topology.js';
 
 /** `ask first`: whether somebody on that LAN has the target; if nobody has, it is answered. */
 export type Answer = 'answer' | 'ask first' | 'silence';
@@ -13,6 +14,7 @@ interface Question {
   readonly iface: IfIndex;
   readonly asker: Ip;
   readonly target: Ip;
+  readonly isAstray: boolean;
   readonly host: Host | undefined;
 }
 
@@ -58,7 +60,14 @@ export const ANSWERING_RULE: readonly AnsweringRow[] = [
     known: '',
     asker: 'an address that no host can have, or one of ours',
     answer: 'silence',
-    applies: ({ ctx, asker }) => ctx.topology.isNeverAnswered(asker) || ctx.topology.isLocal(asker),
+    applies: isNobody,
+  },
+  {
+    target: 'any but a configured gateway',
+    known: '',
+    asker: 'a MAC at which we hold no host, from its IPv6 link-local address',
+    answer: 'silence',
+    applies: ({ ctx, asker, target }) => isOfOneLink(asker) && !ctx.topology.isGateway(target),
   },
   {
     target: 'any',
@@ -84,6 +93,13 @@ export const ANSWERING_RULE: readonly AnsweringRow[] = [
     answer: 'silence',
     applies: ({ ctx, iface, target }) =>
       ctx.isLeftToOther(iface, target) && !ctx.topology.isLocalOn(target, iface),
+  },
+  {
+    target: 'our address on this interface',
+    known: 'it was asked for at a MAC that is not ours (IPv6)',
+    asker: 'anybody',
+    answer: 'answer',
+    applies: (question) => isOursHere(question) && question.isAstray,
   },
   {
     target: 'our address on this interface',
@@ -216,11 +232,23 @@ export const ANSWERING_RULE: readonly AnsweringRow[] = [
 ];
 
 /** The row of the rule that decides about a request of `asker` for `target`, heard on this interface. */
-export function answeringRow(ctx: TrackerContext, iface: IfIndex, asker: Ip, target: Ip): AnsweringRow {
-  const question = { ctx, iface, asker, target, host: ctx.table.get(target) };
+export function answeringRow(
+  ctx: TrackerContext,
+  iface: IfIndex,
+  asker: Ip,
+  target: Ip,
+  isAstray = false,
+): AnsweringRow {
+  const question = { ctx, iface, asker, target, isAstray, host: ctx.table.get(target) };
   const row = ANSWERING_RULE.find(({ applies }) => applies(question));
   if (row === undefined) throw new Error('the last row of the answering rule always applies');
   return row;
+}
+
+/** No host's address. That of one link may be one that a host asks from. */
+function isNobody({ ctx: { topology }, iface, asker }: Question): boolean {
+  if (isOfOneLink(asker)) return topology.isLocalOn(asker, iface) || topology.isGateway(asker);
+  return topology.isNeverAnswered(asker) || topology.isLocal(asker);
 }
 
 function isOursHere({ ctx, iface, target }: Question): boolean {
@@ -261,8 +289,9 @@ function isRoutedElsewhere({ ctx, iface, target }: Question): boolean {
   return route !== undefined && route.type === 'unicast' && !isOnLan(ctx, route.iface, iface);
 }
 
-/** Whether the kernel itself answers a visitor on this interface: `rp_filter` applies to ARP as well. */
+/** Whether the kernel itself answers a visitor on this interface: `rp_filter` applies to ARP as well. IPv6 has none. */
 function passesReversePath({ ctx, iface, asker, target }: Question): boolean {
+  if (!isIpv4(target)) return true;
   // Our address may be that of a macvlan, which has a filter of its own; claims lead to the mobility interface.
   const holder = ctx.topology.holderOn(target, iface);
   const mode = holder?.rpFilter ?? 0;

@@ -2,6 +2,7 @@ import type { Ip } from '../../wire/addresses.js';
 import { TokenBucket } from '../admission/token-bucket.js';
 import { Deadlines, type Due } from '../deadlines.js';
 import type { Attachment, IfIndex } from '../events.js';
+import type { Reply } from './asker.js';
 import { NEVER, type Row, type Step } from '../host/machine.js';
 
 type Kind = LanQueryState['kind'];
@@ -77,6 +78,7 @@ export interface Asker {
   readonly at: Attachment;
   readonly ip: Ip;
   readonly wants: 'answer' | 'repair';
+  readonly reply?: Reply | undefined;
 }
 
 export class LanQuery implements Due {

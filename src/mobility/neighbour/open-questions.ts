@@ -1,10 +1,12 @@
 import type { Ip } from '../../wire/addresses.js';
 import type { Attachment } from '../events.js';
+import type { Reply } from './asker.js';
 
 /** Who asked, and when. */
 export interface OpenQuestion {
   readonly at: Attachment;
   readonly asker: Ip;
+  readonly reply?: Reply | undefined;
   readonly askedAt: number;
 }
 

@@ -4,24 +4,36 @@ import type { Attachment, IfIndex } from '../events.js';
 import type { AnswerHoldInput } from './answer-hold.js';
 import type { Host } from '../host/host.js';
 import { answeringRow } from './answering-rule.js';
+import { type Reply, questionOf } from './asker.js';
 import type { Asker, LanQuery } from './lan-queries.js';
-import type { SightingMessage } from './message.js';
+import type { PresenceMessage, SightingMessage } from './message.js';
 import { probeSource, sendAnswer, sendProbe, sendRepair } from './send.js';
 
-/** Answers a request in the name of somebody behind us, if the answering rule allows it. */
-export function answer(ctx: TrackerContext, iface: IfIndex, message: SightingMessage): void {
-  if (message.form !== 'request') return;
-  const { ip: asker, mac, target } = message;
-  const at = { iface, mac };
-  const row = answeringRow(ctx, iface, asker, target);
-  if (row.isKept === true) ctx.openQuestions.note(target, { at, asker, askedAt: ctx.now });
+/** Answers a question in the name of somebody behind us, if the answering rule allows it. */
+export function answer(
+  ctx: TrackerContext,
+  iface: IfIndex,
+  message: SightingMessage | PresenceMessage,
+): void {
+  const isQuestion = message.form === 'request' || message.form === 'link-local-solicitation';
+  const question = isQuestion ? questionOf(ctx, iface, message) : undefined;
+  if (question === undefined) return;
+  const { at, asker, replyTo, target, isAstray } = question;
+  const row = answeringRow(ctx, iface, asker, target, isAstray);
+  const reply = replyOf(asker, replyTo, isAstray);
+  if (row.isKept === true) ctx.openQuestions.note(target, { at, asker, reply, askedAt: ctx.now });
   switch (row.answer) {
     case 'answer':
-      return answerWhenRouted(ctx, at, asker, target);
+      return answerWhenRouted(ctx, at, asker, target, reply);
     case 'ask first':
-      return askLan(ctx, target, { at, ip: asker, wants: 'answer' });
+      return askLan(ctx, target, { at, ip: asker, wants: 'answer', reply });
     case 'silence':
   }
+}
+
+/** What most questions need not say. */
+function replyOf(asker: Ip, to: Ip, isAstray: boolean): Reply | undefined {
+  return asker === to && !isAstray ? undefined : { to, isAstray };
 }
 
 /** Where this address is has become known: whoever has just asked for it is answered, if the rule says so by now. */
@@ -31,16 +43,28 @@ export function answerOpenQuestions(ctx: TrackerContext, target: Ip): void {
     ctx.now,
     ({ at, asker }) => answeringRow(ctx, at.iface, asker, target).answer === 'answer',
   );
-  for (const { at, asker } of answerable) answerWhenRouted(ctx, at, asker, target);
+  for (const { at, asker, reply } of answerable) answerWhenRouted(ctx, at, asker, target, reply);
 }
 
-function answerWhenRouted(ctx: TrackerContext, at: Attachment, asker: Ip, target: Ip): void {
+function answerWhenRouted(
+  ctx: TrackerContext,
+  at: Attachment,
+  asker: Ip,
+  target: Ip,
+  reply: Reply | undefined,
+): void {
   if (ctx.table.get(asker)?.stepAnswerHold({ input: 'asked', at, target }, ctx.now) === 'held') return;
-  answerNow(ctx, at, asker, target);
+  answerNow(ctx, at, asker, target, reply);
 }
 
-function answerNow(ctx: TrackerContext, at: Attachment, asker: Ip, target: Ip): void {
-  sendAnswer(ctx, at, asker, target);
+function answerNow(
+  ctx: TrackerContext,
+  at: Attachment,
+  asker: Ip,
+  target: Ip,
+  { to, isAstray }: Reply = { to: asker, isAstray: false },
+): void {
+  sendAnswer(ctx, at, to, target, isAstray);
   const name = ctx.topology.nameOf(at.iface) ?? '';
   ctx.emit({ kind: 'answered', asker, target, interface: name, at: ctx.now });
 }
@@ -95,8 +119,8 @@ export function runLanQueries(ctx: TrackerContext): void {
 }
 
 /** Nobody on its LAN has it. What is known may have changed meanwhile. */
-function serve(ctx: TrackerContext, target: Ip, { at, ip, wants }: Asker): void {
+function serve(ctx: TrackerContext, target: Ip, { at, ip, wants, reply }: Asker): void {
   if (answeringRow(ctx, at.iface, ip, target).answer !== 'answer') return;
-  if (wants === 'answer') return answerWhenRouted(ctx, at, ip, target);
+  if (wants === 'answer') return answerWhenRouted(ctx, at, ip, target, reply);
   if (ctx.table.get(ip)?.isHeldAt(at.iface, at.mac)) sendRepair(ctx, at, ip, target, undefined);
 }

@@ -1,13 +1,15 @@
-import type { Ip, Mac } from '../../wire/addresses.js';
+import { type Ip, type Mac, isIpv4 } from '../../wire/addresses.js';
 import type { TrackerContext } from '../context.js';
 import type { Attachment, IfIndex, SendPurpose } from '../events.js';
+import { type Topology, servesFamilyOf } from '../topology.js';
+import type { AnswerManner, FamilyDriver } from './driver.js';
 
 /**
  * The address in whose name a question about `ip` is asked on an interface; undefined: it cannot be asked, because we
  * have no address that the question could come from, or no driver for its family.
  */
 export function probeSource(ctx: TrackerContext, iface: IfIndex, ip: Ip): Ip | undefined {
-  if (ctx.families.of(ip) === undefined) return undefined;
+  if (driverOn(ctx, iface, ip) === undefined) return undefined;
   const { topology } = ctx;
   let source = topology.probeSource(iface, ip);
   // In the name of a gateway that another router has there we would take its hosts away from it.
@@ -16,35 +18,77 @@ export function probeSource(ctx: TrackerContext, iface: IfIndex, ip: Ip): Ip | u
   return source === ip ? undefined : source;
 }
 
+/** undefined: nothing of this family is sent there. */
+function driverOn({ families, topology }: TrackerContext, iface: IfIndex, ip: Ip): FamilyDriver | undefined {
+  const link = topology.link(iface);
+  return link === undefined || servesFamilyOf(link, ip) ? families.of(ip) : undefined;
+}
+
+/** Gateways of a host whose entries its proof leaves as they are: it is asked for once in the name of each. */
+export function gatewaysToRepair(ctx: TrackerContext, iface: IfIndex, ip: Ip): readonly Ip[] {
+  const { topology } = ctx;
+  return topology
+    .gatewaysToRepair(iface, ip)
+    .filter((gateway) => topology.isLocalOn(gateway, iface) || !ctx.isLeftToOther(iface, gateway));
+}
+
 /** Asks, in the name of `source`, whether `target` is at `place`. */
 export function sendProbe(ctx: TrackerContext, place: Attachment, source: Ip, target: Ip): void {
   const own = ctx.topology.speakingMac(place.iface, source);
-  const driver = ctx.families.of(target);
+  const driver = driverOn(ctx, place.iface, target);
   if (own && driver) send(ctx, place.iface, 'probe', driver.probe(own, place.mac, source, target));
 }
 
-/** Answers `asker`, which is at `place`: `ip` is at our MAC. */
-export function sendAnswer(ctx: TrackerContext, place: Attachment, asker: Ip, ip: Ip): void {
+/**
+ * Answers `asker`, which is at `place`: `ip` is at our MAC. `isAstray`: it asked another MAC than ours, so what it
+ * believes is wrong.
+ */
+export function sendAnswer(
+  ctx: TrackerContext,
+  place: Attachment,
+  asker: Ip,
+  ip: Ip,
+  isAstray: boolean,
+): void {
   const own = ctx.topology.speakingMac(place.iface, ip);
-  const driver = ctx.families.of(ip);
+  const driver = driverOn(ctx, place.iface, ip);
   if (own && driver)
     send(
       ctx,
       place.iface,
       'answer',
-      driver.answer(own, ip, place.mac, asker, {
-        linkLocal: undefined,
-        isRouter: ctx.topology.isGateway(ip),
-        isOverride: false,
-      }),
+      driver.answer(own, ip, place.mac, asker, mannerOf(ctx, place, ip, isAstray)),
     );
+}
+
+/**
+ * A gateway is ours to speak for, wherever it is, and is a router. Of others we are the proxy (RFC 4861 section 7.2.8):
+ * their own word is worth more than ours, whichever comes first.
+ */
+function mannerOf(
+  { topology }: TrackerContext,
+  { iface }: Attachment,
+  ip: Ip,
+  isAstray: boolean,
+): AnswerManner {
+  const isGateway = topology.isGateway(ip);
+  return {
+    linkLocal: isGateway ? undefined : ownLinkLocal(topology, iface, ip),
+    isRouter: isGateway || topology.isLocal(ip) || topology.isLocalOn(ip, iface),
+    isOverride: isGateway || isAstray,
+  };
 }
 
 /** Tells all of a LAN that `ip` is at our MAC. */
 export function sendAnnouncement(ctx: TrackerContext, iface: IfIndex, ip: Ip): void {
-  const own = ctx.topology.speakingMac(iface);
-  const driver = ctx.families.of(ip);
-  if (own && driver) send(ctx, iface, 'announce', driver.announce(own, ip, undefined));
+  const own = ctx.topology.speakingMac(iface, ip);
+  const driver = driverOn(ctx, iface, ip);
+  if (own && driver)
+    send(ctx, iface, 'announce', driver.announce(own, ip, ownLinkLocal(ctx.topology, iface, ip)));
+}
+
+function ownLinkLocal(topology: Topology, iface: IfIndex, other: Ip): Ip | undefined {
+  return isIpv4(other) ? undefined : topology.linkLocalsOn(iface)[0];
 }
 
 /** Tells `host`, which is at `place`, that its `neighbour` is at `neighbourMac`; when that is undefined, at our MAC. */
@@ -56,8 +100,8 @@ export function sendRepair(
   neighbourMac: Mac | undefined,
 ): void {
   const { iface, mac } = place;
-  const own = ctx.topology.speakingMac(iface);
-  const driver = ctx.families.of(host);
+  const own = ctx.topology.speakingMac(iface, neighbour);
+  const driver = driverOn(ctx, iface, host);
   if (own && driver)
     send(ctx, iface, 'repair', driver.repair(own, mac, host, neighbour, neighbourMac ?? own));
 }

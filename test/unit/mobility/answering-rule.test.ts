@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { TrackerContext } from '../../../src/mobility/context.js';
 import { arpDriver } from '../../../src/mobility/arp/driver.js';
+import { ndDriver } from '../../../src/mobility/nd/driver.js';
+import type { Subnet } from '../../../src/mobility/policy.js';
 import { parseConfig } from '../../../src/config/config.js';
 import type { Host } from '../../../src/mobility/host/host.js';
 import { ANSWERING_RULE, answeringRow } from '../../../src/mobility/neighbour/answering-rule.js';
@@ -20,6 +22,7 @@ const HOST_MAC = 0x020000000005 as Mac;
 const VISITOR = '10.1.1.5';
 const HOME = '10.2.2.5';
 const TARGET = '10.1.1.9';
+const VISITOR6 = '2001:db8:1::5';
 
 type Cells = readonly [target: string, known: string, asker: string, answer: string];
 
@@ -36,18 +39,30 @@ function tableOfPage(): Cells[] {
   });
 }
 
-/** lan0 is the home of 10.1.1.0/24, lan1 of 10.2.2.0/24; 192.0.2.0/24 and the default route lead elsewhere. */
+/**
+ * lan0 is the home of 10.1.1.0/24 and 2001:db8:1::/64, lan1 of 10.2.2.0/24 and 2001:db8:2::/64; 192.0.2.0/24 and the
+ * default routes lead elsewhere.
+ */
 function makeContext(): TrackerContext {
   const config =
     '[[interface]]\nname = "lan*"\n[[subnet]]\nprefix = "10.1.1.0/24"\ngateway = "10.1.1.254"\n[[subnet]]\nprefix = "10.2.2.0/24"\ngateway = "10.2.2.1"\n';
-  const ctx = new TrackerContext(parseConfig(config).policy, new FamilyDrivers([arpDriver]));
+  const { policy } = parseConfig(config);
+  const subnets = [...policy.subnets, subnet6('2001:db8:1::/64'), subnet6('2001:db8:2::/64')];
+  const ctx = new TrackerContext({ ...policy, subnets }, new FamilyDrivers([arpDriver, ndDriver]));
   ctx.now = NOW;
   ctx.topology.setLink(link(WAN, 'wan', ['192.0.2.1/24']));
-  ctx.topology.setLink(link(LAN0, 'lan0', ['10.1.1.1/24']));
-  ctx.topology.setLink(link(LAN1, 'lan1', ['10.2.2.1/24']));
+  ctx.topology.setLink(link(LAN0, 'lan0', ['10.1.1.1/24', '2001:db8:1::1/64', 'fe80::1/64']));
+  ctx.topology.setLink(link(LAN1, 'lan1', ['10.2.2.1/24', '2001:db8:2::1/64', 'fe80::1/64']));
   route(ctx, '0.0.0.0/0', WAN);
+  route(ctx, '::/0', WAN);
   route(ctx, '10.1.1.0/24', LAN0);
   return ctx;
+}
+
+/** Its routers share one link-local address; the one of old is left to whoever moves away. */
+function subnet6(text: string): Subnet {
+  const gateways = [ip('fe80::1'), ip('fe80::a1')];
+  return { prefix: parsePrefix(text) as Prefix, gateways };
 }
 
 function route(ctx: TrackerContext, to: string, iface: number, protocol = 3, via?: string): void {
@@ -81,10 +96,16 @@ function askedLan(ctx: TrackerContext, target: string, outcome: 'taken' | 'free'
 }
 
 /** For each row of the rule, who asks for what on lan1, and what is known: then that row decides. */
-const EXAMPLES: readonly { asker: string; target: string; known?: (ctx: TrackerContext) => void }[] = [
+const EXAMPLES: readonly {
+  asker: string;
+  target: string;
+  known?: (ctx: TrackerContext) => void;
+  isAstray?: true;
+}[] = [
   { asker: '0.0.0.0', target: TARGET },
   { asker: VISITOR, target: VISITOR },
   { asker: '192.0.2.1', target: TARGET },
+  { asker: 'fe80::5', target: '2001:db8:9::9' },
   { asker: VISITOR, target: '10.1.1.254', known: (ctx) => ctx.topology.setSilent(LAN1, true) },
   { asker: VISITOR, target: '10.1.1.254', known: (ctx) => ctx.topology.setDeferring(LAN1, true) },
   {
@@ -97,6 +118,7 @@ const EXAMPLES: readonly { asker: string; target: string; known?: (ctx: TrackerC
       other?.step({ input: 'answered' }, NOW);
     },
   },
+  { asker: VISITOR6, target: 'fe80::1', isAstray: true },
   { asker: HOME, target: '10.2.2.1' },
   { asker: VISITOR, target: '10.2.2.1' },
   { asker: VISITOR, target: '169.254.7.7' },
@@ -130,7 +152,7 @@ describe('the answering rule (design.md 3.2)', () => {
       assert.ok(example !== undefined);
       const ctx = makeContext();
       example.known?.(ctx);
-      const row = answeringRow(ctx, LAN1, ip(example.asker), ip(example.target));
+      const row = answeringRow(ctx, LAN1, ip(example.asker), ip(example.target), example.isAstray);
       assert.equal(ANSWERING_RULE.indexOf(row), number, `${row.target}, ${row.known}; ${row.asker}`);
       assert.equal(row.answer, answer);
     });
@@ -140,6 +162,43 @@ describe('the answering rule (design.md 3.2)', () => {
     ctx.topology.setSilent(LAN1, true);
     claim(ctx, VISITOR, LAN1);
     assert.equal(answeringRow(ctx, LAN1, ip(VISITOR), ip('10.1.1.254')).answer, 'answer');
+  });
+
+  it('RFC 4861: IPv6, row by row as IPv4, but for what it has of its own', () => {
+    const decided = (
+      asker: string,
+      target: string,
+      known: (ctx: TrackerContext) => void = () => undefined,
+    ) => {
+      const ctx = makeContext();
+      known(ctx);
+      return answeringRow(ctx, LAN1, ip(asker), ip(target)).answer;
+    };
+    const home6 = '2001:db8:2::5';
+    assert.equal(decided('::', VISITOR6), 'silence', 'duplicate address detection (RFC 4862 section 5.4)');
+    assert.equal(decided(VISITOR6, VISITOR6), 'silence');
+    assert.equal(decided(VISITOR6, 'fe80::1'), 'silence', 'the kernel has it, and knows no rp_filter');
+    assert.equal(decided(VISITOR6, '2001:db8:2::1'), 'silence');
+    assert.equal(decided(VISITOR6, 'fe80::a1'), 'answer', 'a gateway that the kernel does not have');
+    assert.equal(decided('fe80::5', 'fe80::a1'), 'answer', 'whoever asks for it');
+    assert.equal(decided(VISITOR6, 'fe80::9'), 'silence', 'link-local, and no gateway');
+    assert.equal(
+      decided(VISITOR6, '2001:db8:9::'),
+      'ask first',
+      'a prefix that nobody knows has no anycast address',
+    );
+    assert.equal(decided(VISITOR6, '2001:db8:1::'), 'silence', 'RFC 4291 section 2.6.1');
+    assert.equal(decided(VISITOR6, '2001:db8:1::1'), 'answer', 'our address on another interface');
+    assert.equal(decided('fe80::1', 'fe80::a1'), 'silence', 'in the name of a gateway');
+    assert.equal(decided(VISITOR6, '2001:db8:9::9'), 'ask first');
+    assert.equal(decided(home6, '2001:db8:9::9'), 'silence');
+    assert.equal(decided(home6, '2001:db8:2::9'), 'silence', 'it is beside the asker');
+    assert.equal(
+      decided(home6, '2001:db8:2::9', (ctx) => claim(ctx, '2001:db8:2::9', LAN0)),
+      'answer',
+    );
+    const elsewhere = (ctx: TrackerContext) => route(ctx, '2001:db8:9::9/128', WAN, 188, 'fe80::2');
+    assert.equal(decided(VISITOR6, '2001:db8:9::9', elsewhere), 'answer');
   });
 
   it('our address on this interface, with rp_filter loose or off: the kernel answers a visitor that it can reach', () => {
