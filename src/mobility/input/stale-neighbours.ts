@@ -1,14 +1,15 @@
-import { type Ip, MAC_BROADCAST, type Mac, isGroupMac } from '../../wire/addresses.js';
+import { type Ip, MAC_BROADCAST, type Mac, isGroupMac, isIpv4 } from '../../wire/addresses.js';
 import { admitLookup } from '../admission/admission.js';
 import { answeringRow } from '../neighbour/answering-rule.js';
 import { askLan } from '../neighbour/responder.js';
-import { sendRepair } from '../neighbour/send.js';
+import { gatewaysToRepair, probeSource, sendRepair } from '../neighbour/send.js';
 import { probeNow } from '../host/coordinator.js';
 import { startProofUnlessSuppressed } from '../host/proving.js';
 import type { TrackerContext } from '../context.js';
 import { learningRefusal } from '../admission/learning.js';
 import type { IfIndex } from '../events.js';
 import type { Host } from '../host/host.js';
+import { isOfOneLink } from '../topology.js';
 
 /**
  * A packet of a visitor to a MAC that is not ours: it still believes in a neighbour of the LAN that it left, and a
@@ -20,6 +21,9 @@ import type { Host } from '../host/host.js';
  * what it answered: a request that is from us on the wire, with the neighbour's own pair in it. Nothing is said that
  * the neighbour has not just said itself, nobody hears it but the host, and what it thereby learns is STALE to it, to
  * be verified on use. Its answer goes to the neighbour and tells that one in turn where the host is.
+ *
+ * In IPv6 the same is done by solicitation (RFC 4861 section 7.2.3), and only in the name of who can be a neighbour of the
+ * host: what it sends to others goes to the MAC that it has for a gateway, so the gateways are repaired.
  */
 export function onMisdirectedPacket(ctx: TrackerContext, iface: IfIndex, bytes: Uint8Array): void {
   const packet = ctx.families.decodePacket(bytes);
@@ -28,6 +32,9 @@ export function onMisdirectedPacket(ctx: TrackerContext, iface: IfIndex, bytes: 
   if (isGroupMac(destination) || ctx.topology.isOwnMac(iface, destination)) return;
   const host = ctx.table.get(sourceIp);
   if (host?.attachment === undefined || !host.mayHaveStaleNeighbours || !host.isAt(iface, source)) return;
+  if (isOfOneLink(destinationIp)) return;
+  if (!isIpv4(sourceIp) && !ctx.topology.areNeighbours(sourceIp, destinationIp))
+    return repairGateways(ctx, host, iface, destination);
   switch (answeringRow(ctx, iface, sourceIp, destinationIp).answer) {
     case 'answer':
       if (ctx.mayRepair(sourceIp, destinationIp))
@@ -40,6 +47,15 @@ export function onMisdirectedPacket(ctx: TrackerContext, iface: IfIndex, bytes: 
     case 'silence':
       resolveFor(ctx, host, destinationIp, destination);
   }
+}
+
+/** `wrong`: the MAC that the host has for one of its gateways. That of a router which is here is not wrong. */
+function repairGateways(ctx: TrackerContext, { ip, attachment }: Host, iface: IfIndex, wrong: Mac): void {
+  const source = probeSource(ctx, iface, ip);
+  if (attachment === undefined || source === undefined || ctx.otherRouters.isRouterMac(iface, wrong)) return;
+  for (const gateway of [source, ...gatewaysToRepair(ctx, iface, ip)])
+    if (ctx.topology.isGateway(gateway) && ctx.mayRepair(ip, gateway))
+      sendRepair(ctx, attachment, ip, gateway, undefined);
 }
 
 /**
