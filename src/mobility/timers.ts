@@ -5,11 +5,13 @@ import { mayStillAsk } from './admission/admission.js';
 import { MOST_WAIT_MS } from './admission/constants.js';
 import { learningRefusal } from './admission/learning.js';
 import type { TrackerContext } from './context.js';
+import { announcementDeadline, lansToTell } from './host/announcement.js';
 import { isClaimed } from './host/claim.js';
 import { guardedUntil } from './host/contest.js';
 import {
   atEase,
   discard,
+  hasLeft,
   overlaps,
   probeHeld,
   quietMs,
@@ -170,15 +172,15 @@ function canAsk(ctx: TrackerContext, iface: IfIndex, ip: Ip): boolean {
   return ctx.topology.isListening(iface) && probeSource(ctx, iface, ip) !== undefined;
 }
 
-/** Broadcast gratuitous ARP request with our MAC on each LAN that the host left (RFC 5944 section 4.6). */
+/** Tells the LANs that the host left that it is at our MAC (RFC 5944 section 4.6). */
 function announce(ctx: TrackerContext, host: Host): void {
   const { announcement } = host;
-  if (announcement.kind !== 'sending' || announcement.at > ctx.now) return;
-  const isLeft = (iface: IfIndex) =>
-    host.state === 'away' || (host.claimed && host.attachment?.iface !== iface);
-  const left = announcement.ifaces.filter((iface) => isLeft(iface) && ctx.topology.isUsable(iface));
-  if (host.stepAnnouncement({ input: 'due', wanted: left.length > 0 }, ctx.now) !== 'send') return;
-  for (const iface of left) sendAnnouncement(ctx, iface, host.ip);
+  if (announcementDeadline(announcement) > ctx.now || announcement.kind !== 'sending') return;
+  const isTold = (iface: IfIndex) => hasLeft(ctx, host, iface) && ctx.topology.isUsable(iface);
+  const due = lansToTell(announcement, ctx.now);
+  const wanted = announcement.lans.some(({ iface }) => isTold(iface));
+  if (host.stepAnnouncement({ input: 'due', wanted }, ctx.now) !== 'send') return;
+  for (const iface of due) if (isTold(iface)) sendAnnouncement(ctx, iface, host.ip);
 }
 
 /** Places whose turn has come. */

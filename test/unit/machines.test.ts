@@ -135,15 +135,24 @@ describe('the machines of a host do what their tables say', () => {
   it('announcement (RFC 5944 section 4.6)', () => {
     const states: Announcement[] = [
       ANNOUNCEMENT_OFF,
-      { kind: 'held-back', heldUntil: NOW + 1 },
-      { kind: 'sending', ifaces: [1], left: 3, at: NOW, heldUntil: undefined },
-      { kind: 'sending', ifaces: [1], left: 1, at: NOW, heldUntil: undefined },
-      { kind: 'sending', ifaces: [1], left: 2, at: NOW, heldUntil: NOW + 1 },
-      { kind: 'sending', ifaces: [1, 2], left: 2, at: NOW, heldUntil: NOW + 1 },
+      { kind: 'held-back', holds: [{ iface: 1, until: NOW + 1 }] },
+      { kind: 'sending', lans: [{ iface: 1, left: 3, at: NOW }], holds: [] },
+      { kind: 'sending', lans: [{ iface: 1, left: 1, at: NOW }], holds: [] },
+      { kind: 'sending', lans: [{ iface: 1, left: 1, at: NOW }], holds: [{ iface: 1, until: NOW }] },
+      { kind: 'sending', lans: [{ iface: 1, left: 2, at: NOW }], holds: [{ iface: 1, until: NOW + 1 }] },
+      {
+        kind: 'sending',
+        lans: [
+          { iface: 1, left: 2, at: NOW },
+          { iface: 2, left: 2, at: NOW + 1 },
+        ],
+        holds: [{ iface: 1, until: NOW + 1 }],
+      },
     ];
     const inputs: AnnouncementInput[] = [
       { input: 'departed', ifaces: [1], from: NOW },
-      { input: 'hold-back', until: NOW + 1000 },
+      { input: 'hold-back', iface: 1, until: NOW + 1000 },
+      { input: 'hold-back', iface: 2, until: NOW + 1000 },
       { input: 'seen-on', iface: 1 },
       { input: 'seen-on', iface: 2 },
       { input: 'arrived-home' },

@@ -9,7 +9,7 @@ const ANY: readonly Kind[] = ['off', 'held-back', 'sending'];
 export const ANNOUNCEMENT_TABLE: readonly Row<Kind, InputName, 'send'>[] = [
   ...rows(ANY, 'departed', 'sending'),
   ...rows(['off', 'held-back'], 'hold-back', 'held-back'),
-  { from: 'sending', input: 'hold-back', to: 'sending', note: 'once; it does not begin anew' },
+  { from: 'sending', input: 'hold-back', to: 'sending', note: 'once on each LAN; it does not begin anew' },
   ...rows(['off', 'held-back'], 'arrived-home', 'off'),
   { from: 'sending', input: 'arrived-home', to: 'sending', note: 'the hold ends' },
   ...rows(ANY, 'seen-on'),
@@ -21,26 +21,33 @@ export const ANNOUNCEMENT_TABLE: readonly Row<Kind, InputName, 'send'>[] = [
   ...rows(ANY, 'due'),
   { from: 'sending', input: 'due', to: 'sending', outcome: 'send', note: 'more to come' },
   { from: 'sending', input: 'due', to: 'off', outcome: 'send', note: 'the last one' },
+  { from: 'sending', input: 'due', to: 'held-back', outcome: 'send', note: 'the last one, after a hold' },
   { from: 'sending', input: 'due', to: 'off', note: 'the host is back' },
   { from: 'sending', input: 'due', to: 'held-back', note: 'the same, while it was held back' },
 ];
 
-/** `heldUntil`: somebody may be about to take the address there, and would take an announcement for a conflict. */
+/** Somebody may be about to take the address on this LAN, and would take an announcement for a conflict. */
+interface Hold {
+  readonly iface: IfIndex;
+  readonly until: number;
+}
+
+/** A LAN that is told: how often still, and when next. */
+interface LanTurn {
+  readonly iface: IfIndex;
+  readonly left: number;
+  readonly at: number;
+}
+
 export type Announcement =
   | { readonly kind: 'off' }
-  | { readonly kind: 'held-back'; readonly heldUntil: number }
-  | {
-      readonly kind: 'sending';
-      readonly ifaces: readonly IfIndex[];
-      readonly left: number;
-      readonly at: number;
-      readonly heldUntil: number | undefined;
-    };
+  | { readonly kind: 'held-back'; readonly holds: readonly Hold[] }
+  | { readonly kind: 'sending'; readonly lans: readonly LanTurn[]; readonly holds: readonly Hold[] };
 
 export type AnnouncementInput =
   /** `from`: the earliest time. */
   | { readonly input: 'departed'; readonly ifaces: readonly IfIndex[]; readonly from: number }
-  | { readonly input: 'hold-back'; readonly until: number }
+  | ({ readonly input: 'hold-back' } & Hold)
   /** The host is proven to be on this interface. */
   | { readonly input: 'seen-on'; readonly iface: IfIndex }
   | { readonly input: 'arrived-home' | 'cancel' }
@@ -52,36 +59,41 @@ const ANNOUNCEMENTS = 3;
 const INTERVAL_MS = 1000;
 
 export const ANNOUNCEMENT_OFF: Announcement = { kind: 'off' };
+const NO_HOLDS: readonly Hold[] = [];
 
 export function stepAnnouncement(
   state: Announcement,
   input: AnnouncementInput,
   now: number,
 ): Step<Announcement, 'send'> {
-  const heldUntil = state.kind === 'off' ? undefined : state.heldUntil;
+  const holds = holdsOf(state);
   switch (input.input) {
     case 'departed': {
       // A hold that is over does not count: nothing had to be held back.
-      const hold = heldUntil !== undefined && now < heldUntil ? heldUntil : undefined;
-      const at = Math.max(input.from, hold ?? 0);
-      return [{ kind: 'sending', ifaces: input.ifaces, left: ANNOUNCEMENTS, at, heldUntil: hold }, undefined];
+      const active = holds.filter(({ until }) => now < until);
+      const lans = input.ifaces.map((iface) => {
+        const at = Math.max(input.from, heldUntil(active, iface) ?? 0);
+        return { iface, left: ANNOUNCEMENTS, at };
+      });
+      return [{ kind: 'sending', lans, holds: active }, undefined];
     }
     case 'hold-back': {
-      const { until } = input;
-      if (state.kind === 'sending')
-        return [heldUntil === undefined ? { ...state, heldUntil: until } : state, undefined];
-      if (heldUntil !== undefined && now < heldUntil) return [state, undefined];
-      return [{ kind: 'held-back', heldUntil: until }, undefined];
+      const { iface, until } = input;
+      const before = heldUntil(holds, iface);
+      if (before !== undefined && (state.kind === 'sending' || now < before)) return [state, undefined];
+      const others = holds.filter((hold) => hold.iface !== iface);
+      const kind = state.kind === 'sending' ? state : ({ kind: 'held-back' } as const);
+      return [{ ...kind, holds: [...others, { iface, until }] }, undefined];
     }
     case 'arrived-home':
-      return [state.kind === 'sending' ? { ...state, heldUntil: undefined } : ANNOUNCEMENT_OFF, undefined];
+      return [state.kind === 'sending' ? { ...state, holds: NO_HOLDS } : ANNOUNCEMENT_OFF, undefined];
     case 'seen-on': {
-      if (state.kind !== 'sending' || !state.ifaces.includes(input.iface)) return [state, undefined];
-      const ifaces = state.ifaces.filter((iface) => iface !== input.iface);
-      return [ifaces.length === 0 ? stopped(heldUntil) : { ...state, ifaces }, undefined];
+      if (state.kind !== 'sending') return [state, undefined];
+      const lans = state.lans.filter(({ iface }) => iface !== input.iface);
+      return [lans.length === 0 ? stopped(holds) : { ...state, lans }, undefined];
     }
     case 'cancel':
-      return state.kind === 'sending' ? [stopped(heldUntil), undefined] : [state, undefined];
+      return state.kind === 'sending' ? [stopped(holds), undefined] : [state, undefined];
     case 'due':
       return state.kind === 'sending' ? due(state, input.wanted, now) : [state, undefined];
   }
@@ -92,17 +104,38 @@ function due(
   wanted: boolean,
   now: number,
 ): Step<Announcement, 'send'> {
-  const { heldUntil, left } = state;
-  if (!wanted) return [stopped(heldUntil), undefined];
-  if (heldUntil !== undefined && now < heldUntil) return [{ ...state, at: heldUntil }, undefined];
-  if (left === 1) return [stopped(heldUntil), 'send'];
-  return [{ ...state, left: left - 1, at: now + INTERVAL_MS }, 'send'];
+  const { holds } = state;
+  if (!wanted) return [stopped(holds), undefined];
+  const told = lansToTell(state, now);
+  const lans = state.lans.flatMap((lan): LanTurn[] => {
+    if (lan.at > now) return [lan];
+    if (!told.includes(lan.iface)) return [{ ...lan, at: heldUntil(holds, lan.iface) ?? now }];
+    return lan.left === 1 ? [] : [{ ...lan, left: lan.left - 1, at: now + INTERVAL_MS }];
+  });
+  const next = lans.length === 0 ? stopped(holds) : { ...state, lans };
+  return [next, told.length > 0 ? 'send' : undefined];
 }
 
-function stopped(heldUntil: number | undefined): Announcement {
-  return heldUntil === undefined ? ANNOUNCEMENT_OFF : { kind: 'held-back', heldUntil };
+/** The LANs whose turn it is now. */
+export function lansToTell(state: Announcement, now: number): readonly IfIndex[] {
+  if (state.kind !== 'sending') return [];
+  const isHeld = (iface: IfIndex) => now < (heldUntil(state.holds, iface) ?? 0);
+  return state.lans.filter(({ iface, at }) => at <= now && !isHeld(iface)).map(({ iface }) => iface);
+}
+
+/** What is held back, for an announcement that begins anew. */
+export function holdsOf(state: Announcement): readonly Hold[] {
+  return state.kind === 'off' ? NO_HOLDS : state.holds;
+}
+
+function heldUntil(holds: readonly Hold[], lan: IfIndex): number | undefined {
+  return holds.find(({ iface }) => iface === lan)?.until;
+}
+
+function stopped(holds: readonly Hold[]): Announcement {
+  return holds.length === 0 ? ANNOUNCEMENT_OFF : { kind: 'held-back', holds };
 }
 
 export function announcementDeadline(state: Announcement): number {
-  return state.kind === 'sending' ? state.at : NEVER;
+  return state.kind === 'sending' ? Math.min(...state.lans.map(({ at }) => at)) : NEVER;
 }

@@ -1,7 +1,7 @@
-import { MAC_BROADCAST } from '../../wire/addresses.js';
+import { MAC_BROADCAST, isIpv4 } from '../../wire/addresses.js';
 import { MOST_WAIT_MS } from '../admission/constants.js';
 import type { TrackerContext } from '../context.js';
-import type { Attachment, Cause } from '../events.js';
+import type { Attachment, Cause, IfIndex } from '../events.js';
 import { answerOpenQuestions } from '../neighbour/responder.js';
 import { type ProbePurpose, startProbe } from '../probe.js';
 import type { ClaimInput } from './claim.js';
@@ -22,7 +22,10 @@ export const COORDINATION: readonly { readonly when: string; readonly causes: st
   },
   { when: 'claim enters any other state', causes: 'keepalive: not-held. proof: old-closed' },
   { when: 'claim leaves fresh, settled or beneath', causes: 'the route is released' },
-  { when: 'claim: away', causes: 'announcement: departed' },
+  {
+    when: 'claim: away; of an IPv6 host also remembered because of a remote claim',
+    causes: 'announcement: departed',
+  },
   {
     when: 'role: promoted',
     causes: 'claim: found, of what is beneath; keepalive: probe. proof: ask what only its gateway may ask',
@@ -213,6 +216,7 @@ export function withdraw(ctx: TrackerContext, host: Host, cause: Cause): void {
     ctx.fib.remote(host.ip) !== undefined && ctx.topology.homeInterface(host.ip) !== undefined;
   if (isElsewhere && cause === 'remote-claim') return goAway(ctx, host, cause);
   lost(ctx, host, cause);
+  if (cause === 'remote-claim' && tellsEveryLan(host)) announceDeparture(ctx, host);
   // Nobody tells us again of a claim that was there before.
   if (isElsewhere && GONE.has(cause)) goAway(ctx, host, 'remote-claim');
 }
@@ -283,15 +287,45 @@ export function goAway(ctx: TrackerContext, host: Host, cause: Cause, wasHere = 
 
 /**
  * Tells the neighbours on the LANs of a host's subnet, but for the one that it is on, to send to us (RFC 5944 section
- * 4.6). `from`: the earliest time.
+ * 4.6). `from`: the earliest time. `left`: the LAN where the host was.
  */
-export function announceDeparture(ctx: TrackerContext, host: Host, from = ctx.now): void {
+export function announceDeparture(
+  ctx: TrackerContext,
+  host: Host,
+  from = ctx.now,
+  left = host.attachment?.iface,
+): void {
   const { topology } = ctx;
   const here = host.held ? host.attachment?.iface : undefined;
-  const ifaces = topology
-    .homeInterfaces(host.ip)
-    .filter((iface) => iface !== here && topology.isUsable(iface));
+  const lans = new Set(topology.homeInterfaces(host.ip));
+  if (left !== undefined && tellsEveryLan(host)) lans.add(left);
+  const ifaces = [...lans].filter((iface) => iface !== here && topology.isUsable(iface));
   if (ifaces.length > 0) host.stepAnnouncement({ input: 'departed', ifaces, from }, ctx.now);
+}
+
+/**
+ * Whether the neighbours on every LAN that the host leaves are told, not only those of its subnet: a router redirects
+ * visitors of one LAN to one another (RFC 4861 section 8.2), and for IPv6 Linux has no switch for that.
+ */
+function tellsEveryLan({ ip }: Host): boolean {
+  return !isIpv4(ip);
+}
+
+/** Whether the neighbours of the host on this LAN have to send to us by now. */
+export function hasLeft(ctx: TrackerContext, host: Host, iface: IfIndex): boolean {
+  if (host.state === 'away') return true;
+  const isElsewhere = host.attachment?.iface !== iface;
+  if (!tellsEveryLan(host)) return host.claimed && isElsewhere;
+  return host.held ? isElsewhere : host.cause === 'remote-claim' && ctx.fib.remote(host.ip) !== undefined;
+}
+
+/** Whether an announcement of the host's departure may be due on this LAN, now or later. */
+export function mayBeToldOf({ topology }: TrackerContext, host: Host, iface: IfIndex): boolean {
+  if (topology.isHome(iface, host.ip)) return true;
+  if (!tellsEveryLan(host)) return false;
+  const { announcement } = host;
+  const isTold = announcement.kind === 'sending' && announcement.lans.some((lan) => lan.iface === iface);
+  return isTold || host.attachment?.iface === iface;
 }
 
 // --- proof ---------------------------------------------------------------------------------------------------------

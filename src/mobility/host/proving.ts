@@ -199,6 +199,7 @@ export function bind(
   if (isMacFull(ctx, host.ip, at)) return refuseFull(ctx, host, at, 'mac-limit');
   const moved = host.held && !host.isAt(at.iface, at.mac);
   const old = moved ? oldPlaceOf(ctx, host) : undefined;
+  const left = host.attachment?.iface;
   const isHome = topology.isHome(at.iface, host.ip);
   const remote = ctx.fib.remote(host.ip);
   const homecoming = rule.learn === 'foreign' && isHome;
@@ -235,7 +236,7 @@ export function bind(
   if (old !== undefined) host.stepProof({ input: 'ask-old', probe: old });
   host.stepAnnouncement({ input: 'seen-on', iface: at.iface }, now);
   scheduleKeepalive(ctx, host);
-  announceDeparture(ctx, host, silentAt(host));
+  announceDeparture(ctx, host, silentAt(host), left);
   if (unanswered === undefined) notifyWaiting(ctx, host);
   answerOpenQuestions(ctx, host.ip);
   ctx.touch(host);

@@ -4,6 +4,7 @@ import type { TrackerContext } from '../context.js';
 import { learningRefusal } from '../admission/learning.js';
 import type { IfIndex, Route } from '../events.js';
 import { answerOpenQuestions } from '../neighbour/responder.js';
+import { holdsOf } from '../host/announcement.js';
 import {
   goAway,
   lost,
@@ -163,8 +164,8 @@ export function awayLost(ctx: TrackerContext, host: Host): void {
     if (deferred.length === 0) return;
     const again = ctx.create(host.ip);
     for (const one of deferred) again.stepProof({ input: 'defer', ...one });
-    const heldUntil = announcement.kind === 'off' ? undefined : announcement.heldUntil;
-    if (heldUntil !== undefined) again.stepAnnouncement({ input: 'hold-back', until: heldUntil }, ctx.now);
+    for (const hold of holdsOf(announcement))
+      again.stepAnnouncement({ input: 'hold-back', ...hold }, ctx.now);
     return ctx.touch(again);
   }
   lost(ctx, host, 'remote-claim-lost');

@@ -4,7 +4,7 @@ import { admit, admitLookup, admitWaiting } from '../admission/admission.js';
 import { learningRefusal } from '../admission/learning.js';
 import type { TrackerContext } from '../context.js';
 import { frameRefusal } from './frame-checks.js';
-import { suppressRefreshes } from '../host/coordinator.js';
+import { mayBeToldOf, suppressRefreshes } from '../host/coordinator.js';
 import type { DropReason, EvidenceKind, IfIndex, Attachment } from '../events.js';
 import type { Host } from '../host/host.js';
 import { onControlAnswer, onRarpLookupAnswer, openRarpLookup } from './rarp-lookup.js';
@@ -104,10 +104,10 @@ function onAcdProbe(ctx: TrackerContext, iface: IfIndex, { target: ip, mac }: Ac
  * its MAC is known, any other one has to prove itself first.
  */
 function holdAnnouncements(ctx: TrackerContext, host: Host, { iface, mac }: Attachment, forMs: number): void {
-  if (!ctx.topology.isHome(iface, host.ip)) return;
+  if (!mayBeToldOf(ctx, host, iface)) return;
   const known = host.attachment?.mac ?? ctx.neighbours.get(iface)?.get(host.ip);
   if (known === undefined || mac === known)
-    host.stepAnnouncement({ input: 'hold-back', until: ctx.now + forMs }, ctx.now);
+    host.stepAnnouncement({ input: 'hold-back', iface, until: ctx.now + forMs }, ctx.now);
 }
 
 /** RARP (RFC 903) names a MAC and no address: its last known addresses are asked there, or the MAC is asked. */
