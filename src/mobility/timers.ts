@@ -11,15 +11,14 @@ import { guardedUntil } from './host/contest.js';
 import {
   atEase,
   discard,
-  hasLeft,
-  overlaps,
   probeHeld,
-  quietMs,
   scheduleKeepalive,
   stuckRouteDue,
   transition,
   withdraw,
 } from './host/coordinator.js';
+import { overlaps, quietMs } from './host/keepalive-interval.js';
+import { hasLeft } from './host/departure.js';
 import type { Host } from './host/host.js';
 import { PROOF_IDLE } from './host/proof.js';
 import { bind, startProofUnlessSuppressed } from './host/proving.js';

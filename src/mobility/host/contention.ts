@@ -2,15 +2,9 @@ import type { TrackerContext } from '../context.js';
 import type { Attachment, Cause, DropReason, IfIndex } from '../events.js';
 import { type Claim, type Role, isAnnounced, isClaimed } from './claim.js';
 import { dampedUntil, frozenUntilOf, retryAtOf } from './contest.js';
-import {
-  announceDeparture,
-  closeCandidates,
-  isGuarded,
-  probeHeld,
-  scheduleKeepalive,
-  transition,
-  withdraw,
-} from './coordinator.js';
+import { closeCandidates, probeHeld, scheduleKeepalive, transition, withdraw } from './coordinator.js';
+import { isGuarded } from './keepalive-interval.js';
+import { announceDeparture } from './departure.js';
 import type { Host } from './host.js';
 import { NEVER } from './machine.js';
 import { EARLY_RELEASE_MS, REPAIR_MS } from './stuck-route.js';

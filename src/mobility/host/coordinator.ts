@@ -1,12 +1,13 @@
-import { MAC_BROADCAST, isIpv4 } from '../../wire/addresses.js';
+import { MAC_BROADCAST } from '../../wire/addresses.js';
 import { MOST_WAIT_MS } from '../admission/constants.js';
 import type { TrackerContext } from '../context.js';
-import type { Attachment, Cause, IfIndex } from '../events.js';
+import type { Attachment, Cause } from '../events.js';
 import { answerOpenQuestions } from '../neighbour/responder.js';
 import { type ProbePurpose, startProbe } from '../probe.js';
 import type { ClaimInput } from './claim.js';
-import { guardedUntil } from './contest.js';
+import { announceDeparture, tellsEveryLan } from './departure.js';
 import type { Host } from './host.js';
+import { quietMs } from './keepalive-interval.js';
 import { type Candidate, candidateOn } from './proof.js';
 import { EARLY_RELEASE_MS } from './stuck-route.js';
 
@@ -72,10 +73,6 @@ export const COORDINATION: readonly { readonly when: string; readonly causes: st
   { when: 'stuck route: add-route, delete-route', causes: 'the kernel adds or deletes it' },
 ];
 
-/** Five times a second while a fresh claim overlaps another (design.md 3.3). */
-const OVERLAP_INTERVAL_MS = 200;
-/** While an address is contested its host is asked this often, so that others are free to have it soon when it leaves. */
-const CONTESTED_INTERVAL_MS = 500;
 /** A host is heard at least this often, and four times per keepalive, however much of what it says is suppressed. */
 const SUPPRESS_MS = 1000;
 
@@ -285,49 +282,6 @@ export function goAway(ctx: TrackerContext, host: Host, cause: Cause, wasHere = 
   ctx.touch(host);
 }
 
-/**
- * Tells the neighbours on the LANs of a host's subnet, but for the one that it is on, to send to us (RFC 5944 section
- * 4.6). `from`: the earliest time. `left`: the LAN where the host was.
- */
-export function announceDeparture(
-  ctx: TrackerContext,
-  host: Host,
-  from = ctx.now,
-  left = host.attachment?.iface,
-): void {
-  const { topology } = ctx;
-  const here = host.held ? host.attachment?.iface : undefined;
-  const lans = new Set(topology.homeInterfaces(host.ip));
-  if (left !== undefined && tellsEveryLan(host)) lans.add(left);
-  const ifaces = [...lans].filter((iface) => iface !== here && topology.isUsable(iface));
-  if (ifaces.length > 0) host.stepAnnouncement({ input: 'departed', ifaces, from }, ctx.now);
-}
-
-/**
- * Whether the neighbours on every LAN that the host leaves are told, not only those of its subnet: a router redirects
- * visitors of one LAN to one another (RFC 4861 section 8.2), and for IPv6 Linux has no switch for that.
- */
-function tellsEveryLan({ ip }: Host): boolean {
-  return !isIpv4(ip);
-}
-
-/** Whether the neighbours of the host on this LAN have to send to us by now. */
-export function hasLeft(ctx: TrackerContext, host: Host, iface: IfIndex): boolean {
-  if (host.state === 'away') return true;
-  const isElsewhere = host.attachment?.iface !== iface;
-  if (!tellsEveryLan(host)) return host.claimed && isElsewhere;
-  return host.held ? isElsewhere : host.cause === 'remote-claim' && ctx.fib.remote(host.ip) !== undefined;
-}
-
-/** Whether an announcement of the host's departure may be due on this LAN, now or later. */
-export function mayBeToldOf({ topology }: TrackerContext, host: Host, iface: IfIndex): boolean {
-  if (topology.isHome(iface, host.ip)) return true;
-  if (!tellsEveryLan(host)) return false;
-  const { announcement } = host;
-  const isTold = announcement.kind === 'sending' && announcement.lans.some((lan) => lan.iface === iface);
-  return isTold || host.attachment?.iface === iface;
-}
-
 // --- proof ---------------------------------------------------------------------------------------------------------
 
 /** Opens the probe to a new attachment; it replaces the one on the same interface. */
@@ -359,24 +313,6 @@ export function abandonCandidate(ctx: TrackerContext, host: Host, cause: Cause, 
 export function scheduleKeepalive(ctx: TrackerContext, host: Host): void {
   if (!host.claimed || host.attachment === undefined) host.stepKeepalive({ input: 'unschedule' }, ctx.now);
   else host.stepKeepalive({ input: 'schedule', afterMs: quietMs(ctx, host) }, ctx.now);
-}
-
-/** How long a claimed host may be quiet before it is asked. */
-export function quietMs(ctx: TrackerContext, host: Host): number {
-  if (overlaps(host)) return OVERLAP_INTERVAL_MS;
-  const rule = host.attachment && ctx.topology.rule(host.attachment.iface);
-  const keepaliveMs = rule?.keepaliveMs ?? OVERLAP_INTERVAL_MS;
-  return isGuarded(ctx, host) ? Math.min(CONTESTED_INTERVAL_MS, keepaliveMs) : keepaliveMs;
-}
-
-/** Contested lately: it moves only when its old place is silent. */
-export function isGuarded({ now }: TrackerContext, { contest }: Host): boolean {
-  return now < guardedUntil(contest);
-}
-
-/** Its fresh claim hides or replaces another one. */
-export function overlaps({ claim }: Host): boolean {
-  return claim.state === 'fresh' && claim.overlapsRemote;
 }
 
 /** Opens the probe to where the host is held; it replaces one that is open. Returns whether it could be sent. */

@@ -10,15 +10,15 @@ import { defersRelease, shortFreshMs, suppressionOf } from './contention.js';
 import { isRefused } from './contest.js';
 import {
   abandonCandidate,
-  announceDeparture,
   closeCandidates,
   discard,
-  isGuarded,
   probeHeld,
   scheduleKeepalive,
   setCandidate,
   transition,
 } from './coordinator.js';
+import { isGuarded } from './keepalive-interval.js';
+import { announceDeparture } from './departure.js';
 import type { Host } from './host.js';
 import { NEVER } from './machine.js';
 import { type Candidate, candidateOn, isSame, wasHeard } from './proof.js';

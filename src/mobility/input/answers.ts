@@ -17,13 +17,12 @@ import {
   abandonCandidate,
   closeCandidates,
   goAway,
-  isGuarded,
-  overlaps,
   probeNow,
   scheduleKeepalive,
   setCandidate,
   withdraw,
 } from '../host/coordinator.js';
+import { isGuarded, overlaps } from '../host/keepalive-interval.js';
 import type { Host } from '../host/host.js';
 import { NEVER } from '../host/machine.js';
 import { type Candidate, candidateOn, isSame, MOST_OLD_PLACES, wasHeard } from '../host/proof.js';

@@ -10,11 +10,11 @@ import {
   closeCandidates,
   discard,
   probeNow,
-  quietMs,
   scheduleKeepalive,
   transition,
   withdraw,
 } from '../host/coordinator.js';
+import { quietMs } from '../host/keepalive-interval.js';
 import { standBy } from '../host/contention.js';
 import { bind, startProof } from '../host/proving.js';
 import type { Host } from '../host/host.js';
