@@ -123,6 +123,9 @@ function matches<T extends object>(seen: T | undefined, wanted: Partial<T>): see
   return Object.entries(wanted).every(([key, value]) => seen[key as keyof T] === value);
 }
 
+/** Neighbour protocols and echoes of both families; MLD stands behind a hop-by-hop header (RFC 3810 section 5). */
+const NEIGHBOURHOOD = 'arp or rarp or icmp or icmp6 or (ip6 and ip6[6] = 0)';
+
 /** tcpdump on one interface, its file readable while it still writes. */
 export class Capture {
   private constructor(

@@ -20,8 +20,8 @@ interface LinkState {
 }
 interface ExternalLsa {
   readonly age: number;
-  readonly prefix: string;
-  readonly advertisingRouter: string;
+  readonly payload: string;
+  readonly advRouter: string;
 }
 interface BgpPath {
   readonly nexthops: readonly { readonly ip: string }[];
@@ -43,6 +43,9 @@ const UNIT_NICE = -5;
 /** As config/redundant-routers/daemons starts those that must not be kept waiting for 150 ms. */
 const NICE: Readonly<Record<string, number>> = { bfdd: -20, vrrpd: -20 };
 
+/** ospf6d says something about every claim, and stops where nobody reads it: a test that waits for a command does not. */
+const LOG: Readonly<Record<string, string>> = { ospf6d: '--log-level warnings' };
+
 type Ask = <T>(daemon: string, command: string) => T;
 
 /** How FRR names the things of a family. */
@@ -52,7 +55,7 @@ const WORDS: Readonly<Record<Family, { ip: string; ospf: string; host: string; e
     ip: 'ipv6',
     ospf: 'ipv6 ospf6',
     host: '/128',
-    external: 'show ipv6 ospf6 database as-external detail',
+    external: 'show ipv6 ospf6 database as-external',
   },
 };
 
@@ -68,15 +71,15 @@ const LINK_STATES: Readonly<Record<Family, (ask: Ask) => Holding[]>> = {
     (
       ask<{ asScopedLinkStateDb?: { lsa: ExternalLsa[] }[] }>(
         'ospf6d',
-        'show ipv6 ospf6 database as-external detail json',
+        'show ipv6 ospf6 database as-external json',
       ).asScopedLinkStateDb ?? []
     )
       .flatMap(({ lsa }) => lsa)
-      .filter(({ prefix, age }) => prefix.endsWith('/128') && age < MAX_AGE)
-      .map(({ prefix, advertisingRouter }) => ({
+      .filter(({ payload, age }) => payload.endsWith('/128') && age < MAX_AGE)
+      .map(({ payload, advRouter }) => ({
         table: 'ospf6d',
-        ip: prefix.slice(0, -'/128'.length),
-        by: advertisingRouter,
+        ip: payload.slice(0, -'/128'.length),
+        by: advRouter,
       })),
 };
 
@@ -119,7 +122,7 @@ export class Frr implements Engine {
         ['etc', '/etc/frr'],
         ['tmp', '/var/tmp'],
       ].map(([from, to]) => `mount --bind ${this.#directory}/${from} ${to}`);
-      const program = `exec nice -n ${NICE[daemon] ?? UNIT_NICE} /usr/lib/frr/${daemon} -A 127.0.0.1 -P 0 --log stdout`;
+      const program = `exec nice -n ${NICE[daemon] ?? UNIT_NICE} /usr/lib/frr/${daemon} -A 127.0.0.1 -P 0 --log stdout ${LOG[daemon] ?? ''}`;
       const script = `${places.join(' && ')} && ${program}`;
       this.#running.push(new Program(this.namespace, ['sh', '-c', script], { title: daemon }));
       await waitFor(() => this.#answers(daemon), 10_000, `${daemon} of ${this.namespace.role}`, 20);

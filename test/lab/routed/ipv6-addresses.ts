@@ -35,6 +35,8 @@ export function prepareIpv6(site: RoutedSite): void {
 /** Addresses on every cable. */
 export function addIpv6(site: RoutedSite): void {
   const { r3 } = site.routers;
+  // Without a link-local address ospf6d does not tell of the subnet.
+  r3.sysctl({ 'ipv6.conf.srv0.addr_gen_mode': 0 });
   r3.ip('addr add 2001:db8:51::1/64 dev srv0 nodad');
   site.remote.ip(
     `addr add ${REMOTE_IPV6}/64 dev eth0 nodad`,
