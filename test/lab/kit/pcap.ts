@@ -134,11 +134,7 @@ export class Capture {
   ) {}
 
   /** Starts tcpdump and returns once it really captures. Frames of both directions are seen. */
-  static async start(
-    namespace: Namespace,
-    iface: string,
-    filter = 'arp or rarp or icmp or ip6',
-  ): Promise<Capture> {
+  static async start(namespace: Namespace, iface: string, filter = NEIGHBOURHOOD): Promise<Capture> {
     const path = join(namespace.lab.directory, `${namespace.role}-${iface}-${captureCount++}.pcap`);
     const options = ['-U', '--immediate-mode', '--time-stamp-precision=nano', '-s', '512', '-B', '16384'];
     // -Z root: the directory is ours, tcpdump's own user could not write there
