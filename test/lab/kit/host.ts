@@ -15,6 +15,7 @@ import {
 import { ARP_REPLY, ARP_REQUEST, encodeArp, encodeArpBody } from '../../../src/wire/arp.js';
 import { ETHER_TYPE_RARP } from '../../../src/wire/ethernet.js';
 import { RARP_REQUEST } from '../../../src/wire/rarp.js';
+import { type HostIpv6, addressing, enableIpv6, prepareCard } from './ipv6.js';
 import type { Lab, Namespace } from './namespace.js';
 import { Program, waitFor } from './program.js';
 
@@ -111,6 +112,8 @@ export interface HostOptions {
   readonly address: string;
   readonly gateway: string;
   readonly mac?: string;
+  /** Dual-stack; without, IPv6 is off. */
+  readonly ipv6?: HostIpv6;
 }
 
 /** MAC of the hosts of the lab: 02:00 and the address. */
@@ -125,6 +128,8 @@ export class Host {
   readonly ip: string;
   readonly mac: string;
   readonly gateway: string;
+  /** Its static addresses of IPv6. */
+  readonly ipv6: readonly string[];
   #frames: Frames | undefined;
 
   constructor(
@@ -135,14 +140,19 @@ export class Host {
     this.ip = options.address.split('/')[0] as string;
     this.mac = options.mac ?? macFor(this.ip);
     this.gateway = options.gateway;
+    this.ipv6 = (options.ipv6?.addresses ?? []).map((address) => address.split('/')[0] as string);
     [this.namespace] = network.lab.create(role) as [Namespace];
+    const { ipv6 } = options;
+    if (ipv6 !== undefined) enableIpv6(this.namespace);
     this.cable = network.connect(this.namespace, 'eth0');
     this.namespace.sysctl({ 'ipv4.conf.eth0.arp_notify': 0, 'ipv4.neigh.eth0.ucast_solicit': 3 });
+    if (ipv6 !== undefined) prepareCard(this.namespace, 'eth0', ipv6);
     this.namespace.ip(
       `link set eth0 address ${this.mac}`,
       `addr add ${options.address} dev eth0`,
       'link set eth0 up',
       `route add default via ${options.gateway} dev eth0`,
+      ...(ipv6 === undefined ? [] : addressing('eth0', ipv6)),
     );
   }
 

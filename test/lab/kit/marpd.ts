@@ -124,16 +124,19 @@ export class Marpd {
 
   /** Our host routes in the kernel, all tables. */
   routes(): KernelRoute[] {
+    return ['-4', '-6'].flatMap((family) => this.#routes(family));
+  }
+
+  #routes(...args: readonly [family: string, ...more: string[]]): KernelRoute[] {
+    const [family, ...more] = args;
     return this.namespace
-      .json<KernelRoute>('route', 'show', 'table', 'all', 'protocol', PROTOCOL)
-      .map((route) => ({ ...route, dst: route.dst.replace(/\/32$/, '') }));
+      .json<KernelRoute>(family, 'route', 'show', 'table', 'all', 'protocol', PROTOCOL, ...more)
+      .map((route) => ({ ...route, dst: route.dst.replace(/\/(32|128)$/, '') }));
   }
 
   /** Interfaces of our routes for one host; more than one only while a claim ages. */
   routesOf(ip: string): KernelRoute[] {
-    return this.namespace
-      .json<KernelRoute>('route', 'show', 'table', 'all', 'protocol', PROTOCOL, 'exact', ip)
-      .map((route) => ({ ...route, dst: route.dst.replace(/\/32$/, '') }));
+    return this.#routes(ip.includes(':') ? '-6' : '-4', 'exact', ip);
   }
 
   /** Waits until the kernel routes the host to `dev` by a route of ours; undefined: until there is none. */

@@ -13,6 +13,7 @@ import {
 } from '../../../src/wire/ethernet.js';
 import { decodeRarp } from '../../../src/wire/rarp.js';
 import type { Namespace } from './namespace.js';
+import { type SeenNd, asNd, describeNd } from './nd.js';
 import { Program, clock, waitFor } from './program.js';
 
 /** A frame that tcpdump saw. */
@@ -112,6 +113,8 @@ export function describeFrame(frame: Captured): string {
   if (echo !== undefined) {
     return `${head} ICMP echo ${echo.kind} ${echo.fromIp} > ${echo.toIp} seq ${echo.sequence}`;
   }
+  const nd = asNd(frame);
+  if (nd !== undefined) return `${head} ICMPv6, ${describeNd(nd)}`;
   return `${head} type 0x${ethernet.etherType.toString(16)}`;
 }
 
@@ -119,6 +122,9 @@ function matches<T extends object>(seen: T | undefined, wanted: Partial<T>): see
   if (seen === undefined) return false;
   return Object.entries(wanted).every(([key, value]) => seen[key as keyof T] === value);
 }
+
+/** Neighbour protocols and echoes of both families; MLD stands behind a hop-by-hop header (RFC 3810 section 5). */
+const NEIGHBOURHOOD = 'arp or rarp or icmp or icmp6 or (ip6 and ip6[6] = 0)';
 
 /** tcpdump on one interface, its file readable while it still writes. */
 export class Capture {
@@ -128,9 +134,9 @@ export class Capture {
   ) {}
 
   /** Starts tcpdump and returns once it really captures. Frames of both directions are seen. */
-  static async start(namespace: Namespace, iface: string, filter = 'arp or rarp or icmp'): Promise<Capture> {
+  static async start(namespace: Namespace, iface: string, filter = NEIGHBOURHOOD): Promise<Capture> {
     const path = join(namespace.lab.directory, `${namespace.role}-${iface}-${captureCount++}.pcap`);
-    const options = ['-U', '--immediate-mode', '--time-stamp-precision=nano', '-s', '256', '-B', '16384'];
+    const options = ['-U', '--immediate-mode', '--time-stamp-precision=nano', '-s', '512', '-B', '16384'];
     // -Z root: the directory is ours, tcpdump's own user could not write there
     const argv = ['tcpdump', '-n', '-Z', 'root', ...options, '-i', iface, '-w', path, filter];
     const program = new Program(namespace, argv, { quiet: true });
@@ -158,6 +164,19 @@ export class Capture {
       .filter((frame) => frame.at >= since)
       .map(asEcho)
       .filter((echo) => matches(echo, wanted));
+  }
+
+  /** ICMPv6 frames that agree with `wanted`, oldest first, of those captured at or after `since` (ms since 1970). */
+  nds(wanted: Partial<SeenNd> = {}, since = 0): SeenNd[] {
+    return this.frames()
+      .filter((frame) => frame.at >= since)
+      .map(asNd)
+      .filter((seen) => matches(seen, wanted));
+  }
+
+  async nd(wanted: Partial<SeenNd>, timeoutMs: number, since = 0): Promise<SeenNd> {
+    const what = `ICMPv6 ${JSON.stringify(wanted)} in ${this.path}`;
+    return waitFor(() => this.nds(wanted, since)[0], timeoutMs, what);
   }
 
   async arp(wanted: Partial<SeenArp>, timeoutMs: number, since = 0): Promise<SeenArp> {

@@ -1,15 +1,15 @@
 // gauges: the instruments of the several-router lab. All times are CLOCK_MONOTONIC in nanoseconds, which is one clock
 // for all network namespaces of a machine.
 //
-//   watch ROLE=NETNS...    prints every change of an IPv4 /32 route in these namespaces, as the kernel announces it:
+//   watch ROLE=NETNS...    prints every change of a /32 or /128 route in these namespaces, as the kernel announces it:
 //                          "TIME ROLE add|del ADDRESS table N proto N metric N via ADDRESS|- dev NAME|-"
 //   echo PORT              sends every UDP datagram back to where it came from
 //   stream IP PORT US      sends a numbered datagram every US microseconds to an echo and keeps what came back when.
 //                          "window FROM TO" on standard input is answered with what happened between two times:
 //                          "window SENT LOST SILENCE SILENCE_BEGAN RTT_MAX SENDER_STALL"
 //   replug NETNS           moves cables between the bridges of a switch, driven by lines on standard input:
-//                          "move PORT BRIDGE|- DROP HOST_NETNS FRAME|-": with DROP 1 the carrier goes until the host has
-//                          noticed; FRAME (hex) is sent from eth0 of the host as soon as it has carrier again.
+//                          "move PORT BRIDGE|- DROP HOST_NETNS FRAME,...|-": with DROP 1 the carrier goes until the host
+//                          has noticed; each FRAME (hex) is sent from eth0 of the host as soon as it has carrier again.
 //                          Answered with "moved BEFORE PLUGGED SPOKE"
 //   hosts IFACE IP COUNT   plays COUNT hosts from IP upwards, each with its own MAC 02:00:<ip>: answers ARP requests
 //                          and ICMP echo requests, "announce" on standard input sends gratuitous ARP for all of them
@@ -96,13 +96,14 @@ static int lines(void (*take)(char *)) {
 
 static void route_event(const char *role, struct nlmsghdr *message, int64_t at) {
   struct rtmsg *route = NLMSG_DATA(message);
-  if (route->rtm_family != AF_INET || route->rtm_dst_len != 32 || route->rtm_type != RTN_UNICAST) return;
-  char dst[16] = "-", via[16] = "-", dev[IF_NAMESIZE] = "-";
+  int family = route->rtm_family;
+  if (route->rtm_type != RTN_UNICAST || route->rtm_dst_len != (family == AF_INET ? 32 : 128)) return;
+  char dst[INET6_ADDRSTRLEN] = "-", via[INET6_ADDRSTRLEN] = "-", dev[IF_NAMESIZE] = "-";
   uint32_t metric = 0, table = route->rtm_table, index;
   int length = RTM_PAYLOAD(message);
   for (struct rtattr *a = RTM_RTA(route); RTA_OK(a, length); a = RTA_NEXT(a, length)) {
-    if (a->rta_type == RTA_DST) inet_ntop(AF_INET, RTA_DATA(a), dst, sizeof dst);
-    if (a->rta_type == RTA_GATEWAY) inet_ntop(AF_INET, RTA_DATA(a), via, sizeof via);
+    if (a->rta_type == RTA_DST) inet_ntop(family, RTA_DATA(a), dst, sizeof dst);
+    if (a->rta_type == RTA_GATEWAY) inet_ntop(family, RTA_DATA(a), via, sizeof via);
     if (a->rta_type == RTA_PRIORITY) memcpy(&metric, RTA_DATA(a), 4);
     if (a->rta_type == RTA_TABLE) memcpy(&table, RTA_DATA(a), 4);
     if (a->rta_type == RTA_OIF) memcpy(&index, RTA_DATA(a), 4), snprintf(dev, sizeof dev, "%u", index);
@@ -122,7 +123,7 @@ _Noreturn static void watch(int count, char **places) {
     *equals = 0;
     roles[i] = places[i];
     enter(equals + 1);
-    struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = RTMGRP_IPV4_ROUTE};
+    struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE};
     sockets[i] = (struct pollfd){socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE), POLLIN, 0};
     if (sockets[i].fd < 0 || bind(sockets[i].fd, (void *)&address, sizeof address) < 0) fail("netlink");
     buffer(sockets[i].fd);
@@ -147,8 +148,9 @@ _Noreturn static void watch(int count, char **places) {
 // ---- echo and stream -----------------------------------------------------------------------------------------------
 
 _Noreturn static void echo(int port) {
-  int fd = socket(AF_INET, SOCK_DGRAM, 0);
-  struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)}, from;
+  // Where IPv6 is, the one socket serves both families.
+  int fd = socket(AF_INET6, SOCK_DGRAM, 0);
+  struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_port = htons(port)}, from;
   if (bind(fd, (void *)&address, sizeof address) < 0) fail("bind");
   buffer(fd);
   urgent();
@@ -195,9 +197,13 @@ static void window(char *line) {
 }
 
 static int stream(const char *ip, int port, long period_us) {
-  int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0), timer = timerfd_create(CLOCK_MONOTONIC, 0);
-  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
-  if (inet_pton(AF_INET, ip, &to.sin_addr) != 1) fail(ip);
+  int family = strchr(ip, ':') == NULL ? AF_INET : AF_INET6;
+  int fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK, 0), timer = timerfd_create(CLOCK_MONOTONIC, 0);
+  struct sockaddr_in to4 = {.sin_family = AF_INET, .sin_port = htons(port)};
+  struct sockaddr_in6 to6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+  struct sockaddr *to = family == AF_INET ? (struct sockaddr *)&to4 : (struct sockaddr *)&to6;
+  socklen_t to_size = family == AF_INET ? sizeof to4 : sizeof to6;
+  if (inet_pton(family, ip, family == AF_INET ? (void *)&to4.sin_addr : (void *)&to6.sin6_addr) != 1) fail(ip);
   buffer(fd);
   struct timespec period = {period_us / 1000000, period_us % 1000000 * 1000};
   timerfd_settime(timer, 0, &(struct itimerspec){period, period}, NULL);
@@ -219,8 +225,7 @@ static int stream(const char *ip, int port, long period_us) {
       sent_at[sent % KEPT] = now();
       back_at[sent % KEPT] = 0;
       number = sent++;
-      if (sendto(fd, &number, sizeof number, 0, (void *)&to, sizeof to) < 0)
-        sendto(fd, &number, sizeof number, 0, (void *)&to, sizeof to);
+      if (sendto(fd, &number, sizeof number, 0, to, to_size) < 0) sendto(fd, &number, sizeof number, 0, to, to_size);
     }
     if (ready[2].revents != 0 && !lines(window)) return 0;
   }
@@ -265,10 +270,13 @@ static void move(char *line) {
     fprintf(stderr, "not understood: %s\n", line);
     exit(2);
   }
-  uint8_t frame[2048];
-  size_t length = 0;
+  uint8_t frames[4096];
+  size_t ends[8] = {0}, length = 0, count = 0;
   unsigned value;
-  for (char *digit = hex; length < sizeof frame && sscanf(digit, "%2x", &value) == 1; digit += 2) frame[length++] = value;
+  for (char *digit = hex; length < sizeof frames && sscanf(digit, "%2x", &value) == 1; digit += *digit == ',') {
+    for (; length < sizeof frames && sscanf(digit, "%2x", &value) == 1; digit += 2) frames[length++] = value;
+    if (count < 8) ends[count++] = length;
+  }
   // The card of the host is ready before the cable moves: nothing may pass between plug and word.
   enter(netns);
   struct sockaddr_ll address = {.sll_family = AF_PACKET, .sll_ifindex = if_nametoindex("eth0")};
@@ -283,7 +291,8 @@ static void move(char *line) {
   int64_t plugged = now();
   if (drop && master != 0) await_carrier(out, 1);
   int64_t spoke = now();
-  if (length > 0 && send(out, frame, length, 0) < 0) perror("send");
+  for (size_t i = 0, from = 0; i < count; from = ends[i++])
+    if (send(out, frames + from, ends[i] - from, 0) < 0) perror("send");
   close(out);
   printf("moved %lld %lld %lld\n", (long long)before, (long long)plugged, (long long)spoke);
 }

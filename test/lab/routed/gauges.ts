@@ -172,16 +172,17 @@ export class Replugger {
   /**
    * @param bridge the segment to plug it into, undefined to pull it out
    * @param carrierDrop whether the card notices
-   * @param frame what `eth0` of the host sends then
+   * @param frames what `eth0` of the host sends then
    */
   async move(
     port: string,
     bridge: string | undefined,
     host: Namespace,
     carrierDrop: boolean,
-    frame?: Uint8Array,
+    frames: readonly Uint8Array[] = [],
   ): Promise<Moved> {
-    const hex = frame === undefined ? '-' : Buffer.from(frame).toString('hex');
+    const hex =
+      frames.length === 0 ? '-' : frames.map((frame) => Buffer.from(frame).toString('hex')).join(',');
     this.program.write(`move ${port} ${bridge ?? '-'} ${carrierDrop ? 1 : 0} ${host.name} ${hex}\n`);
     const answer = await waitFor(() => this.#answers.shift(), 5000, 'the cable to be moved', 1);
     const [before, plugged, spoke] = answer.split(' ').slice(1).map(Number) as [number, number, number];

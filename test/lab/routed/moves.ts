@@ -6,18 +6,26 @@ import {
   monotonicNs,
   realtimeOffset,
 } from './gauges.js';
+import type { Family } from '../../../src/wire/addresses.js';
 import type { Host } from '../kit/host.js';
 import type { Namespace } from '../kit/namespace.js';
-import { Capture, asArp } from '../kit/pcap.js';
+import { asNd } from '../kit/nd.js';
+import { type Captured, Capture, asArp } from '../kit/pcap.js';
 import { Program, pause, waitFor } from '../kit/program.js';
-import { type FirstHop, HOST, NEIGHBOUR, PLACES } from './places.js';
+import {
+  type FirstHop,
+  HOST,
+  HOST_IPV6,
+  NEIGHBOUR,
+  NEIGHBOUR_IPV6,
+  PLACES,
+  SHARED_GATEWAY,
+  routerAt,
+} from './places.js';
 import type { RoutedSite } from './routed-site.js';
 
-/** One move, measured. Times in ns of CLOCK_MONOTONIC; undefined when the thing never happened. */
-export interface MoveReport {
-  readonly from: FirstHop;
-  readonly to: FirstHop;
-  readonly cable: Moved;
+/** One move as one family saw it. Times in ns of CLOCK_MONOTONIC; undefined when the thing never happened. */
+export interface FamilyReport {
   /** The first frame of the host on the new LAN. */
   readonly frame: number | undefined;
   /** Its answer to the question of the new router. */
@@ -33,10 +41,29 @@ export interface MoveReport {
   readonly neighbour: StreamWindow;
 }
 
+/** One move, measured: what the first family of the site saw, and each of them. */
+export interface MoveReport extends FamilyReport {
+  readonly from: FirstHop;
+  readonly to: FirstHop;
+  readonly cable: Moved;
+  readonly of: ReadonlyMap<Family, FamilyReport>;
+}
+
 export const PROTOCOL = 44;
+
+/** Addresses of the mobile host. */
+export const MOBILE: Readonly<Record<Family, string>> = { ipv4: HOST, ipv6: HOST_IPV6 };
 
 /** After a move is over by all other signs, this long is still watched for losses. */
 const AFTERMATH_MS = 100;
+
+/** One address of the mobile host, and the streams to it. */
+interface Watched {
+  readonly family: Family;
+  readonly ip: string;
+  readonly remote: Stream;
+  readonly neighbour: Stream;
+}
 
 /** The instruments around one mobile host, and the moves they measure. */
 export class MoveMeter {
@@ -47,8 +74,7 @@ export class MoveMeter {
     readonly host: Host,
     readonly watch: RouteWatch,
     readonly lans: ReadonlyMap<FirstHop, Capture>,
-    readonly remote: Stream,
-    readonly neighbour: Stream,
+    readonly watched: readonly [Watched, ...Watched[]],
     /** From CLOCK_MONOTONIC to the time since 1970, ns. */
     readonly offset: number,
   ) {}
@@ -56,7 +82,10 @@ export class MoveMeter {
   /** Plugs a host and a neighbour in at home, and starts everything that measures. */
   static async start(site: RoutedSite): Promise<MoveMeter> {
     const host = site.host();
-    const neighbour = site.host('neighbour', { address: `${NEIGHBOUR}/24` });
+    const ipv6 = site.hasIpv6
+      ? { ipv6: { addresses: [`${NEIGHBOUR_IPV6}/64`], gateway: SHARED_GATEWAY } }
+      : undefined;
+    const neighbour = site.host('neighbour', { address: `${NEIGHBOUR}/24`, ...ipv6 });
     host.cable.plug(PLACES.r1.segment);
     neighbour.cable.plug(PLACES.r1.segment);
     const lans = new Map<FirstHop, Capture>();
@@ -64,20 +93,43 @@ export class MoveMeter {
     const watch = await site.watchRoutes();
     await Stream.echo(host.namespace);
     await host.carrier();
-    await site.reachable(site.remote, HOST, 5000);
-    await site.reachable(neighbour.namespace, HOST, 5000);
-    const remoteStream = await Stream.start(site.remote, HOST);
-    const neighbourStream = await Stream.start(neighbour.namespace, HOST);
+    const watched: Watched[] = [];
+    for (const family of site.families) {
+      const ip = MOBILE[family];
+      await site.reachable(site.remote, ip, 5000);
+      await site.reachable(neighbour.namespace, ip, 5000);
+      const remote = await Stream.start(site.remote, ip);
+      watched.push({ family, ip, remote, neighbour: await Stream.start(neighbour.namespace, ip) });
+    }
     const offset = await realtimeOffset(site.remote);
-    return new MoveMeter(site, host, watch, lans, remoteStream, neighbourStream, offset);
+    return new MoveMeter(site, host, watch, lans, watched as [Watched, ...Watched[]], offset);
   }
 
-  /** Both streams have flowed without loss for `quietMs`. */
+  /** The streams of the first family. */
+  get remote(): Stream {
+    return this.watched[0].remote;
+  }
+
+  get neighbour(): Stream {
+    return this.watched[0].neighbour;
+  }
+
+  get ips(): string[] {
+    return this.watched.map(({ ip }) => ip);
+  }
+
+  /** Where its addresses have a claim: nowhere while it is at home. */
+  get truth(): Map<string, FirstHop> {
+    return new Map(this.at === 'r1' ? [] : this.ips.map((ip) => [ip, this.at]));
+  }
+
+  /** All streams have flowed without loss for `quietMs`. */
   async steady(quietMs = 100, timeoutMs = 10_000): Promise<void> {
+    const streams = this.watched.flatMap(({ remote, neighbour }) => [remote, neighbour]);
     await waitFor(
-      async () => (await this.remote.flows(quietMs)) && (await this.neighbour.flows(quietMs)),
+      async () => (await Promise.all(streams.map((stream) => stream.flows(quietMs)))).every(Boolean),
       timeoutMs,
-      'both streams to flow',
+      'all streams to flow',
       20,
     );
   }
@@ -105,47 +157,81 @@ export class MoveMeter {
     await this.steady(50);
     await pause(AFTERMATH_MS);
     const until = monotonicNs() - 20e6;
-    // Counted from the moment the cable is in its new place: while it is nowhere, nobody can reach the host.
-    const remote = await this.remote.window(cable.plugged, until);
-    const neighbour = await this.neighbour.window(cable.plugged, until);
-    return { from, to, cable, ...this.#moments(from, to, cable), remote, neighbour };
+    const of = new Map<Family, FamilyReport>();
+    for (const watched of this.watched) {
+      // Counted from the moment the cable is in its new place: while it is nowhere, nobody can reach the host.
+      const remote = await watched.remote.window(cable.plugged, until);
+      const neighbour = await watched.neighbour.window(cable.plugged, until);
+      of.set(watched.family, { ...this.#moments(watched, from, to, cable), remote, neighbour });
+    }
+    return { from, to, cable, ...(of.get(this.watched[0].family) as FamilyReport), of };
   }
 
   async atRest(at: FirstHop): Promise<void> {
     const { ctl } = this.site.marpd(at);
     const wanted = at === 'r1' ? 'home' : 'settled';
-    await waitFor(
-      async () => (await ctl.host(HOST))?.state === wanted,
-      30_000,
-      `${HOST} to be ${wanted} at ${at}`,
-      20,
-    );
+    for (const ip of this.ips) {
+      await waitFor(
+        async () => (await ctl.host(ip))?.state === wanted,
+        30_000,
+        `${ip} to be ${wanted} at ${at}`,
+        20,
+      );
+    }
   }
 
   #moments(
+    { family, ip }: Watched,
     from: FirstHop,
     to: FirstHop,
     { before }: Moved,
-  ): Pick<MoveReport, 'frame' | 'proof' | 'claim' | 'core' | 'old' | 'withdrawn'> {
-    const events = this.watch.of(HOST, before);
-    const arps = (this.lans.get(to)?.frames() ?? [])
-      .filter((frame) => frame.at * 1e6 - this.offset >= before)
-      .map(asArp)
-      .filter((arp) => arp?.source === this.host.mac);
-    const proof = arps.find((arp) => arp?.opcode === 'reply' && arp.destination === PLACES[to].mac);
+  ): Omit<FamilyReport, 'remote' | 'neighbour'> {
+    const events = this.watch.of(ip, before);
+    const frames = (this.lans.get(to)?.frames() ?? []).filter(
+      (frame) => frame.at * 1e6 - this.offset >= before,
+    );
+    const said = SAID[family](frames, this.host.mac, ip, PLACES[to].mac);
+    const proof = said.find(({ isProof }) => isProof);
     const monotonic = (at: number | undefined) => (at === undefined ? undefined : at * 1e6 - this.offset);
     const ours = events.filter((event) => event.protocol === PROTOCOL);
     const theirs = events.filter((event) => event.protocol !== PROTOCOL && event.added);
     return {
-      frame: monotonic(arps[0]?.at),
+      frame: monotonic(said[0]?.at),
       proof: monotonic(proof?.at),
       claim: ours.find((event) => event.role === to && event.added)?.at,
-      core: theirs.find((event) => event.role === 'r3' && event.via === PLACES[to].uplink)?.at,
+      core: theirs.find(({ role, via }) => role === 'r3' && via !== undefined && routerAt(via) === to)?.at,
       old: theirs.find((event) => event.role === from && event.via !== 'multipath')?.at,
       withdrawn: ours.filter((event) => event.role === from && !event.added).at(-1)?.at,
     };
   }
 }
+
+interface Said {
+  readonly at: number;
+  /** It is the answer to a question of the router. */
+  readonly isProof: boolean;
+}
+
+/** What the host said about an address. In IPv6 it answers to the MAC that it has for its gateway, whoever asked. */
+const SAID: Readonly<
+  Record<Family, (frames: readonly Captured[], mac: string, ip: string, router: string) => Said[]>
+> = {
+  ipv4: (frames, mac, _, router) =>
+    frames
+      .map(asArp)
+      .filter((arp) => arp !== undefined)
+      .filter((arp) => arp.source === mac)
+      .map(({ at, opcode, destination }) => ({ at, isProof: opcode === 'reply' && destination === router })),
+  ipv6: (frames, mac, ip) =>
+    frames
+      .map(asNd)
+      .filter((nd) => nd !== undefined)
+      .filter((nd) => nd.source === mac && !nd.kind.startsWith('echo'))
+      .map(({ at, kind, isSolicited, target }) => ({
+        at,
+        isProof: kind === 'na' && isSolicited === true && target === ip,
+      })),
+};
 
 /**
  * The floor: what a move costs when all routes and neighbour entries change at the instant of the move, written by
@@ -207,7 +293,10 @@ export class IdealScript {
 const macOfNeighbour = '02:00:0a:01:01:09';
 
 /** Milliseconds from the first frame of the host at its new place; undefined stays undefined. */
-export function sinceFrame(report: MoveReport, at: number | undefined): number | undefined {
+export function sinceFrame(
+  report: Pick<MoveReport, 'frame' | 'cable'>,
+  at: number | undefined,
+): number | undefined {
   return at === undefined ? undefined : (at - (report.frame ?? report.cable.spoke)) / 1e6;
 }
 

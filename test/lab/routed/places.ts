@@ -8,6 +8,9 @@
  *                            │ core1 ─ 192.0.2.20/30
  *     net5 10.5.5.0/24 lan0 [R5] core0 ─ 192.0.2.16/30 ─ core3 [R3]      redundant-site.ts has it
  *
+ * With IPv6, netN is 2001:db8:N::/64 and fe80::1 the gateway on all of them. Router N is 2001:db8:c0::N; on its core
+ * links it has fe80::c:N and, for eBGP, 2001:db8:c0:XY::N, where X and Y are the two routers.
+ *
  * The mobile host's home is net1; `neighbour` lives there and stays.
  */
 
@@ -24,6 +27,37 @@ export interface Place {
   readonly core: string;
   /** R3's interface to it. */
   readonly corePort: string;
+}
+
+/** Number of a router: `r1` is 1. */
+export const numberOf = (role: Role): number => Number(role.slice(1));
+
+/** The subnet of a first-hop router in IPv6. */
+export const prefixOf = (role: FirstHop): string => `2001:db8:${numberOf(role)}::/64`;
+/** Gateway on every LAN: all routers have it (docs/routing.md). */
+export const SHARED_GATEWAY = 'fe80::1';
+/** Address of a router by which the others know it in IPv6. */
+export const loopbackOf = (role: Role): string => `2001:db8:c0::${numberOf(role)}`;
+/** Its address on the link to another router, with the length of the prefix. */
+export function coreAddress(role: Role, other: Role): string {
+  const [one, two] = [role, other].sort(
+    (a, b) => Number(a === 'r3') - Number(b === 'r3') || (a < b ? -1 : 1),
+  );
+  return `2001:db8:c0:${numberOf(one as Role)}${numberOf(two as Role)}::${numberOf(role)}/64`;
+}
+/** True for an address of a home subnet, of which host routes are claims. */
+export const isMobile = (ip: string): boolean => /^(10\.|2001:db8:[1245]::)/.test(ip);
+/** The router that has this address, a next hop in either family; undefined for anything else. */
+export function routerAt(address: string): Role | undefined {
+  const number = /^(?:fe80::c:|2001:db8:c0::|2001:db8:c0:\d\d::)(\d)$/.exec(address)?.[1];
+  if (number !== undefined) return `r${number}` as Role;
+  const found = Object.entries(PLACES).find(([, { id, uplink }]) => id === address || uplink === address);
+  if (found !== undefined) return found[0] as FirstHop;
+  for (const [one, oneIp, other, otherIp] of CROSS_LINKS) {
+    if (oneIp.startsWith(`${address}/`)) return one;
+    if (otherIp.startsWith(`${address}/`)) return other;
+  }
+  return undefined;
 }
 
 export const PLACES: Readonly<Record<FirstHop, Place>> = {
@@ -71,10 +105,22 @@ export const CROSS_LINKS: readonly (readonly [FirstHop, string, FirstHop, string
 ];
 export const THREE: readonly FirstHop[] = ['r1', 'r2', 'r4'];
 export const R3_ID = '192.0.2.253';
+export const ROUTER_IDS: Readonly<Record<Role, string>> = {
+  r1: PLACES.r1.id,
+  r2: PLACES.r2.id,
+  r3: R3_ID,
+  r4: PLACES.r4.id,
+  r5: PLACES.r5.id,
+};
 
 export const REMOTE = '198.51.100.2';
 export const HOST = '10.1.1.5';
 export const NEIGHBOUR = '10.1.1.9';
+
+/** The same in IPv6. */
+export const REMOTE_IPV6 = '2001:db8:51::2';
+export const HOST_IPV6 = '2001:db8:1::5';
+export const NEIGHBOUR_IPV6 = '2001:db8:1::9';
 
 /** A home subnet of mobile hosts. */
 export type Subnet = { readonly prefix: string; readonly gateway: string };

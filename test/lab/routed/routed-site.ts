@@ -8,20 +8,27 @@ import {
   arpRequest,
   gratuitousRequest,
 } from '../kit/host.js';
+import type { Family } from '../../../src/wire/addresses.js';
 import { Marpd, type MarpdConfig, PROTOCOL } from '../kit/marpd.js';
 import type { Lab, Namespace } from '../kit/namespace.js';
+import { neighborAdvertisement } from '../kit/nd.js';
 import { waitFor } from '../kit/program.js';
 import {
   CROSS_LINKS,
   type FirstHop,
   HOST,
+  HOST_IPV6,
   type Place,
   PLACES,
   R3_ID,
   REMOTE,
   type Role,
+  SHARED_GATEWAY,
   type Subnet,
+  isMobile,
+  prefixOf,
 } from './places.js';
+import { addIpv6, prepareIpv6 } from './ipv6-addresses.js';
 import { permit, rendered, type RouterFiles } from './router-files.js';
 
 /** Routers, hosts and cables of test/lab/routed/places.ts, with their daemons. */
@@ -37,6 +44,8 @@ export interface RoutedSiteOptions {
   readonly oneGatewayMac?: boolean;
   /** Merged over the default sections of every marpd. */
   readonly config?: MarpdConfig;
+  /** IPv4 alone by default: then IPv6 is off everywhere. With both, every host is dual-stack. */
+  readonly families?: readonly Family[];
   /** How a router differs from those of config/frr and config/bird. */
   readonly differs?: (role: Role) => RouterFiles;
 }
@@ -46,6 +55,7 @@ export class RoutedSite {
   readonly routers: Readonly<Record<'r1' | 'r2' | 'r3', Namespace> & Partial<Record<Role, Namespace>>>;
   readonly remote: Namespace;
   readonly firstHops: readonly FirstHop[];
+  readonly families: readonly Family[];
   readonly marpds = new Map<FirstHop, Marpd>();
   readonly engines = new Map<Role, Engine>();
   #replugger: Promise<Replugger> | undefined;
@@ -67,18 +77,25 @@ export class RoutedSite {
     const others = lab.create(...this.firstHops.filter((role) => role !== 'r1' && role !== 'r2'));
     this.routers = { r1, r2, r3, ...Object.fromEntries(others.map((router) => [router.role, router])) };
     this.remote = remote;
+    this.families = options.families ?? ['ipv4'];
+    if (this.hasIpv6) prepareIpv6(this);
     this.#cables();
+    if (this.hasIpv6) addIpv6(this);
     const config = {
       interface: [{ name: 'lan0', ...(options.virtualSubnet === true ? { learn: 'all' } : {}) }],
       subnet: [...this.#subnets(), ...(options.orphans ?? [])],
       ...options.config,
-      router: { settle: SETTLE[engineName], ...(options.config?.router as object | undefined) },
+      router: {
+        settle: SETTLE[engineName],
+        ...(this.hasIpv6 ? { families: [...this.families] } : {}),
+        ...(options.config?.router as object | undefined),
+      },
     };
     for (const role of this.firstHops) {
       const own = options.differs?.(role).marpd;
       this.marpds.set(role, new Marpd(this.router(role), { ...config, ...own }));
     }
-    for (const role of this.#roles) this.#addEngine(role, options.orphans ?? []);
+    for (const role of this.roles) this.#addEngine(role, options.orphans ?? []);
   }
 
   place(role: FirstHop): Place {
@@ -97,7 +114,14 @@ export class RoutedSite {
     const gateways = new Set(
       this.firstHops.map((role) => this.#placeOf(role).lan.replace(/\.\d+\/24$/, '.1')),
     );
-    return [...gateways].map((gateway) => ({ prefix: gateway.replace(/1$/, '0/24'), gateway }));
+    const ipv4 = [...gateways].map((gateway) => ({ prefix: gateway.replace(/1$/, '0/24'), gateway }));
+    if (!this.hasIpv6) return ipv4;
+    const ipv6 = this.firstHops.map((role) => ({ prefix: prefixOf(role), gateway: SHARED_GATEWAY }));
+    return [...(this.families.includes('ipv4') ? ipv4 : []), ...ipv6];
+  }
+
+  get hasIpv6(): boolean {
+    return this.families.includes('ipv6');
   }
 
   /** Address of a router on its LAN. */
@@ -105,19 +129,21 @@ export class RoutedSite {
     return this.place(role).lan;
   }
 
-  get #roles(): Role[] {
+  get roles(): Role[] {
     return [...this.firstHops, 'r3'];
   }
 
   #cables(): void {
     const { r3 } = this.routers;
-    for (const role of this.#roles)
-      this.router(role).sysctl({ 'ipv4.ip_forward': 1, 'ipv4.fib_multipath_hash_policy': 1 });
+    for (const role of this.roles) {
+      const router = this.router(role);
+      router.sysctl({ 'ipv4.ip_forward': 1, 'ipv4.fib_multipath_hash_policy': 1 });
+    }
     for (const role of this.firstHops) {
       const { uplink, core, corePort } = PLACES[role];
       this.#join(this.router(role), 'core0', `${uplink}/30`, r3, corePort, `${core}/30`);
     }
-    for (const [one, oneIp, other, otherIp] of this.#crossLinks)
+    for (const [one, oneIp, other, otherIp] of this.crossLinks)
       this.#join(this.router(one), 'core1', oneIp, this.router(other), 'core1', otherIp);
     this.#join(r3, 'srv0', '198.51.100.1/24', this.remote, 'eth0', `${REMOTE}/24`);
     this.remote.ip('route add default via 198.51.100.1 dev eth0');
@@ -137,7 +163,7 @@ export class RoutedSite {
     }
   }
 
-  get #crossLinks() {
+  get crossLinks() {
     return CROSS_LINKS.filter(([one, , other]) =>
       [one, other].every((role) => this.firstHops.includes(role)),
     );
@@ -145,7 +171,7 @@ export class RoutedSite {
 
   /** Leaves each first-hop router its link to R3 only. */
   cutCrossLinks(): void {
-    for (const [one, , other] of this.#crossLinks)
+    for (const [one, , other] of this.crossLinks)
       for (const role of [one, other]) this.router(role).ip('link set core1 down');
   }
 
@@ -158,7 +184,7 @@ export class RoutedSite {
   #addEngine(role: Role, orphans: readonly Subnet[]): void {
     const config = this.options.differs?.(role).engine ?? this.#engineConfig(role);
     const permitted = role === 'r3' ? config : permit(config, orphans);
-    this.engines.set(role, makeEngine(this.engineName, this.router(role), permitted));
+    this.engines.set(role, makeEngine(this.engineName, this.router(role), permitted, this.families));
   }
 
   // R4 and R5 are R2 with other addresses.
@@ -204,39 +230,45 @@ export class RoutedSite {
 
   async converged(timeoutMs = 30_000): Promise<void> {
     const peers = this.firstHops.length;
-    await waitFor(
-      () => this.engine('r3').neighbours() >= peers,
-      timeoutMs,
-      `${peers} neighbours of ${this.engineName} at R3`,
-      50,
-    );
-    for (const role of this.#roles) {
-      const wanted = [
-        '198.51.100.0/24',
-        ...this.firstHops.map((other) => this.addressOn(other).replace(/\.\d+\/24$/, '.0/24')),
-      ];
+    for (const family of this.families) {
       await waitFor(
-        () => {
-          const known = this.router(role)
-            .json<{ dst: string }>('route', 'show')
-            .map(({ dst }) => dst);
-          return wanted.every((prefix) => known.includes(prefix));
-        },
+        () => this.engine('r3').neighbours(family) >= peers,
         timeoutMs,
-        `the subnets of the site in the kernel of ${role}`,
+        `${peers} neighbours of ${this.engineName} at R3 (${family})`,
         50,
       );
+      const wanted =
+        family === 'ipv4'
+          ? [
+              '198.51.100.0/24',
+              ...this.firstHops.map((other) => this.addressOn(other).replace(/\.\d+\/24$/, '.0/24')),
+            ]
+          : ['2001:db8:51::/64', ...this.firstHops.map(prefixOf)];
+      for (const role of this.roles) {
+        await waitFor(
+          () => {
+            const known = this.#routes(role, family).map(({ dst }) => dst);
+            return wanted.every((prefix) => known.includes(prefix));
+          },
+          timeoutMs,
+          `the subnets of the site in the kernel of ${role}`,
+          50,
+        );
+      }
     }
   }
 
   /** A host that is plugged in nowhere yet. Its home is net1. */
   host(role = 'host', options: Partial<HostOptions> = {}): Host {
-    return new Host(this.network, role, { address: `${HOST}/24`, gateway: '10.1.1.1', ...options });
+    const ipv6 = this.hasIpv6
+      ? { ipv6: { addresses: [`${HOST_IPV6}/64`], gateway: SHARED_GATEWAY } }
+      : undefined;
+    return new Host(this.network, role, { address: `${HOST}/24`, gateway: '10.1.1.1', ...ipv6, ...options });
   }
 
   /** Starts to note every change of host routes in the kernels of the routers. */
   async watchRoutes(): Promise<RouteWatch> {
-    this.#watch ??= await RouteWatch.start(this.#roles.map((role) => this.router(role)));
+    this.#watch ??= await RouteWatch.start(this.roles.map((role) => this.router(role)));
     return this.#watch;
   }
 
@@ -248,15 +280,26 @@ export class RoutedSite {
   ): Promise<Moved> {
     this.#replugger ??= Replugger.start(this.network.namespace);
     const { carrierDrop = true, says = 'request' } = options;
-    const frame =
-      says === 'request'
-        ? gratuitousRequest(host.ip, host.mac)
-        : says === 'arp-gateway'
-          ? arpRequest(host.ip, host.mac, host.gateway)
-          : undefined;
-    if (says === 'reply') throw new Error('a moved host says request, arp-gateway or nothing');
     const replugger = await this.#replugger;
-    return replugger.move(host.cable.port, this.place(to).segment, host.namespace, carrierDrop, frame);
+    const { segment } = this.place(to);
+    return replugger.move(host.cable.port, segment, host.namespace, carrierDrop, this.#words(host, says));
+  }
+
+  #words(host: Host, says: Announcement): Uint8Array[] {
+    if (says === 'reply') throw new Error('a moved host says request, arp-gateway or nothing');
+    if (says === 'silent') return [];
+    const all: readonly (readonly [Family, () => readonly Uint8Array[]])[] = [
+      [
+        'ipv4',
+        () => [
+          says === 'request'
+            ? gratuitousRequest(host.ip, host.mac)
+            : arpRequest(host.ip, host.mac, host.gateway),
+        ],
+      ],
+      ['ipv6', () => host.ipv6.map((ip) => neighborAdvertisement(ip, host.mac))],
+    ];
+    return all.filter(([family]) => this.families.includes(family)).flatMap(([, frames]) => frames());
   }
 
   /** Pulls the cable of a host out. */
@@ -281,7 +324,7 @@ export class RoutedSite {
    */
   stuckRoutes(truth: ReadonlyMap<string, FirstHop>): string[] {
     const problems: string[] = [];
-    for (const role of this.#roles) {
+    for (const role of this.roles) {
       const self = role === 'r3' ? R3_ID : PLACES[role].id;
       const routes = this.#hostRoutes(role);
       const routed = new Set(routes.map(({ dst }) => dst));
@@ -298,7 +341,7 @@ export class RoutedSite {
         if (!routed.has(ip)) problems.push(`kernel of ${role}: no route to ${ip}, which is at ${at}`);
       }
       for (const { table, ip, by } of this.engine(role).holdings()) {
-        if (!ip.startsWith('10.')) continue;
+        if (!isMobile(ip)) continue;
         const at = truth.get(ip);
         const right =
           at !== undefined &&
@@ -318,7 +361,7 @@ export class RoutedSite {
     const known = this.engine(at).knownRouters();
     const dead = (id: string): boolean => known?.has(id) === false;
     for (const { table, ip, by } of this.engine(at).holdings()) {
-      if (table === 'zebra' || !ip.startsWith('10.') || dead(by)) continue;
+      if (table === 'zebra' || !isMobile(ip) || dead(by)) continue;
       const role = this.firstHops.find((each) => PLACES[each].id === by);
       if (role === undefined) throw new Error(`${ip} is announced by ${by}`);
       found.set(ip, [...new Set([...(found.get(ip) ?? []), role])]);
@@ -345,9 +388,13 @@ export class RoutedSite {
   }
 
   #hostRoutes(role: Role): { dst: string; protocol: string; metric: number }[] {
-    return this.router(role)
-      .json<{ dst: string; protocol: string; metric?: number }>('route', 'show')
-      .filter(({ dst }) => dst.startsWith('10.') && !dst.includes('/'))
+    return this.families
+      .flatMap((family) => this.#routes(role, family))
+      .filter(({ dst }) => isMobile(dst) && !dst.includes('/'))
       .map(({ dst, protocol, metric }) => ({ dst, protocol, metric: metric ?? 0 }));
+  }
+
+  #routes(role: Role, family: Family): { dst: string; protocol: string; metric?: number }[] {
+    return this.router(role).json(family === 'ipv4' ? '-4' : '-6', 'route', 'show');
   }
 }

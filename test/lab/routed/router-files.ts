@@ -1,5 +1,5 @@
 import type { MarpdConfig } from '../kit/marpd.js';
-import { type FirstHop, type Place, PLACES, type Subnet } from './places.js';
+import { type FirstHop, type Place, PLACES, type Subnet, coreAddress } from './places.js';
 
 /** How the files of one router differ from those of config/frr and config/bird. */
 export interface RouterFiles {
@@ -30,5 +30,11 @@ export function rendered(config: string, from: FirstHop, to: FirstHop): string {
     .replaceAll(`hostname ${from}`, `hostname ${to}`)
     .replaceAll(`router_id ${from}`, `router_id ${to}`)
     .replaceAll(`local as 6500${from.slice(1)}`, `local as 6500${to.slice(1)}`)
-    .replaceAll(`${PLACES[from].core} as`, `${PLACES[to].core} as`);
+    .replaceAll(`${PLACES[from].core} as`, `${PLACES[to].core} as`)
+    .replaceAll(neighbour(coreAddress('r3', from)), neighbour(coreAddress('r3', to)));
+}
+
+// As BIRD's files name the other end of a link.
+function neighbour(address: string): string {
+  return `${address.replace('/64', '')} as`;
 }

@@ -79,26 +79,33 @@ class Situation {
   async describe(): Promise<string> {
     const { site, meter } = this;
     const lines = [`  the host is at ${meter.at}, as far as the test knows; now is ${monotonicNs() / 1e6}`];
+    for (const ip of meter.ips) lines.push(...(await this.#about(ip)));
+    lines.push(meter.host.namespace.exec('ip', 'neigh'));
+    lines.push('  what the tables would have to lose, if it was at home:', ...site.stuckRoutes(new Map()));
+    return lines.join('\n');
+  }
+
+  async #about(ip: string): Promise<string[]> {
+    const { site, meter } = this;
+    const lines: string[] = [];
     for (const role of site.firstHops) {
       const { ctl } = site.marpd(role);
       try {
-        lines.push(`  ${role}: ${JSON.stringify(await ctl.host(HOST))}`);
-        const why = await ctl.why(HOST);
+        lines.push(`  ${role}: ${JSON.stringify(await ctl.host(ip))}`);
+        const why = await ctl.why(ip);
         for (const line of JSON.stringify(why, undefined, 1).split('\n{').slice(-1))
           lines.push(line.slice(-6000));
       } catch (error) {
         lines.push(`  ${role}: ${String(error)}`);
       }
     }
-    for (const { at, role, added, via, protocol, metric } of meter.watch.of(HOST).slice(-150)) {
+    for (const { at, role, added, via, protocol, metric } of meter.watch.of(ip).slice(-150)) {
       lines.push(
         `  ${(at / 1e6).toFixed(1)} ${role} ${added ? '+' : '-'} ${via ?? 'lan0'} proto ${protocol} metric ${metric}`,
       );
     }
-    lines.push(meter.host.namespace.exec('ip', 'neigh'));
-    lines.push(site.engine('r3').explain(HOST));
-    lines.push('  what the tables would have to lose, if it was at home:', ...site.stuckRoutes(new Map()));
-    return lines.join('\n');
+    lines.push(site.engine('r3').explain(ip));
+    return lines;
   }
 }
 
@@ -108,7 +115,7 @@ export async function home(site: RoutedSite, meter: MoveMeter): Promise<void> {
     await site.move(meter.host, 'r1');
     meter.at = 'r1';
   }
-  await atRest(site, 'r1');
+  await meter.atRest('r1');
   await site.clean(new Map(), 10_000);
   await meter.steady(100, 15_000);
 }
@@ -121,11 +128,13 @@ export async function recover(site: RoutedSite, meter: MoveMeter): Promise<void>
   // A claim that is cleared in the middle of a move gives the host back to whoever has not withdrawn yet.
   await waitFor(
     async () => {
-      const state = (await site.marpd('r1').ctl.host(HOST))?.state;
-      const others = site.firstHops.filter(
-        (role) => role !== 'r1' && site.marpd(role).routesOf(HOST).length > 0,
-      );
-      return (state === 'settled' || state === 'home') && others.length === 0;
+      for (const ip of meter.ips) {
+        const state = (await site.marpd('r1').ctl.host(ip))?.state;
+        if (state !== 'settled' && state !== 'home') return false;
+        if (site.firstHops.some((role) => role !== 'r1' && site.marpd(role).routesOf(ip).length > 0))
+          return false;
+      }
+      return true;
     },
     20_000,
     'the host to be held at home only',
@@ -133,8 +142,11 @@ export async function recover(site: RoutedSite, meter: MoveMeter): Promise<void>
   );
   await waitFor(
     async () => {
-      for (const { ctl } of site.marpds.values()) await ctl.post('/v1/clear', { ip: HOST });
-      return (await site.marpd('r1').ctl.host(HOST))?.contest == null;
+      for (const ip of meter.ips) {
+        for (const { ctl } of site.marpds.values()) await ctl.post('/v1/clear', { ip });
+        if ((await site.marpd('r1').ctl.host(ip))?.contest != null) return false;
+      }
+      return true;
     },
     10_000,
     'the end of all disputes',

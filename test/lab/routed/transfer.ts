@@ -45,12 +45,13 @@ export class Transfer {
     readonly reader: Program,
   ) {}
 
-  static async start(host: Host, remote: Namespace): Promise<Transfer> {
+  /** @param ip address of the host that the remote host connects to */
+  static async start(host: Host, remote: Namespace, ip = host.ip): Promise<Transfer> {
     const node = (namespace: Namespace, script: string, ...args: readonly string[]) =>
       new Program(namespace, [process.execPath, '-e', script, ...args], { title: 'transfer' });
     const sender = node(host.namespace, SENDER);
     await sender.line(/^ready$/);
-    const reader = node(remote, READER, host.ip);
+    const reader = node(remote, READER, ip);
     await reader.line(/^ready$/);
     return new Transfer(sender, reader);
   }

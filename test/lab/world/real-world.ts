@@ -254,7 +254,7 @@ export class RealWorld implements World {
     if (!up) return;
     const neighbours = this.routers.length - this.#cutOff.size;
     await waitFor(
-      () => this.site.engine(ROLE.core).neighbours() >= neighbours,
+      () => this.site.engine(ROLE.core).neighbours('ipv4') >= neighbours,
       10_000,
       `${neighbours} neighbours of the core`,
     );

@@ -1,0 +1,3 @@
+import { dualStackMoves } from '../routed/dual-stack.js';
+
+dualStackMoves('bird-bgp');
