@@ -29,6 +29,7 @@ export function snapshot(ctx: TrackerContext, awaitedAt: number) {
     lanQueries: ctx.lanQueries.snapshot(),
     openQuestions: ctx.openQuestions.snapshot(),
     discovery: ctx.discovery.snapshot(),
+    multicastRouter: ctx.multicastRouter.snapshot(),
     roles: ctx.roles.snapshot(),
     lateStandby: ctx.lateStandby.snapshot(),
     rarpLookups: ctx.rarpLookups.snapshot(),
@@ -63,6 +64,7 @@ export function restore(ctx: TrackerContext, state: Snapshot): void {
   ctx.lanQueries.restore(state.lanQueries);
   ctx.openQuestions.restore(state.openQuestions);
   ctx.discovery.restore(state.discovery);
+  ctx.multicastRouter.restore(state.multicastRouter);
   ctx.roles.restore(state.roles, (ip) => ctx.table.get(ip));
   ctx.lateStandby.restore(state.lateStandby);
   for (const { index } of ctx.topology.allLinks()) {

@@ -20,6 +20,7 @@ import { type InterfaceRule, type Policy, ruleFor } from './policy.js';
 import type { RouterRole } from './events.js';
 import type { RoleKind, RoleReason } from './events.js';
 import { describeRole, takeoverDeadline, reviewRoles } from './input/roles.js';
+import { reviewMulticastRouter } from './nd/multicast-router.js';
 import { onRoute, remoteVanished } from './input/remote-claims.js';
 import { onMisdirectedPacket } from './input/stale-neighbours.js';
 import { type Snapshot, restore, seedEvents, snapshot } from './seed.js';
@@ -78,9 +79,11 @@ export class HostTracker {
         break;
       case 'link':
         onLink(ctx, event.link);
+        reviewMulticastRouter(ctx, event.link.index);
         break;
       case 'link-gone':
         onLinkGone(ctx, event.iface);
+        reviewMulticastRouter(ctx, event.iface);
         break;
       case 'capture':
         onCapture(ctx, event.iface, event.open);
@@ -138,6 +141,7 @@ export class HostTracker {
       this.ctx.otherRouters.nextDeadline(),
       this.ctx.lanQueries.nextDeadline(),
       this.ctx.discovery.nextAt,
+      this.ctx.multicastRouter.nextDeadline(),
       this.ctx.lateStandby.nextAt,
       takeoverDeadline(this.ctx),
     );
@@ -149,6 +153,7 @@ export class HostTracker {
     this.ctx.setPolicy(policy);
     reviewPeers(this.ctx);
     reviewRoles(this.ctx);
+    for (const { index } of this.links()) reviewMulticastRouter(this.ctx, index);
     reviewHosts(this.ctx);
     return this.takeActions();
   }

@@ -16,7 +16,12 @@ import {
 import { ETHER_TYPE_IPV6, ETHER_TYPE_RARP, etherTypeOf } from '../../wire/ethernet.js';
 import { ICMPV6, type Icmpv6Malformed, locateIcmpv6 } from '../../wire/icmpv6.js';
 import { decodeIpv6 } from '../../wire/ipv6.js';
-import { ALL_NODES, decodeMldReportAt, encodeMldQuery } from '../../wire/mld.js';
+import {
+  ALL_NODES,
+  decodeMldReportAt,
+  encodeMldQuery,
+  encodeMulticastRouterAdvertisement,
+} from '../../wire/mld.js';
 import {
   type NeighbourAdvertisement,
   type NeighbourSolicitation,
@@ -95,6 +100,9 @@ export const ndDriver: FamilyDriver = {
 
   /** All nodes listen to the group of the query; the frame goes to one of them. */
   inquire: (own, mac, linkLocal) => encodeMldQuery(own, mac, ipv6(linkLocal)),
+
+  declareMulticastRouter: (own, linkLocal, seconds) =>
+    encodeMulticastRouterAdvertisement(own, ipv6(linkLocal), seconds),
 
   /** A unicast solicitation in the neighbour's name: unlike an advertisement it leaves alone who is a router. */
   repair: (own, mac, host, neighbour, neighbourMac) =>

@@ -36,6 +36,8 @@ export interface FamilyDriver {
    * Absent: the protocol knows no such question. Nobody but `mac` hears it.
    */
   inquire?(own: Mac, mac: Mac, linkLocal: Ip): Uint8Array;
+  /** Tells the switches of a LAN that a multicast router is here; again after `seconds` at the latest. */
+  declareMulticastRouter?(own: Mac, linkLocal: Ip, seconds: number): Uint8Array;
   /** Makes `host`, which is at `mac`, believe that `neighbour` is at `neighbourMac`, and nobody else. */
   repair(own: Mac, mac: Mac, host: Ip, neighbour: Ip, neighbourMac: Mac): Uint8Array;
 }
