@@ -30,6 +30,7 @@ export function snapshot(ctx: TrackerContext, awaitedAt: number) {
     openQuestions: ctx.openQuestions.snapshot(),
     discovery: ctx.discovery.snapshot(),
     multicastRouter: ctx.multicastRouter.snapshot(),
+    homePrefixes: ctx.homePrefixes.snapshot(),
     roles: ctx.roles.snapshot(),
     lateStandby: ctx.lateStandby.snapshot(),
     rarpLookups: ctx.rarpLookups.snapshot(),
@@ -65,6 +66,7 @@ export function restore(ctx: TrackerContext, state: Snapshot): void {
   ctx.openQuestions.restore(state.openQuestions);
   ctx.discovery.restore(state.discovery);
   ctx.multicastRouter.restore(state.multicastRouter);
+  ctx.homePrefixes.restore(state.homePrefixes);
   ctx.roles.restore(state.roles, (ip) => ctx.table.get(ip));
   ctx.lateStandby.restore(state.lateStandby);
   for (const { index } of ctx.topology.allLinks()) {

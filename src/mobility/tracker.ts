@@ -20,6 +20,7 @@ import { type InterfaceRule, type Policy, ruleFor } from './policy.js';
 import type { RouterRole } from './events.js';
 import type { RoleKind, RoleReason } from './events.js';
 import { describeRole, takeoverDeadline, reviewRoles } from './input/roles.js';
+import { noteArrivals } from './nd/home-prefix.js';
 import { reviewMulticastRouter } from './nd/multicast-router.js';
 import { onRoute, remoteVanished } from './input/remote-claims.js';
 import { onMisdirectedPacket } from './input/stale-neighbours.js';
@@ -122,8 +123,10 @@ export class HostTracker {
    */
   private takeActions(): readonly Action[] {
     if (this.ctx.otherRouters.takeChange()) reviewRoles(this.ctx);
+    const actions = this.ctx.takeActions();
+    noteArrivals(this.ctx, actions);
     this.nextDeadline();
-    return this.ctx.takeActions();
+    return actions;
   }
 
   /** When the next `tick` is due, ms on the same clock; undefined when nothing waits. */
@@ -142,6 +145,7 @@ export class HostTracker {
       this.ctx.lanQueries.nextDeadline(),
       this.ctx.discovery.nextAt,
       this.ctx.multicastRouter.nextDeadline(),
+      this.ctx.homePrefixes.nextDeadline(),
       this.ctx.lateStandby.nextAt,
       takeoverDeadline(this.ctx),
     );
