@@ -119,16 +119,16 @@ export function noteArrivals(ctx: TrackerContext, actions: readonly Action[]): v
     if (subnet?.advertise !== true || ctx.topology.isHome(iface, ip)) continue;
     const visitor = ctx.homePrefixes.of({ iface, mac }, subnet.prefix);
     visitor.ips.add(ip);
-    hasten(ctx, visitor);
+    sendSoon(ctx, visitor);
   }
 }
 
 /** A router solicitation of this machine. */
 export function answerSolicitation(ctx: TrackerContext, iface: IfIndex, mac: Mac): void {
-  for (const visitor of ctx.homePrefixes.at(iface, mac)) hasten(ctx, visitor);
+  for (const visitor of ctx.homePrefixes.at(iface, mac)) sendSoon(ctx, visitor);
 }
 
-function hasten(ctx: TrackerContext, visitor: Visitor): void {
+function sendSoon(ctx: TrackerContext, visitor: Visitor): void {
   ctx.homePrefixes.schedule(visitor, Math.max(ctx.now, visitor.sentAt + LEAST_MS));
 }
 
