@@ -17,6 +17,8 @@ import { Discovery } from './input/discovery.js';
 import { LateStandby } from './input/late-standby.js';
 import { AddressLookups } from './presence/address-lookup.js';
 import { Limits } from './admission/limits.js';
+import { HomePrefixes } from './nd/home-prefix.js';
+import { MulticastRouter } from './nd/multicast-router.js';
 import { LateAnswers } from './late-answers.js';
 import { MissedFrames } from './missed-frames.js';
 import type { Policy } from './policy.js';
@@ -39,6 +41,8 @@ export class TrackerContext {
   readonly lanQueries = new LanQueries();
   readonly openQuestions = new OpenQuestions();
   readonly discovery = new Discovery();
+  readonly multicastRouter = new MulticastRouter();
+  readonly homePrefixes = new HomePrefixes();
   readonly roles = new Roles();
   readonly lateStandby = new LateStandby();
   /** Behind which port of a bridge a MAC was last seen; kept when the entry ages out. */

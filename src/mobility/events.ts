@@ -368,7 +368,7 @@ export interface RoleChange {
   readonly at: number;
 }
 
-export type SendPurpose = 'probe' | 'answer' | 'announce' | 'repair';
+export type SendPurpose = 'probe' | 'answer' | 'announce' | 'repair' | 'advertise';
 
 export type Action =
   | {

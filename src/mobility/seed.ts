@@ -29,6 +29,8 @@ export function snapshot(ctx: TrackerContext, awaitedAt: number) {
     lanQueries: ctx.lanQueries.snapshot(),
     openQuestions: ctx.openQuestions.snapshot(),
     discovery: ctx.discovery.snapshot(),
+    multicastRouter: ctx.multicastRouter.snapshot(),
+    homePrefixes: ctx.homePrefixes.snapshot(),
     roles: ctx.roles.snapshot(),
     lateStandby: ctx.lateStandby.snapshot(),
     addressLookups: ctx.addressLookups.snapshot(),
@@ -63,6 +65,8 @@ export function restore(ctx: TrackerContext, state: Snapshot): void {
   ctx.lanQueries.restore(state.lanQueries);
   ctx.openQuestions.restore(state.openQuestions);
   ctx.discovery.restore(state.discovery);
+  ctx.multicastRouter.restore(state.multicastRouter);
+  ctx.homePrefixes.restore(state.homePrefixes);
   ctx.roles.restore(state.roles, (ip) => ctx.table.get(ip));
   ctx.lateStandby.restore(state.lateStandby);
   for (const { index } of ctx.topology.allLinks()) {

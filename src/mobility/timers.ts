@@ -26,6 +26,8 @@ import { onTimeout } from './input/answers.js';
 import { reprobeAt } from './host/recovery.js';
 import { detachOver } from './input/commands.js';
 import { runDiscovery } from './input/discovery.js';
+import { runHomePrefixes } from './nd/home-prefix.js';
+import { runMulticastRouter } from './nd/multicast-router.js';
 import { runLateStandby } from './input/late-standby.js';
 import { claimFresh } from './input/reannouncement.js';
 import { runTakeover, takeOver } from './input/roles.js';
@@ -54,6 +56,8 @@ export function runDueTimers(ctx: TrackerContext): void {
   }
   runLanQueries(ctx);
   runDiscovery(ctx);
+  runMulticastRouter(ctx);
+  runHomePrefixes(ctx);
   runLateStandby(ctx);
   runTakeover(ctx);
   for (const { iface, mac, otherAddress } of runOtherRouters(ctx))

@@ -20,6 +20,8 @@ import { type InterfaceRule, type Policy, ruleFor } from './policy.js';
 import type { RouterRole } from './events.js';
 import type { RoleKind, RoleReason } from './events.js';
 import { describeRole, takeoverDeadline, reviewRoles } from './input/roles.js';
+import { noteArrivals } from './nd/home-prefix.js';
+import { reviewMulticastRouter } from './nd/multicast-router.js';
 import { onRoute, remoteVanished } from './input/remote-claims.js';
 import { onMisdirectedPacket } from './input/stale-neighbours.js';
 import { type Snapshot, restore, seedEvents, snapshot } from './seed.js';
@@ -78,9 +80,11 @@ export class HostTracker {
         break;
       case 'link':
         onLink(ctx, event.link);
+        reviewMulticastRouter(ctx, event.link.index);
         break;
       case 'link-gone':
         onLinkGone(ctx, event.iface);
+        reviewMulticastRouter(ctx, event.iface);
         break;
       case 'capture':
         onCapture(ctx, event.iface, event.open);
@@ -119,8 +123,10 @@ export class HostTracker {
    */
   private takeActions(): readonly Action[] {
     if (this.ctx.otherRouters.takeChange()) reviewRoles(this.ctx);
+    const actions = this.ctx.takeActions();
+    noteArrivals(this.ctx, actions);
     this.nextDeadline();
-    return this.ctx.takeActions();
+    return actions;
   }
 
   /** When the next `tick` is due, ms on the same clock; undefined when nothing waits. */
@@ -138,6 +144,8 @@ export class HostTracker {
       this.ctx.otherRouters.nextDeadline(),
       this.ctx.lanQueries.nextDeadline(),
       this.ctx.discovery.nextAt,
+      this.ctx.multicastRouter.nextDeadline(),
+      this.ctx.homePrefixes.nextDeadline(),
       this.ctx.lateStandby.nextAt,
       takeoverDeadline(this.ctx),
     );
@@ -149,6 +157,7 @@ export class HostTracker {
     this.ctx.setPolicy(policy);
     reviewPeers(this.ctx);
     reviewRoles(this.ctx);
+    for (const { index } of this.links()) reviewMulticastRouter(this.ctx, index);
     reviewHosts(this.ctx);
     return this.takeActions();
   }

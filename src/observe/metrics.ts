@@ -68,7 +68,7 @@ export const ALARM_ACTIVE_MS = 600_000;
 /** Names that end in `_total` and are no counters (prom-client): promtool refuses them, and others say the same. */
 const MISNAMED = ['handles', 'requests', 'resources'].map((what) => `nodejs_active_${what}_total`);
 
-const PURPOSES = ['probe', 'answer', 'announce', 'repair'] as const;
+const PURPOSES = ['probe', 'answer', 'announce', 'repair', 'advertise'] as const;
 /** From a proof on a quiet LAN to a storm, in seconds. */
 const LATENCY_BUCKETS = [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5];
 const LAG_RESOLUTION_MS = 20;

@@ -15,6 +15,7 @@ import { confirmOld, findProbe, onLateReply, onReply } from './answers.js';
 import type { Sighting } from '../admission/queue.js';
 import type { SightingMessage } from '../neighbour/message.js';
 import { answer, noteOnLan } from '../neighbour/responder.js';
+import { answerSolicitation } from '../nd/home-prefix.js';
 import { hearRouter, notePeer } from './routers.js';
 import { hearGatewayAnswer, noteOtherAddress, suspect } from '../other-routers.js';
 
@@ -39,6 +40,7 @@ export function onFrame(ctx: TrackerContext, iface: IfIndex, bytes: Uint8Array):
     case 'presence':
       if (hearRouter(ctx, iface, message)) return;
       onPresence(ctx, iface, message);
+      if (message.form === 'router-solicitation') answerSolicitation(ctx, iface, mac);
       return answer(ctx, iface, message);
     case 'router':
       hearRouter(ctx, iface, message);

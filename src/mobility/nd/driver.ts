@@ -10,13 +10,19 @@ import {
   isSolicitedNodeGroup,
   isUnspecified,
   low24,
+  networkOf,
   parseIp,
   solicitedNodeGroup,
 } from '../../wire/addresses.js';
 import { ETHER_TYPE_IPV6, ETHER_TYPE_RARP, etherTypeOf } from '../../wire/ethernet.js';
 import { ICMPV6, type Icmpv6Malformed, locateIcmpv6 } from '../../wire/icmpv6.js';
 import { decodeIpv6 } from '../../wire/ipv6.js';
-import { ALL_NODES, decodeMldReportAt, encodeMldQuery } from '../../wire/mld.js';
+import {
+  ALL_NODES,
+  decodeMldReportAt,
+  encodeMldQuery,
+  encodeMulticastRouterAdvertisement,
+} from '../../wire/mld.js';
 import {
   type NeighbourAdvertisement,
   type NeighbourSolicitation,
@@ -25,9 +31,16 @@ import {
   encodeAdvertisement,
   encodeSolicitation,
 } from '../../wire/nd.js';
+import { encodeRouterAdvertisement } from '../../wire/router-advertisement.js';
 import { decodeRarpPresence } from '../arp/rarp.js';
 import type { FamilyDriver } from '../neighbour/driver.js';
 import type { NeighbourMessage } from '../neighbour/message.js';
+
+/** How long a visitor may go on without another advertisement. Three of them are sent in the shortest of these. */
+const ROUTER_SECONDS = 5400;
+const HOME_PREFIX = { isOnLink: true, isAutonomous: true, validSeconds: 86_400, preferredSeconds: 14_400 };
+/** Of a lifetime that is longer, two hours remain (RFC 4862 section 5.5.3). */
+const FOREIGN_PREFIX = { isOnLink: false, isAutonomous: true, validSeconds: 7200, preferredSeconds: 0 };
 
 /**
  * Neighbor Discovery (RFC 4861) with duplicate address detection (RFC 4862), and what names a MAC alone: MLD reports
@@ -103,6 +116,27 @@ export const ndDriver: FamilyDriver = {
 
   /** All nodes listen to the group of the query; the frame goes to one of them. */
   inquire: (own, mac, linkLocal) => encodeMldQuery(own, mac, ipv6(linkLocal)),
+
+  declareMulticastRouter: (own, linkLocal, seconds) =>
+    encodeMulticastRouterAdvertisement(own, ipv6(linkLocal), seconds),
+
+  advertisePrefix: (own, source, mac, host, home, foreign) =>
+    encodeRouterAdvertisement({
+      source: own,
+      destination: mac,
+      sourceIp: ipv6(source),
+      destinationIp: ipv6(host),
+      linkLayerAddress: own,
+      routerSeconds: ROUTER_SECONDS,
+      prefixes: [
+        { ...HOME_PREFIX, network: ipv6(networkOf(home.ip, home.length)), length: home.length },
+        ...foreign.map(({ ip, length }) => ({
+          ...FOREIGN_PREFIX,
+          network: ipv6(networkOf(ip, length)),
+          length,
+        })),
+      ],
+    }),
 
   /** A unicast solicitation in the neighbour's name: unlike an advertisement it leaves alone who is a router. */
   repair: (own, mac, host, neighbour, neighbourMac) =>

@@ -1,4 +1,4 @@
-import { type Family, type Ip, type Mac, isIpv4 } from '../../wire/addresses.js';
+import { type Family, type Ip, type Mac, type Prefix, isIpv4 } from '../../wire/addresses.js';
 import { etherTypeOf } from '../../wire/ethernet.js';
 import type { DropReason } from '../events.js';
 import type { NeighbourMessage, PacketAddresses } from './message.js';
@@ -41,6 +41,20 @@ export interface FamilyDriver {
    * Absent: the protocol knows no such question. Nobody but `mac` hears it.
    */
   inquire?(own: Mac, mac: Mac, linkLocal: Ip): Uint8Array;
+  /** Tells the switches of a LAN that a multicast router is here; again after `seconds` at the latest. */
+  declareMulticastRouter?(own: Mac, linkLocal: Ip, seconds: number): Uint8Array;
+  /**
+   * Tells `host`, which is at `mac`, that `home` goes on to be a prefix of its link, behind the router `source`, and that it
+   * is to use no address of `foreign` any more. Absent: the protocol knows no prefixes.
+   */
+  advertisePrefix?(
+    own: Mac,
+    source: Ip,
+    mac: Mac,
+    host: Ip,
+    home: Prefix,
+    foreign: readonly Prefix[],
+  ): Uint8Array;
   /** Makes `host`, which is at `mac`, believe that `neighbour` is at `neighbourMac`, and nobody else. */
   repair(own: Mac, mac: Mac, host: Ip, neighbour: Ip, neighbourMac: Mac): Uint8Array;
 }
