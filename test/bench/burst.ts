@@ -1,3 +1,4 @@
+import type { Family } from '../../src/wire/addresses.js';
 import { inLab } from './in-lab.js';
 import { type Burst, measureBurst, startFloor, timeBatch } from './instruments.js';
 import { type Context, type Measure, type Part, type Target, atLeast, below, median } from './measure.js';
@@ -25,6 +26,7 @@ export const burst: Part = {
   run: async (context) => {
     const sizes = context.quick ? [1000, 10_000, 50_000] : [1000, 10_000, 50_000, 100_000];
     for (const size of sizes) context.found(...(await fullSpeed(context, size)));
+    context.found(...(await fullSpeed(context, 50_000, 'ipv6')));
     context.found(await lateCrowds(context, 50_000));
     const size = context.quick ? 40_000 : 100_000;
     for (const prove of POLICIES) {
@@ -41,21 +43,23 @@ export const burst: Part = {
   },
 };
 
-async function fullSpeed(context: Context, size: number): Promise<Measure[]> {
+async function fullSpeed(context: Context, size: number, family: Family = 'ipv4'): Promise<Measure[]> {
   const rounds = context.quick ? 1 : 3;
   const batch: number[] = [];
   const floor: number[] = [];
   const outcomes = { after: [] as Outcome[], before: [] as Outcome[] };
   for (let round = 1; round <= rounds; round++) {
-    context.say(`${size} newcomers at full speed, round ${round} of ${rounds}`);
-    batch.push(await ipBatch(size));
-    floor.push(await floorRate(size));
-    for (const prove of POLICIES) outcomes[prove].push(await onFreshDaemon(prove, size, 0));
+    context.say(`${size} newcomers (${family}) at full speed, round ${round} of ${rounds}`);
+    batch.push(await ipBatch(size, family));
+    if (family === 'ipv4') floor.push(await floorRate(size));
+    for (const prove of POLICIES) outcomes[prove].push(await onFreshDaemon(prove, size, 0, { family }));
   }
-  const label = `${thousands(size)} at once`;
+  const label = `${family === 'ipv6' ? 'IPv6, ' : ''}${thousands(size)} at once`;
   const measures: Measure[] = [
     { name: `${label}, ip -batch`, value: median(batch), unit: '/s', note: 'neighbour and route per host' },
-    { name: `${label}, floor in C`, value: median(floor), unit: '/s', note: 'route only' },
+    ...(floor.length === 0
+      ? []
+      : [{ name: `${label}, floor in C`, value: median(floor), unit: '/s', note: 'route only' }]),
   ];
   for (const prove of POLICIES) {
     const results = outcomes[prove];
@@ -80,7 +84,7 @@ async function fullSpeed(context: Context, size: number): Promise<Measure[]> {
         name: `${label}, prove=${prove}, to ip -batch`,
         value: median(results.map(({ burst: { perSecond } }, i) => (perSecond / (batch[i] as number)) * 100)),
         unit: '% of batch',
-        ...(prove === 'after' && size === 50_000 ? { targets: [atLeast(35)] } : {}),
+        ...(prove === 'after' && size === 50_000 && family === 'ipv4' ? { targets: [atLeast(35)] } : {}),
       },
       {
         name: `${label}, prove=${prove}, peak RSS of all processes`,
@@ -99,7 +103,7 @@ async function lateCrowds(context: Context, size: number): Promise<Measure> {
   const results: Outcome[] = [];
   for (let round = 1; round <= rounds; round++) {
     context.say(`${size} newcomers at full speed, answers ${LATE} ms late, round ${round} of ${rounds}`);
-    results.push(await onFreshDaemon('before', size, 0, LATE));
+    results.push(await onFreshDaemon('before', size, 0, { late: LATE }));
   }
   const learned = results.map(({ burst: { learned: count } }) => count);
   return {
@@ -116,9 +120,19 @@ function completeness(size: number): Target[] {
   return size === 50_000 ? [atLeast(100)] : [];
 }
 
-function onFreshDaemon(prove: string, size: number, perSecond: number, late?: typeof LATE): Promise<Outcome> {
+interface Crowd {
+  readonly late?: typeof LATE;
+  readonly family?: Family;
+}
+
+function onFreshDaemon(
+  prove: string,
+  size: number,
+  perSecond: number,
+  { late, family = 'ipv4' }: Crowd = {},
+): Promise<Outcome> {
   return inLab(async (lab) => {
-    const router = new BenchRouter(lab, 1);
+    const router = new BenchRouter(lab, 1, [family]);
     const marpd = await router.start({ interface: [{ name: 'lan0', prove }] });
     const memory = new MemoryWatch(marpd.pid);
     const before = cpuSeconds(marpd.pid);
@@ -138,9 +152,9 @@ export async function framesLost(ctl: {
   return lost;
 }
 
-function ipBatch(size: number): Promise<number> {
+function ipBatch(size: number, family: Family): Promise<number> {
   return inLab(async (lab) => {
-    const router = new BenchRouter(lab, 1);
+    const router = new BenchRouter(lab, 1, [family]);
     const ms = await timeBatch(router.router, router.batchFile(router.newcomers(size), size));
     return (size / ms) * 1000;
   });

@@ -1,6 +1,7 @@
 import type { Marpd } from '../lab/kit/marpd.js';
 import { pause, waitFor } from '../lab/kit/program.js';
 import { thousands } from './burst.js';
+import type { Family } from '../../src/wire/addresses.js';
 import { inLab } from './in-lab.js';
 import { Noise, measureBurst, measureLatency } from './instruments.js';
 import { type Context, type CostPoint, type Measure, type Part, below, median } from './measure.js';
@@ -17,6 +18,7 @@ export const hosts: Part = {
   run: async (context) => {
     const empty = await idleCost(context);
     context.found(...empty.measures);
+    context.found(...(await ipv6Cost(context, empty.rssMb)));
     for (const count of context.quick ? [1000, 10_000] : [1000, 10_000, 100_000]) {
       const point = await costOf(context, count);
       context.plot(point);
@@ -64,10 +66,32 @@ function idleCost(context: Context): Promise<{ readonly rssMb: number; readonly 
   });
 }
 
-function costOf(context: Context, count: number): Promise<CostPoint> {
+/** The same hosts with an address of IPv6 each instead. */
+async function ipv6Cost(context: Context, emptyMb: number): Promise<Measure[]> {
+  const count = context.quick ? 10_000 : 100_000;
+  const { rssMb, pssMb, cpuPercent } = await costOf(context, count, 'ipv6');
+  const name = `${thousands(count)} hosts of IPv6`;
+  const perHost = ((rssMb - emptyMb) * 1000) / count;
+  return [
+    {
+      name: `${name}, RSS of all processes`,
+      value: rssMb,
+      unit: 'MB',
+      note: `PSS ${pssMb.toFixed(0)}; ${perHost.toFixed(2)} KB per host`,
+    },
+    {
+      name: `${name}, processor, keepalive ${KEEPALIVE_S} s`,
+      value: cpuPercent,
+      unit: '%',
+      note: 'of one core',
+    },
+  ];
+}
+
+function costOf(context: Context, count: number, family: Family = 'ipv4'): Promise<CostPoint> {
   return inLab(async (lab) => {
-    context.say(`${thousands(count)} hosts: learning`);
-    const router = new BenchRouter(lab, 2);
+    context.say(`${thousands(count)} hosts (${family}): learning`);
+    const router = new BenchRouter(lab, 2, [family]);
     const config = { timers: { keepalive: `${KEEPALIVE_S}s` }, router: { on_exit: 'keep' } };
     const marpd = await router.start(config);
     const first = router.newcomers(count);
@@ -84,7 +108,7 @@ function costOf(context: Context, count: number): Promise<CostPoint> {
     for (let i = 0; i < 20; i++) {
       const began = performance.now();
       await marpd.ctl.get(
-        `/v1/hosts?limit=100&after=${ipText(ipNumber(first) + Math.floor((count * i) / 20))}`,
+        `/v1/hosts?limit=100&after=${encodeURIComponent(ipText(ipNumber(first) + Math.floor((count * i) / 20), family))}`,
       );
       pages.push(performance.now() - began);
     }

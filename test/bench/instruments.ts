@@ -229,7 +229,9 @@ export class Noise {
   }
 }
 
-export type StormKind = 'random' | 'sender' | 'repeat' | 'malformed' | 'rarp';
+type ArpStorm = 'random' | 'sender' | 'repeat' | 'malformed' | 'rarp';
+type NdStorm = 'nd-random' | 'nd-sender' | 'nd-repeat' | 'nd-malformed' | 'nd-questions' | 'mld';
+export type StormKind = ArpStorm | NdStorm;
 
 /** Runs `ip -batch FILE` on ready commands. Returns its milliseconds from start to exit. */
 export function timeBatch(namespace: Namespace, file: string): Promise<number> {

@@ -1,3 +1,5 @@
+import type { Family } from '../../src/wire/addresses.js';
+import type { Lab } from '../lab/kit/namespace.js';
 import { inLab } from './in-lab.js';
 import { type Latency, Noise, type Port, measureBurst, measureLatency, startFloor } from './instruments.js';
 import { type Context, type Measure, type Part, below, median } from './measure.js';
@@ -82,12 +84,39 @@ export const latency: Part = {
           },
         );
       }
+      context.found(...(await beside(lab, context, rounds, hosts)));
       for (const [lan, prove] of ['after', 'before'].entries()) {
         context.say(`under load, prove=${prove}`);
         context.found(...(await underLoad(router.port(lan), router, prove, context)));
       }
     }),
 };
+
+/** Newcomers of both families in turns, on one router: IPv6 against IPv4, round by round. */
+async function beside(lab: Lab, context: Context, rounds: number, hosts: number): Promise<Measure[]> {
+  const router = new BenchRouter(lab, 1, ['ipv4', 'ipv6']);
+  await router.start();
+  const families = ['ipv4', 'ipv6'] as const;
+  const results: Record<Family, Latency[]> = { ipv4: [], ipv6: [] };
+  for (const family of families) {
+    await measureBurst(router.port(0), router.newcomers(WARM_UP, family), WARM_UP, WARM_UP / 2);
+    await measureLatency(router.port(0), router.newcomers(hosts, family), hosts, GAP_MS);
+  }
+  for (let round = 1; round <= rounds; round++) {
+    context.say(`both families, round ${round} of ${rounds}`);
+    for (const family of families)
+      results[family].push(
+        await measureLatency(router.port(0), router.newcomers(hosts, family), hosts, GAP_MS),
+      );
+  }
+  const p50 = (family: Family) => median(results[family].map((each) => each.p50));
+  const ratios = results.ipv6.map((each, i) => each.p50 / (results.ipv4[i] as Latency).p50);
+  return [
+    { name: 'both families served, IPv4, p50', value: p50('ipv4'), unit: 'ms', ...missedNote(results.ipv4) },
+    { name: 'both families served, IPv6, p50', value: p50('ipv6'), unit: 'ms', ...missedNote(results.ipv6) },
+    { name: 'IPv6, p50 to that of IPv4', value: median(ratios), unit: 'x', targets: [below(1.3)] },
+  ];
+}
 
 async function underLoad(
   port: Port,

@@ -1,6 +1,7 @@
 import type { Ctl } from '../lab/kit/ctl.js';
 import type { Marpd } from '../lab/kit/marpd.js';
 import { pause } from '../lab/kit/program.js';
+import type { Family } from '../../src/wire/addresses.js';
 import { thousands } from './burst.js';
 import { inLab } from './in-lab.js';
 import { Noise, type StormKind, measureBurst, measureLatency } from './instruments.js';
@@ -12,11 +13,17 @@ const FRAMES_PER_SECOND = 300_000;
 const GAP_MS = 20;
 /** A daemon that just started runs code that the compiler has not seen yet. */
 const WARM_UP = 5000;
-const KINDS: readonly (readonly [StormKind, string])[] = [
-  ['random', 'random senders'],
-  ['sender', 'one sender, random addresses'],
-  ['repeat', 'one frame'],
-  ['malformed', 'malformed'],
+const KINDS: readonly (readonly [StormKind, string, readonly Family[]])[] = [
+  ['random', 'random senders', ['ipv4']],
+  ['sender', 'one sender, random addresses', ['ipv4']],
+  ['repeat', 'one frame', ['ipv4']],
+  ['malformed', 'malformed', ['ipv4']],
+  ['nd-random', 'IPv6, random senders', ['ipv6', 'ipv4']],
+  ['nd-questions', 'IPv6, questions of random senders', ['ipv6', 'ipv4']],
+  ['nd-sender', 'IPv6, one sender, random addresses', ['ipv6', 'ipv4']],
+  ['nd-repeat', 'IPv6, one frame', ['ipv6', 'ipv4']],
+  ['nd-malformed', 'IPv6, malformed', ['ipv6', 'ipv4']],
+  ['mld', 'MLD reports of random MACs', ['ipv6', 'ipv4']],
 ];
 
 /** A storm on lan0: what newcomers on lan1 and callers of the API notice, and what it costs. */
@@ -24,17 +31,22 @@ export const storm: Part = {
   name: 'storm',
   about: '300,000 frames/s on one interface: newcomers on another, API answer time, memory growth',
   run: async (context) => {
-    for (const [kind, title] of KINDS) {
+    for (const [kind, title, families] of KINDS) {
       context.say(`storm of ${title}`);
-      context.found(...(await oneStorm(context, kind, title)));
+      context.found(...(await oneStorm(context, kind, title, families)));
     }
   },
 };
 
-function oneStorm(context: Context, kind: StormKind, title: string): Promise<Measure[]> {
+function oneStorm(
+  context: Context,
+  kind: StormKind,
+  title: string,
+  families: readonly Family[],
+): Promise<Measure[]> {
   const seconds = context.quick ? 6 : 30;
   return inLab(async (lab) => {
-    const router = new BenchRouter(lab, 2);
+    const router = new BenchRouter(lab, 2, families);
     const marpd = await router.start();
     const newcomers = (count: number, gapMs: number) =>
       measureLatency(router.port(1), router.newcomers(count), count, gapMs);
