@@ -1,5 +1,5 @@
 import type { AnsweredTo } from './neighbour/message.js';
-import { type Ip, MAC_BROADCAST, type Mac, unspecifiedOf } from '../wire/addresses.js';
+import { type Ip, MAC_BROADCAST, type Mac, isIpv4, unspecifiedOf } from '../wire/addresses.js';
 import { MOST_WAIT_MS } from './admission/constants.js';
 import type { TrackerContext } from './context.js';
 import type { Attachment, IfIndex } from './events.js';
@@ -160,7 +160,9 @@ export function startProbe(
     tries,
     timeoutMs,
     isConfirmation,
-    isUnverified: !fromNobody && !isConfirmation && mayBeRouters(ctx, host, purpose, attachment),
+    // In IPv6 there is no such question: one from :: is a conflict check (RFC 4862 section 5.4.3).
+    isUnverified:
+      isIpv4(host.ip) && !fromNobody && !isConfirmation && mayBeRouters(ctx, host, purpose, attachment),
     sent: 0,
     firstSentAt: 0,
     nextAt: firstAt + delayMs,
