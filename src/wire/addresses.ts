@@ -25,7 +25,7 @@ export interface Prefix {
 }
 
 export const IPV4_UNSPECIFIED = 0 as Ipv4;
-export const IPV6_UNSPECIFIED = '\0'.repeat(16) as Ipv6;
+export const IPV6_UNSPECIFIED = '\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0' as Ipv6;
 export const MAC_ZERO = 0 as Mac;
 export const MAC_BROADCAST = 0xffff_ffff_ffff as Mac;
 
@@ -220,15 +220,24 @@ export function networkOf(ip: Ip, length: number): Ip {
   if (isIpv4(ip)) return (length === 0 ? 0 : (ip & (-1 << (32 - length))) >>> 0) as Ipv4;
   const whole = length >>> 3;
   if (whole >= 16) return ip;
-  const partial = String.fromCharCode(ip.charCodeAt(whole) & (0xff00 >>> (length & 7)) & 255);
-  return (ip.slice(0, whole) + partial + '\0'.repeat(15 - whole)) as Ipv6;
+  scratch.fill(0);
+  for (let i = 0; i < whole; i++) scratch[i] = ip.charCodeAt(i);
+  scratch[whole] = ip.charCodeAt(whole) & (0xff00 >>> (length & 7));
+  return readIpv6(scratch, 0);
 }
+
+/** IPv6 addresses are made of bytes here: a string that is joined of others takes longer to compare and to look up. */
+const scratch = new Uint8Array(16);
 
 /** True when `ip` lies in `prefix`. Families never mix. */
 export function contains(prefix: Prefix, ip: Ip): boolean {
-  return (
-    isIpv4(prefix.ip) === isIpv4(ip) && networkOf(ip, prefix.length) === networkOf(prefix.ip, prefix.length)
-  );
+  const { ip: network, length } = prefix;
+  if (isIpv4(ip)) return isIpv4(network) && networkOf(ip, length) === networkOf(network, length);
+  if (isIpv4(network)) return false;
+  const whole = length >>> 3;
+  for (let i = 0; i < whole; i++) if (ip.charCodeAt(i) !== network.charCodeAt(i)) return false;
+  const differing = whole < 16 ? ip.charCodeAt(whole) ^ network.charCodeAt(whole) : 0;
+  return (differing & (0xff00 >>> (length & 7)) & 0xff) === 0;
 }
 
 /**
@@ -259,9 +268,11 @@ export function isUnspecified(ip: Ip): boolean {
   return ip === unspecifiedOf(ip);
 }
 
+const IPV6_LOOPBACK = '\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\u0001';
+
 /** 127.0.0.0/8 or ::1. */
 export function isLoopback(ip: Ip): boolean {
-  return isIpv4(ip) ? ip >>> 24 === 127 : ip === `${'\0'.repeat(15)}\u0001`;
+  return isIpv4(ip) ? ip >>> 24 === 127 : ip === IPV6_LOOPBACK;
 }
 
 /** 224.0.0.0/4 or ff00::/8. */
@@ -279,7 +290,7 @@ export function isLinkLocal(ip: Ip): boolean {
   return isIpv4(ip) ? ip >>> 16 === 0xa9fe : ip.charCodeAt(0) === 0xfe && (ip.charCodeAt(1) & 0xc0) === 0x80;
 }
 
-const IPV4_MAPPED = `${'\0'.repeat(10)}\u00ff\u00ff`;
+const IPV4_MAPPED = '\0\0\0\0\0\0\0\0\0\0\u00ff\u00ff';
 
 /** ::ffff:0:0/96, an IPv4 address in the form of an IPv6 one, which never is on a wire (RFC 4291 section 2.5.5.2). */
 export function isIpv4Mapped(ip: Ip): boolean {
@@ -296,11 +307,13 @@ export function isUnroutable(ip: Ip): boolean {
 }
 
 /** ff02::1:ff00:0/104 (RFC 4291 section 2.7.1). */
-const SOLICITED_NODE = `\u00ff\u0002${'\0'.repeat(9)}\u0001\u00ff`;
+const SOLICITED_NODE = '\u00ff\u0002\0\0\0\0\0\0\0\0\0\u0001\u00ff';
 
 /** The group that every owner of this address listens to, whatever its upper 104 bits (RFC 4291 section 2.7.1). */
 export function solicitedNodeGroup(ip: Ipv6): Ipv6 {
-  return (SOLICITED_NODE + ip.slice(13)) as Ipv6;
+  writeIpv6(scratch, 0, ip);
+  for (let i = 0; i < SOLICITED_NODE.length; i++) scratch[i] = SOLICITED_NODE.charCodeAt(i);
+  return readIpv6(scratch, 0);
 }
 
 export function isSolicitedNodeGroup(ip: Ip): boolean {
@@ -320,8 +333,11 @@ export function low24(ip: Ipv6): number {
 /** The address of this prefix whose host bits are zero but for the low 24; undefined: the prefix has fewer host bits. */
 export function withLow24(prefix: Prefix, low: number): Ipv6 | undefined {
   if (isIpv4(prefix.ip) || prefix.length > 104) return undefined;
-  const network = networkOf(prefix.ip, prefix.length) as Ipv6;
-  return (network.slice(0, 13) + String.fromCharCode(low >>> 16, (low >>> 8) & 255, low & 255)) as Ipv6;
+  writeIpv6(scratch, 0, networkOf(prefix.ip, prefix.length) as Ipv6);
+  scratch[13] = low >>> 16;
+  scratch[14] = low >>> 8;
+  scratch[15] = low;
+  return readIpv6(scratch, 0);
 }
 
 /**
@@ -330,12 +346,11 @@ export function withLow24(prefix: Prefix, low: number): Ipv6 | undefined {
  */
 export function withEui64(prefix: Prefix, mac: Mac): Ipv6 | undefined {
   if (isIpv4(prefix.ip) || prefix.length > 64) return undefined;
-  const bytes = new Uint8Array(16);
-  writeIpv6(bytes, 0, networkOf(prefix.ip, prefix.length) as Ipv6);
-  writeMac(bytes, 8, mac);
-  bytes.copyWithin(13, 11, 14);
-  bytes[8] = (bytes[8] as number) ^ 2;
-  bytes[11] = 0xff;
-  bytes[12] = 0xfe;
-  return readIpv6(bytes, 0);
+  writeIpv6(scratch, 0, networkOf(prefix.ip, prefix.length) as Ipv6);
+  writeMac(scratch, 8, mac);
+  scratch.copyWithin(13, 11, 14);
+  scratch[8] = (scratch[8] as number) ^ 2;
+  scratch[11] = 0xff;
+  scratch[12] = 0xfe;
+  return readIpv6(scratch, 0);
 }

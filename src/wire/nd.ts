@@ -92,21 +92,20 @@ export function decodeNdAt(bytes: Uint8Array, at: number): NdFrame | Icmpv6Malfo
 function decodeSolicitation(bytes: Uint8Array, at: number): NeighbourSolicitation | Icmpv6Malformed {
   const linkLayerAddress = readLinkLayerAddress(bytes, at + TARGET_BYTES, OPTION_SOURCE_LINK_LAYER);
   if (typeof linkLayerAddress === 'string') return linkLayerAddress;
-  const sourceIp = readIpv6(bytes, IPV6_SOURCE_AT);
+  if (isMulticastAt(bytes, at + 8) || isMulticastAt(bytes, IPV6_SOURCE_AT)) return 'bad-address';
   const destinationIp = readIpv6(bytes, IPV6_DESTINATION_AT);
-  const targetIp = readIpv6(bytes, at + 8);
-  if (isMulticast(targetIp) || isMulticast(sourceIp)) return 'bad-address';
-  if (sourceIp === IPV6_UNSPECIFIED) {
+  const isNobody = isUnspecifiedAt(bytes, IPV6_SOURCE_AT);
+  if (isNobody) {
     if (!isSolicitedNodeGroup(destinationIp)) return 'bad-address';
     if (linkLayerAddress !== undefined) return 'bad-option';
   }
   return {
     source: readMac(bytes, 6),
     destination: readMac(bytes, 0),
-    sourceIp,
+    sourceIp: isNobody ? IPV6_UNSPECIFIED : readIpv6(bytes, IPV6_SOURCE_AT),
     destinationIp,
     type: ICMPV6.neighbourSolicitation,
-    targetIp,
+    targetIp: readIpv6(bytes, at + 8),
     linkLayerAddress,
   };
 }
@@ -116,20 +115,18 @@ function decodeAdvertisement(bytes: Uint8Array, at: number): NeighbourAdvertisem
   const linkLayerAddress = readLinkLayerAddress(bytes, at + TARGET_BYTES, OPTION_TARGET_LINK_LAYER);
   if (typeof linkLayerAddress === 'string') return linkLayerAddress;
   const flags = bytes[at + 4] as number;
-  const sourceIp = readIpv6(bytes, IPV6_SOURCE_AT);
-  const destinationIp = readIpv6(bytes, IPV6_DESTINATION_AT);
-  const targetIp = readIpv6(bytes, at + 8);
-  if (isMulticast(targetIp) || isMulticast(sourceIp) || sourceIp === IPV6_UNSPECIFIED) return 'bad-address';
+  if (isMulticastAt(bytes, at + 8) || isMulticastAt(bytes, IPV6_SOURCE_AT)) return 'bad-address';
+  if (isUnspecifiedAt(bytes, IPV6_SOURCE_AT)) return 'bad-address';
   // A solicited one is for who asked.
   const isSolicited = (flags & SOLICITED) !== 0;
-  if (isSolicited && isMulticast(destinationIp)) return 'bad-address';
+  if (isSolicited && isMulticastAt(bytes, IPV6_DESTINATION_AT)) return 'bad-address';
   return {
     source: readMac(bytes, 6),
     destination: readMac(bytes, 0),
-    sourceIp,
-    destinationIp,
+    sourceIp: readIpv6(bytes, IPV6_SOURCE_AT),
+    destinationIp: readIpv6(bytes, IPV6_DESTINATION_AT),
     type: ICMPV6.neighbourAdvertisement,
-    targetIp,
+    targetIp: readIpv6(bytes, at + 8),
     linkLayerAddress,
     isRouter: (flags & ROUTER) !== 0,
     isSolicited,
@@ -158,6 +155,15 @@ function decodeRouterDiscovery(
     type,
     linkLayerAddress,
   };
+}
+
+function isMulticastAt(bytes: Uint8Array, at: number): boolean {
+  return bytes[at] === 0xff;
+}
+
+function isUnspecifiedAt(bytes: Uint8Array, at: number): boolean {
+  for (let i = at; i < at + 16; i++) if (bytes[i] !== 0) return false;
+  return true;
 }
 
 /** The address in the first option of this type. All options have to be whole, and none may have the length 0. */
