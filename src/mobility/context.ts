@@ -15,7 +15,7 @@ import { Fib } from './fib.js';
 import type { Host } from './host/host.js';
 import { Discovery } from './input/discovery.js';
 import { LateStandby } from './input/late-standby.js';
-import { RarpLookups } from './input/rarp-lookup.js';
+import { AddressLookups } from './presence/address-lookup.js';
 import { Limits } from './admission/limits.js';
 import { LateAnswers } from './late-answers.js';
 import { MissedFrames } from './missed-frames.js';
@@ -45,7 +45,7 @@ export class TrackerContext {
   readonly ports = new Map<IfIndex, Map<Mac, IfIndex>>();
   /** What the kernel's neighbour table says of hosts that never spoke to us. */
   readonly neighbours = new Map<IfIndex, Map<Ip, Mac>>();
-  readonly rarpLookups = new RarpLookups();
+  readonly addressLookups = new AddressLookups();
   readonly counts: Record<HostState, number> = {
     unknown: 0,
     proving: 0,

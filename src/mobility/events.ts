@@ -154,6 +154,7 @@ export const CAUSES = [
   'sighting', // a frame of the host, see its evidence kind
   'probe-hint', // it sent an RFC 5227 probe a moment ago
   'rarp', // RARP named its MAC
+  'presence', // another frame that names no address of it did: an MLD report, a router solicitation
   'sibling', // another address of its MAC was proven here
   'sought', // a neighbour that has come home sends to where it is not
   'link-up', // remembered on an interface that came up
@@ -197,6 +198,7 @@ export const MACHINE_OF: Readonly<Record<Cause, Machine>> = {
   sighting: 'proof',
   'probe-hint': 'proof',
   rarp: 'proof',
+  presence: 'proof',
   sibling: 'proof',
   sought: 'proof',
   'link-up': 'recovery',

@@ -8,6 +8,7 @@ import {
   networkOf,
 } from '../wire/addresses.js';
 import type { IfIndex, Route, RouteLeg } from './events.js';
+import { SolicitedNodes } from './presence/solicited-nodes.js';
 
 /** RTPROT_RA: what a router advertisement made (RFC 4861 section 6.3.4, RFC 4191) names a router, and no host. */
 const PROTOCOL_RA = 9;
@@ -67,6 +68,7 @@ export class Fib {
     6: new Map<number, Map<Ip, Route[]>>(),
   };
   private readonly remotes = new Map<Ip, RemoteClaim>();
+  private readonly remoteNodes = new SolicitedNodes();
   /** How often a remote claim has appeared or vanished. */
   remoteChanges = 0;
   /** Routes by next hop and outgoing interface; undefined: by several, or by one that is not known. */
@@ -108,7 +110,9 @@ export class Fib {
     );
     for (const { ip, since } of remotes) {
       const route = hostRoutes.get(ip);
-      if (route !== undefined) this.remotes.set(ip, { ip, since, route });
+      if (route === undefined) continue;
+      this.remotes.set(ip, { ip, since, route });
+      this.remoteNodes.add(ip);
     }
     for (const route of routes) this.apply('add', route, Number.NaN);
     this.remoteChanges = state.remoteChanges;
@@ -183,6 +187,11 @@ export class Fib {
     return this.remotes.values();
   }
 
+  /** Addresses of remote claims by the low 24 bits (RFC 4291 section 2.7.1). */
+  remotesIn(low: number): readonly Ip[] {
+    return this.remoteNodes.get(low);
+  }
+
   /** Of all watched tables. */
   *allRoutes(): Generator<Route> {
     for (const lengths of Object.values(this.routes))
@@ -223,7 +232,11 @@ export class Fib {
     const claim = routes?.find((route) => this.isRemoteClaim(route));
     const known = this.remotes.get(ip);
     if ((known === undefined) !== (claim === undefined)) this.remoteChanges++;
-    if (claim === undefined) return this.remotes.delete(ip) ? 'vanished' : undefined;
+    if (claim === undefined) {
+      this.remoteNodes.delete(ip);
+      return this.remotes.delete(ip) ? 'vanished' : undefined;
+    }
+    if (known === undefined) this.remoteNodes.add(ip);
     this.remotes.set(ip, { ip, since: known?.since ?? now, route: claim });
     if (known === undefined) return 'appeared';
     return known.route.via === claim.via && known.route.iface === claim.iface ? undefined : 'changed';

@@ -53,7 +53,7 @@ export interface Probe {
 type OpenProbe = { -readonly [K in keyof Probe]: Probe[K] };
 
 /** Offsets of the tries and the time-out, ms (design.md 3.2). */
-interface ProbeSchedule {
+export interface ProbeSchedule {
   readonly tries: readonly number[];
   readonly timeoutMs: number;
 }
@@ -78,6 +78,8 @@ const PROBE_SCHEDULES: Readonly<Partial<Record<ProbePurpose, ProbeSchedule>>> = 
 const PATIENCE = 2;
 /** So long after a host was last heard on a LAN a router there may tell of its departure. */
 const DEPARTURE_MS = 30_000;
+/** A probe is renewed no more after as many tries. */
+const MOST_TRIES = 16;
 /** Nobody waits longer than this for one answer, however long `hold` is. */
 const MOST_PATIENCE_MS = 30_000;
 
@@ -227,6 +229,17 @@ export function sendTry(ctx: TrackerContext, ip: Ip, open: Probe): void {
       ? Math.max(probe.firstSentAt + next, ctx.now + 1)
       : // A try that went out late still gets its time to be answered.
         Math.max(probe.firstSentAt + probe.timeoutMs, ctx.now + probe.timeoutMs - last);
+}
+
+/** The host will be able to answer later than thought: the tries after the first one of the schedule begin anew. */
+export function renew(open: Probe, schedule: ProbeSchedule, now: number): void {
+  const probe: OpenProbe = open;
+  if (probe.sent === 0 || probe.tries.length > MOST_TRIES) return;
+  const since = now - probe.firstSentAt;
+  const [, ...later] = schedule.tries.map((offset) => since + offset);
+  probe.tries = [...probe.tries.slice(0, probe.sent), ...later];
+  probe.timeoutMs = since + schedule.timeoutMs;
+  probe.nextAt = probe.firstSentAt + (later[0] ?? probe.timeoutMs);
 }
 
 /** Asks anew, as if nothing had been asked yet. */

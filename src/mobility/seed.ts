@@ -31,7 +31,7 @@ export function snapshot(ctx: TrackerContext, awaitedAt: number) {
     discovery: ctx.discovery.snapshot(),
     roles: ctx.roles.snapshot(),
     lateStandby: ctx.lateStandby.snapshot(),
-    rarpLookups: ctx.rarpLookups.snapshot(),
+    addressLookups: ctx.addressLookups.snapshot(),
     limits: ctx.limits.snapshot(),
     unanswered: ctx.unanswered.snapshot(),
     waiting: ctx.waiting.snapshot(),
@@ -77,7 +77,7 @@ export function restore(ctx: TrackerContext, state: Snapshot): void {
       ctx.topology.setContests(index, family, mayContest(rule.role, role.kind) && !defers);
     }
   }
-  ctx.rarpLookups.restore(state.rarpLookups);
+  ctx.addressLookups.restore(state.addressLookups);
   ctx.limits.restore(state.limits);
   ctx.unanswered.restore(state.unanswered);
   ctx.waiting.restore(state.waiting);

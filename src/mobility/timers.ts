@@ -30,7 +30,7 @@ import { runLateStandby } from './input/late-standby.js';
 import { claimFresh } from './input/reannouncement.js';
 import { runTakeover, takeOver } from './input/roles.js';
 import { reprobe } from './input/links.js';
-import { runRarpLookups } from './input/rarp-lookup.js';
+import { runLookups } from './presence/address-lookup.js';
 import { learnLate } from './input/sightings.js';
 import { awayLost, checkDespiteRemote, proofEnded } from './input/remote-claims.js';
 import { runLanQueries } from './neighbour/responder.js';
@@ -43,14 +43,14 @@ const HOSTS_PER_TICK = 128;
 
 /** Everything that is due, or the first part of it: then the next deadline is already past. */
 export function runDueTimers(ctx: TrackerContext): void {
-  for (const { ip, place } of runRarpLookups(ctx)) {
+  for (const { ip, place, cause } of runLookups(ctx)) {
     if (ctx.topology.rule(place.iface) === undefined) continue;
     if (learningRefusal(ctx, place.iface, ip, place.mac) !== undefined) continue;
     const host = ctx.table.get(ip) ?? ctx.create(ip);
     if (host.isHeldAt(place.iface, place.mac)) continue;
     // Found elsewhere while it was looked up: that place is asked as well.
-    if (host.held) startProofUnlessSuppressed(ctx, host, place, 'rarp');
-    else bind(ctx, host, place, 'rarp');
+    if (host.held) startProofUnlessSuppressed(ctx, host, place, cause);
+    else bind(ctx, host, place, cause);
   }
   runLanQueries(ctx);
   runDiscovery(ctx);

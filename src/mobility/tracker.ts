@@ -14,7 +14,7 @@ import type { RemoteClaim } from './fib.js';
 import { NO_ANSWER_HOLD } from './neighbour/answer-hold.js';
 import { releaseAnswers } from './neighbour/responder.js';
 import type { Host } from './host/host.js';
-import { nextRarpLookupDeadline } from './input/rarp-lookup.js';
+import { nextLookupDeadline } from './presence/address-lookup.js';
 import { onCapture, onFdb, onLink, onLinkGone, reviewHosts } from './input/links.js';
 import { type InterfaceRule, type Policy, ruleFor } from './policy.js';
 import type { RouterRole } from './events.js';
@@ -134,7 +134,7 @@ export class HostTracker {
     if (hasRunnable(this.ctx)) return this.ctx.now;
     return Math.min(
       this.ctx.deadlines.next() ?? Number.POSITIVE_INFINITY,
-      nextRarpLookupDeadline(this.ctx),
+      nextLookupDeadline(this.ctx),
       this.ctx.otherRouters.nextDeadline(),
       this.ctx.lanQueries.nextDeadline(),
       this.ctx.discovery.nextAt,

@@ -65,8 +65,9 @@ export const DROP_MEANINGS: Readonly<Record<DropReason, string>> = {
 
 export const CAUSE_MEANINGS: Readonly<Record<Cause, string>> = {
   sighting: 'a frame of it was received',
-  'probe-hint': 'it checked its address for conflicts (RFC 5227) a moment ago',
+  'probe-hint': 'it checked its address for conflicts (RFC 5227, RFC 4862) a moment ago',
   rarp: 'a hypervisor announced its MAC (RARP)',
+  presence: 'a frame that names no address, such as an MLD report, came from its MAC',
   sibling: 'another address of its MAC was confirmed',
   sought: 'a host that returned home is looking for it',
   'link-up': 'the link where it was last seen came up',

@@ -59,7 +59,7 @@ export interface Candidate {
 
 /** Asked because of a frame of the host itself; otherwise because of an idea of ours where it may be. */
 export function wasHeard({ cause }: Pick<Candidate, 'cause'>): boolean {
-  return cause === 'sighting' || cause === 'rarp';
+  return cause === 'sighting' || cause === 'rarp' || cause === 'presence';
 }
 
 /** Evidence that waits until `at`. */

@@ -4,7 +4,14 @@ import type { TrackerContext } from '../context.js';
 import type { Attachment, Cause, IfIndex } from '../events.js';
 import { answerOpenQuestions, releaseAnswers } from '../neighbour/responder.js';
 import { probeSource, sendRepair } from '../neighbour/send.js';
-import { PRESENCE_SCHEDULE, type Probe, endOf, oldPlaceTimeoutMs, startProbe } from '../probe.js';
+import {
+  PRESENCE_SCHEDULE,
+  type Probe,
+  type ProbeSchedule,
+  endOf,
+  oldPlaceTimeoutMs,
+  startProbe,
+} from '../probe.js';
 import { isAnnounced, isYoung } from './claim.js';
 import { defersRelease, shortFreshMs, suppressionOf } from './contention.js';
 import { isRefused } from './contest.js';
@@ -54,16 +61,28 @@ export function isSuppressed(ctx: TrackerContext, host: Host, at: Attachment): b
   return true;
 }
 
+interface ProofOptions {
+  /** The evidence is its question for this address. */
+  readonly asked?: Ip | undefined;
+  /** When it is asked, if not as usual. */
+  readonly schedule?: ProbeSchedule | undefined;
+}
+
+/** What says that a MAC is there is said again and again, for about so long. */
+function scheduleOf(cause: Cause): ProbeSchedule | undefined {
+  return cause === 'rarp' || cause === 'presence' ? PRESENCE_SCHEDULE : undefined;
+}
+
 /**
  * There is evidence of the host at an attachment where we do not hold it. It is asked there and, in parallel, at the
- * one where we do hold it. `asked`: the evidence is its question for this address.
+ * one where we do hold it.
  */
 export function startProof(
   ctx: TrackerContext,
   host: Host,
   heardAt: Attachment,
   cause: Cause,
-  asked?: Ip,
+  { asked, schedule = scheduleOf(cause) }: ProofOptions = {},
 ): void {
   const before = candidateOn(host.proof, heardAt.iface);
   const rule = ctx.topology.rule(heardAt.iface);
@@ -82,15 +101,16 @@ export function startProof(
   const firstSourceIp = cause === 'link-up' ? ctx.topology.kernelSource(at.iface, host.ip) : heldSource;
   if (rule.prove === 'never' && spoke) return bind(ctx, host, at, cause);
 
-  const schedule = cause === 'rarp' ? PRESENCE_SCHEDULE : undefined;
   const probe = startProbe(ctx, host, 'prove', at, { firstSourceIp, schedule });
   if (probe === undefined) {
     ctx.drop('no-probe-source', at.iface, host.ip, at.mac);
     return discardUnknown(ctx, host);
   }
   // Two MACs that take turns in one address are as silent as one.
-  if (before?.repeated === true) noteSilence(ctx, before);
-  setCandidate(ctx, host, candidateAt(ctx, at, cause, probe));
+  if (before?.repeated === true && before.probe.sent > 1) noteSilence(ctx, before);
+  // The first question to an address that is tentative is not expected to be answered.
+  const repeated = cause === 'probe-hint' && schedule !== undefined;
+  setCandidate(ctx, host, { ...candidateAt(ctx, at, cause, probe), repeated });
   if (host.held) probeHeldPlace(ctx, host);
   if (host.state === 'unknown' || host.state === 'remembered') {
     transition(ctx, host, { input: 'prove', cause });

@@ -66,6 +66,12 @@ export class FamilyDrivers {
     }
   }
 
+  /** All of them. */
+  *all(): Generator<FamilyDriver> {
+    if (this.#ipv4 !== undefined) yield this.#ipv4;
+    if (this.#ipv6 !== undefined) yield this.#ipv6;
+  }
+
   /** undefined: hosts of this family cannot be asked. */
   of(ip: Ip): FamilyDriver | undefined {
     return isIpv4(ip) ? this.#ipv4 : this.#ipv6;

@@ -1,4 +1,4 @@
-import { type Ip, type Mac, isIpv4 } from '../../wire/addresses.js';
+import { type Family, type Ip, type Mac, isIpv4 } from '../../wire/addresses.js';
 import type { TrackerContext } from '../context.js';
 import type { Attachment, IfIndex, SendPurpose } from '../events.js';
 import { type Topology, servesFamilyOf } from '../topology.js';
@@ -37,6 +37,22 @@ export function sendProbe(ctx: TrackerContext, place: Attachment, source: Ip, ta
   const own = ctx.topology.speakingMac(place.iface, source);
   const driver = driverOn(ctx, place.iface, target);
   if (own && driver) send(ctx, place.iface, 'probe', driver.probe(own, place.mac, source, target));
+}
+
+/** Whether a MAC on this interface can be asked for the groups of its addresses (MLD, RFC 3810). */
+export function mayQueryGroups(ctx: TrackerContext, iface: IfIndex): boolean {
+  return ctx.topology.linkLocalsOn(iface).length > 0;
+}
+
+/** Asks a MAC for the groups of its addresses. */
+export function sendGroupQuery(ctx: TrackerContext, { iface, mac }: Attachment, family: Family): void {
+  // The source is link-local (RFC 3810 section 5.1.14).
+  const [source] = ctx.topology.linkLocalsOn(iface);
+  if (source === undefined) return;
+  const own = ctx.topology.speakingMac(iface, source);
+  for (const driver of ctx.families.all())
+    if (own && driver.family === family && driver.inquire !== undefined)
+      send(ctx, iface, 'probe', driver.inquire(own, mac, source));
 }
 
 /**

@@ -14,7 +14,6 @@ import {
   type Prefix,
 } from '../../../src/wire/addresses.js';
 import {
-  IPV4_UNSPECIFIED,
   IPV6_UNSPECIFIED,
   groupMac,
   parseIp,
@@ -22,10 +21,9 @@ import {
   parsePrefix,
   solicitedNodeGroup,
 } from '../../../src/wire/addresses.js';
-import { encodeArpBody } from '../../../src/wire/arp.js';
-import { ETHER_TYPE_RARP } from '../../../src/wire/ethernet.js';
 import { ICMPV6 } from '../../../src/wire/icmpv6.js';
 import { writeIpv6Headers } from '../../../src/wire/ipv6.js';
+import { ALL_MLDV2_ROUTERS, encodeMldReport } from '../../../src/wire/mld.js';
 import {
   type NeighbourAdvertisement,
   type NeighbourSolicitation,
@@ -194,7 +192,7 @@ describe('a second address family is a driver and nothing else', () => {
     );
   });
 
-  it('an ACD probe is neither learned nor answered, and its place is asked a moment later', () => {
+  it('duplicate address detection is neither learned nor answered, and its place is asked', () => {
     const group = solicitedNodeGroup(GUEST);
     const bytes = encodeSolicitation({
       source: GUEST_MAC,
@@ -204,19 +202,23 @@ describe('a second address family is a driver and nothing else', () => {
       targetIp: GUEST,
       linkLayerAddress: undefined,
     });
-    assert.deepEqual(sent(frame(FOREIGN, bytes)), []);
-    const [asked] = sent(wait((actions) => sent(actions).length > 0));
-    assert.deepEqual([asked?.targetIp, asked?.destination], [GUEST, GUEST_MAC]);
+    const [asked] = sent(frame(FOREIGN, bytes));
+    assert.deepEqual([asked?.purpose, asked?.targetIp, asked?.destination], ['probe', GUEST, GUEST_MAC]);
+    assert.equal(tracker.host(GUEST)?.held, false);
   });
 
-  it('a MAC without an address is asked for what other routers claim, and for the control address', () => {
+  it('a MAC that names its groups is asked for what other routers claim in them, and for the control address', () => {
     const claim = { prefix: { ip: GUEST, length: 128 }, table: 254, protocol: 186, metric: 20 } as const;
     const via = { type: 'unicast', iface: 2, via: ip('2001:db8:9::2') } as const;
     handle({ kind: 'route', change: 'add', route: { ...claim, ...via }, initial: false });
     wait(() => tracker.host(GUEST)?.state === 'away');
-    const nobody = { senderIp: IPV4_UNSPECIFIED, targetIp: IPV4_UNSPECIFIED };
-    const rarp = { opcode: 3, senderMac: GUEST_MAC, targetMac: GUEST_MAC, ...nobody };
-    const presence = encodeArpBody(MAC_BROADCAST, GUEST_MAC, ETHER_TYPE_RARP, rarp);
+    const presence = encodeMldReport({
+      source: GUEST_MAC,
+      destination: groupMac(ALL_MLDV2_ROUTERS),
+      sourceIp: IPV6_UNSPECIFIED,
+      destinationIp: ALL_MLDV2_ROUTERS,
+      groups: [solicitedNodeGroup(GUEST)],
+    });
     const asked = sent(frame(FOREIGN, presence)).map(({ targetIp }) => targetIp);
     assert.deepEqual(asked, [driver.controlAddress, GUEST]);
   });
