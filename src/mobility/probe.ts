@@ -4,7 +4,7 @@ import { MOST_WAIT_MS } from './admission/constants.js';
 import type { TrackerContext } from './context.js';
 import type { Attachment, IfIndex } from './events.js';
 import type { Host } from './host/host.js';
-import { probeSource, sendProbe } from './neighbour/send.js';
+import { gatewaysToRepair, probeSource, sendOwnerProbe, sendProbe } from './neighbour/send.js';
 
 export type ProbePurpose =
   /** Is the host at the candidate attachment? */
@@ -41,8 +41,10 @@ export interface Probe {
   readonly timeoutMs: number;
   /** Asked a second time, because the first answer may have been one to an older probe. */
   readonly isConfirmation: boolean;
-  /** Its answer may be that of a router with proxy ARP, so it is asked once more, from no address. */
+  /** Its answer may be that of a router with proxy ARP or a proxy of Neighbor Discovery, so its owner is asked once more. */
   readonly isUnverified: boolean;
+  /** Asked so that the owner of the address answers, and who speaks for others does not, or differently. */
+  readonly asksOwner: boolean;
   readonly sent: number;
   readonly firstSentAt: number;
   /** Next try or, when all are sent, the time-out. */
@@ -139,18 +141,18 @@ export function startProbe(
     isConfirmation = false,
     firstSourceIp,
     schedule,
-    fromNobody = false,
+    asksOwner = false,
   }: {
     readonly delayMs?: number;
     readonly isConfirmation?: boolean;
     readonly firstSourceIp?: Ip | undefined;
     readonly schedule?: ProbeSchedule | undefined;
-    readonly fromNobody?: boolean;
+    readonly asksOwner?: boolean;
   } = {},
 ): Probe | undefined {
   const named = probeSource(ctx, attachment.iface, host.ip);
   if (named === undefined) return undefined;
-  const sourceIp = fromNobody ? unspecifiedOf(host.ip) : named;
+  const sourceIp = asksOwner ? ownerSource(ctx, host.ip, named) : named;
   const firstAt = firstTryAt(ctx, purpose, attachment.iface);
   if (firstAt === undefined) return undefined;
   const { tries, timeoutMs } = scheduleOf(ctx, host, purpose, attachment.iface, schedule);
@@ -162,13 +164,19 @@ export function startProbe(
     tries,
     timeoutMs,
     isConfirmation,
-    isUnverified: !fromNobody && !isConfirmation && mayBeRouters(ctx, host, purpose, attachment),
+    isUnverified: !asksOwner && !isConfirmation && mayBeRouters(ctx, host, purpose, attachment),
+    asksOwner,
     sent: 0,
     firstSentAt: 0,
     nextAt: firstAt + delayMs,
   };
   if (probe.nextAt <= ctx.now) sendTry(ctx, host.ip, probe);
   return probe;
+}
+
+/** In whose name the owner is asked; a protocol without a question to the owner has the one that comes from nobody. */
+function ownerSource({ families }: TrackerContext, ip: Ip, named: Ip): Ip {
+  return families.of(ip)?.askOwner === undefined ? unspecifiedOf(ip) : named;
 }
 
 /**
@@ -219,7 +227,11 @@ function mayBeRouters(
 export function sendTry(ctx: TrackerContext, ip: Ip, open: Probe): void {
   const probe: OpenProbe = open;
   const source = probe.sent === 0 ? probe.firstSourceIp : probe.sourceIp;
-  sendProbe(ctx, probe.attachment, source, ip);
+  if (probe.asksOwner) sendOwnerProbe(ctx, probe.attachment, source, ip);
+  else sendProbe(ctx, probe.attachment, source, ip);
+  if (repairsGateways(ctx, probe, source))
+    for (const gateway of gatewaysToRepair(ctx, probe.attachment.iface, ip))
+      sendProbe(ctx, probe.attachment, gateway, ip);
   if (probe.sent === 0) probe.firstSentAt = ctx.now;
   probe.sent++;
   const next = probe.tries[probe.sent];
@@ -229,6 +241,16 @@ export function sendTry(ctx: TrackerContext, ip: Ip, open: Probe): void {
       ? Math.max(probe.firstSentAt + next, ctx.now + 1)
       : // A try that went out late still gets its time to be answered.
         Math.max(probe.firstSentAt + probe.timeoutMs, ctx.now + probe.timeoutMs - last);
+}
+
+/**
+ * Whether the host's entries for its other gateways are put right along with this one: at a proof with every try, since
+ * one of them may be the first that reaches it, and now and then afterwards.
+ */
+function repairsGateways({ topology }: TrackerContext, probe: Probe, source: Ip): boolean {
+  const { purpose, attachment, sent } = probe;
+  if (attachment.mac === MAC_BROADCAST || !topology.isGateway(source)) return false;
+  return purpose === 'prove' || (sent === 0 && (purpose === 'keepalive' || purpose === 'took-over'));
 }
 
 /** The host will be able to answer later than thought: the tries after the first one of the schedule begin anew. */

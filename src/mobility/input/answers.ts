@@ -52,9 +52,19 @@ export function findProbe(host: Host, iface: IfIndex, mac: Mac, answeredTo: Answ
   return open.find((probe) => answers(probe, iface, mac, answeredTo));
 }
 
-/** The host answered: the strongest thing that a frame can say. */
-export function onReply(ctx: TrackerContext, host: Host, probe: Probe, from: Attachment): void {
-  if (probe.isUnverified) return confirmFromNobody(ctx, host, probe, from);
+/**
+ * The host answered: the strongest thing that a frame can say. `isOwner`: false if the protocol tells that somebody else
+ * answered for it.
+ */
+export function onReply(
+  ctx: TrackerContext,
+  host: Host,
+  probe: Probe,
+  from: Attachment,
+  isOwner: boolean,
+): void {
+  if (probe.asksOwner && !isOwner) return ctx.drop('other-router', from.iface, host.ip, from.mac);
+  if (probe.isUnverified) return askOwner(ctx, host, probe, from);
   const rttMs = ctx.now - probe.firstSentAt;
   const candidate = host.candidates.find((one) => one.probe === probe);
   // Whoever answers in its name elsewhere does not choose how long it may be silent.
@@ -80,12 +90,13 @@ function measure(ctx: TrackerContext, host: Host, { sent, firstSentAt }: Probe, 
 }
 
 /**
- * The same question once more, from no address: as in a conflict check (RFC 5227 section 2.1.1) the host itself answers,
- * and a router does not answer for it. One that has just answered is past its own conflict check, in which it would take
- * the question for a conflict.
+ * The same question once more, such that the host itself answers. In ARP it comes from no address, as in a conflict check
+ * (RFC 5227 section 2.1.1), and a router does not answer that for it; one that has just answered is past its own conflict
+ * check, in which it would take the question for a conflict. In Neighbor Discovery that would be duplicate address
+ * detection, whose answer goes to all; there an owner overrides, and a proxy does not (RFC 4861 section 7.2.8).
  */
-function confirmFromNobody(ctx: TrackerContext, host: Host, asked: Probe, from: Attachment): void {
-  const probe = startProbe(ctx, host, asked.purpose, from, { fromNobody: true });
+function askOwner(ctx: TrackerContext, host: Host, asked: Probe, from: Attachment): void {
+  const probe = startProbe(ctx, host, asked.purpose, from, { asksOwner: true });
   if (probe === undefined) return;
   const candidate = host.candidates.find((one) => one.probe === asked);
   if (candidate !== undefined) setCandidate(ctx, host, { ...candidate, attachment: from, probe });
@@ -275,9 +286,11 @@ export function onLateReply(
   ip: Ip,
   from: Attachment,
   answeredTo: AnsweredTo,
+  isOwner: boolean,
 ): boolean {
   const probe = ctx.lateAnswers.take(ip, from.iface, from.mac, answeredTo, ctx.now);
   if (probe === undefined || ctx.topology.rule(from.iface) === undefined) return false;
+  if (probe.asksOwner && !isOwner) return false;
   // It would have been asked once more, and is if this is a sighting.
   if (probe.isUnverified || ctx.otherRouters.isRouterMac(from.iface, from.mac)) return false;
   const remote = ctx.fib.remote(ip);

@@ -1,4 +1,3 @@
-import { isUnspecified } from '../../wire/addresses.js';
 import { learningRefusal } from '../admission/learning.js';
 import type { TrackerContext } from '../context.js';
 import type { Attachment, DropReason, IfIndex } from '../events.js';
@@ -63,8 +62,7 @@ export function hasToWait(ctx: TrackerContext, host: Host, place: Attachment): b
   const { currentProbe } = host;
   const check = candidateOn(host.proof, place.iface)?.probe;
   let open = host.oldProbes[MOST_OLD_PLACES - 1] && host.oldProbes[0];
-  if (check?.purpose === 'remote-claim' || (check !== undefined && isUnspecified(check.sourceIp)))
-    open = check;
+  if (check?.purpose === 'remote-claim' || check?.asksOwner === true) open = check;
   // Claimed on the word of a frame: it has its chance to answer.
   else if (currentProbe?.purpose === 'prove') open = currentProbe;
   if (open === undefined || ctx.now > endOf(open)) return false;

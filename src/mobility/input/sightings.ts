@@ -72,12 +72,14 @@ function onSighting(ctx: TrackerContext, iface: IfIndex, message: SightingMessag
     if (refusal === 'sender-ip-peer') notePeer(ctx, iface, ip, mac);
     return;
   }
-  if (message.answeredTo !== undefined) {
-    const probe = host && findProbe(host, iface, mac, message.answeredTo);
-    if (host !== undefined && probe !== undefined) return onReply(ctx, host, probe, { iface, mac });
+  const { answeredTo } = message;
+  const isOwner = message.form !== 'reply' || message.isOverride !== false;
+  if (answeredTo !== undefined) {
+    const probe = host && findProbe(host, iface, mac, answeredTo);
+    if (host !== undefined && probe !== undefined) return onReply(ctx, host, probe, { iface, mac }, isOwner);
   }
   if (message.form === 'reply') {
-    if (onLateReply(ctx, host, ip, { iface, mac }, message.answeredTo)) return;
+    if (onLateReply(ctx, host, ip, { iface, mac }, message.answeredTo, isOwner)) return;
     if (onLookupAnswer(ctx, iface, ip, mac)) return;
   }
   if (host !== undefined) {

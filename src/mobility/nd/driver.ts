@@ -66,6 +66,14 @@ export const ndDriver: FamilyDriver = {
     return solicitation(own, groupMac(group), own, source, targetIp, group);
   },
 
+  /** The answer to a solicitation of a group overrides, unless it is a proxy's (RFC 4861 sections 7.2.4 and 7.2.8). */
+  askOwner(own, mac, source, target) {
+    const targetIp = ipv6(target);
+    const group = solicitedNodeGroup(targetIp);
+    const destination = mac === MAC_BROADCAST ? groupMac(group) : mac;
+    return solicitation(own, destination, own, source, targetIp, group);
+  },
+
   answer: (own, ip, mac, asker, { linkLocal, isRouter, isOverride }) =>
     encodeAdvertisement({
       source: own,
@@ -152,6 +160,7 @@ function fromAdvertisement(frame: NeighbourAdvertisement): NeighbourMessage {
       ip,
       target,
       answeredTo: destinationIp,
+      isOverride: frame.isOverride,
     };
   return {
     kind: 'sighting',

@@ -41,6 +41,11 @@ export interface ReplyMessage extends Sender {
   readonly ip: Ip;
   readonly target: undefined;
   readonly answeredTo: AnsweredTo;
+  /**
+   * Whether it is to replace what the asker believes. Who answers for another one leaves that to the owner (RFC 4861
+   * section 7.2.8). undefined: the protocol does not say.
+   */
+  readonly isOverride?: boolean;
 }
 
 /** Names the sender alone, to all (gratuitous ARP, unsolicited neighbour advertisement). */

@@ -39,6 +39,15 @@ export function sendProbe(ctx: TrackerContext, place: Attachment, source: Ip, ta
   if (own && driver) send(ctx, place.iface, 'probe', driver.probe(own, place.mac, source, target));
 }
 
+/** The same, such that the answer tells the owner of `target` from somebody who speaks for it. */
+export function sendOwnerProbe(ctx: TrackerContext, place: Attachment, source: Ip, target: Ip): void {
+  const own = ctx.topology.speakingMac(place.iface, source);
+  const driver = driverOn(ctx, place.iface, target);
+  if (!own || driver === undefined) return;
+  const bytes = (driver.askOwner ?? driver.probe)(own, place.mac, source, target);
+  send(ctx, place.iface, 'probe', bytes);
+}
+
 /** Whether a MAC on this interface can be asked for the groups of its addresses (MLD, RFC 3810). */
 export function mayQueryGroups(ctx: TrackerContext, iface: IfIndex): boolean {
   return ctx.topology.linkLocalsOn(iface).length > 0;

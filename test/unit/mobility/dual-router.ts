@@ -17,6 +17,7 @@ import {
   groupMac,
   isGroupMac,
   isIpv4,
+  isMulticast,
   parseIp,
   parsePrefix,
   solicitedNodeGroup,
@@ -61,6 +62,8 @@ export interface Sent {
   readonly destination: Mac;
   readonly source: Ip;
   readonly target: Ip;
+  /** Sent to the group of the target (RFC 4291 section 2.7.1), in whatever frame. */
+  readonly isToGroup: boolean;
   readonly at: number;
 }
 
@@ -68,6 +71,8 @@ export interface Sent {
 interface Here {
   readonly iface: IfIndex;
   readonly mac: Mac;
+  /** It answers for somebody else (RFC 4389). */
+  readonly isProxy?: boolean;
 }
 
 export class DualRouter {
@@ -164,7 +169,7 @@ export class DualRouter {
     if (purpose !== 'probe' || host?.iface !== iface || sent.kind === 'query') return;
     if (sent.destination !== host.mac && !isGroupMac(sent.destination)) return;
     const at = this.now + 1;
-    this.answers.push({ at, iface, bytes: answerOf(macOf(iface), host.mac, sent) });
+    this.answers.push({ at, iface, bytes: answerOf(macOf(iface), host, sent) });
   }
 }
 
@@ -183,7 +188,7 @@ function link(index: IfIndex, name: string, ...addresses: string[]): Link {
 }
 
 function describe(iface: IfIndex, purpose: string, bytes: Uint8Array, at: number): Sent {
-  const common = { iface, purpose, at };
+  const common = { iface, purpose, at, isToGroup: false };
   if (etherTypeOf(bytes) === ETHER_TYPE_ARP) {
     const arp = decodeArp(bytes);
     if (typeof arp === 'string') throw new Error(arp);
@@ -206,10 +211,12 @@ function describe(iface: IfIndex, purpose: string, bytes: Uint8Array, at: number
   if (nd.type !== ICMPV6.neighbourSolicitation && nd.type !== ICMPV6.neighbourAdvertisement)
     throw new Error('the tracker solicits and advertises neighbours only');
   const kind = nd.type === ICMPV6.neighbourSolicitation ? 'solicitation' : 'advertisement';
-  return { ...common, kind, destination: nd.destination, source: nd.sourceIp, target: nd.targetIp };
+  const isToGroup = isMulticast(nd.destinationIp);
+  const { destination, sourceIp: source, targetIp: target } = nd;
+  return { ...common, kind, destination, source, target, isToGroup };
 }
 
-function answerOf(own: Mac, mac: Mac, { target, source, destination }: Sent): Uint8Array {
+function answerOf(own: Mac, { mac, isProxy }: Here, { target, source, isToGroup }: Sent): Uint8Array {
   if (isIpv4(target))
     return encodeArp({
       destination: own,
@@ -221,13 +228,13 @@ function answerOf(own: Mac, mac: Mac, { target, source, destination }: Sent): Ui
       targetIp: source as Ipv4,
     });
   // As Linux does: a unicast solicitation is answered without override and option (RFC 4861 section 7.2.4).
-  const isMulticast = isGroupMac(destination);
+  const isOverride = isToGroup && isProxy !== true;
   return advertisement(mac, target, {
     destination: own,
     destinationIp: source as Ipv6,
     isSolicited: true,
-    isOverride: isMulticast,
-    linkLayerAddress: isMulticast ? mac : undefined,
+    isOverride,
+    linkLayerAddress: isToGroup ? mac : undefined,
   });
 }
 
