@@ -14,7 +14,7 @@ import {
   transition,
   withdraw,
 } from '../host/coordinator.js';
-import { quietMs } from '../host/keepalive-interval.js';
+import { quietMs } from '../host/siblings.js';
 import { standBy } from '../host/contention.js';
 import { bind, startProof } from '../host/proving.js';
 import type { Host } from '../host/host.js';
@@ -202,7 +202,7 @@ export function adopt(ctx: TrackerContext, ip: Ip, iface: IfIndex, mac: Mac | un
 /** The claim that hides it may be that of the other router of its LAN. */
 function adoptBeneath(ctx: TrackerContext, host: Host, iface: IfIndex): void {
   const { topology } = ctx;
-  if (!topology.contests(iface)) standBy(ctx, host);
+  if (!topology.contests(iface, host.ip)) standBy(ctx, host);
   else if (topology.isShared(iface)) standBy(ctx, host, ctx.now + ctx.policy.timers.settleMs);
 }
 
