@@ -1,7 +1,7 @@
 import type { Ip, Mac } from '../wire/addresses.js';
 import { LATE_ANSWERS } from './admission/constants.js';
 import type { IfIndex } from './events.js';
-import type { AnsweredTo } from './neighbour/message.js';
+import type { Answer } from './neighbour/message.js';
 import { type Probe, answers } from './probe.js';
 
 /** Probes that timed out, for hosts whose answer comes later: it counts as if it had come in time. */
@@ -28,11 +28,11 @@ export class LateAnswers {
   }
 
   /** Takes the probe that a reply from there answers, if it is not too old. */
-  take(ip: Ip, iface: IfIndex, mac: Mac, answeredTo: AnsweredTo, now: number): Probe | undefined {
+  take(ip: Ip, iface: IfIndex, mac: Mac, answer: Answer, now: number): Probe | undefined {
     const probe = this.#probes.get(ip);
     if (probe === undefined) return undefined;
     if (now - probe.firstSentAt > LATE_MS) this.#probes.delete(ip);
-    else if (answers(probe, iface, mac, answeredTo)) {
+    else if (answers(probe, iface, mac, answer)) {
       this.#probes.delete(ip);
       return probe;
     }

@@ -1,10 +1,10 @@
-import type { AnsweredTo } from './neighbour/message.js';
-import { type Ip, MAC_BROADCAST, type Mac, unspecifiedOf } from '../wire/addresses.js';
+import type { Answer } from './neighbour/message.js';
+import { type Ip, MAC_BROADCAST, type Mac, isIpv4, unspecifiedOf } from '../wire/addresses.js';
 import { MOST_WAIT_MS } from './admission/constants.js';
 import type { TrackerContext } from './context.js';
 import type { Attachment, IfIndex } from './events.js';
 import type { Host } from './host/host.js';
-import { probeSource, sendProbe } from './neighbour/send.js';
+import { probeSource, sendProbe, sendVerification } from './neighbour/send.js';
 
 export type ProbePurpose =
   /** Is the host at the candidate attachment? */
@@ -41,8 +41,10 @@ export interface Probe {
   readonly timeoutMs: number;
   /** Asked a second time, because the first answer may have been one to an older probe. */
   readonly isConfirmation: boolean;
-  /** Its answer may be that of a router with proxy ARP, so it is asked once more, from no address. */
+  /** Its answer may be that of a router which answers for the host, so it is asked once more, in another way. */
   readonly isUnverified: boolean;
+  /** It is that other way: from no address, or (IPv6) by a question that only the owner answers as one. */
+  readonly isVerification: boolean;
   readonly sent: number;
   readonly firstSentAt: number;
   /** Next try or, when all are sent, the time-out. */
@@ -137,18 +139,19 @@ export function startProbe(
     isConfirmation = false,
     firstSourceIp,
     schedule,
-    fromNobody = false,
+    isVerification = false,
   }: {
     readonly delayMs?: number;
     readonly isConfirmation?: boolean;
     readonly firstSourceIp?: Ip | undefined;
     readonly schedule?: ProbeSchedule | undefined;
-    readonly fromNobody?: boolean;
+    readonly isVerification?: boolean;
   } = {},
 ): Probe | undefined {
   const named = probeSource(ctx, attachment.iface, host.ip);
   if (named === undefined) return undefined;
-  const sourceIp = fromNobody ? unspecifiedOf(host.ip) : named;
+  // In IPv6 that would be duplicate address detection, whose answer goes to all (RFC 4862 section 5.4).
+  const sourceIp = isVerification && isIpv4(host.ip) ? unspecifiedOf(host.ip) : named;
   const firstAt = firstTryAt(ctx, purpose, attachment.iface);
   if (firstAt === undefined) return undefined;
   const { tries, timeoutMs } = scheduleOf(ctx, host, purpose, attachment.iface, schedule);
@@ -160,7 +163,8 @@ export function startProbe(
     tries,
     timeoutMs,
     isConfirmation,
-    isUnverified: !fromNobody && !isConfirmation && mayBeRouters(ctx, host, purpose, attachment),
+    isUnverified: !isVerification && !isConfirmation && mayBeRouters(ctx, host, purpose, attachment),
+    isVerification,
     sent: 0,
     firstSentAt: 0,
     nextAt: firstAt + delayMs,
@@ -217,7 +221,8 @@ function mayBeRouters(
 export function sendTry(ctx: TrackerContext, ip: Ip, open: Probe): void {
   const probe: OpenProbe = open;
   const source = probe.sent === 0 ? probe.firstSourceIp : probe.sourceIp;
-  sendProbe(ctx, probe.attachment, source, ip);
+  if (probe.isVerification) sendVerification(ctx, probe.attachment, source, ip);
+  else sendProbe(ctx, probe.attachment, source, ip);
   if (probe.sent === 0) probe.firstSentAt = ctx.now;
   probe.sent++;
   const next = probe.tries[probe.sent];
@@ -236,11 +241,17 @@ export function restart(ctx: TrackerContext, ip: Ip, open: Probe): void {
   sendTry(ctx, ip, probe);
 }
 
-/** Whether a reply to `answeredTo` from there answers this probe. */
-export function answers(probe: Probe | undefined, iface: IfIndex, mac: Mac, answeredTo: AnsweredTo): boolean {
+/** Whether this answer from there is one to this probe. */
+export function answers(
+  probe: Probe | undefined,
+  iface: IfIndex,
+  mac: Mac,
+  { answeredTo, isOwners }: Answer,
+): boolean {
   return (
     probe !== undefined &&
     probe.sent > 0 &&
+    !(probe.isVerification && isOwners === false) &&
     (answeredTo === 'anybody' ||
       probe.firstSourceIp === answeredTo ||
       (probe.sourceIp === answeredTo && probe.sent > 1)) &&

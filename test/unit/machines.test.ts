@@ -125,6 +125,7 @@ function probe(purpose: ProbePurpose): Probe {
     timeoutMs: 500,
     isConfirmation: false,
     isUnverified: false,
+    isVerification: false,
     sent: 1,
     firstSentAt: NOW - 500,
     nextAt: NOW,

@@ -36,7 +36,7 @@ import {
   startProofUnlessSuppressed,
   waitForOwner,
 } from '../host/proving.js';
-import type { AnsweredTo } from '../neighbour/message.js';
+import type { Answer } from '../neighbour/message.js';
 import { type Probe, answers, endOf, oldPlaceTimeoutMs, postpone, startProbe } from '../probe.js';
 
 /** What follows from the answer to a probe, and from its silence. */
@@ -46,15 +46,21 @@ const ANSWER_LASTS_MS = 1000;
 /** The silence of an old place is noticed no later than this after its time. */
 const LATE_TIMER_MS = 100;
 
-/** The open probe that a reply to `answeredTo` from there answers; undefined: nothing was asked there. */
-export function findProbe(host: Host, iface: IfIndex, mac: Mac, answeredTo: AnsweredTo): Probe | undefined {
+/** The open probe that a message from there answers; undefined: nothing was asked there. */
+export function findProbe(host: Host, iface: IfIndex, mac: Mac, answer: Answer): Probe | undefined {
   const open = [candidateOn(host.proof, iface)?.probe, host.currentProbe, ...host.oldProbes];
-  return open.find((probe) => answers(probe, iface, mac, answeredTo));
+  return open.find((probe) => answers(probe, iface, mac, answer));
 }
 
 /** The host answered: the strongest thing that a frame can say. */
-export function onReply(ctx: TrackerContext, host: Host, probe: Probe, from: Attachment): void {
-  if (probe.isUnverified) return confirmFromNobody(ctx, host, probe, from);
+export function onReply(
+  ctx: TrackerContext,
+  host: Host,
+  probe: Probe,
+  from: Attachment,
+  { isOwners }: Answer,
+): void {
+  if (probe.isUnverified && isOwners !== true) return verify(ctx, host, probe, from);
   const rttMs = ctx.now - probe.firstSentAt;
   const candidate = host.candidates.find((one) => one.probe === probe);
   // Whoever answers in its name elsewhere does not choose how long it may be silent.
@@ -80,12 +86,12 @@ function measure(ctx: TrackerContext, host: Host, { sent, firstSentAt }: Probe, 
 }
 
 /**
- * The same question once more, from no address: as in a conflict check (RFC 5227 section 2.1.1) the host itself answers,
+ * The same question once more. In ARP from no address: as in a conflict check (RFC 5227 section 2.1.1) the host itself answers,
  * and a router does not answer for it. One that has just answered is past its own conflict check, in which it would take
- * the question for a conflict.
+ * the question for a conflict. In IPv6 so that only the host itself answers with the override flag.
  */
-function confirmFromNobody(ctx: TrackerContext, host: Host, asked: Probe, from: Attachment): void {
-  const probe = startProbe(ctx, host, asked.purpose, from, { fromNobody: true });
+function verify(ctx: TrackerContext, host: Host, asked: Probe, from: Attachment): void {
+  const probe = startProbe(ctx, host, asked.purpose, from, { isVerification: true });
   if (probe === undefined) return;
   const candidate = host.candidates.find((one) => one.probe === asked);
   if (candidate !== undefined) setCandidate(ctx, host, { ...candidate, attachment: from, probe });
@@ -274,9 +280,9 @@ export function onLateReply(
   known: Host | undefined,
   ip: Ip,
   from: Attachment,
-  answeredTo: AnsweredTo,
+  answer: Answer,
 ): boolean {
-  const probe = ctx.lateAnswers.take(ip, from.iface, from.mac, answeredTo, ctx.now);
+  const probe = ctx.lateAnswers.take(ip, from.iface, from.mac, answer, ctx.now);
   if (probe === undefined || ctx.topology.rule(from.iface) === undefined) return false;
   // It would have been asked once more, and is if this is a sighting.
   if (probe.isUnverified || ctx.otherRouters.isRouterMac(from.iface, from.mac)) return false;

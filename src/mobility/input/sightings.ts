@@ -1,5 +1,5 @@
 import { endOf } from '../probe.js';
-import { type Ip, isUnspecified, type Mac } from '../../wire/addresses.js';
+import type { Ip, Mac } from '../../wire/addresses.js';
 import { admit, admitLookup, admitWaiting } from '../admission/admission.js';
 import { learningRefusal } from '../admission/learning.js';
 import type { TrackerContext } from '../context.js';
@@ -146,11 +146,11 @@ function onSighting(ctx: TrackerContext, iface: IfIndex, message: SightingMessag
     return;
   }
   if (message.answeredTo !== undefined) {
-    const probe = host && findProbe(host, iface, mac, message.answeredTo);
-    if (host !== undefined && probe !== undefined) return onReply(ctx, host, probe, { iface, mac });
+    const probe = host && findProbe(host, iface, mac, message);
+    if (host !== undefined && probe !== undefined) return onReply(ctx, host, probe, { iface, mac }, message);
   }
   if (message.form === 'reply') {
-    if (onLateReply(ctx, host, ip, { iface, mac }, message.answeredTo)) return;
+    if (onLateReply(ctx, host, ip, { iface, mac }, message)) return;
     if (onRarpLookupAnswer(ctx, iface, ip, mac)) return;
   }
   if (host !== undefined) {
@@ -261,8 +261,7 @@ function hasToWait(ctx: TrackerContext, host: Host, place: Attachment): boolean 
   const { currentProbe } = host;
   const check = candidateOn(host.proof, place.iface)?.probe;
   let open = host.oldProbes[MOST_OLD_PLACES - 1] && host.oldProbes[0];
-  if (check?.purpose === 'remote-claim' || (check !== undefined && isUnspecified(check.sourceIp)))
-    open = check;
+  if (check?.purpose === 'remote-claim' || check?.isVerification === true) open = check;
   // Claimed on the word of a frame: it has its chance to answer.
   else if (currentProbe?.purpose === 'prove') open = currentProbe;
   if (open === undefined || ctx.now > endOf(open)) return false;

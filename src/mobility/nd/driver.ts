@@ -66,6 +66,16 @@ export const ndDriver: FamilyDriver = {
     return solicitation(own, groupMac(group), own, source, targetIp, group);
   },
 
+  /**
+   * Sent to one machine, and to the solicited-node group in it: who has the address answers that with the override flag,
+   * and a proxy without it (RFC 4861 sections 7.2.4 and 7.2.8).
+   */
+  verify(own, mac, source, target) {
+    const group = solicitedNodeGroup(ipv6(target));
+    const destination = mac === MAC_BROADCAST ? groupMac(group) : mac;
+    return solicitation(own, destination, own, source, ipv6(target), group);
+  },
+
   answer: (own, ip, mac, asker, { linkLocal, isRouter, isOverride }) =>
     encodeAdvertisement({
       source: own,
@@ -152,6 +162,7 @@ function fromAdvertisement(frame: NeighbourAdvertisement): NeighbourMessage {
       ip,
       target,
       answeredTo: destinationIp,
+      isOwners: frame.isOverride,
     };
   return {
     kind: 'sighting',

@@ -27,6 +27,11 @@ export interface FamilyDriver {
 
   /** Asks, in the name of `source`, whether `target` is at `mac`. The answer is addressed to `source`. */
   probe(own: Mac, mac: Mac, source: Ip, target: Ip): Uint8Array;
+  /**
+   * Asks once more, so that the answer of whoever has `target` differs from that of a router which answers for it. Absent:
+   * a probe from the unspecified address is such a question.
+   */
+  verify?(own: Mac, mac: Mac, source: Ip, target: Ip): Uint8Array;
   /** Answers the question of `asker`, which is at `mac`: `ip` is at `own`. */
   answer(own: Mac, ip: Ip, mac: Mac, asker: Ip, manner: AnswerManner): Uint8Array;
   /** Says to all of the LAN: `ip` is at `own`. `linkLocal`: of the sending interface, where the family has one. */

@@ -41,6 +41,17 @@ export interface ReplyMessage extends Sender {
   readonly ip: Ip;
   readonly target: undefined;
   readonly answeredTo: AnsweredTo;
+  /**
+   * true: its sender has the address, and does not answer for another one (the override flag, RFC 4861 section 7.2.4).
+   * false: that cannot be told, unless it was asked by `verify`. Absent: the protocol does not say.
+   */
+  readonly isOwners?: boolean;
+}
+
+/** What of a message answers a question. */
+export interface Answer {
+  readonly answeredTo: AnsweredTo | undefined;
+  readonly isOwners?: boolean;
 }
 
 /** Names the sender alone, to all (gratuitous ARP, unsolicited neighbour advertisement). */

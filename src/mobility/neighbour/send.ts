@@ -39,6 +39,14 @@ export function sendProbe(ctx: TrackerContext, place: Attachment, source: Ip, ta
   if (own && driver) send(ctx, place.iface, 'probe', driver.probe(own, place.mac, source, target));
 }
 
+/** The same, so that a router which answers for `target` gives another answer. */
+export function sendVerification(ctx: TrackerContext, place: Attachment, source: Ip, target: Ip): void {
+  const own = ctx.topology.speakingMac(place.iface, source);
+  const driver = driverOn(ctx, place.iface, target);
+  if (own && driver)
+    send(ctx, place.iface, 'probe', (driver.verify ?? driver.probe)(own, place.mac, source, target));
+}
+
 /**
  * Answers `asker`, which is at `place`: `ip` is at our MAC. `isAstray`: it asked another MAC than ours, so what it
  * believes is wrong.
