@@ -1,5 +1,6 @@
 import type { EventRecord } from '../control/records.js';
 import type { AlarmView, HostView, InterfaceView, StatusView } from '../control/schemas.js';
+import { orderOf } from './order.js';
 
 /**
  * What the page knows: hosts by router and LAN, moves, events of all routers in one column of time. Pure, so that the live
@@ -23,17 +24,13 @@ export type HostState = HostView['state'];
 export interface Host {
   readonly ip: string;
   readonly router: string;
-  readonly order: number;
+  /** Sorts by the address. */
+  readonly order: string;
   /** The interface, or ELSEWHERE. */
   lan: string;
   state: HostState;
   mac: string | null;
   frozen: boolean;
-}
-
-/** An address as a number: hosts are sorted by thousands. */
-export function orderOf(ip: string): number {
-  return ip.split('.').reduce((sum, part) => sum * 256 + Number.parseInt(part, 10), 0);
 }
 
 export interface Place {

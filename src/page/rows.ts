@@ -1,4 +1,5 @@
 import { duration, h, setText } from './dom.js';
+import { byMachine } from './order.js';
 import { ELSEWHERE, type Host, type Move, type Picture, type Place, type Router } from './picture.js';
 
 /** The routers, their LANs and the hosts: a chip for each host of a short row, a cell for each of a long one. */
@@ -158,7 +159,7 @@ class RowView {
 
   draw(matches: ((host: Host) => boolean) | undefined): void {
     this.drawn = true;
-    const hosts = [...this.#row.values()].sort((a, b) => a.order - b.order);
+    const hosts = byMachine(this.#row.values());
     if (hosts.length > MOST_CHIPS) {
       this.#chips.clear();
       if (this.#cells === undefined) {
@@ -169,11 +170,12 @@ class RowView {
       return;
     }
     this.#cells = undefined;
-    const chips = hosts.map((host) => {
+    const chips = hosts.map((host, index) => {
       const { ip, state, frozen, mac } = host;
       const chip = this.#chips.get(ip) ?? h('button', { type: 'button', click: () => this.#onHost(ip) }, ip);
       const dim = matches !== undefined && !matches(host);
-      chip.className = `host ${state}${frozen ? ' frozen' : ''}${dim ? ' dim' : ''}`;
+      const follows = mac !== null && hosts[index - 1]?.mac === mac;
+      chip.className = `host ${state}${frozen ? ' frozen' : ''}${dim ? ' dim' : ''}${follows ? ' same' : ''}`;
       chip.title = `${state}${frozen ? ', FROZEN' : ''}${mac === null ? '' : `, ${mac}`}`;
       return [ip, chip] as const;
     });

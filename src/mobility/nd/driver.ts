@@ -39,8 +39,11 @@ import type { NeighbourMessage } from '../neighbour/message.js';
 /** How long a visitor may go on without another advertisement. Three of them are sent in the shortest of these. */
 const ROUTER_SECONDS = 5400;
 const HOME_PREFIX = { isOnLink: true, isAutonomous: true, validSeconds: 86_400, preferredSeconds: 14_400 };
-/** Of a lifetime that is longer, two hours remain (RFC 4862 section 5.5.3). */
-const FOREIGN_PREFIX = { isOnLink: false, isAutonomous: true, validSeconds: 7200, preferredSeconds: 0 };
+/**
+ * An address that the host has made of it is deprecated at once, and two hours of its lifetime remain; with a valid lifetime
+ * of 0 it makes no new one (RFC 4862 section 5.5.3 d and e).
+ */
+const FOREIGN_PREFIX = { isOnLink: false, isAutonomous: true, validSeconds: 0, preferredSeconds: 0 };
 
 /**
  * Neighbor Discovery (RFC 4861) with duplicate address detection (RFC 4862), and what names a MAC alone: MLD reports

@@ -4,11 +4,11 @@ import {
   ELSEWHERE,
   Picture,
   type RoutedRecord,
-  orderOf,
   countBuckets,
   quantile,
   timeOf,
 } from '../../../src/page/picture.js';
+import { byMachine, orderOf } from '../../../src/page/order.js';
 import { Replay, readRecords } from '../../../src/page/replay.js';
 import { host, lan0, status } from '../control/fixture.js';
 
@@ -63,6 +63,39 @@ function atHome(): Picture {
 const rowOf = (picture: Picture, router: string, lan: string) => [
   ...(picture.routers.get(router)?.lans.get(lan)?.keys() ?? []),
 ];
+
+test('the addresses of a machine stand together, IPv4 before IPv6, each by its value', () => {
+  const texts = [
+    '2001:db8::10',
+    '10.1.1.20',
+    '2001:db8::9',
+    '10.1.1.3',
+    '2001:db8:0:1::1',
+    '::1',
+    '1:2:3:4:5:6:7:8',
+  ];
+  const sorted = [...texts].sort((a, b) => (orderOf(a) < orderOf(b) ? -1 : 1));
+  assert.deepEqual(sorted, [
+    '10.1.1.3',
+    '10.1.1.20',
+    '::1',
+    '1:2:3:4:5:6:7:8',
+    '2001:db8::9',
+    '2001:db8::10',
+    '2001:db8:0:1::1',
+  ]);
+  const host = (ip: string, mac: string | null) => ({ ip, mac, order: orderOf(ip) });
+  const row = [
+    host('10.1.1.3', 'b'),
+    host('2001:db8::9', 'a'),
+    host('10.1.1.1', 'a'),
+    host('10.1.1.2', null),
+  ];
+  assert.deepEqual(
+    byMachine(row).map(({ ip }) => ip),
+    ['10.1.1.1', '2001:db8::9', '10.1.1.2', '10.1.1.3'],
+  );
+});
 
 test('a host that two routers tell of is a move, with the times of both', () => {
   const picture = atHome();
@@ -149,7 +182,7 @@ test('alarms: as they happen, and as the router lists them', () => {
 test('microseconds are kept, addresses are in the order of their value, figures are right', () => {
   assert.equal((timeOf('2026-11-29T12:00:00.123456Z') - START).toFixed(3), '123.456');
   assert.deepEqual(
-    ['10.1.1.10', '10.1.1.9', '9.9.9.9'].sort((a, b) => orderOf(a) - orderOf(b)),
+    ['10.1.1.10', '10.1.1.9', '9.9.9.9'].sort((a, b) => (orderOf(a) < orderOf(b) ? -1 : 1)),
     ['9.9.9.9', '10.1.1.9', '10.1.1.10'],
   );
   assert.deepEqual(
