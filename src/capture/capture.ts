@@ -1,7 +1,6 @@
 import type { IfIndex } from '../mobility/events.js';
 import type { Child } from '../system/child-watch.js';
 import type { Family, Ip, Mac } from '../wire/addresses.js';
-import { snapBytesOf } from './family/families.js';
 import { wordsOf } from './family/sender.js';
 import { BURST_FRAMES, STALLED_MS } from './overload/constants.js';
 import type { ReadPace } from './overload/throttle.js';
@@ -39,6 +38,7 @@ import {
   type CapturedInterface,
   capturedInterface,
   filterOf,
+  longFilterOf,
   nextRetryMs,
   carryOverCounters,
   ringBytesFor,
@@ -49,7 +49,7 @@ export interface CaptureOptions {
   /** Of other families nothing is read. */
   readonly families: readonly Family[];
   /**
-   * One frame, cut to what the messages of `families` need; `bytes` is valid only during the call. Own frames are filtered by source MAC. It has waited
+   * One frame, cut to 128 bytes, or to what a long message needs; `bytes` is valid only during the call. Own frames are filtered by source MAC. It has waited
    * for some `queuedMs` ms because what came before it was not read faster. `stampMs` is the kernel's time of it, ms since
    * 1970, while stamp() wants that.
    */
@@ -237,9 +237,9 @@ export class Capture {
       serial: this.#serial,
       ringBytes,
       ...this.#pace,
-      snapBytes: snapBytesOf(families),
       name,
       filter: filterOf(link, families),
+      longFilter: longFilterOf(link, families),
     };
     reader.commands.add(iface, { record: encodeOpen(request), answered: true });
   }

@@ -1,6 +1,6 @@
 import type { IfIndex } from '../mobility/events.js';
 import { type Family, type Mac, formatMac } from '../wire/addresses.js';
-import { messageFilter } from './family/families.js';
+import { longMessageFilter, messageFilter } from './family/families.js';
 import { RING_BUDGET_BYTES, RING_LEAST_BYTES, RING_MOST_BYTES } from './overload/constants.js';
 import type { Counters } from './protocol.js';
 import type { InterfaceStats } from './stats.js';
@@ -14,7 +14,17 @@ export interface CaptureLink {
 }
 
 export function filterOf(link: CaptureLink, families: readonly Family[]): string {
-  return link.filter ?? `${messageFilter(families)} and not ether src ${formatMac(link.mac)}`;
+  return link.filter ?? `${messageFilter(families)} and ${notFrom(link)}`;
+}
+
+/** For messages that may be long; '' when there are none. */
+export function longFilterOf(link: CaptureLink, families: readonly Family[]): string {
+  const filter = link.filter === undefined ? longMessageFilter(families) : undefined;
+  return filter === undefined ? '' : `${filter} and ${notFrom(link)}`;
+}
+
+function notFrom({ mac }: CaptureLink): string {
+  return `not ether src ${formatMac(mac)}`;
 }
 
 export const RETRY_FIRST_MS = 50;

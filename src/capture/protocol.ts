@@ -1,4 +1,5 @@
 import type { AddressWords } from './family/sender.js';
+import { MLD_REPORT_CUT_BYTES } from '../wire/icmpv6.js';
 
 /**
  * The records that daemon and reader exchange over one socket pair: records in host memory order of a single
@@ -15,6 +16,11 @@ import type { AddressWords } from './family/sender.js';
 export const HEADER_BYTES = 8;
 /** Longest payload either side may send: an Ethernet frame, or a sentence. */
 export const MAX_PAYLOAD_BYTES = 2048;
+/** So much of a frame is read. ARP needs 42 bytes, a solicitation or advertisement of neighbours (RFC 4861) 86. */
+export const SNAP_BYTES = 128;
+const PRIORITY_TAG_BYTES = 4;
+/** So much of a long message is read. */
+export const LONG_SNAP_BYTES = MLD_REPORT_CUT_BYTES + PRIORITY_TAG_BYTES;
 /** Reader to daemon. */
 export const FRAME = 1;
 /** Text: the reader's libraries are loaded. */
@@ -69,11 +75,11 @@ export interface OpenRequest {
   /** Frames that are read at any speed, and per second from then on. */
   readonly burstFrames: number;
   readonly framesPerSecond: number;
-  /** So much of each frame is read. */
-  readonly snapBytes: number;
   readonly name: string;
   /** A pcap-filter(7) expression. */
   readonly filter: string;
+  /** The same for long messages; '': there are none. */
+  readonly longFilter: string;
 }
 
 /** Totals since the interface was opened in this reader; each wraps at 2^32. */
@@ -127,30 +133,33 @@ const OPEN_BYTES = 19;
 export function encodeOpen(request: OpenRequest): Uint8Array {
   const name = Buffer.from(request.name);
   const filter = Buffer.from(request.filter);
-  const payload = new Uint8Array(OPEN_BYTES + name.length + filter.length);
+  const longFilter = Buffer.from(request.longFilter);
+  const payload = new Uint8Array(OPEN_BYTES + name.length + filter.length + longFilter.length);
   writeUint32(payload, 0, request.serial);
   writeUint32(payload, 4, request.ringBytes);
   writeUint32(payload, 8, request.burstFrames);
   writeUint32(payload, 12, request.framesPerSecond);
-  payload[16] = request.snapBytes;
-  payload[17] = request.snapBytes >>> 8;
+  payload[16] = filter.length;
+  payload[17] = filter.length >>> 8;
   payload[18] = name.length;
   payload.set(name, OPEN_BYTES);
   payload.set(filter, OPEN_BYTES + name.length);
+  payload.set(longFilter, OPEN_BYTES + name.length + filter.length);
   return encodeRecord(OPEN, request.iface, payload);
 }
 
 export function decodeOpen(iface: number, payload: Uint8Array): OpenRequest {
   const filterAt = OPEN_BYTES + (payload[18] as number);
+  const longFilterAt = filterAt + ((payload[16] as number) | ((payload[17] as number) << 8));
   return {
     iface,
     serial: readUint32(payload, 0),
     ringBytes: readUint32(payload, 4),
     burstFrames: readUint32(payload, 8),
     framesPerSecond: readUint32(payload, 12),
-    snapBytes: (payload[16] as number) | ((payload[17] as number) << 8),
     name: decodeText(payload.subarray(OPEN_BYTES, filterAt)),
-    filter: decodeText(payload.subarray(filterAt)),
+    filter: decodeText(payload.subarray(filterAt, longFilterAt)),
+    longFilter: decodeText(payload.subarray(longFilterAt)),
   };
 }
 

@@ -2,8 +2,14 @@ import '../system/no-debugger.js';
 import { type ConnectOpts, Socket, type SocketConstructorOpts } from 'node:net';
 import cap from 'cap';
 import { ETHERNET_HEADER_BYTES } from '../wire/ethernet.js';
-import { isCaptured, rankOf, snapBytesOf } from './family/families.js';
-import { ALIVE_MS, WAITING_FRAMES } from './overload/constants.js';
+import { isCaptured, rankOf } from './family/families.js';
+import {
+  ALIVE_MS,
+  LONG_BURST_FRAMES,
+  LONG_FRAMES_PER_SECOND,
+  LONG_RING_BYTES,
+  WAITING_FRAMES,
+} from './overload/constants.js';
 import { RefreshFilter } from './overload/refresh-filter.js';
 import { Queue, SendQueue } from './overload/send-queue.js';
 import { Throttle } from './overload/throttle.js';
@@ -14,6 +20,7 @@ import {
   FAILED,
   FRAME,
   INJECT,
+  LONG_SNAP_BYTES,
   MISSED,
   OPEN,
   OPENED,
@@ -22,6 +29,7 @@ import {
   READY,
   RecordReader,
   SEND_FAILED,
+  SNAP_BYTES,
   STAMP,
   STAMPED_FRAME,
   STAMP_BYTES,
@@ -53,10 +61,16 @@ const ETHER_TYPE_VLAN = 0x8100;
 const VLAN_TAG_BYTES = 4;
 const VLAN_ID_MASK = 0x0fff;
 
+type Handle = InstanceType<typeof cap.Cap>;
+
 interface OpenInterface {
-  readonly handle: InstanceType<typeof cap.Cap>;
+  readonly handle: Handle;
+  /** Reads long messages, if the families have any: from a ring of their own, with longer slots. */
+  readonly long: Handle | undefined;
   readonly queue: Queue;
   frames: number;
+  /** Of them. */
+  longFrames: number;
   reportedFrames: number;
   suppressed: number;
   sendFailed: number;
@@ -72,7 +86,7 @@ const interfaces = new Map<number, OpenInterface>();
 const commands: (() => void)[] = [];
 let resting = false;
 /** Every handle copies its frame here before it calls us; cap itself holds no reference to it. */
-const captured = Buffer.alloc(snapBytesOf(['ipv4', 'ipv6']) + STAMP_BYTES);
+const captured = Buffer.alloc(LONG_SNAP_BYTES + STAMP_BYTES);
 /** The kernel's time of a frame, as cap fills it in. */
 const stamp = Buffer.alloc(STAMP_BYTES);
 let stamping = false;
@@ -129,59 +143,63 @@ function nextCommand(): void {
 
 function open(request: OpenRequest): void {
   close(request.iface);
-  const handle = new cap.Cap();
-  const queue = new Queue(request.iface);
-  const throttle = new Throttle(request);
+  const { iface, name, filter, longFilter, ringBytes } = request;
+  const queue = new Queue(iface);
   const opened: OpenInterface = {
-    handle,
+    handle: new cap.Cap(),
+    long: longFilter === '' ? undefined : new cap.Cap(),
     queue,
     frames: 0,
+    longFrames: 0,
     reportedFrames: 0,
     suppressed: 0,
     sendFailed: 0,
     reportedSendFailed: 0,
     reportedLost: 0,
   };
-  handle.on('packet', (length) => {
-    opened.frames++;
-    const bytes = untag(length);
-    if (bytes > 0) pass(opened, request.iface, bytes);
-    throttle.count(sendQueue.isFull(queue));
-  });
+  const long = { burstFrames: LONG_BURST_FRAMES, framesPerSecond: LONG_FRAMES_PER_SECOND };
+  listen(opened, opened.handle, iface, new Throttle(request));
+  if (opened.long !== undefined) listen(opened, opened.long, iface, new Throttle(long));
   try {
-    const type = handle.open(
-      request.name,
-      request.filter,
-      request.ringBytes,
-      captured.subarray(0, request.snapBytes),
-    );
-    interfaces.set(request.iface, opened);
+    const type = opened.handle.open(name, filter, ringBytes, captured.subarray(0, SNAP_BYTES));
+    interfaces.set(iface, opened);
     if (type !== 'ETHERNET') throw new Error(`not an Ethernet interface (${type})`);
+    opened.long?.open(name, longFilter, LONG_RING_BYTES, captured.subarray(0, LONG_SNAP_BYTES));
   } catch (error) {
-    close(request.iface);
+    close(iface);
     const text = error instanceof Error ? error.message : String(error);
-    sendQueue.record(ownQueue, encodeOpenResult(FAILED, request.iface, request.serial, text));
+    sendQueue.record(ownQueue, encodeOpenResult(FAILED, iface, request.serial, text));
     return;
   }
-  if (kernelCounts(opened) === undefined) {
+  if (kernelCounts(opened.handle) === undefined) {
     const text = 'node_modules/cap was not compiled with scripts/cap-build.h: run npm run build:native';
     sendQueue.record(ownQueue, encodeRecord(UNUSABLE, 0, encodeText(text)));
   }
-  sendQueue.record(queue, encodeOpenResult(OPENED, request.iface, request.serial, ''));
+  sendQueue.record(queue, encodeOpenResult(OPENED, iface, request.serial, ''));
+}
+
+function listen(to: OpenInterface, handle: Handle, iface: number, throttle: Throttle): void {
+  handle.on('packet', (length) => {
+    to.frames++;
+    if (handle === to.long) to.longFrames++;
+    const bytes = untag(length);
+    if (bytes > 0) pass(to, handle, iface, bytes);
+    throttle.count(sendQueue.isFull(to.queue));
+  });
 }
 
 /** Passes on what is in `captured`. */
-function pass(from: OpenInterface, iface: number, bytes: number): void {
+function pass(from: OpenInterface, by: Handle, iface: number, bytes: number): void {
   const rank = rankOf(captured);
   if (rank === 'other' && refreshFilter.isRedundant(iface, captured, bytes, clock)) from.suppressed++;
-  else if (stamping && readStamp(from)) {
+  else if (stamping && readStamp(by)) {
     captured.set(stamp, bytes);
     sendQueue.frame(from.queue, rank, STAMPED_FRAME, iface, captured, bytes + STAMP_BYTES);
   } else sendQueue.frame(from.queue, rank, FRAME, iface, captured, bytes);
 }
 
 /** False: this cap cannot tell. */
-function readStamp({ handle }: OpenInterface): boolean {
+function readStamp(handle: Handle): boolean {
   try {
     handle.send(stamp, 1);
     return true;
@@ -201,6 +219,7 @@ function close(iface: number): void {
   if (known === undefined) return;
   interfaces.delete(iface);
   known.handle.close();
+  known.long?.close();
   setTimeout(() => known.handle, KEEP_CLOSED_MS);
 }
 
@@ -233,8 +252,10 @@ function untag(length: number): number {
   return length - VLAN_TAG_BYTES;
 }
 
+const NO_COUNTS = { received: 0, dropped: 0 };
+
 /** What libpcap counted on this handle (PACKET_STATISTICS), or undefined when cap cannot tell. */
-function kernelCounts({ handle }: OpenInterface): { received: number; dropped: number } | undefined {
+function kernelCounts(handle: Handle): { received: number; dropped: number } | undefined {
   const counts = Buffer.alloc(8);
   try {
     handle.send(counts, 0);
@@ -251,15 +272,19 @@ function report(): void {
     if (known.frames === known.reportedFrames && known.sendFailed === known.reportedSendFailed) continue;
     known.reportedFrames = known.frames;
     known.reportedSendFailed = known.sendFailed;
-    const { received, dropped: kernelDropped } = kernelCounts(known) ?? { received: 0, dropped: 0 };
+    const short = kernelCounts(known.handle) ?? NO_COUNTS;
+    const long = known.long === undefined ? NO_COUNTS : (kernelCounts(known.long) ?? NO_COUNTS);
     const { dropped } = known.queue;
     const { sendFailed, suppressed } = known;
-    const lost = kernelDropped + dropped + sendFailed;
-    const waiting = (received - kernelDropped - known.frames) | 0;
+    // Long messages answer no question, so their loss does not explain silence.
+    const lost = short.dropped + dropped + sendFailed;
+    const waiting = (short.received - short.dropped - (known.frames - known.longFrames)) | 0;
+    const kernelReceived = short.received + long.received;
+    const kernelDropped = short.dropped + long.dropped;
     if (lost !== known.reportedLost || waiting > WAITING_FRAMES)
       sendQueue.record(ownQueue, encodeRecord(MISSED, iface));
     known.reportedLost = lost;
-    const counters = { kernelReceived: received, kernelDropped, dropped, sendFailed, suppressed };
+    const counters = { kernelReceived, kernelDropped, dropped, sendFailed, suppressed };
     sendQueue.record(known.queue, encodeCounters(iface, counters));
   }
   sendQueue.record(ownQueue, encodeRecord(ALIVE, 0));

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createReadStream, readdirSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import { describe, it } from 'node:test';
-import { snapBytesOf } from '../../src/capture/family/families.js';
+import { SNAP_BYTES } from '../../src/capture/protocol.js';
 import { parseConfig } from '../../src/config/config.js';
 import type { Action, IfIndex } from '../../src/mobility/events.js';
 import { HostTracker } from '../../src/mobility/tracker.js';
@@ -78,7 +78,7 @@ class Replay {
     this.#advance(this.#now + Math.min(Math.max(gap, 0), MOST_GAP_MS));
     const iface = packet.interface.id % 2 === 0 ? LAN0 : LAN1;
     // As the reader passes it on.
-    const bytes = packet.bytes.subarray(0, snapBytesOf(['ipv4']));
+    const bytes = packet.bytes.subarray(0, SNAP_BYTES);
     if (etherTypeOf(bytes) === ETHER_TYPE_IPV4) this.#handle({ kind: 'misdirected-packet', iface, bytes });
     this.#frame(iface, bytes);
   }

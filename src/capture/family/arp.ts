@@ -18,7 +18,6 @@ export const ARP_FRAMES: FrameFamily = {
   messageFilter: '(arp or rarp)',
   packetFilter: 'ip',
   etherTypes: [ETHER_TYPE_ARP, ETHER_TYPE_RARP, ETHER_TYPE_IPV4],
-  snapBytes: 128,
 
   /** A unicast ARP reply, or an ARP request that is neither a probe nor an announcement (RFC 5227 section 1.1). */
   rank(bytes: Uint8Array): FrameRank {

@@ -11,7 +11,7 @@ const etherTypes: ReadonlySet<number> = new Set(FAMILIES.flatMap((family) => fam
 /** One for all frames: see senderOf(). */
 const sender: FrameSender = { kind: 'other', ip: new Uint32Array(4), macHigh: 0, macLow: 0 };
 
-/** A pcap-filter(7) expression for the neighbour messages of these families. */
+/** A pcap-filter(7) expression for the neighbour messages of these families that are no longer than SNAP_BYTES. */
 export function messageFilter(families: readonly Family[]): string {
   return anyOf(ofFamilies(families).map((family) => family.messageFilter));
 }
@@ -21,9 +21,10 @@ export function packetFilter(families: readonly Family[]): string {
   return anyOf(ofFamilies(families).map((family) => family.packetFilter));
 }
 
-/** Bytes of a frame that have to be read for the messages of these families. */
-export function snapBytesOf(families: readonly Family[]): number {
-  return Math.max(...ofFamilies(families).map(({ snapBytes }) => snapBytes));
+/** The same for messages that may be longer than SNAP_BYTES; undefined: these families have none. */
+export function longMessageFilter(families: readonly Family[]): string | undefined {
+  const filters = ofFamilies(families).flatMap((family) => family.longMessageFilter ?? []);
+  return filters.length === 0 ? undefined : anyOf(filters);
 }
 
 function ofFamilies(families: readonly Family[]): FrameFamily[] {

@@ -1,5 +1,4 @@
 import { ETHER_TYPE_IPV6, ETHER_TYPE_RARP } from '../../wire/ethernet.js';
-import { MLD_REPORT_CUT_BYTES } from '../../wire/icmpv6.js';
 import { type FrameFamily, type FrameRank, type FrameSender, readUint16, readUint32 } from './sender.js';
 
 const NEXT_HEADER_ICMPV6 = 58;
@@ -22,13 +21,12 @@ const OPTION_AT = 78;
 /** Behind the only option, a link-layer address. */
 const END = 86;
 
-const PRIORITY_TAG_BYTES = 4;
-
 /** A solicitation or advertisement is a message wherever it is sent; a link-local address is no mobile host's. */
 const MESSAGE = 'ip6[6] = 58 and ip6[40] >= 133 and ip6[40] <= 137';
 const NOT_TO_LINK_LOCAL = 'ip6[24:2] & 0xffc0 != 0xfe80';
-/** Types 133 to 136; 137 is a redirect, which only routers send. */
-const ND = 'ip6[6] = 58 and ip6[40] >= 133 and ip6[40] <= 136';
+/** Router solicitation, neighbour solicitation and advertisement; 137 is a redirect, which only routers send. */
+const SHORT = 'ip6[6] = 58 and (ip6[40] = 133 or ip6[40] = 135 or ip6[40] = 136)';
+const ROUTER_ADVERTISEMENT = 'ip6[6] = 58 and ip6[40] = 134';
 /**
  * Reports of version 1 (RFC 2710) and 2. `icmp6` does not match them: they stand behind a hop-by-hop options header, here
  * one of 8 bytes, which has room for the router alert (RFC 2711) and nothing else.
@@ -41,11 +39,10 @@ const MLD_REPORT = 'ip6[6] = 0 and ip6[40] = 58 and ip6[41] = 0 and (ip6[48] = 1
  */
 export const ND_FRAMES: FrameFamily = {
   family: 'ipv6',
-  messageFilter: `(rarp or (ip6 and ((${ND}) or (${MLD_REPORT}))))`,
+  messageFilter: `(rarp or (ip6 and ${SHORT}))`,
+  longMessageFilter: `(ip6 and ((${ROUTER_ADVERTISEMENT}) or (${MLD_REPORT})))`,
   packetFilter: `(ip6 and not (${MESSAGE}) and ${NOT_TO_LINK_LOCAL})`,
   etherTypes: [ETHER_TYPE_IPV6, ETHER_TYPE_RARP],
-  /** A host with up to 20 addresses is known whole by one report. Each costs 20 bytes of ring for every frame that waits. */
-  snapBytes: MLD_REPORT_CUT_BYTES + PRIORITY_TAG_BYTES,
 
   /** A solicited advertisement to one host, or a solicitation that is not part of duplicate address detection. */
   rank(bytes: Uint8Array): FrameRank {

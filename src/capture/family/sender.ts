@@ -28,14 +28,14 @@ export type FrameRank = 'reply' | 'question' | 'other';
 /** What the capture has to know of the frames of one address family. */
 export interface FrameFamily {
   readonly family: Family;
-  /** A pcap-filter(7) expression, one term, for the family's neighbour messages. */
+  /** A pcap-filter(7) expression, one term, for the family's neighbour messages of up to SNAP_BYTES. */
   readonly messageFilter: string;
+  /** The same for messages that may be longer, if there are any. */
+  readonly longMessageFilter?: string;
   /** The same for its packets, of which stale neighbours are read. */
   readonly packetFilter: string;
   /** The EtherTypes of both. */
   readonly etherTypes: readonly number[];
-  /** Bytes of the longest message that are read. */
-  readonly snapBytes: number;
   /** `bytes` may be longer than the frame. */
   rank(bytes: Uint8Array): FrameRank;
   /** Reads the sender of the frame in the first `length` bytes into `sender`; false when there is none to be read. */

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { filterOf } from '../../../src/capture/captured-interface.js';
-import { messageFilter, packetFilter, rankOf, snapBytesOf } from '../../../src/capture/family/families.js';
+import { filterOf, longFilterOf } from '../../../src/capture/captured-interface.js';
+import { messageFilter, packetFilter, rankOf } from '../../../src/capture/family/families.js';
+import { LONG_SNAP_BYTES, SNAP_BYTES } from '../../../src/capture/protocol.js';
 import {
   type Ip,
   type Ipv6,
@@ -25,7 +26,12 @@ describe('what is captured', () => {
   it('is ARP and RARP alone unless IPv6 is served, in 128 bytes', () => {
     assert.equal(filterOf(link, ['ipv4']), '(arp or rarp) and not ether src 02:00:00:00:00:01');
     assert.equal(packetFilter(['ipv4']), 'ip');
-    assert.equal(snapBytesOf(['ipv4']), 128);
+    assert.equal(longFilterOf(link, ['ipv4']), '');
+    assert.equal(SNAP_BYTES, 128);
+  });
+
+  it('is a filter of its own for misdirected packets, without long messages', () => {
+    assert.equal(longFilterOf({ ...link, filter: packetFilter(['ipv6']) }, ['ipv6']), '');
   });
 
   it('is Neighbor Discovery, MLD reports and RARP alone where IPv4 is not served', () => {
@@ -37,7 +43,9 @@ describe('what is captured', () => {
   it('is both where both are served, and a report of 20 groups with a priority tag fits in', () => {
     assert.equal(messageFilter(['ipv4', 'ipv6']), `((arp or rarp) or ${messageFilter(['ipv6'])})`);
     assert.equal(packetFilter(['ipv4', 'ipv6']), `(ip or ${packetFilter(['ipv6'])})`);
-    assert.equal(snapBytesOf(['ipv4', 'ipv6']), 14 + 4 + 40 + 8 + 8 + 20 * 20);
+    assert.equal(longFilterOf(link, ['ipv4', 'ipv6']), longFilterOf(link, ['ipv6']));
+    assert.match(longFilterOf(link, ['ipv6']), /^\(ip6 and .* and not ether src 02:00:00:00:00:01$/);
+    assert.equal(LONG_SNAP_BYTES, 14 + 4 + 40 + 8 + 8 + 20 * 20);
   });
 });
 
@@ -56,7 +64,7 @@ describe('an MLD report of more groups than are read', () => {
 
   it('counts with those that were (RFC 3810 section 5.2)', () => {
     assert.equal(groupsOf(report), 30);
-    assert.equal(groupsOf(report.subarray(0, snapBytesOf(['ipv6']))), 20);
+    assert.equal(groupsOf(report.subarray(0, LONG_SNAP_BYTES)), 20);
   });
 
   it('is refused when less is there', () => {

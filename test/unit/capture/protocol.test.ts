@@ -137,8 +137,8 @@ describe('records between daemon and reader', () => {
       burstFrames: 250_000,
       framesPerSecond: 0xffff_fff1,
       name: 'tap-ü.1',
-      snapBytes: 474,
       filter,
+      longFilter: 'ip6[6] = 0',
     };
     const { iface, payload } = whole(encodeOpen(request));
     assert.deepEqual(decodeOpen(iface, Uint8Array.from(payload)), request);
