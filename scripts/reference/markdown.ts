@@ -24,7 +24,7 @@ export const EVENT_FIELDS: Readonly<
   },
   role: {
     about: 'This router is active or standby on a LAN from now on.',
-    fields: ['interface', 'role', 'state', 'reason'],
+    fields: ['interface', 'family', 'role', 'state', 'reason'],
   },
   evidence: {
     about: 'A frame of a host that says something new. `rttMs`: after this time it answered a probe.',

@@ -348,7 +348,7 @@ export function formatRecord(record: EventRecord, view: View = PLAIN): string {
       return `${time}${ip} ${paint(view, 'yellow', `ALARM ${text('alarm')}`)}: ${text('message')}${where}${mac}${other === '-' ? '' : ` against ${other}`}`;
     }
     case 'role':
-      return `${time}${ip} ${paint(view, 'bold', text('state'))}${where} (${text('reason')})`;
+      return `${time}${ip} ${paint(view, 'bold', text('state'))}${record.family === 'ipv6' ? ' for IPv6' : ''}${where} (${text('reason')})`;
     case 'answered':
       return `${time}${ip} asked for ${text('target')}${where}: answered`;
     case 'evidence': {

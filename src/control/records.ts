@@ -75,6 +75,7 @@ export function recordOf(
         event: 'role',
         time: formatTime(origin, action.at),
         interface: action.interface,
+        family: action.family,
         role: action.role,
         state: action.state,
         reason: action.reason,

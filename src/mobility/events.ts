@@ -1,4 +1,4 @@
-import type { Ip, Mac, Prefix } from '../wire/addresses.js';
+import type { Family, Ip, Mac, Prefix } from '../wire/addresses.js';
 import type { Command, Token } from './commands.js';
 
 /**
@@ -362,6 +362,8 @@ export type RoleReason = (typeof ROLE_REASONS)[number];
 export interface RoleChange {
   readonly iface: IfIndex;
   readonly interface: string;
+  /** Each family has its own gateways, so one may become active before the other. */
+  readonly family: Family;
   readonly role: RouterRole;
   readonly state: RoleKind;
   readonly reason: RoleReason;

@@ -1,7 +1,9 @@
 import {
+  type Family,
   type Ip,
   MAC_BROADCAST,
   type Mac,
+  familyOf,
   isIpv4,
   isVirtualRouterMac,
   unspecifiedOf,
@@ -229,9 +231,12 @@ export class OtherRouters {
     return this.on(iface).some((router) => router.gateway === gateway && router.state.kind === 'present');
   }
 
-  /** Whether another machine on this interface answers for any of them. */
-  hasPresent(iface: IfIndex): boolean {
-    return this.on(iface).some(({ state }) => state.kind === 'present');
+  /** Whether another machine on this interface answers for any of them, or for any of one family. */
+  hasPresent(iface: IfIndex, family?: Family): boolean {
+    return this.on(iface).some(
+      ({ state, gateway }) =>
+        state.kind === 'present' && (family === undefined || familyOf(gateway) === family),
+    );
   }
 
   on(iface: IfIndex): readonly OtherRouter[] {
@@ -243,10 +248,15 @@ export class OtherRouters {
   }
 
   /** Whether another machine has the gateway address of a LAN itself, which we have not. */
-  isGatewayOfLan(iface: IfIndex, topology: Pick<Topology, 'isGatewayOn' | 'isLocalOn'>): boolean {
+  isGatewayOfLan(
+    iface: IfIndex,
+    family: Family,
+    topology: Pick<Topology, 'isGatewayOn' | 'isLocalOn'>,
+  ): boolean {
     return this.on(iface).some(
       ({ gateway, state }) =>
         state.kind === 'present' &&
+        familyOf(gateway) === family &&
         topology.isGatewayOn(iface, gateway) &&
         !topology.isLocalOn(gateway, iface),
     );
@@ -373,7 +383,7 @@ function alarmOtherRouter(ctx: TrackerContext, ip: Ip, place: Attachment): void 
       'another machine uses a configured gateway address; if it is a second first-hop router of this LAN, set `role` on both',
       { ip, place },
     );
-  if (ctx.topology.speaks(place.iface))
+  if (ctx.topology.speaks(place.iface, ip))
     ctx.alarm('two-speakers', 'this router is active, and another machine uses the gateway address', {
       ip,
       place,

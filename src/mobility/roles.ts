@@ -1,4 +1,4 @@
-import type { Ip, Mac } from '../wire/addresses.js';
+import { type Family, type Ip, type Mac, familyOf } from '../wire/addresses.js';
 import type { Attachment, IfIndex, RoleKind, RoleReason, RouterRole } from './events.js';
 import type { Row, Step } from './host/machine.js';
 import type { Host } from './host/host.js';
@@ -49,10 +49,11 @@ export interface HeardHost {
 }
 
 const MOST_HEARD = 16_384;
+const FAMILIES: readonly Family[] = ['ipv4', 'ipv6'];
 
-/** The role on each LAN, and what a promotion has to do. */
+/** The role on each LAN, in each family, and what a promotion has to do. */
 export class Roles {
-  readonly #states = new Map<IfIndex, RoleState>();
+  readonly #states: Readonly<Record<Family, Map<IfIndex, RoleState>>> = { ipv4: new Map(), ipv6: new Map() };
   /** What was said through the API, by interface name: an interface that is made anew has a new index. */
   readonly #told = new Map<string, RoleKind>();
   readonly #heard = new Map<Ip, HeardHost>();
@@ -65,7 +66,7 @@ export class Roles {
 
   snapshot() {
     return {
-      states: [...this.#states],
+      states: { ipv4: [...this.#states.ipv4], ipv6: [...this.#states.ipv6] },
       told: [...this.#told],
       heard: [...this.#heard],
       takeover: this.takeover.map(({ ip }) => ip),
@@ -75,7 +76,8 @@ export class Roles {
   }
 
   restore(state: ReturnType<Roles['snapshot']>, hostOf: (ip: Ip) => Host | undefined): void {
-    for (const [iface, role] of state.states) this.#states.set(iface, role);
+    for (const family of FAMILIES)
+      for (const [iface, role] of state.states[family]) this.#states[family].set(iface, role);
     for (const [name, kind] of state.told) this.#told.set(name, kind);
     for (const [ip, heard] of state.heard) this.#heard.set(ip, heard);
     this.takeover = state.takeover.flatMap((ip) => hostOf(ip) ?? []);
@@ -111,36 +113,32 @@ export class Roles {
   }
 
   /** undefined: the role is as it was for so long. */
-  promotedAt(iface: IfIndex, withinMs: number, now: number): number | undefined {
-    const state = this.#states.get(iface);
+  promotedAt(iface: IfIndex, family: Family, withinMs: number, now: number): number | undefined {
+    const state = this.#states[family].get(iface);
     return state?.kind === 'active' && state.since > now - withinMs ? state.since : undefined;
   }
 
   /** undefined: no mobility interface. */
-  on(iface: IfIndex): RoleState | undefined {
-    return this.#states.get(iface);
-  }
-
-  /** Whether we answer, announce and repair on this LAN. */
-  speaks(iface: IfIndex): boolean {
-    return this.#states.get(iface)?.kind !== 'standby';
+  on(iface: IfIndex, family: Family): RoleState | undefined {
+    return this.#states[family].get(iface);
   }
 
   /** A LAN that was not known has no past: nothing follows from its first state. */
-  step(iface: IfIndex, input: RoleInput, now: number): RoleOutcome | undefined {
-    const before = this.#states.get(iface);
+  step(iface: IfIndex, family: Family, input: RoleInput, now: number): RoleOutcome | undefined {
+    const states = this.#states[family];
+    const before = states.get(iface);
     if (before === undefined) {
       const kind = input.input === 'activate' ? 'active' : 'standby';
-      this.#states.set(iface, { kind, reason: input.reason, since: now });
+      states.set(iface, { kind, reason: input.reason, since: now });
       return undefined;
     }
     const [state, outcome] = stepRole(before, input, now);
-    this.#states.set(iface, state);
+    states.set(iface, state);
     return outcome;
   }
 
   forget(iface: IfIndex): void {
-    this.#states.delete(iface);
+    for (const family of FAMILIES) this.#states[family].delete(iface);
   }
 
   tell(name: string, kind: RoleKind): void {
@@ -161,9 +159,9 @@ export class Roles {
     if (this.#heard.size > MOST_HEARD) this.#heard.delete(this.#heard.keys().next().value as Ip);
   }
 
-  /** Those of a LAN, last heard first; they are forgotten here. */
-  takeHeard(iface: IfIndex, notBefore: number): (readonly [Ip, HeardHost])[] {
-    const there = [...this.#heard].filter(([, heard]) => heard.iface === iface);
+  /** Those of a LAN and family, last heard first; they are forgotten here. */
+  takeHeard(iface: IfIndex, family: Family, notBefore: number): (readonly [Ip, HeardHost])[] {
+    const there = [...this.#heard].filter(([ip, heard]) => heard.iface === iface && familyOf(ip) === family);
     for (const [ip] of there) this.#heard.delete(ip);
     return there.filter(([, { at }]) => at >= notBefore).reverse();
   }

@@ -71,12 +71,15 @@ export function restore(ctx: TrackerContext, state: Snapshot): void {
   ctx.lateStandby.restore(state.lateStandby);
   for (const { index } of ctx.topology.allLinks()) {
     const rule = ctx.topology.rule(index);
-    const role = ctx.roles.on(index);
-    if (rule === undefined || role === undefined) continue;
-    ctx.topology.setSilent(index, role.kind === 'standby');
-    const defers = rule.role === 'alone' && ctx.otherRouters.isGatewayOfLan(index, ctx.topology);
-    ctx.topology.setDeferring(index, defers);
-    ctx.topology.setContests(index, mayContest(rule.role, role.kind) && !defers);
+    if (rule === undefined) continue;
+    for (const family of ctx.policy.families) {
+      const role = ctx.roles.on(index, family);
+      if (role === undefined) continue;
+      ctx.topology.setSilent(index, family, role.kind === 'standby');
+      const defers = rule.role === 'alone' && ctx.otherRouters.isGatewayOfLan(index, family, ctx.topology);
+      ctx.topology.setDeferring(index, family, defers);
+      ctx.topology.setContests(index, family, mayContest(rule.role, role.kind) && !defers);
+    }
   }
   ctx.addressLookups.restore(state.addressLookups);
   ctx.limits.restore(state.limits);

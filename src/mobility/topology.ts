@@ -26,6 +26,13 @@ function put<T>(set: Set<T>, element: T, isIn: boolean): void {
   else set.delete(element);
 }
 
+const FAMILIES: readonly Family[] = ['ipv4', 'ipv6'];
+
+/** Interfaces of which something is true for one family, or for both. */
+function ofEachFamily(): Readonly<Record<Family, Set<IfIndex>>> {
+  return { ipv4: new Set(), ipv6: new Set() };
+}
+
 /**
  * Whether an address means something on one link only (fe80::/10): each interface may have the same one, and no host
  * could be away from it.
@@ -62,11 +69,11 @@ export class Topology {
   /** MACs of the interfaces of a LAN that hold a configured gateway, by gateway. */
   private readonly speakers = new Map<IfIndex, Map<Ip, Link>>();
   /** LANs on which another router is active: there we ask as ourselves, and say nothing in the gateway's name. */
-  private readonly silent = new Set<IfIndex>();
+  private readonly silent = ofEachFamily();
   /** LANs whose gateway another machine has although nobody has told us so: its visitors are left to that one. */
-  private readonly deferring = new Set<IfIndex>();
+  private readonly deferring = ofEachFamily();
   /** LANs on which another router has the last word about hosts. */
-  private readonly conceding = new Set<IfIndex>();
+  private readonly conceding = ofEachFamily();
   private gateways = new Set<Ip>();
   private subnets: ConnectedSubnet[] = [];
   /** IPv6 link-local addresses of ours by LAN, those of the mobility interface itself first. */
@@ -90,9 +97,8 @@ export class Topology {
   removeLink(iface: IfIndex): void {
     this.links.delete(iface);
     this.capturing.delete(iface);
-    this.silent.delete(iface);
-    this.conceding.delete(iface);
-    this.deferring.delete(iface);
+    for (const lans of [this.silent, this.conceding, this.deferring])
+      for (const family of FAMILIES) lans[family].delete(iface);
     this.derive();
   }
 
@@ -101,31 +107,39 @@ export class Topology {
     else this.capturing.delete(iface);
   }
 
-  setSilent(iface: IfIndex, isSilent: boolean): void {
-    put(this.silent, iface, isSilent);
+  setSilent(iface: IfIndex, family: Family, isSilent: boolean): void {
+    put(this.silent[family], iface, isSilent);
   }
 
-  /** Whether we answer, announce and repair on this LAN (design.md 3.5). */
-  speaks(iface: IfIndex): boolean {
-    return !this.silent.has(iface);
+  /** Whether we answer, announce and repair on this LAN (design.md 3.5), in the family of `ip`. */
+  speaks(iface: IfIndex, ip: Ip): boolean {
+    return !this.silent[familyOf(ip)].has(iface);
   }
 
-  setDeferring(iface: IfIndex, isDeferring: boolean): void {
-    put(this.deferring, iface, isDeferring);
+  setDeferring(iface: IfIndex, family: Family, isDeferring: boolean): void {
+    put(this.deferring[family], iface, isDeferring);
+  }
+
+  isDeferring(iface: IfIndex, family: Family): boolean {
+    return this.deferring[family].has(iface);
   }
 
   /** Whether visitors on this LAN are left to another router, unless we are the one that announces them. */
-  defers(iface: IfIndex): boolean {
-    return this.deferring.has(iface);
+  defers(iface: IfIndex, ip: Ip): boolean {
+    return this.isDeferring(iface, familyOf(ip));
   }
 
-  setContests(iface: IfIndex, contests: boolean): void {
-    put(this.conceding, iface, !contests);
+  setContests(iface: IfIndex, family: Family, contests: boolean): void {
+    put(this.conceding[family], iface, !contests);
+  }
+
+  isContesting(iface: IfIndex, family: Family): boolean {
+    return !this.conceding[family].has(iface);
   }
 
   /** Whether a host that is alive on this LAN is ours, whoever else claims it. */
-  contests(iface: IfIndex): boolean {
-    return !this.conceding.has(iface);
+  contests(iface: IfIndex, ip: Ip): boolean {
+    return this.isContesting(iface, familyOf(ip));
   }
 
   /** A LAN with several first-hop routers, as the configuration says. */
@@ -143,17 +157,24 @@ export class Topology {
     return this.rules.get(iface)?.peers.includes(ip) === true;
   }
 
-  /** A gateway address that is on an operational interface of a LAN, and that interface. */
-  gatewayHolder(iface: IfIndex): { readonly gateway: Ip; readonly link: Link } | undefined {
+  /**
+   * A gateway address of a family that is on an operational interface of a LAN, and that interface. Where the LAN has no
+   * gateway of the family at all, whoever has one of the other family is active for both.
+   */
+  gatewayHolder(iface: IfIndex, family: Family): { readonly gateway: Ip; readonly link: Link } | undefined {
     const lan = this.links.get(iface);
     if (lan?.up !== true || !lan.carrier) return undefined;
+    const isOf = (gateway: Ip) => familyOf(gateway) === family;
+    for (const [gateway, link] of this.speakers.get(iface) ?? []) if (isOf(gateway)) return { gateway, link };
+    for (const gateway of this.gateways)
+      if (isOf(gateway) && this.isGatewayOn(iface, gateway)) return undefined;
     for (const [gateway, link] of this.speakers.get(iface) ?? []) return { gateway, link };
     return undefined;
   }
 
   /** Whether the gateway's MAC is one that other routers have, too: that of a macvlan. */
-  hasVirtualMac(iface: IfIndex): boolean {
-    const holder = this.gatewayHolder(iface)?.link;
+  hasVirtualMac(iface: IfIndex, family: Family): boolean {
+    const holder = this.gatewayHolder(iface, family)?.link;
     return holder !== undefined && holder.index !== iface;
   }
 
@@ -201,13 +222,13 @@ export class Topology {
   speakingMac(iface: IfIndex, name: Ip): Mac | undefined {
     const speakers = this.speakers.get(iface);
     if (!this.gateways.has(name) && this.isLocalOn(name, iface)) return this.holderOn(name, iface)?.mac;
-    const speaker = this.silent.has(iface) ? undefined : speakers?.get(name);
+    const speaker = this.speaks(iface, name) ? speakers?.get(name) : undefined;
     return speaker?.mac ?? this.familyMac(iface, familyOf(name));
   }
 
   /** The MAC with which we speak of others: that of a macvlan with a gateway, if there is one. A virtual router has one per family. */
   familyMac(iface: IfIndex, family: Family): Mac | undefined {
-    if (!this.silent.has(iface))
+    if (!this.silent[family].has(iface))
       for (const [gateway, link] of this.speakers.get(iface) ?? [])
         if (link.index !== iface && familyOf(gateway) === family) return link.mac;
     return this.links.get(iface)?.mac;

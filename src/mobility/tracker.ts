@@ -215,15 +215,22 @@ export class HostTracker {
     return this.ctx.topology.lanOf(iface);
   }
 
-  /** What this router is on a LAN, and why; undefined: no mobility interface. */
-  roleOn(iface: IfIndex): RoleView | undefined {
+  /** What this router is on a LAN, in the first of its families, and why; undefined: no mobility interface. */
+  roleOn(iface: IfIndex, family = this.ctx.policy.families[0] ?? 'ipv4'): RoleView | undefined {
     const { roles, topology } = this.ctx;
     const rule = topology.rule(iface);
-    const state = roles.on(iface);
+    const state = roles.on(iface, family);
     if (rule === undefined || state === undefined) return undefined;
     const { kind, since, reason } = state;
     const why = describeRole(this.ctx, iface) ?? '';
-    return { role: rule.role, state: kind, contests: topology.contests(iface), reason, why, since };
+    return {
+      role: rule.role,
+      state: kind,
+      contests: topology.isContesting(iface, family),
+      reason,
+      why,
+      since,
+    };
   }
 
   /** MACs of ours on a LAN besides that of the mobility interface. */

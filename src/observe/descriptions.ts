@@ -224,8 +224,8 @@ export const ROLE_MEANINGS: Readonly<Record<RoleReason, string>> = {
   'not-told': 'not told yet with marpctl or the API',
 };
 
-export function describeRoleChange({ interface: name, state, reason }: RoleChange): string {
-  return `${name}: ${state} from now on: ${ROLE_MEANINGS[reason]}`;
+export function describeRoleChange({ interface: name, family, state, reason }: RoleChange): string {
+  return `${name}: ${state}${family === 'ipv6' ? ' for IPv6' : ''} from now on: ${ROLE_MEANINGS[reason]}`;
 }
 
 /** One line about what happened; `interfaceName` is that of `action.iface`. */

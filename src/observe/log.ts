@@ -159,9 +159,9 @@ export class ActionLog {
         return;
       }
       case 'role': {
-        const { interface: name, role, state, reason } = action;
+        const { interface: name, family, role, state, reason } = action;
         this.#logger.info(
-          { time: this.#timeOf(action.at), event: 'role', interface: name, role, state, reason },
+          { time: this.#timeOf(action.at), event: 'role', interface: name, family, role, state, reason },
           describeRoleChange(action),
         );
         return;

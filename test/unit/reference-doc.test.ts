@@ -39,6 +39,7 @@ const ACTIONS: readonly Action[] = [
     kind: 'role',
     iface: 3,
     interface: 'lan0',
+    family: 'ipv4',
     role: 'gateway',
     state: 'active',
     reason: 'gateway-here',

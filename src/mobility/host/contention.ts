@@ -1,3 +1,4 @@
+import { type Ip, familyOf } from '../../wire/addresses.js';
 import type { TrackerContext } from '../context.js';
 import type { Attachment, Cause, DropReason, IfIndex } from '../events.js';
 import { type Claim, type Role, isAnnounced, isClaimed } from './claim.js';
@@ -93,7 +94,7 @@ export function heldDespiteRemote(ctx: TrackerContext, host: Host, at: Attachmen
   const { remoteAppearedAt = Number.NEGATIVE_INFINITY, releasedAt = Number.NEGATIVE_INFINITY } = claim;
   const isClaim = claim.state === 'fresh' || claim.state === 'settled';
   const isFinal = isClaimed(claim) && claim.withdrawal !== undefined && FINAL.has(claim.withdrawal.cause);
-  if (!isFinal && concedes(ctx, at.iface)) return standBy(ctx, host);
+  if (!isFinal && concedes(ctx, at.iface, host.ip)) return standBy(ctx, host);
   const repairOverMs = remoteAppearedAt + REPAIR_OVER_MS - ctx.now;
   const justHome = claim.state === 'home' && remoteAppearedAt - releasedAt < HOMECOMING_MS;
   // As long as our claim was fresh it hid a stuck route of a router that the host had left a moment before.
@@ -123,9 +124,9 @@ export function heldDespiteRemote(ctx: TrackerContext, host: Host, at: Attachmen
  * Whether a host that is alive here is left to the claim of another router all the same: on a LAN where that one is the
  * active router, or where a second router is that nobody has told us of. They cannot both be right, and both can reach it.
  */
-export function concedes(ctx: TrackerContext, iface: IfIndex): boolean {
-  if (!ctx.topology.contests(iface)) return true;
-  return !ctx.topology.isShared(iface) && ctx.otherRouters.hasPresent(iface);
+export function concedes(ctx: TrackerContext, iface: IfIndex, ip: Ip): boolean {
+  if (!ctx.topology.contests(iface, ip)) return true;
+  return !ctx.topology.isShared(iface) && ctx.otherRouters.hasPresent(iface, familyOf(ip));
 }
 
 /**
@@ -213,7 +214,7 @@ export function reclaim(
   if (rule === undefined) throw new Error('a host answered on an interface that is no mobility interface');
   // A subnet on several LANs (RFC 7814) has several home routers, so none of them has a right to its hosts.
   const isHome = rule.learn === 'foreign' && ctx.topology.isHome(at.iface, host.ip);
-  if (!ctx.topology.contests(at.iface) && !isAnnounced(host.claim)) {
+  if (!ctx.topology.contests(at.iface, host.ip) && !isAnnounced(host.claim)) {
     recordStandby(ctx, host, at, cause, isHome);
     return;
   }

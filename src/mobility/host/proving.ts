@@ -1,4 +1,4 @@
-import { type Ip, MAC_BROADCAST, unspecifiedOf } from '../../wire/addresses.js';
+import { type Ip, MAC_BROADCAST, familyOf, unspecifiedOf } from '../../wire/addresses.js';
 import { alarmMacLimit, hasCapacity, isMacFull, isNewcomer, noteSilence } from '../admission/admission.js';
 import type { TrackerContext } from '../context.js';
 import type { Attachment, Cause, IfIndex } from '../events.js';
@@ -147,7 +147,7 @@ function probeHeldPlace(ctx: TrackerContext, host: Host): void {
  */
 function holdAnswers(ctx: TrackerContext, host: Host, at: Attachment, asked: Ip | undefined): Ip | undefined {
   if (asked === undefined || ctx.topology.isHome(at.iface, host.ip)) return undefined;
-  if (!ctx.topology.speaks(at.iface) || ctx.topology.defers(at.iface)) return undefined;
+  if (!ctx.topology.speaks(at.iface, host.ip) || ctx.topology.defers(at.iface, host.ip)) return undefined;
   const gateway = probeSource(ctx, at.iface, host.ip);
   if (gateway === undefined) return undefined;
   host.stepAnswerHold({ input: 'hold', at }, ctx.now);
@@ -265,7 +265,7 @@ export function bind(
 
 /** Whether another router is to claim what is found here. What we claim already, and nobody else, stays ours. */
 function isStandby(ctx: TrackerContext, host: Host, iface: IfIndex): boolean {
-  if (ctx.topology.contests(iface)) return false;
+  if (ctx.topology.contests(iface, host.ip)) return false;
   return (
     !isAnnounced(host.claim) || (ctx.fib.remote(host.ip) !== undefined && host.attachment?.iface === iface)
   );
@@ -316,14 +316,14 @@ function agesOf(
   if (ctx.fib.remote(host.ip) !== undefined && isRefused(host.contest))
     return { ageAt: now + shortFreshMs(ctx), retryFrom: NEVER };
   const ageAt = now + (overlaps ? settleMs : UNOPPOSED * settleMs);
-  return { ageAt: Math.max(ageAt, hiddenUntil(ctx, iface)), retryFrom: now + settleMs };
+  return { ageAt: Math.max(ageAt, hiddenUntil(ctx, iface, host.ip)), retryFrom: now + settleMs };
 }
 
 /** After a promotion the claims of a router that has died hide settled ones, until the routing daemons know of its death. */
-function hiddenUntil({ policy, roles, topology, now }: TrackerContext, iface: IfIndex): number {
+function hiddenUntil({ policy, roles, topology, now }: TrackerContext, iface: IfIndex, ip: Ip): number {
   const hiddenMs = 2 * policy.timers.settleMs;
   if (!topology.isShared(iface)) return 0;
-  return (roles.promotedAt(iface, hiddenMs, now) ?? Number.NEGATIVE_INFINITY) + hiddenMs;
+  return (roles.promotedAt(iface, familyOf(ip), hiddenMs, now) ?? Number.NEGATIVE_INFINITY) + hiddenMs;
 }
 
 /** All addresses of a guest move together: one proven address gets the others asked at once. */

@@ -119,7 +119,7 @@ function onCandidateReply(ctx: TrackerContext, host: Host, candidate: Candidate,
   if (probe.purpose === 'remote-claim') {
     // Where a subnet has several routers, the other one was first with a host that was never held here.
     const isIncumbent = host.attachment !== undefined || ctx.topology.rule(from.iface)?.learn !== 'all';
-    const isConceded = concedes(ctx, from.iface);
+    const isConceded = concedes(ctx, from.iface, host.ip);
     if (isIncumbent && !isConceded) return heldDespiteRemote(ctx, host, from);
     return bind(ctx, host, from, 'proven', { standsBy: isConceded });
   }
@@ -258,7 +258,11 @@ function onCandidateTimeout(ctx: TrackerContext, host: Host, candidate: Candidat
   // Not where it was said to be, but it answered at home.
   if (proving && incumbent !== undefined) return bind(ctx, host, incumbent, 'proven');
   noteSilence(ctx, candidate);
-  if (wasHeard(candidate) && !ctx.topology.speaks(attachment.iface) && attachment.mac !== MAC_BROADCAST)
+  if (
+    wasHeard(candidate) &&
+    !ctx.topology.speaks(attachment.iface, host.ip) &&
+    attachment.mac !== MAC_BROADCAST
+  )
     ctx.roles.noteUnanswered(host.ip, { ...attachment, at: ctx.now });
   if (!host.held && probe.purpose !== 'remote-claim' && attachment.mac !== MAC_BROADCAST)
     ctx.lateAnswers.expect(host.ip, probe);

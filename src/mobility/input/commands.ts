@@ -202,7 +202,7 @@ export function adopt(ctx: TrackerContext, ip: Ip, iface: IfIndex, mac: Mac | un
 /** The claim that hides it may be that of the other router of its LAN. */
 function adoptBeneath(ctx: TrackerContext, host: Host, iface: IfIndex): void {
   const { topology } = ctx;
-  if (!topology.contests(iface)) standBy(ctx, host);
+  if (!topology.contests(iface, host.ip)) standBy(ctx, host);
   else if (topology.isShared(iface)) standBy(ctx, host, ctx.now + ctx.policy.timers.settleMs);
 }
 

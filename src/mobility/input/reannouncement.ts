@@ -1,3 +1,4 @@
+import { type Family, familyOf } from '../../wire/addresses.js';
 import type { TrackerContext } from '../context.js';
 import { learningRefusal } from '../admission/learning.js';
 import type { Attachment, IfIndex } from '../events.js';
@@ -17,10 +18,11 @@ const SURFACED_LATELY_MS = 2000;
 const REANNOUNCE_MS = 25;
 
 /** At a promotion: what surfaced just before it. */
-export function reannounceAll(ctx: TrackerContext, iface: IfIndex): void {
+export function reannounceAll(ctx: TrackerContext, iface: IfIndex, family: Family): void {
   const since = ctx.now - SURFACED_LATELY_MS;
   const hosts = [...ctx.table.on(iface)].filter(
-    ({ claim, attachment }) =>
+    ({ ip, claim, attachment }) =>
+      familyOf(ip) === family &&
       claim.state === 'settled' &&
       claim.cause === 'surfaced' &&
       claim.since >= since &&
@@ -34,11 +36,14 @@ export function reannounceAll(ctx: TrackerContext, iface: IfIndex): void {
 }
 
 /** Of a claim that is about to surface: whether it does so just after a promotion. */
-export function surfacesLate({ roles, topology, now }: TrackerContext, { claim, attachment }: Host): boolean {
+export function surfacesLate(
+  { roles, topology, now }: TrackerContext,
+  { ip, claim, attachment }: Host,
+): boolean {
   if (attachment === undefined || claim.state !== 'beneath' || claim.withdrawal !== undefined) return false;
   const { iface } = attachment;
-  const role = roles.on(iface);
-  return role?.kind === 'active' && role.since >= now - SURFACED_LATELY_MS && topology.contests(iface);
+  const role = roles.on(iface, familyOf(ip));
+  return role?.kind === 'active' && role.since >= now - SURFACED_LATELY_MS && topology.contests(iface, ip);
 }
 
 /** Withdrawn now, and claimed fresh when the routing daemon has noticed. */

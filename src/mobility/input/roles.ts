@@ -1,4 +1,4 @@
-import { type Ip, formatIp } from '../../wire/addresses.js';
+import { type Family, type Ip, familyOf, formatIp } from '../../wire/addresses.js';
 import { learningRefusal } from '../admission/learning.js';
 import type { TrackerContext } from '../context.js';
 import type { IfIndex, Link } from '../events.js';
@@ -25,8 +25,14 @@ export function reviewRoles(ctx: TrackerContext): void {
   for (const link of ctx.topology.allLinks()) {
     const rule = ctx.topology.rule(link.index);
     if (rule === undefined) ctx.roles.forget(link.index);
-    else review(ctx, link, rule);
+    else reviewLan(ctx, link, rule);
   }
+}
+
+function reviewLan(ctx: TrackerContext, link: Link, rule: InterfaceRule): void {
+  // What was left to a machine that used a gateway, whose ever, is ours again when it is gone.
+  const left = ctx.otherRouters.takeLeft(link.index) && rule.role === 'alone';
+  for (const family of ctx.policy.families) review(ctx, link, rule, family, left);
 }
 
 /** What the API says of an interface with `role = "told"`. Returns why not. */
@@ -37,36 +43,40 @@ export function tellRole(ctx: TrackerContext, name: string, kind: RoleKind): str
   if (rule.role !== 'told')
     return `${name} has role = "${rule.role}": only an interface with role = "told" is told`;
   ctx.roles.tell(name, kind);
-  review(ctx, link, rule);
+  reviewLan(ctx, link, rule);
   return undefined;
 }
 
-function review(ctx: TrackerContext, link: Link, rule: InterfaceRule): void {
+function review(ctx: TrackerContext, link: Link, rule: InterfaceRule, family: Family, left: boolean): void {
   const { index: iface, name } = link;
   const { roles, topology, now } = ctx;
-  const before = roles.on(iface);
-  const outcome = roles.step(iface, wanted(ctx, link, rule), now);
-  const state = roles.on(iface);
+  const before = roles.on(iface, family);
+  const outcome = roles.step(iface, family, wanted(ctx, link, rule, family), now);
+  const state = roles.on(iface, family);
   if (state === undefined) return;
-  topology.setSilent(iface, state.kind === 'standby');
-  const deferred = topology.defers(iface);
-  const defers = rule.role === 'alone' && ctx.otherRouters.isGatewayOfLan(iface, topology);
-  topology.setDeferring(iface, defers);
-  topology.setContests(iface, mayContest(rule.role, state.kind) && !defers);
-  // What was left to a machine that used a gateway, whose ever, is ours again when it is gone.
-  const left = ctx.otherRouters.takeLeft(iface) && rule.role === 'alone';
-  if (left || (deferred && !defers)) takeOverAll(ctx, iface);
+  topology.setSilent(iface, family, state.kind === 'standby');
+  const deferred = topology.isDeferring(iface, family);
+  const defers = rule.role === 'alone' && ctx.otherRouters.isGatewayOfLan(iface, family, topology);
+  topology.setDeferring(iface, family, defers);
+  topology.setContests(iface, family, mayContest(rule.role, state.kind) && !defers);
+  if (left || (deferred && !defers)) takeOverAll(ctx, iface, family);
   if (before?.kind === state.kind && before.reason === state.reason) return;
   if (rule.role !== 'alone' || outcome !== undefined) {
     const { kind, reason } = state;
-    ctx.emit({ kind: 'role', iface, interface: name, role: rule.role, state: kind, reason, at: now });
+    const what = { iface, interface: name, family, role: rule.role, state: kind, reason, at: now };
+    ctx.emit({ kind: 'role', ...what });
   }
-  if (outcome === 'promoted') promote(ctx, iface);
-  if (outcome === 'demoted') endTakeover(ctx, iface);
+  if (outcome === 'promoted') promote(ctx, iface, family);
+  if (outcome === 'demoted') endTakeover(ctx, iface, family);
   if (outcome !== undefined) askAllElsewhere(ctx);
 }
 
-function wanted(ctx: TrackerContext, { index, name }: Link, { role }: InterfaceRule): RoleInput {
+function wanted(
+  ctx: TrackerContext,
+  { index, name }: Link,
+  { role }: InterfaceRule,
+  family: Family,
+): RoleInput {
   switch (role) {
     case 'alone':
       return { input: 'activate', reason: 'alone' };
@@ -74,7 +84,7 @@ function wanted(ctx: TrackerContext, { index, name }: Link, { role }: InterfaceR
     case 'second':
       return { input: 'activate', reason: 'anycast' };
     case 'gateway':
-      return ctx.topology.gatewayHolder(index) !== undefined
+      return ctx.topology.gatewayHolder(index, family) !== undefined
         ? { input: 'activate', reason: 'gateway-here' }
         : { input: 'deactivate', reason: 'gateway-not-here' };
     case 'told': {
@@ -89,20 +99,22 @@ function wanted(ctx: TrackerContext, { index, name }: Link, { role }: InterfaceR
  * The router that was active may be dead. What is beneath its claims is claimed fresh, whoever was heard last first,
  * and asked: it may have gone since. What it was asked in the last second is answered.
  */
-function promote(ctx: TrackerContext, iface: IfIndex): void {
+function promote(ctx: TrackerContext, iface: IfIndex, family: Family): void {
   const { roles, openQuestions, now } = ctx;
-  reannounceAll(ctx, iface);
-  takeOverAll(ctx, iface);
-  const heard = roles.takeHeard(iface, now - ctx.policy.timers.rememberMs);
+  reannounceAll(ctx, iface, family);
+  takeOverAll(ctx, iface, family);
+  const heard = roles.takeHeard(iface, family, now - ctx.policy.timers.rememberMs);
   roles.askedByGateway = [...roles.askedByGateway, ...heard];
   // Those heard last at once: on a busy machine a tick may come after the routing daemon has removed the other claim.
   runTakeover(ctx);
   for (const target of openQuestions.targets()) answerOpenQuestions(ctx, target);
-  if (!ctx.topology.hasVirtualMac(iface)) announceAway(ctx, iface);
+  if (!ctx.topology.hasVirtualMac(iface, family)) announceAway(ctx, iface, family);
 }
 
-function takeOverAll(ctx: TrackerContext, iface: IfIndex): void {
-  const hosts = [...ctx.table.on(iface)].filter((host) => isToTakeOver(host, iface));
+function takeOverAll(ctx: TrackerContext, iface: IfIndex, family: Family): void {
+  const hosts = [...ctx.table.on(iface)].filter(
+    (host) => familyOf(host.ip) === family && isToTakeOver(host, iface),
+  );
   hosts.sort((one, other) => other.lastHeard - one.lastHeard);
   ctx.roles.takeover = [...ctx.roles.takeover, ...hosts];
 }
@@ -111,10 +123,11 @@ function isToTakeOver({ state, attachment }: Host, iface: IfIndex): boolean {
   return attachment?.iface === iface && (state === 'beneath' || state === 'home');
 }
 
-function endTakeover(ctx: TrackerContext, iface: IfIndex): void {
+function endTakeover(ctx: TrackerContext, iface: IfIndex, family: Family): void {
   const { roles } = ctx;
-  roles.takeover = roles.takeover.filter(({ attachment }) => attachment?.iface !== iface);
-  roles.askedByGateway = roles.askedByGateway.filter(([, heard]) => heard.iface !== iface);
+  const isOver = (ip: Ip, on: IfIndex | undefined) => on === iface && familyOf(ip) === family;
+  roles.takeover = roles.takeover.filter(({ ip, attachment }) => !isOver(ip, attachment?.iface));
+  roles.askedByGateway = roles.askedByGateway.filter(([ip, heard]) => !isOver(ip, heard.iface));
 }
 
 /** The part of a promotion that is due. */
@@ -168,21 +181,38 @@ export function takeOver(ctx: TrackerContext, host: Host): void {
  * Without a virtual MAC the neighbours of the hosts that are away send to the router that was active. One that this LAN
  * is still to be asked for may be at home.
  */
-function announceAway(ctx: TrackerContext, iface: IfIndex): void {
+function announceAway(ctx: TrackerContext, iface: IfIndex, family: Family): void {
   for (const { state, ip } of ctx.table.all())
-    if (state === 'away' && ctx.topology.isHome(iface, ip) && !ctx.lateStandby.has(ip))
+    if (
+      state === 'away' &&
+      familyOf(ip) === family &&
+      ctx.topology.isHome(iface, ip) &&
+      !ctx.lateStandby.has(ip)
+    )
       sendAnnouncement(ctx, iface, ip);
 }
 
-/** For people: `10.1.1.1 is on vrrp4-1`. */
+/** For people: `10.1.1.1 is on vrrp4-1`. Where it is something else for the second family, that of both. */
 export function describeRole(ctx: TrackerContext, iface: IfIndex): string | undefined {
-  const state = ctx.roles.on(iface);
-  const holder = ctx.topology.gatewayHolder(iface);
+  const [first = 'ipv4', second] = ctx.policy.families;
+  const why = describeRoleOf(ctx, iface, first);
+  const other = second && ctx.roles.on(iface, second);
+  if (second === undefined || other === undefined) return why;
+  const isSame =
+    other.kind === ctx.roles.on(iface, first)?.kind &&
+    ctx.topology.isDeferring(iface, first) === ctx.topology.isDeferring(iface, second);
+  const name = second === 'ipv6' ? 'IPv6' : 'IPv4';
+  return isSame ? why : `${why}; ${name} is ${other.kind}: ${describeRoleOf(ctx, iface, second)}`;
+}
+
+function describeRoleOf(ctx: TrackerContext, iface: IfIndex, family: Family): string | undefined {
+  const state = ctx.roles.on(iface, family);
+  const holder = ctx.topology.gatewayHolder(iface, family);
   switch (state?.reason) {
     case undefined:
       return undefined;
     case 'alone':
-      return ctx.topology.defers(iface)
+      return ctx.topology.isDeferring(iface, family)
         ? 'no other first-hop router is configured on this LAN, but another machine has its gateway: visitors are left to it'
         : 'no other first-hop router is configured on this LAN';
     case 'anycast':

@@ -155,7 +155,7 @@ export function runHomePrefixes(ctx: TrackerContext): void {
 function advertise(ctx: TrackerContext, { place, prefix }: Visitor, ip: Ip): void {
   const { topology } = ctx;
   const { iface, mac } = place;
-  if (!topology.speaks(iface) || !topology.isUsable(iface, ip)) return;
+  if (!topology.speaks(iface, ip) || !topology.isUsable(iface, ip)) return;
   const gateway = subnetOf(ctx.policy, ip)?.gateways.find(
     (one) => isLinkLocal(one) && (topology.isLocalOn(one, iface) || !ctx.isLeftToOther(iface, one)),
   );

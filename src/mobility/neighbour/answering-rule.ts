@@ -75,7 +75,7 @@ export const ANSWERING_RULE: readonly AnsweringRow[] = [
     asker: 'anybody',
     answer: 'silence',
     isKept: true,
-    applies: ({ ctx, iface, asker }) => !ctx.topology.speaks(iface) && !isAnnounced(ctx, asker),
+    applies: ({ ctx, iface, asker }) => !ctx.topology.speaks(iface, asker) && !isAnnounced(ctx, asker),
   },
   {
     target: 'any',
@@ -84,7 +84,7 @@ export const ANSWERING_RULE: readonly AnsweringRow[] = [
     answer: 'silence',
     isKept: true,
     applies: ({ ctx, iface, asker }) =>
-      ctx.topology.defers(iface) && !ctx.topology.isHome(iface, asker) && !isAnnounced(ctx, asker),
+      ctx.topology.defers(iface, asker) && !ctx.topology.isHome(iface, asker) && !isAnnounced(ctx, asker),
   },
   {
     target: 'a configured gateway',

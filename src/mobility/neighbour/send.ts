@@ -104,8 +104,11 @@ function mannerOf(
   };
 }
 
+// A standby asks for itself, and tells nobody of others unasked; whom it answers is the answering rule's to say.
+
 /** Tells all of a LAN that `ip` is at our MAC. */
 export function sendAnnouncement(ctx: TrackerContext, iface: IfIndex, ip: Ip): void {
+  if (!ctx.topology.speaks(iface, ip)) return;
   const own = ctx.topology.speakingMac(iface, ip);
   const driver = driverOn(ctx, iface, ip);
   if (own && driver)
@@ -125,15 +128,13 @@ export function sendRepair(
   neighbourMac: Mac | undefined,
 ): void {
   const { iface, mac } = place;
+  if (!ctx.topology.speaks(iface, host)) return;
   const own = ctx.topology.speakingMac(iface, neighbour);
   const driver = driverOn(ctx, iface, host);
   if (own && driver)
     send(ctx, iface, 'repair', driver.repair(own, mac, host, neighbour, neighbourMac ?? own));
 }
 
-/** A standby asks for itself, and tells nobody of others unasked; whom it answers is the answering rule's to say. */
 function send(ctx: TrackerContext, iface: IfIndex, purpose: SendPurpose, bytes: Uint8Array): void {
-  const isUnasked = purpose === 'announce' || purpose === 'repair';
-  if (isUnasked && !ctx.topology.speaks(iface)) return;
   ctx.emit({ kind: 'send', iface, bytes, purpose });
 }

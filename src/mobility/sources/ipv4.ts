@@ -15,7 +15,7 @@ export const ipv4Sources: SourceRules = {
   probeSource(view, iface, ip) {
     const { policy, topology } = view;
     // A question in the gateway's name would take its hosts away from the router that is active.
-    if (!topology.speaks(iface) || (topology.defers(iface) && !topology.isHome(iface, ip)))
+    if (!topology.speaks(iface, ip) || (topology.defers(iface, ip) && !topology.isHome(iface, ip)))
       return ownSource(view, iface, ip);
     const gateways = subnetOf(policy, ip)?.gateways ?? [];
     const here = gateways.find((gateway) => topology.isLocalOn(gateway, iface));
@@ -62,7 +62,7 @@ function ownSource(view: SourceView, iface: IfIndex, ip: Ip): Ip | undefined {
 }
 
 function addressOn({ topology }: SourceView, iface: IfIndex, other: Ip): Ip | undefined {
-  const isOurs = (ip: Ip) => topology.speaks(iface) || !topology.isGateway(ip);
+  const isOurs = (ip: Ip) => topology.speaks(iface, ip) || !topology.isGateway(ip);
   const isUsable = ({ ip }: Prefix) => ip !== other && isIpv4(ip) && isOurs(ip);
   return topology.connectedSubnets.find((subnet) => subnet.iface === iface && isUsable(subnet.address))
     ?.address.ip;

@@ -19,7 +19,8 @@ export const ipv6Sources: SourceRules = {
   probeSource(view, iface, ip) {
     const { topology } = view;
     const isHome = topology.isHome(iface, ip);
-    if (!topology.speaks(iface) || (topology.defers(iface) && !isHome)) return ownSource(view, iface, ip);
+    if (!topology.speaks(iface, ip) || (topology.defers(iface, ip) && !isHome))
+      return ownSource(view, iface, ip);
     const gateways = gatewaysOf(view, ip);
     const here = gateways.find((gateway) => topology.isLocalOn(gateway, iface));
     const visited = isHome ? undefined : gateways[0];
@@ -68,7 +69,7 @@ function ownSource(view: SourceView, iface: IfIndex, ip: Ip): Ip | undefined {
 function addressOn(view: SourceView, iface: IfIndex, other: Ip): Ip | undefined {
   const { topology } = view;
   const own = ownSource(view, iface, other);
-  if (own !== undefined || !topology.speaks(iface)) return own;
+  if (own !== undefined || !topology.speaks(iface, other)) return own;
   const all = [...topology.linkLocalsOn(iface), ...globals(view, iface, other)];
   return all.find((ip) => ip !== other);
 }

@@ -106,8 +106,8 @@ const EXAMPLES: readonly {
   { asker: VISITOR, target: VISITOR },
   { asker: '192.0.2.1', target: TARGET },
   { asker: 'fe80::5', target: '2001:db8:9::9' },
-  { asker: VISITOR, target: '10.1.1.254', known: (ctx) => ctx.topology.setSilent(LAN1, true) },
-  { asker: VISITOR, target: '10.1.1.254', known: (ctx) => ctx.topology.setDeferring(LAN1, true) },
+  { asker: VISITOR, target: '10.1.1.254', known: (ctx) => ctx.topology.setSilent(LAN1, 'ipv4', true) },
+  { asker: VISITOR, target: '10.1.1.254', known: (ctx) => ctx.topology.setDeferring(LAN1, 'ipv4', true) },
   {
     asker: VISITOR,
     target: '10.1.1.254',
@@ -159,7 +159,7 @@ describe('the answering rule (design.md 3.2)', () => {
 
   it('design.md 3.5: a host that a standby announces is answered by it', () => {
     const ctx = makeContext();
-    ctx.topology.setSilent(LAN1, true);
+    ctx.topology.setSilent(LAN1, 'ipv4', true);
     claim(ctx, VISITOR, LAN1);
     assert.equal(answeringRow(ctx, LAN1, ip(VISITOR), ip('10.1.1.254')).answer, 'answer');
   });

@@ -94,13 +94,13 @@ describe('in whose name an IPv6 host is asked (design.md 3.2 "Prove")', () => {
 
   it('a standby, and who leaves visitors to another machine, ask as themselves', () => {
     const made = topology();
-    made.setSilent(LAN1, true);
+    made.setSilent(LAN1, 'ipv6', true);
     assert.equal(source(made, LAN1, VISITOR), ownLinkLocal(LAN1));
     const bare = topology(SUBNETS6, lan1('fe80::1/64'));
-    bare.setSilent(LAN1, true);
+    bare.setSilent(LAN1, 'ipv6', true);
     assert.equal(source(bare, LAN1, VISITOR), undefined, 'there is no own one');
     const deferring = topology();
-    deferring.setDeferring(LAN1, true);
+    deferring.setDeferring(LAN1, 'ipv6', true);
     assert.equal(source(deferring, LAN1, VISITOR), ownLinkLocal(LAN1));
     assert.equal(source(deferring, LAN1, LOCAL), SHARED);
   });
@@ -113,7 +113,7 @@ describe('in whose name an IPv6 host is asked (design.md 3.2 "Prove")', () => {
     const three = [subnet6('2001:db8:1::/64', OTHERS, SHARED, '2001:db8:1::1')];
     assert.deepEqual(repaired(topology(three), LAN0, VISITOR), ['2001:db8:1::1']);
     const silent = topology();
-    silent.setSilent(LAN1, true);
+    silent.setSilent(LAN1, 'ipv6', true);
     assert.deepEqual(repaired(silent, LAN1, VISITOR), []);
     assert.deepEqual(topology().gatewaysToRepair(LAN1, 0x0a010105 as never), [], 'IPv4 has one');
   });
