@@ -166,8 +166,8 @@ describe('what a frame says (RFC 4861, RFC 4862, RFC 3810)', () => {
     assert.deepEqual([source, stated, destination], [HOST_MAC, NEIGHBOUR_MAC, frame.destination]);
   });
 
-  it('all messages have the same fields in the same order', () => {
-    const common = (bytes: Uint8Array) => Object.keys(decoded(bytes)).filter((name) => name !== 'groups');
+  it('all messages have the same fields in the same order, and what one kind alone has behind them', () => {
+    const common = (bytes: Uint8Array) => Object.keys(decoded(bytes)).slice(0, 8);
     const [first, ...others] = table.map(([, bytes]) => common(bytes));
     for (const other of others) assert.deepEqual(other, first);
   });
