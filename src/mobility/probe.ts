@@ -4,6 +4,7 @@ import { MOST_WAIT_MS } from './admission/constants.js';
 import type { TrackerContext } from './context.js';
 import type { Attachment, IfIndex } from './events.js';
 import type { Host } from './host/host.js';
+import { lastSignOf } from './host/siblings.js';
 import { gatewaysToRepair, probeSource, sendOwnerProbe, sendProbe } from './neighbour/send.js';
 
 export type ProbePurpose =
@@ -198,11 +199,12 @@ function firstTryAt(
  * particular is asked, or a MAC that is not known to be the host's while the host may be elsewhere, or a router's.
  */
 function mayBeRouters(
-  { topology, fib, lanQueries, otherRouters, discovery, now }: TrackerContext,
+  ctx: TrackerContext,
   host: Host,
   purpose: ProbePurpose,
   { iface, mac }: Attachment,
 ): boolean {
+  const { topology, fib, lanQueries, otherRouters, discovery, now } = ctx;
   if (mac === MAC_BROADCAST || otherRouters.isRouterMac(iface, mac)) return true;
   const isHome = topology.isHome(iface, host.ip);
   if (purpose === 'remote-claim') return isHome;
@@ -214,7 +216,7 @@ function mayBeRouters(
   if (host.attachment?.iface === iface) {
     // Another MAC on the LAN where it was: that of a router that tells of its departure, perhaps. Of a visitor none does
     // so for long, and Wi-Fi repeaters do always: a visitor that has gone from one to another one is found again.
-    const isLate = now - host.lastHeard >= DEPARTURE_MS;
+    const isLate = now - lastSignOf(ctx, host) >= DEPARTURE_MS;
     if (!isLate || isHome || topology.isShared(iface) || fib.remote(host.ip) !== undefined) return true;
   }
   if (discovery.hasAsked(iface, host.ip, now)) return true;

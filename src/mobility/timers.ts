@@ -17,7 +17,8 @@ import {
   transition,
   withdraw,
 } from './host/coordinator.js';
-import { overlaps, quietMs } from './host/keepalive-interval.js';
+import { overlaps } from './host/keepalive-interval.js';
+import { lastSignOf, quietMs } from './host/siblings.js';
 import { hasLeft } from './host/departure.js';
 import type { Host } from './host/host.js';
 import { PROOF_IDLE } from './host/proof.js';
@@ -156,6 +157,7 @@ function keepAlive(ctx: TrackerContext, host: Host): void {
       input: 'due',
       claimed: host.claimed && rule !== undefined,
       lastHeard: host.lastHeard,
+      vouchedAt: lastSignOf(ctx, host),
       quietMs: quietMs(ctx, host),
       keepaliveMs: rule?.keepaliveMs ?? 0,
       holdMs: rule?.holdMs ?? 0,

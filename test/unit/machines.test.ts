@@ -353,6 +353,7 @@ describe('the machines of a host do what their tables say', () => {
     const facts = {
       claimed: true,
       lastHeard: NOW - 6000,
+      vouchedAt: NOW - 6000,
       quietMs: 5000,
       keepaliveMs: 5000,
       holdMs: 15_000,
@@ -363,6 +364,7 @@ describe('the machines of a host do what their tables say', () => {
       { input: 'schedule', afterMs: 5000 },
       { input: 'unschedule' },
       { input: 'expedite', at: NOW },
+      { input: 'vouched', until: NOW + 5000 },
       { input: 'probe', probe: probe('keepalive') },
       { input: 'close' },
       { input: 'not-held' },
@@ -374,6 +376,7 @@ describe('the machines of a host do what their tables say', () => {
       { input: 'due', ...facts, listening: false },
       { input: 'due', ...facts, lastHeard: NOW - 1000 },
       { input: 'due', ...facts, lastHeard: NOW - 15_000 },
+      { input: 'due', ...facts, lastHeard: NOW - 15_000, vouchedAt: NOW - 15_000, listening: false },
       { input: 'due', ...facts, lastHeard: NOW - 15_000, listening: false },
       { input: 'due', ...facts, lastHeard: NOW - 15_000, listening: false, missedAt: NOW },
     ];

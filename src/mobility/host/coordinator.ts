@@ -7,7 +7,7 @@ import { type ProbePurpose, startProbe } from '../probe.js';
 import type { ClaimInput } from './claim.js';
 import { announceDeparture, tellsEveryLan } from './departure.js';
 import type { Host } from './host.js';
-import { quietMs } from './keepalive-interval.js';
+import { ensureAsked, firstLeft, isFirst, quietMs, voucherOf } from './siblings.js';
 import { type Candidate, candidateOn } from './proof.js';
 import { EARLY_RELEASE_MS } from './stuck-route.js';
 
@@ -68,6 +68,10 @@ export const COORDINATION: readonly { readonly when: string; readonly causes: st
   },
   { when: 'claim of a challenger lost', causes: 'contest: refused; proof: defer until it may try again' },
   { when: 'the last remote claim is gone', causes: 'contest: incumbent-gone; proof: expedite-deferred' },
+  {
+    when: 'keepalive: lost, no-answer, hold-expired, of the first address of a MAC at a place',
+    causes: 'keepalive of the others there: expedite, all of them (siblings.ts)',
+  },
   { when: 'contest: frozen', causes: 'an alarm' },
   { when: 'recovery: probe due, detach over', causes: 'proof: ask at the last attachment' },
   { when: 'stuck route: add-route, delete-route', causes: 'the kernel adds or deletes it' },
@@ -88,6 +92,7 @@ export function transition(
   heardAt = ctx.now,
 ): void {
   const before = host.attachment;
+  const wasFirst = isFirst(ctx, host);
   if (before !== undefined) endSuppression(ctx, host, before);
   if (attachment !== undefined) ctx.table.place(host, attachment, ctx.topology.nameOf(attachment.iface));
   const from = host.state;
@@ -98,6 +103,8 @@ export function transition(
   ctx.counts[from]--;
   ctx.counts[state]++;
   informMachines(ctx, host);
+  if (wasFirst && before !== undefined && !(host.claimed && host.isAt(before.iface, before.mac)))
+    firstLeft(ctx, before, host.cause);
   if (state === 'fresh' || state === 'settled') emitClaim(ctx, host, state);
   else if (state === 'beneath' && claimed) emitClaim(ctx, host, 'settled');
   else if (claimedAt !== undefined) ctx.emit({ kind: 'release', ip: host.ip });
@@ -311,8 +318,11 @@ export function abandonCandidate(ctx: TrackerContext, host: Host, cause: Cause, 
 
 /** When the host is asked next, if it stays quiet. */
 export function scheduleKeepalive(ctx: TrackerContext, host: Host): void {
-  if (!host.claimed || host.attachment === undefined) host.stepKeepalive({ input: 'unschedule' }, ctx.now);
-  else host.stepKeepalive({ input: 'schedule', afterMs: quietMs(ctx, host) }, ctx.now);
+  if (!host.claimed || host.attachment === undefined)
+    return void host.stepKeepalive({ input: 'unschedule' }, ctx.now);
+  host.stepKeepalive({ input: 'schedule', afterMs: quietMs(ctx, host) }, ctx.now);
+  const voucher = voucherOf(ctx, host);
+  if (voucher !== undefined) ensureAsked(ctx, voucher);
 }
 
 /** Opens the probe to where the host is held; it replaces one that is open. Returns whether it could be sent. */

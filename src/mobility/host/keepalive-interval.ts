@@ -9,8 +9,8 @@ const OVERLAP_INTERVAL_MS = 200;
 /** While an address is contested its host is asked this often, so that others are free to have it soon when it leaves. */
 const CONTESTED_INTERVAL_MS = 500;
 
-/** How long a claimed host may be quiet before it is asked. */
-export function quietMs(ctx: TrackerContext, host: Host): number {
+/** How long a claimed host may be quiet before it is asked, unless another address of its MAC is (siblings.ts). */
+export function quietAloneMs(ctx: TrackerContext, host: Host): number {
   if (overlaps(host)) return OVERLAP_INTERVAL_MS;
   const rule = host.attachment && ctx.topology.rule(host.attachment.iface);
   const keepaliveMs = rule?.keepaliveMs ?? OVERLAP_INTERVAL_MS;

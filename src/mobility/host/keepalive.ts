@@ -21,7 +21,10 @@ export const KEEPALIVE_TABLE: readonly Row<Kind, InputName, KeepaliveOutcome>[] 
   ...rows(['off', 'waiting'], 'schedule', 'waiting'),
   ...rows(['off', 'waiting'], 'unschedule', 'off'),
   ...rows(['off', 'waiting'], 'expedite', 'waiting'),
-  ...(['schedule', 'unschedule', 'expedite'] as const).flatMap((input) => rows(['probing'], input)),
+  ...rows(['off', 'waiting'], 'vouched'),
+  ...(['schedule', 'unschedule', 'expedite', 'vouched'] as const).flatMap((input) =>
+    rows(['probing'], input),
+  ),
   ...rows(ANY, 'probe', 'probing'),
   ...rows(['off', 'waiting'], 'close'),
   { from: 'probing', input: 'close', to: 'off' },
@@ -77,6 +80,8 @@ export interface KeepaliveFacts {
   readonly keepaliveMs: number;
   /** A host that is silent this long and cannot be asked is gone; 0: it is not. */
   readonly holdMs: number;
+  /** When another address of it, which vouches for it, was heard. */
+  readonly vouchedAt: number;
   /** When a frame of it may last have been missed. */
   readonly missedAt: number;
   /** Whether its answer would be heard. */
@@ -86,6 +91,8 @@ export interface KeepaliveFacts {
 export type KeepaliveInput =
   | { readonly input: 'schedule'; readonly afterMs: number }
   | { readonly input: 'expedite'; readonly at: number }
+  /** A sign of life of its MAC: it is asked no sooner than this. */
+  | { readonly input: 'vouched'; readonly until: number }
   | { readonly input: 'probe'; readonly probe: Probe }
   | { readonly input: 'unschedule' | 'close' | 'not-held' }
   | { readonly input: 'timeout'; readonly missedAt: number }
@@ -110,6 +117,11 @@ export function stepKeepalive(
       return [scheduled(state, NEVER, now), undefined];
     case 'expedite':
       return [scheduled(state, Math.min(atOf(state), input.at), now), undefined];
+    case 'vouched':
+      return [
+        state.kind === 'waiting' ? { ...state, at: Math.max(state.at, input.until) } : state,
+        undefined,
+      ];
     case 'probe': {
       const setAt = state.kind === 'off' ? now : state.setAt;
       return [{ kind: 'probing', probe: input.probe, at: atOf(state), setAt, graceUntil }, undefined];
@@ -133,7 +145,7 @@ function due(state: Keepalive, facts: KeepaliveFacts, now: number): Step<Keepali
   if (state.kind === 'off') return [state, undefined];
   const off = scheduled(state, NEVER, state.setAt);
   if (state.kind === 'probing' || !facts.claimed) return [off, undefined];
-  const { lastHeard, quietMs, keepaliveMs, holdMs } = facts;
+  const { lastHeard, quietMs, keepaliveMs, holdMs, vouchedAt } = facts;
   let { setAt } = state;
   if (lastHeard > setAt) {
     const at = lastHeard + quietMs;
@@ -142,7 +154,7 @@ function due(state: Keepalive, facts: KeepaliveFacts, now: number): Step<Keepali
   }
   if (facts.listening) return [off, 'ask'];
   // To ask is in vain. The hold time counts, from when a frame may last have been missed although we listened.
-  const expiresAt = Math.max(lastHeard, facts.missedAt) + holdMs;
+  const expiresAt = Math.max(lastHeard, vouchedAt, facts.missedAt) + holdMs;
   if (now >= expiresAt && now >= (state.graceUntil ?? 0) && holdMs > 0) return [off, 'hold-expired'];
   const at = Math.max(now + DEAF_MS, Math.min(now + keepaliveMs, expiresAt));
   return [scheduled(state, at, setAt), undefined];

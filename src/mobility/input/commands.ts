@@ -14,7 +14,7 @@ import {
   transition,
   withdraw,
 } from '../host/coordinator.js';
-import { quietMs } from '../host/keepalive-interval.js';
+import { quietMs } from '../host/siblings.js';
 import { standBy } from '../host/contention.js';
 import { bind, startProof } from '../host/proving.js';
 import type { Host } from '../host/host.js';

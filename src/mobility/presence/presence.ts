@@ -4,6 +4,7 @@ import type { TrackerContext } from '../context.js';
 import type { IfIndex } from '../events.js';
 import type { Host } from '../host/host.js';
 import { startProofUnlessSuppressed } from '../host/proving.js';
+import { vouch } from '../host/siblings.js';
 import { ADDRESS_CHECKS } from '../input/address-check.js';
 import { hasToWait, holdAnnouncements, isBeingAsked, onRefresh } from '../input/heard-hosts.js';
 import type { PresenceMessage } from '../neighbour/message.js';
@@ -56,6 +57,7 @@ function isToBeAsked(
   const { detached, prepared } = host.recovery;
   if (host.isHeldAt(iface, mac)) {
     if (form === 'rarp') onRefresh(ctx, host);
+    else vouch(ctx, host);
     return false;
   }
   if (detached?.iface === iface) {
