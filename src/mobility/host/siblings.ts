@@ -77,9 +77,10 @@ export function firstLeft(ctx: TrackerContext, place: Attachment, cause: Cause):
 
 /**
  * A frame that names the MAC and no address says that the host is there: it is asked later, but no later than if another
- * address vouched for it.
+ * address vouched for it. One at home is not asked at all.
  */
 export function vouch(ctx: TrackerContext, host: Host): void {
+  if (host.state === 'home' && !isIpv4(host.ip)) return host.heard(ctx.now);
   if (isIpv4(host.ip) || overlaps(host) || isGuarded(ctx, host) || voucherOf(ctx, host) !== undefined) return;
   const aloneMs = quietAloneMs(ctx, host);
   const until = Math.min(ctx.now + aloneMs, host.lastHeard + VOUCHED_INTERVALS * aloneMs);

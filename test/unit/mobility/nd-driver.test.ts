@@ -16,7 +16,12 @@ import {
 } from '../../../src/wire/addresses.js';
 import { ETHER_TYPE_IPV6, writeEthernet } from '../../../src/wire/ethernet.js';
 import { encodeMldReport } from '../../../src/wire/mld.js';
-import { encodeAdvertisement, encodeRouterSolicitation, encodeSolicitation } from '../../../src/wire/nd.js';
+import {
+  decodeNd,
+  encodeAdvertisement,
+  encodeRouterSolicitation,
+  encodeSolicitation,
+} from '../../../src/wire/nd.js';
 import { LINUX_REQUEST, QEMU_RARP } from '../wire/golden.js';
 import * as golden from '../wire/golden-ipv6.js';
 
@@ -166,10 +171,27 @@ describe('what a frame says (RFC 4861, RFC 4862, RFC 3810)', () => {
     assert.deepEqual([source, stated, destination], [HOST_MAC, NEIGHBOUR_MAC, frame.destination]);
   });
 
-  it('all messages have the same fields in the same order', () => {
-    const common = (bytes: Uint8Array) => Object.keys(decoded(bytes)).filter((name) => name !== 'groups');
+  it('all messages have the same fields in the same order, and one form has one more behind them', () => {
+    const isOwn = (name: string) => name === 'groups' || name === 'isOverride';
+    const common = (bytes: Uint8Array) => {
+      const names = Object.keys(decoded(bytes));
+      return isOwn(names.at(-1) as string) ? names.slice(0, -1) : names;
+    };
     const [first, ...others] = table.map(([, bytes]) => common(bytes));
     for (const other of others) assert.deepEqual(other, first);
+  });
+
+  it('an answer says whether it overrides (RFC 4861 section 7.2.8)', () => {
+    for (const isOverride of [true, false]) {
+      const bytes = ndDriver.answer(HOST_MAC, HOST, OWN, GATEWAY, {
+        linkLocal: undefined,
+        isRouter: false,
+        isOverride,
+      });
+      const message = decoded(bytes);
+      assert.ok(message.kind === 'sighting' && message.form === 'reply');
+      assert.equal(message.isOverride, isOverride);
+    }
   });
 
   it('whatever follows the headers, there is a message of the known shape or a reason', () => {
@@ -238,6 +260,13 @@ describe('what is sent', () => {
       own,
       host,
     ]);
+  });
+
+  it('the owner is asked by its group, in a frame to one MAC', () => {
+    const bytes = ndDriver.askOwner?.(OWN, HOST_MAC, GATEWAY, HOST) as Uint8Array;
+    const solicited = decodeNd(bytes);
+    assert.ok(typeof solicited !== 'string');
+    assert.deepEqual([solicited.destination, solicited.destinationIp], [HOST_MAC, GROUP]);
   });
 
   it('a question to everybody goes to the solicited-node group (RFC 4861 section 7.2.2)', () => {

@@ -223,6 +223,37 @@ describe('a MAC of which no IPv6 address is known', () => {
   });
 });
 
+it('3,000 MLD reports of random MACs in 3 s cost little, and delay nobody who speaks for itself', () => {
+  for (let i = 0; i < 3000; i++) {
+    const mac = (0x020000100000 + i) as Mac;
+    const low = (i * 7919) & 0xffffff;
+    router.frame(
+      FOREIGN,
+      mldReport(
+        mac,
+        GUEST_LINK_LOCAL,
+        ip6(`fe80::${(low >> 16).toString(16)}:${(low & 0xffff).toString(16)}`),
+      ),
+    );
+    router.advance(1);
+  }
+  // 16 MACs at a time, for a second each: five queries, and five times a guess in each subnet and the control address.
+  assert.ok(router.sent.length <= 4 * 16 * 5 * 6, `${router.sent.length} frames`);
+  router.takeSent();
+  router.plug(FOREIGN, GUEST_MAC, A);
+  router.frame(FOREIGN, advertisement(GUEST_MAC, A));
+  assert.equal(router.asked(A).filter(({ iface }) => iface === FOREIGN).length, 1, 'asked at once');
+  router.advance(2);
+  assert.ok(isHeld(A, FOREIGN));
+});
+
+it('a host at home is refreshed by what its MAC says', () => {
+  settle(HOME, [A]);
+  router.advance(30_000);
+  router.frame(HOME, solicitation(GUEST_MAC, GUEST_LINK_LOCAL, GATEWAY));
+  assert.equal(router.tracker.host(A)?.lastHeard, router.now);
+});
+
 describe('duplicate address detection (RFC 4862 section 5.4)', () => {
   const from = (at: number) => router.asked(A).flatMap((one) => (one.iface === FOREIGN ? [one.at - at] : []));
 
