@@ -11,6 +11,7 @@ import {
 import type { IpBatch } from '../ip/batch.js';
 import { isPlainDeviceName } from '../ip/commands.js';
 import type { Refusal } from '../ip/executor.js';
+import { LinkStates } from './link-states.js';
 import { AGES, Ledger, type LedgerEntry, ifaceOf } from './ledger.js';
 import type { WorkClass } from './work-queue.js';
 import {
@@ -51,14 +52,6 @@ export interface ClaimsOptions extends Slots {
   readonly look?: ((iface: IfIndex) => void) | undefined;
 }
 
-/** What the kernel needs of a link to hold our claims. */
-interface LinkState {
-  readonly up: boolean;
-  /** It has an IPv4 address. */
-  readonly numbered: boolean;
-  readonly hasIpv6: boolean;
-}
-
 export interface AdoptedClaim {
   readonly ip: Ip;
   readonly iface: IfIndex;
@@ -82,7 +75,7 @@ export class Claims {
   readonly #sender: Sender;
   readonly #options: ClaimsOptions;
   readonly #entries = new Ledger();
-  readonly #links = new Map<IfIndex, LinkState>();
+  readonly #links = new LinkStates();
   readonly #resync: ResyncScheduler;
   readonly #retryTimers = new Set<NodeJS.Timeout>();
   /** Jobs that the kernel did not do. */
@@ -172,7 +165,7 @@ export class Claims {
     // An entry of ours is permanent and goes with its claim.
     if (entry?.neighbour?.dev === dev || entry?.want?.dev === dev) return;
     const iface = this.#options.indexOf(dev);
-    if (iface === undefined || !this.#isUsable(ip, iface)) return;
+    if (iface === undefined || !this.#links.isUsable(ip, iface)) return;
     this.#sender.send(ip, { op: 'forget-neighbour', device: { dev, iface } });
   }
 
@@ -182,31 +175,17 @@ export class Claims {
   }
 
   /**
-   * The state of an interface, to be passed on before the tracker gets it. Admin down deletes the routes, and the neighbour
-   * entries with them, and so does the loss of the last address (IPv4), of which no event tells (design.md 5.6), or of IPv6
-   * itself. Returns whether that happened, or has ended: the kernel is to be read back then.
+   * The state of an interface, to be passed on before the tracker gets it: the kernel deletes what is ours with an interface
+   * or an address, without any event for IPv4 (design.md 5.6). Returns whether that happened, or has ended: the kernel
+   * is to be read back then.
    */
   linkChanged(link: Link): boolean {
-    const before = this.#links.get(link.index);
-    const now: LinkState = {
-      up: link.up,
-      numbered: link.addresses.some((prefix) => isIpv4(prefix.ip)),
-      hasIpv6: link.hasIpv6 !== false,
-    };
-    this.#links.set(link.index, now);
-    if (before === undefined) return false;
-    const changes = {
-      ipv4: {
-        lost: before.up && (!now.up || (before.numbered && !now.numbered)),
-        back: !before.up && now.up,
-      },
-      ipv6: { lost: doesIpv6(before) && !doesIpv6(now), back: !doesIpv6(before) && doesIpv6(now) },
-    };
+    const changes = this.#links.change(link);
     const hasChanged = (ip: Ip) => changes[familyOf(ip)].lost || changes[familyOf(ip)].back;
     const members = this.#entries.on(link.index).filter(({ ip }) => hasChanged(ip));
     for (const entry of members) {
       if (changes[familyOf(entry.ip)].lost) this.#sweep(entry, link.index);
-      if (entry.want?.iface === link.index && this.#isUsable(entry.ip, link.index)) {
+      if (entry.want?.iface === link.index && this.#links.isUsable(entry.ip, link.index)) {
         entry.retries = 0;
         this.#sender.enqueue(entry, 'urgent');
       }
@@ -215,15 +194,9 @@ export class Claims {
     return members.length > 0;
   }
 
-  /** Whether the kernel takes claims of the address there, as far as is known. */
-  #isUsable(ip: Ip, iface: IfIndex): boolean {
-    const link = this.#links.get(iface);
-    return link === undefined || (isIpv4(ip) ? link.up : doesIpv6(link));
-  }
-
   /** Everything on the interface is gone with it, and nothing can be wanted there any more. */
   linkGone(iface: IfIndex): void {
-    this.#links.delete(iface);
+    this.#links.forget(iface);
     for (const entry of this.#entries.on(iface)) {
       if (entry.want?.iface === iface) entry.want = undefined;
       this.#sweep(entry, iface);
@@ -246,7 +219,7 @@ export class Claims {
       for (const age of AGES) {
         const { table, metric } = this.#options[age];
         if (table !== slot.table || metric !== slot.metric || entry[age] === undefined) continue;
-        this.#look(ip, ifaceOf(entry[age]));
+        this.#look(ifaceOf(entry[age]));
         if (entry[age] === undefined) continue;
         entry[age] = undefined;
         this.#sender.touch(entry);
@@ -263,7 +236,7 @@ export class Claims {
     if (entry.pendingNeighbourDeletes > 0) entry.pendingNeighbourDeletes--;
     else if (entry.busy) this.#resync.soon('a neighbour vanished while it was changed');
     else if (entry.neighbour?.iface === iface) {
-      this.#look(ip, iface);
+      this.#look(iface);
       if (entry.neighbour !== undefined) {
         entry.neighbour = undefined;
         this.#sender.touch(entry);
@@ -273,9 +246,12 @@ export class Claims {
     this.#entries.removeIfIdle(entry);
   }
 
-  /** All IPv6 routes of an interface are told one by one when it loses them, and perhaps before the reason is. */
-  #look(ip: Ip, iface: IfIndex | undefined): void {
-    if (iface !== undefined && !isIpv4(ip)) this.#options.look?.(iface);
+  /**
+   * All neighbour entries, and all IPv6 routes, of an interface are told one by one when it loses them, and perhaps before
+   * the reason is.
+   */
+  #look(iface: IfIndex | undefined): void {
+    if (iface !== undefined) this.#options.look?.(iface);
   }
 
   /** What an earlier run left in the kernel, kept until the tracker decides. Call once, after the links are known. */
@@ -360,7 +336,8 @@ export class Claims {
     this.refused++;
     if (reason === 'denied') this.#options.onDenied(message);
     // When it is usable again, it is tried again.
-    if (entry.want !== undefined && !isIpv4(entry.ip) && !this.#isUsable(entry.ip, entry.want.iface)) return;
+    if (entry.want !== undefined && !isIpv4(entry.ip) && !this.#links.isUsable(entry.ip, entry.want.iface))
+      return;
     const wait = RETRY_MS[entry.retries++];
     if (wait === undefined) return this.#giveUp(entry, message);
     const timer = setTimeout(() => {
@@ -405,19 +382,23 @@ export class Claims {
     this.flush();
   }
 
+  /** Nothing is there, and what is wanted cannot be yet. */
+  #waitsForLink({ ip, want, fresh, settled, neighbour, unverified }: LedgerEntry): boolean {
+    if (want === undefined || this.#links.isUsable(ip, want.iface)) return false;
+    return [fresh, settled, neighbour, unverified].every((there) => there === undefined);
+  }
+
   #repairOrSettle(entry: LedgerEntry): void {
     const { conflict } = entry;
     entry.conflict = false;
     const steps = this.#sender.plan(entry);
     if (steps.length === 0) this.#settle(entry);
+    // When its interface is usable again, it is tried again (linkChanged).
+    else if (this.#waitsForLink(entry)) return;
     else if (conflict && steps.some((step) => step.op === 'add-route')) {
       this.#giveUp(entry, 'a route of another protocol with the same metric is in the way');
     } else this.#repair(entry, conflict ? 'urgent' : 'bulk');
   }
-}
-
-function doesIpv6({ up, hasIpv6 }: LinkState): boolean {
-  return up && hasIpv6;
 }
 
 /** Wants what was found. Caught between the two ages it is settled: the fresh route was the one to go. */
