@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { KernelWatch } from '../../../src/kernel/watch/kernel-watch.js';
 import { Claims } from '../../../src/kernel/claims/claims.js';
 import type { ClaimAge, Event, Link } from '../../../src/mobility/events.js';
-import { type Ip, type Ipv4, type Mac, parseIp, parseMac } from '../../../src/wire/addresses.js';
+import { type Ip, type Ipv4, type Ipv6, type Mac, parseIp, parseMac } from '../../../src/wire/addresses.js';
 import { ip } from './private-net.js';
 
 export const SETTLED_METRIC = 3523215362;
@@ -12,6 +12,9 @@ export const MAC = parseMac('02:00:0a:01:01:05') as Mac;
 export const addr = (text: string) => parseIp(text) as Ip;
 /** The n-th of the hosts that the tests make up. */
 export const nth = (n: number) => ((addr('10.16.0.0') as Ipv4) + n) as Ipv4;
+export const nth6 = (n: number) =>
+  ((addr('2001:db8:1::') as Ipv6).slice(0, 12) +
+    String.fromCharCode((n >>> 24) & 255, (n >>> 16) & 255, (n >>> 8) & 255, n & 255)) as Ipv6;
 const FAMILIES = ['ipv4', 'ipv6'] as const;
 export const soak = process.env.MARPD_SOAK === '1';
 

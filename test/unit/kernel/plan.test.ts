@@ -333,4 +333,10 @@ describe('rules: fresh, remote, settled in this order (design.md 3.3)', () => {
     ]);
     assert.deepEqual(parseRules('', 44), []);
   });
+
+  it('for IPv6 main is asked for its /128 routes (RFC 4291 section 2.4: 128 bits)', () => {
+    const json = '[{"priority":32001,"src":"all","table":"254","suppress_prefixlen":127,"protocol":"44"}]';
+    assert.deepEqual(parseRules(json, 44, 'ipv6'), [{ priority: 32001, table: 254, hostOnly: true }]);
+    assert.equal(parseRules(json, 44, 'ipv4')[0]?.hostOnly, false);
+  });
 });

@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, wri
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { INTERFACE_SYSCTLS, Sysctls } from '../../../src/kernel/sysctl.js';
+import { INTERFACE_SYSCTLS, INTERFACE_SYSCTLS_IPV6, Sysctls } from '../../../src/kernel/sysctl.js';
 
 const KEYS = INTERFACE_SYSCTLS.map(({ key }) => key);
 const LAN0 = { name: 'lan0', index: 2 };
@@ -281,5 +281,117 @@ describe('kernel settings (design.md 3.2)', () => {
     assert.equal(statSync(stateFile).ino, ino, 'the file was not replaced');
     rmSync(path('conf/lan0'), { recursive: true });
     assert.equal(open().restore({ keepForwarding: false }).length, 600, 'a crash loses none of them');
+  });
+});
+
+describe('settings of IPv6', () => {
+  const at = (name: string) => join(root, 'net/ipv6/conf', name);
+  const read = (name: string) => readFileSync(at(name), 'utf8').trim();
+  const write = (name: string, value: number) => writeFileSync(at(name), `${value}\n`);
+  const all = () =>
+    ['all', 'default', 'lan0', 'eth0'].flatMap((name) =>
+      INTERFACE_SYSCTLS_IPV6.map(({ key }) => `${name}/${key} ${read(`${name}/${key}`)}`),
+    );
+  const uplinks: string[] = [];
+  const both = (mode: 'apply' | 'check' = 'apply') => {
+    const settings = new Sysctls({
+      mode,
+      families: ['ipv4', 'ipv6'],
+      advertisedUplinks: () => uplinks,
+      root,
+      stateFile,
+      indexOf: (name) => indices.get(name),
+      onWarning: (message) => warnings.push(message),
+    });
+    settings.takeOver();
+    return settings;
+  };
+
+  beforeEach(() => {
+    uplinks.length = 0;
+    for (const name of ['all', 'default', 'lan0', 'eth0']) {
+      mkdirSync(at(name), { recursive: true });
+      for (const { key } of INTERFACE_SYSCTLS_IPV6)
+        write(`${name}/${key}`, key.startsWith('accept_r') ? 1 : 0);
+    }
+  });
+
+  it('accept_ra of an uplink is 2 before anything forwards, and 1 again after everything', () => {
+    uplinks.push('eth0');
+    const before = all();
+    const settings = both();
+    const changes = [...settings.applyGlobal(), ...settings.apply(LAN0)].map(
+      ({ path, to }) => `${path}=${to}`,
+    );
+    const guard = changes.indexOf('net/ipv6/conf/eth0/accept_ra=2');
+    assert.ok(guard >= 0);
+    const forwarding = changes.findIndex((change) => /ipv6.*forwarding/.test(change));
+    assert.ok(guard < forwarding, changes.join());
+    assert.deepEqual(
+      [read('all/forwarding'), read('lan0/accept_ra'), read('lan0/accept_redirects')],
+      ['1', '0', '0'],
+    );
+    const restored = settings.restore({ keepForwarding: false }).map(({ path }) => path);
+    assert.equal(restored.at(-1), 'net/ipv6/conf/eth0/accept_ra');
+    assert.deepEqual(all(), before);
+    assert.deepEqual(warnings, []);
+  });
+
+  it('also before a mobility interface alone begins to forward', () => {
+    write('all/forwarding', 1);
+    uplinks.push('eth0');
+    const paths = both()
+      .apply(LAN0)
+      .map(({ path }) => path)
+      .filter((path) => path.includes('ipv6'));
+    assert.deepEqual(paths.slice(0, 2), ['net/ipv6/conf/eth0/accept_ra', 'net/ipv6/conf/lan0/forwarding']);
+  });
+
+  it('with accept_ra = 0 the routes are those of a daemon that reads advertisements itself: it is left alone', () => {
+    uplinks.push('eth0');
+    write('eth0/accept_ra', 0);
+    both().applyGlobal();
+    assert.equal(read('eth0/accept_ra'), '0');
+  });
+
+  it('an uplink keeps it while forwarding is kept, and however often its link changes', () => {
+    uplinks.push('eth0');
+    const settings = both();
+    settings.applyGlobal();
+    assert.deepEqual(settings.restoreInterface(ETH0), []);
+    settings.restore({ keepForwarding: true });
+    assert.deepEqual([read('all/forwarding'), read('eth0/accept_ra')], ['1', '2']);
+    both().restore({ keepForwarding: false });
+    assert.deepEqual([read('all/forwarding'), read('eth0/accept_ra')], ['0', '1']);
+  });
+
+  it('`all` is never touched but for forwarding; a setting that the kernel lacks is no trouble', () => {
+    write('all/proxy_ndp', 1);
+    rmSync(at('lan0/accept_untracked_na'));
+    const settings = both();
+    settings.applyGlobal();
+    settings.apply(LAN0);
+    assert.deepEqual([read('all/proxy_ndp'), read('all/accept_ra'), read('lan0/proxy_ndp')], ['1', '1', '0']);
+    assert.deepEqual(warnings, []);
+  });
+
+  it('what the kernel removed with a small MTU is forgotten, the rest of the interface is not', () => {
+    const settings = both();
+    settings.apply(LAN0);
+    rmSync(at('lan0'), { recursive: true });
+    settings.ipv6Gone(LAN0.index);
+    const text = readFileSync(stateFile, 'utf8');
+    assert.doesNotMatch(text, /ipv6/);
+    assert.match(text, /net\/ipv4\/conf\/lan0/);
+  });
+
+  it('without the family nothing of it is read or changed', () => {
+    uplinks.push('eth0');
+    const before = all();
+    const settings = open();
+    settings.applyGlobal();
+    settings.apply(LAN0);
+    settings.restore({ keepForwarding: false });
+    assert.deepEqual(all(), before);
   });
 });

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import { Fib } from '../../../../src/mobility/fib.js';
-import { type Ipv6, formatMac, isIpv4 } from '../../../../src/wire/addresses.js';
+import { formatMac, isIpv4 } from '../../../../src/wire/addresses.js';
 import {
   KernelTestbed,
   MAC,
@@ -13,6 +13,7 @@ import {
   layCables,
   lines,
   nth,
+  nth6,
 } from '../../testbed/kernel-testbed.js';
 import { enterPrivateNetwork, ip, until } from '../../testbed/private-net.js';
 
@@ -22,10 +23,6 @@ before(layCables);
 
 const ours = (option: '-4' | '-6') => lines(ip(`${option} -o -N route show table all proto 44`));
 const entries = (option: '-4' | '-6') => lines(ip(`${option} -o -N neigh show nud permanent`));
-/** The n-th of the IPv6 hosts that the tests make up. */
-const nth6 = (n: number) =>
-  ((addr('2001:db8:1::') as Ipv6).slice(0, 12) +
-    String.fromCharCode((n >>> 24) & 255, (n >>> 16) & 255, (n >>> 8) & 255, n & 255)) as Ipv6;
 const setIpv6 = (name: string, key: string, value: number) =>
   writeFileSync(`/proc/sys/net/ipv6/conf/${name}/${key}`, `${value}\n`);
 
