@@ -1,5 +1,4 @@
 import type { AddressWords } from './family/sender.js';
-import { MLD_REPORT_CUT_BYTES } from '../wire/icmpv6.js';
 
 /**
  * The records that daemon and reader exchange over one socket pair: records in host memory order of a single
@@ -18,9 +17,6 @@ export const HEADER_BYTES = 8;
 export const MAX_PAYLOAD_BYTES = 2048;
 /** So much of a frame is read. ARP needs 42 bytes, a solicitation or advertisement of neighbours (RFC 4861) 86. */
 export const SNAP_BYTES = 128;
-const PRIORITY_TAG_BYTES = 4;
-/** So much of a long message is read. */
-export const LONG_SNAP_BYTES = MLD_REPORT_CUT_BYTES + PRIORITY_TAG_BYTES;
 /** Reader to daemon. */
 export const FRAME = 1;
 /** Text: the reader's libraries are loaded. */

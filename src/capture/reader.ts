@@ -3,6 +3,7 @@ import { type ConnectOpts, Socket, type SocketConstructorOpts } from 'node:net';
 import cap from 'cap';
 import { ETHERNET_HEADER_BYTES } from '../wire/ethernet.js';
 import { isCaptured, rankOf } from './family/families.js';
+import { LONG_SNAP_BYTES } from './family/nd.js';
 import {
   ALIVE_MS,
   LONG_BURST_FRAMES,
@@ -20,7 +21,6 @@ import {
   FAILED,
   FRAME,
   INJECT,
-  LONG_SNAP_BYTES,
   MISSED,
   OPEN,
   OPENED,

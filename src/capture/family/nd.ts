@@ -1,5 +1,10 @@
 import { ETHER_TYPE_IPV6, ETHER_TYPE_RARP } from '../../wire/ethernet.js';
+import { MLD_REPORT_CUT_BYTES } from '../../wire/icmpv6.js';
 import { type FrameFamily, type FrameRank, type FrameSender, readUint16, readUint32 } from './sender.js';
+
+const PRIORITY_TAG_BYTES = 4;
+/** So much of a long message is read: of an MLD report 20 groups. */
+export const LONG_SNAP_BYTES = MLD_REPORT_CUT_BYTES + PRIORITY_TAG_BYTES;
 
 const NEXT_HEADER_ICMPV6 = 58;
 const NEIGHBOUR_SOLICITATION = 135;

@@ -101,6 +101,8 @@ export class SendQueue {
   #writing = false;
   /** Queues that hold chunks, in the order of their turns. */
   readonly #waiting: Queue[] = [];
+  /** Of them those of interfaces. */
+  #sharers = 0;
 
   /** `fd` is the socket's; `onLost` is called when the daemon is gone. */
   constructor(socket: Socket, fd: number, onLost: () => void) {
@@ -171,12 +173,17 @@ export class SendQueue {
 
   /** Interfaces that have something queued share the memory. */
   #isFull(fifo: Fifo): boolean {
-    return fifo.bytes * this.#waiting.length > QUEUE_BYTES;
+    return fifo.bytes * this.#sharers > QUEUE_BYTES;
   }
 
   #extend(queue: Queue, fifo: Fifo, size: number): Chunk {
-    if (queue.bytes === 0) this.#waiting.push(queue);
+    if (queue.bytes === 0) this.#wait(queue);
     return fifo.extend(size);
+  }
+
+  #wait(queue: Queue): void {
+    this.#waiting.push(queue);
+    if (queue.iface !== 0) this.#sharers++;
   }
 
   #scheduleFlush(): void {
@@ -191,12 +198,13 @@ export class SendQueue {
   #drain(): void {
     while (this.#congested && !this.#writing && this.#unread < UNREAD_BYTES) {
       const queue = this.#waiting.shift();
+      if (queue !== undefined && queue.iface !== 0) this.#sharers--;
       const chunk = queue?.shift();
       if (queue === undefined || chunk === undefined) {
         this.#congested = false;
         return;
       }
-      if (queue.bytes > 0) this.#waiting.push(queue);
+      if (queue.bytes > 0) this.#wait(queue);
       this.#send(chunk.buffer, chunk.used);
     }
   }

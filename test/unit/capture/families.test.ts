@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { filterOf, longFilterOf } from '../../../src/capture/captured-interface.js';
 import { messageFilter, packetFilter, rankOf } from '../../../src/capture/family/families.js';
-import { LONG_SNAP_BYTES, SNAP_BYTES } from '../../../src/capture/protocol.js';
+import { LONG_SNAP_BYTES } from '../../../src/capture/family/nd.js';
+import { SNAP_BYTES } from '../../../src/capture/protocol.js';
 import {
   type Ip,
   type Ipv6,
