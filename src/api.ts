@@ -7,6 +7,7 @@ import type { CommandResult, InterfaceView, StatusView } from './control/schemas
 import type { Api, LogLevel } from './control/routes.js';
 import { ControlServer } from './control/server.js';
 import {
+  countFamilies,
   countFrozen,
   countRoles,
   pageHosts,
@@ -129,6 +130,7 @@ export class ControlApi {
       eventSubscribers: this.control?.subscribers ?? 0,
       // Asked by one metric each: the values above are read for every one.
       hostsOn: () => this.interfaces().map(({ name, hosts }) => ({ interface: name, hosts })),
+      hostsOf: () => countFamilies(router, this.options.config().policy.families),
       claims: () => countRoles(router),
       frozenHosts: () => countFrozen(router, performance.now()),
       roles: () => viewRoles(router, performance.now()),

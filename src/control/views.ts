@@ -5,7 +5,16 @@ import type { Role } from '../mobility/host/claim.js';
 import type { Host } from '../mobility/host/host.js';
 import type { InterfaceRule, Policy } from '../mobility/policy.js';
 import type { HostTracker } from '../mobility/tracker.js';
-import { type Ip, type Mac, contains, formatIp, formatMac, formatPrefix } from '../wire/addresses.js';
+import {
+  type Family,
+  type Ip,
+  type Mac,
+  contains,
+  familyOf,
+  formatIp,
+  formatMac,
+  formatPrefix,
+} from '../wire/addresses.js';
 
 /** The tracker as the control API shows it: text and milliseconds, no references into its state. */
 
@@ -94,6 +103,15 @@ export function countRoles(router: HostTracker): Record<Role, number> {
   for (const [, { claim }] of router.hosts())
     if (claim.state === 'fresh' || claim.state === 'settled') claims[claim.role]++;
   return claims;
+}
+
+export function countFamilies(
+  router: HostTracker,
+  families: readonly Family[],
+): { readonly family: Family; readonly hosts: number }[] {
+  const counts = { ipv4: 0, ipv6: 0 };
+  for (const [ip] of router.hosts()) counts[familyOf(ip)]++;
+  return families.map((family) => ({ family, hosts: counts[family] }));
 }
 
 export function countFrozen(router: HostTracker, now: number): number {

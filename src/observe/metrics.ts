@@ -13,6 +13,7 @@ import {
 } from '../mobility/events.js';
 import type { RouterRole } from '../mobility/events.js';
 import { ROLE_KINDS, type RoleKind } from '../mobility/events.js';
+import type { Family } from '../wire/addresses.js';
 import { enumIndex } from './enum-index.js';
 import { ROLES, type Role } from '../mobility/host/claim.js';
 
@@ -42,6 +43,8 @@ export interface Gauges {
   readonly eventSubscribers: number;
   /** Hosts of each mobility interface. */
   readonly hostsOn: () => Iterable<{ readonly interface: string; readonly hosts: number }>;
+  /** Hosts of each family that is served, in every state. */
+  readonly hostsOf: () => Iterable<{ readonly family: Family; readonly hosts: number }>;
   /** Addresses that were contested too often. */
   readonly frozenHosts: () => number;
   /** Claims by the role that they would have in a contest. */
@@ -280,6 +283,9 @@ export class Metrics {
     });
     this.#gauge('marpd_interface_hosts', 'Hosts by interface.', ['interface'], (set) => {
       for (const { interface: name, hosts } of this.#read().hostsOn()) set({ interface: name }, hosts);
+    });
+    this.#gauge('marpd_family_hosts', 'Hosts by address family.', ['family'], (set) => {
+      for (const { family, hosts } of this.#read().hostsOf()) set({ family }, hosts);
     });
     this.#gauge('marpd_claims', 'Claims by their role in a contest of their address.', ['role'], (set) => {
       const claims = this.#read().claims();

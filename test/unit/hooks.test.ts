@@ -245,7 +245,7 @@ test('TLS: the certificates of the configuration are handed to curl, and no Unix
 /** A curl that answers each request as the API does, and refuses IPv6. */
 const REFUSING = `for word; do
   [ "$previous" != -d ] || case $word in
-    *:*:*::*) echo '{"error":{"code":"bad-request","message":"ip: 2001:db8::5: IPv6 is not supported yet"}}' ;;
+    *:*:*::*) echo '{"error":{"code":"bad-request","message":"ip: 2001:db8::5: IPv6 is off"}}' ;;
     *) echo '{"ok":true,"message":"ok"}' ;;
   esac
   previous=$word
@@ -267,7 +267,7 @@ test('an address that is refused is named in the log, and the others are sent al
   standIn('refusing', REFUSING);
   configure(`curl=${directory}/refusing\n`);
   writeFileSync(addresses, '52:54:00:0a:01:05 2001:db8::5 10.1.1.5 10.1.1.15\n');
-  const refusal = 'ip: 2001:db8::5: IPv6 is not supported yet';
+  const refusal = 'ip: 2001:db8::5: IPv6 is off';
   run(HOOK, ['guest1', 'start', 'begin', '-'], RUNNING);
   assert.deepEqual(logged(), { lines: [`guest1: prepare: ${refusal}`], sent: 3 });
   run(AGENT, ['-'], "event 'lifecycle' for domain 'guest1': Resumed Migrated\n");

@@ -5,11 +5,13 @@ import {
   type Ipv6,
   MAC_BROADCAST,
   type Mac,
+  type Prefix,
   formatIp,
   formatMac,
   low24,
   parseIp,
   parseMac,
+  parsePrefix,
 } from '../../../src/wire/addresses.js';
 import { Frames } from '../kit/host.js';
 import { labSuite } from '../kit/lab-test.js';
@@ -93,6 +95,19 @@ class Pair {
   entry(address: Ipv6): Neighbour | undefined {
     const entries = this.host.json<Neighbour>('-6', 'neigh', 'show', 'dev', 'eth0');
     return entries.find(({ dst }) => dst === formatIp(address));
+  }
+
+  /** Seconds that the addresses of the host last, by address. */
+  lifetimes(): Map<string, { readonly preferred: number; readonly valid: number }> {
+    const [link] = this.host.json<{
+      addr_info: readonly { local: string; preferred_life_time: number; valid_life_time: number }[];
+    }>('-6', 'addr', 'show', 'dev', 'eth0');
+    return new Map(
+      (link?.addr_info ?? []).map((each) => [
+        each.local,
+        { preferred: each.preferred_life_time, valid: each.valid_life_time },
+      ]),
+    );
   }
 
   async becomes(address: Ipv6, expected: Mac): Promise<Neighbour> {
@@ -196,6 +211,32 @@ labSuite('frames of the IPv6 driver and a Linux host (RFC 4861)', Pair.start, (p
       );
       const answer = await pair.ask(ndDriver.inquire?.(OWN, HOST_MAC, OWN_LINK_LOCAL) as Uint8Array, isWhole);
       assert.equal(answer.ip, HOST_LINK_LOCAL);
+    },
+  ],
+  [
+    'a router advertisement renews the home prefix, deprecates the one of the LAN, and makes no address of another (RFC 4862)',
+    async () => {
+      const prefix = (text: string) => parsePrefix(text) as Prefix;
+      const [home, lan, unknown] = ['2001:db8:1::/64', '2001:db8:2::/64', '2001:db8:3::/64'].map(prefix);
+      assert.ok(home !== undefined && lan !== undefined && unknown !== undefined);
+      const advertise = (as: Prefix, foreign: readonly Prefix[]) =>
+        pair.frames.send(ndDriver.advertisePrefix?.(OWN, GATEWAY, HOST_MAC, HOST, as, foreign) as Uint8Array);
+      pair.host.sysctl({ 'ipv6.conf.eth0.accept_ra': 1, 'ipv6.conf.eth0.autoconf': 1 });
+      advertise(lan, []);
+      await waitFor(() => pair.lifetimes().get('2001:db8:2::aff:fe01:105'), 5000, 'an address of the LAN');
+      advertise(home, [lan, unknown]);
+      const renewed = await waitFor(
+        () => pair.lifetimes().get('2001:db8:1::aff:fe01:105'),
+        5000,
+        'a home address',
+      );
+      assert.ok(renewed.preferred > 14_000 && renewed.preferred <= 14_400, String(renewed.preferred));
+      const ofLan = pair.lifetimes().get('2001:db8:2::aff:fe01:105');
+      assert.equal(ofLan?.preferred, 0);
+      assert.ok(ofLan.valid > 7000 && ofLan.valid <= 7200, String(ofLan.valid));
+      assert.ok(![...pair.lifetimes().keys()].some((address) => address.startsWith('2001:db8:3:')));
+      const [route] = pair.host.json<{ gateway: string; protocol: string }>('-6', 'route', 'show', 'default');
+      assert.deepEqual([route?.gateway, route?.protocol], [formatIp(GATEWAY), '9'], 'RTPROT_RA');
     },
   ],
   [
