@@ -11,6 +11,10 @@ import { ROAMING } from './suites/roaming.js';
 import { REDUNDANT } from './suites/redundant-routers.js';
 import { VIRTUAL_SUBNET } from './suites/virtual-subnet.js';
 
+const BOTH = 'both families';
+/** A crowd says nothing new when each of its hosts has two addresses, and takes twice as long. */
+const CROWDED = /^500 /;
+
 /**
  * Every scenario is told in several versions of the same world: other jitter, reverse-path filters, gateway MACs and
  * kinds of gateways; for IPv4, for IPv6, and once for hosts that have an address of each.
@@ -26,7 +30,7 @@ const WORLDS: Readonly<Record<string, readonly SimOptions[]>> = {
     { seed: 2, families: ['ipv6'], gateways: 'global', oneGatewayMac: true, vrrp: 'frr' },
     { seed: 3, families: ['ipv6'], gateways: 'advertised' },
   ],
-  'both families': [{ seed: 4, families: ['ipv4', 'ipv6'] }],
+  [BOTH]: [{ seed: 4, families: ['ipv4', 'ipv6'] }],
 };
 
 const NAME_OF = { ipv4: 'IPv4', ipv6: 'IPv6' } as const;
@@ -47,6 +51,7 @@ for (const [families, versions] of Object.entries(WORLDS)) {
     describe(`simulated, ${families}: ${step.toLowerCase()}`, () => {
       for (const { title, layout, only, run } of scenarios) {
         if (only !== undefined && families !== NAME_OF[only]) continue;
+        if (families === BOTH && CROWDED.test(title)) continue;
         it(title, async () => {
           for (const version of versions) {
             const world = new SimWorld(layout, version);
