@@ -1,7 +1,19 @@
-import { formatIp, type Ip, isGroupMac, type Mac } from '../../src/wire/addresses.js';
+import {
+  formatIp,
+  hostLength,
+  type Ip,
+  isGroupMac,
+  type Mac,
+  type Prefix,
+} from '../../src/wire/addresses.js';
 import { ARP_REPLY, type ArpFrame, decodeArp } from '../../src/wire/arp.js';
+import { ETHER_TYPE_IPV6, etherTypeOf } from '../../src/wire/ethernet.js';
+import { ICMPV6 } from '../../src/wire/icmpv6.js';
+import { decodeNd } from '../../src/wire/nd.js';
 import type { Action, Event, HostState, IfIndex, Transition } from '../../src/mobility/events.js';
 import { type Policy, ruleFor } from '../../src/mobility/policy.js';
+
+import { NdInvariants } from './nd-invariants.js';
 
 /** design.md 3.3: a claim is not deleted earlier than this after the remote one appeared. */
 const GHOST_WINDOW_MS = 20;
@@ -37,6 +49,8 @@ export class Invariants {
   private readonly probes = new Map<Ip, { second: number; count: number }>();
   private repeated: Set<Ip> | undefined;
   private ticksAt = { time: -1, count: 0 };
+  private readonly connected = new Map<IfIndex, readonly Prefix[]>();
+  private readonly nd: NdInvariants;
   /** Whether `claim` needs an answer first: prove = "before" on every interface. */
   private readonly proofFirst: boolean;
 
@@ -44,6 +58,11 @@ export class Invariants {
     private readonly who: string,
     private policy: Policy,
   ) {
+    this.nd = new NdInvariants(
+      () => this.policy.subnets.flatMap(({ gateways }) => gateways),
+      () => [...this.policy.subnets.map(({ prefix }) => prefix), ...[...this.connected.values()].flat()],
+      (what) => this.broken(what),
+    );
     this.proofFirst = policy.interfaces.every((rule) => rule.prove === 'before');
   }
 
@@ -83,6 +102,7 @@ export class Invariants {
         return;
       case 'link':
         this.names.set(event.link.index, event.link.name);
+        this.connected.set(event.link.index, event.link.addresses);
         if (event.link.up && event.link.carrier) this.downSince.delete(event.link.index);
         else this.downSince.set(event.link.index, now);
         return;
@@ -211,6 +231,7 @@ export class Invariants {
   }
 
   private sent(action: Extract<Action, { kind: 'send' }>, now: number): void {
+    if (etherTypeOf(action.bytes) === ETHER_TYPE_IPV6) return this.sentNd(action, now);
     const frame = decodeArp(action.bytes);
     if (typeof frame === 'string') return this.broken(`sent a frame that is no ARP: ${frame}`);
     const isConflictCheck = this.policy.subnets.some(({ gateways }) => gateways.includes(frame.targetIp));
@@ -219,12 +240,26 @@ export class Invariants {
         'sent a probe with sender 0.0.0.0 to a host that may be probing: Windows reports a conflict',
       );
     if (frame.senderMac !== frame.source) this.toldOf(action, frame, now);
-    if (action.purpose !== 'probe') return;
+    if (action.purpose === 'probe') this.probed(frame.targetIp, now);
+  }
+
+  private sentNd(action: Extract<Action, { kind: 'send' }>, now: number): void {
+    const { iface, bytes, purpose } = action;
+    this.nd.sent(iface, bytes, purpose, now);
+    const frame = decodeNd(bytes);
+    if (typeof frame === 'string') return;
+    const { source, destination, linkLayerAddress: mac = source } = frame;
+    const isQuestion = frame.type === ICMPV6.neighbourSolicitation;
+    const told = { senderIp: frame.sourceIp, senderMac: mac, destination };
+    if (mac !== source) this.toldOf(action, told, now);
+    if (purpose === 'probe' && isQuestion) this.probed(frame.targetIp, now);
+  }
+
+  private probed(ip: Ip, now: number): void {
     const second = Math.floor(now / 1000);
-    const probes = this.probes.get(frame.targetIp);
-    if (probes?.second !== second) this.probes.set(frame.targetIp, { second, count: 1 });
-    else if (++probes.count > MAX_PROBES_PER_SECOND)
-      this.broken(`${formatIp(frame.targetIp)}: a storm of probes`);
+    const probes = this.probes.get(ip);
+    if (probes?.second !== second) this.probes.set(ip, { second, count: 1 });
+    else if (++probes.count > MAX_PROBES_PER_SECOND) this.broken(`${formatIp(ip)}: a storm of probes`);
   }
 
   /** Whether the one that is asked has just used that address: it is past its own conflict check. */
@@ -233,7 +268,11 @@ export class Invariants {
   }
 
   /** A frame of ours about somebody else: to one host, and no more than that one has just said itself on this LAN. */
-  private toldOf(action: Extract<Action, { kind: 'send' }>, frame: ArpFrame, now: number): void {
+  private toldOf(
+    action: Extract<Action, { kind: 'send' }>,
+    frame: { readonly senderIp: Ip; readonly senderMac: Mac; readonly destination: Mac },
+    now: number,
+  ): void {
     const said = this.said.get(`${frame.senderIp} ${frame.senderMac} ${action.iface}`) ?? -Infinity;
     const fresh = now - said < PROOF_LASTS_MS;
     if (action.purpose !== 'repair' || isGroupMac(frame.destination) || !fresh)
@@ -241,6 +280,7 @@ export class Invariants {
   }
 
   private noteAnswer(iface: IfIndex, bytes: Uint8Array, now: number): void {
+    if (etherTypeOf(bytes) === ETHER_TYPE_IPV6) return this.noteNd(iface, bytes, now);
     const frame = decodeArp(bytes);
     if (typeof frame === 'string' || frame.source !== frame.senderMac) return;
     this.said.set(`${frame.senderIp} ${frame.senderMac} ${iface}`, now);
@@ -248,9 +288,24 @@ export class Invariants {
     if (answer) this.proofs.set(`${frame.senderIp} ${frame.senderMac} ${iface}`, now);
   }
 
+  private noteNd(iface: IfIndex, bytes: Uint8Array, now: number): void {
+    this.nd.heard(iface, bytes, now);
+    const frame = decodeNd(bytes);
+    if (typeof frame === 'string' || (frame.linkLayerAddress ?? frame.source) !== frame.source) return;
+    const isAnswer = frame.type === ICMPV6.neighbourAdvertisement;
+    const key = `${isAnswer ? frame.targetIp : frame.sourceIp} ${frame.source} ${iface}`;
+    this.said.set(key, now);
+    if (isAnswer && frame.isSolicited) this.proofs.set(key, now);
+  }
+
   private noteRemote(event: Extract<Event, { kind: 'route' }>, now: number): void {
     const { route, change } = event;
-    if (route.protocol === this.policy.protocol || route.protocol < 5 || route.prefix.length !== 32) return;
+    if (
+      route.protocol === this.policy.protocol ||
+      route.protocol < 5 ||
+      route.prefix.length !== hostLength(route.prefix.ip)
+    )
+      return;
     this.repeated?.add(route.prefix.ip);
     if (change === 'delete') this.remoteSince.delete(route.prefix.ip);
     else if (!this.remoteSince.has(route.prefix.ip)) this.remoteSince.set(route.prefix.ip, now);

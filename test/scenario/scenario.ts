@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import type { Ip } from '../../src/wire/addresses.js';
+import type { Family, Ip } from '../../src/wire/addresses.js';
 import type { ClaimAge } from '../../src/mobility/events.js';
 import type {
   HostName,
@@ -19,6 +19,8 @@ import type {
 export interface Scenario {
   readonly title: string;
   readonly layout: Layout;
+  /** It is about what only this family has. */
+  readonly only?: Family;
   run(world: World): Promise<void>;
 }
 
@@ -72,6 +74,11 @@ export async function transitionsOf(
 export async function stateOf(world: World, router: RouterName, host: HostName): Promise<string> {
   const last = async (ip: Ip) => (await world.transitions(router, ip)).at(-1)?.to;
   return (await agreed(world, host, last)) ?? 'unknown';
+}
+
+/** The same story, in a world of this family alone. */
+export function only(family: Family, told: Scenario): Scenario {
+  return { ...told, only: family };
 }
 
 /** Everything a keepalive, a settle and a check may still have to do. */

@@ -2,6 +2,7 @@ import {
   type Ip,
   isGroupMac,
   isIpv4,
+  MAC_BROADCAST,
   type Mac,
   readMac,
   writeIpv4,
@@ -22,6 +23,8 @@ export interface Station {
   /** Cable in and interface up. */
   listening(): boolean;
   receive(bytes: Uint8Array): void;
+  /** Whether its card takes frames to this group; default: to all. */
+  listensTo?(group: Mac): boolean;
   /** An IP packet in a frame that was flooded or sent to nobody. */
   overhear?(bytes: Uint8Array): void;
   /** An IP packet in a frame for this station's MAC: whether it reaches `packet.to` from here on. */
@@ -108,7 +111,9 @@ export class Segment {
   }
 
   private receivers(destination: Mac): Iterable<Station> {
-    if (isGroupMac(destination)) return this.stations;
+    if (destination === MAC_BROADCAST) return this.stations;
+    if (isGroupMac(destination))
+      return [...this.stations].filter((station) => station.listensTo?.(destination) !== false);
     const all = new Set([...(this.byMac.get(destination) ?? []), ...this.listeners]);
     const port = this.learned.get(destination);
     return port === undefined ? all : [...all].filter((station) => boxOf(station) === port);

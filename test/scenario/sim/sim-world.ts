@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { formatIp, type Ip, type Ipv4, isIpv4, type Mac } from '../../../src/wire/addresses.js';
-import { decodeArp } from '../../../src/wire/arp.js';
 import type { Alarm, DropReason, Transition } from '../../../src/mobility/events.js';
 import { audit, claimsIn } from './audit.js';
 import type { Clock } from './clock.js';
 import type { Segment } from './segment.js';
+import { inWords } from './transcript.js';
 import { SimHost } from './stack/host.js';
 import type { SimKernel } from './kernel.js';
 import type { SimRouter } from './router.js';
@@ -32,6 +32,7 @@ import {
   type HostSpec,
   type LanName,
   LANS,
+  ORPHAN,
   type Layout,
   type NodeName,
   type PlugOptions,
@@ -178,6 +179,18 @@ export class SimWorld implements RedundantWorld {
       names.push(name);
     }
     return names;
+  }
+
+  /** A host whose home is nowhere, with so many IPv6 addresses. */
+  guest(name: HostName, addresses: number): void {
+    const ips = Array.from({ length: addresses }, (_, i) => ipv6In(ORPHAN, 0x100 + i));
+    const { v } = FIXTURES;
+    this.addHost(name, { ...v, mac: mac('02:00:0a:09:09:11'), ipv6: { ...v.ipv6, ips } });
+  }
+
+  /** `disable_ipv6` of the router's interface on a LAN. */
+  ipv6(router: RouterName, lan: LanName, on: boolean): void {
+    this.kernel(router).setIpv6(indexOf(lan), on);
   }
 
   // --- routers -----------------------------------------------------------------------------------------------------
@@ -390,16 +403,12 @@ export class SimWorld implements RedundantWorld {
       .join('\n');
   }
 
-  /** What was said by ARP on a LAN, newest last. */
+  /** What was said on a LAN, newest last. */
   heard(lan: LanName, last = 60): string {
-    return this.segment(lan)
-      .log.slice(-last)
-      .map(({ at, bytes }) => {
-        const frame = decodeArp(bytes);
-        if (typeof frame === 'string') return `${at.toFixed(2)} ${frame}`;
-        const what = frame.opcode === 1 ? 'who-has' : 'is-at';
-        return `${at.toFixed(2)} ${frame.source.toString(16)} > ${frame.destination.toString(16)} ${what} ${formatIp(frame.senderIp)} -> ${formatIp(frame.targetIp)}`;
-      })
+    const { log } = this.segment(lan);
+    return log
+      .slice(-last)
+      .map(({ at, bytes }) => `${at.toFixed(2)} ${inWords(bytes)}`)
       .join('\n');
   }
 

@@ -9,6 +9,7 @@ import {
   MOVE_MS,
   neighbourOf,
   noAlarms,
+  only,
   routeOf,
   scenario,
   transitionsOf,
@@ -262,32 +263,36 @@ export const REDUNDANT: readonly Scenario[] = [
     await noAlarms(world, ['r2', 'r3']);
   }),
 
-  redundant('RFC 9568: case 9: a visitor with arp_ignore=2, and the active router dies', async (world) => {
-    await world.arpIgnore('v', 2);
-    await world.plug('v', 'a');
-    await untilClaimed(world, 'r1', 'v', 'a', 'settled', world.settleMs + 100);
-    await untilReachable(world, 'v', MOVE_MS);
-    await world.advance(longEnough(world));
-    const before = (await transitionsOf(world, 'r2', 'v')).map(({ to }) => to);
-    assert.ok(before.includes('proving'), 'r2 has heard it');
-    assert.ok(!before.includes('beneath'), 'it does not answer r2, whose own address is in another subnet');
-    assert.equal(await claimOf(world, 'r2', 'v'), '');
-    await announcedBy(world, 'v', ['r1']);
-    await world.fail('r1', 'silent');
-    await untilActive(world, 'r2', world.activeDownMs);
-    await untilClaimed(world, 'r2', 'v', 'a', 'fresh', LEARN_MS);
-    await untilReachable(world, 'v', TAKE_OVER_MS);
-    const after = (await transitionsOf(world, 'r2', 'v')).slice(before.length);
-    assert.deepEqual(
-      after.slice(0, 2).map(({ to, cause }) => `${to} ${cause}`),
-      ['proving took-over', 'fresh proven'],
-      'asked in the name of its gateway, it answers',
-    );
-    await world.advance(longEnough(world));
-    await announcedBy(world, 'v', ['r2']);
-    await noAlarms(world, ['r2', 'r3']);
-    await untilQuiet(world, 100);
-  }),
+  // (Of IPv6 every router has a link-local address, in whose name each host answers.)
+  only(
+    'ipv4',
+    redundant('RFC 9568: case 9: a visitor with arp_ignore=2, and the active router dies', async (world) => {
+      await world.arpIgnore('v', 2);
+      await world.plug('v', 'a');
+      await untilClaimed(world, 'r1', 'v', 'a', 'settled', world.settleMs + 100);
+      await untilReachable(world, 'v', MOVE_MS);
+      await world.advance(longEnough(world));
+      const before = (await transitionsOf(world, 'r2', 'v')).map(({ to }) => to);
+      assert.ok(before.includes('proving'), 'r2 has heard it');
+      assert.ok(!before.includes('beneath'), 'it does not answer r2, whose own address is in another subnet');
+      assert.equal(await claimOf(world, 'r2', 'v'), '');
+      await announcedBy(world, 'v', ['r1']);
+      await world.fail('r1', 'silent');
+      await untilActive(world, 'r2', world.activeDownMs);
+      await untilClaimed(world, 'r2', 'v', 'a', 'fresh', LEARN_MS);
+      await untilReachable(world, 'v', TAKE_OVER_MS);
+      const after = (await transitionsOf(world, 'r2', 'v')).slice(before.length);
+      assert.deepEqual(
+        after.slice(0, 2).map(({ to, cause }) => `${to} ${cause}`),
+        ['proving took-over', 'fresh proven'],
+        'asked in the name of its gateway, it answers',
+      );
+      await world.advance(longEnough(world));
+      await announcedBy(world, 'v', ['r2']);
+      await noAlarms(world, ['r2', 'r3']);
+      await untilQuiet(world, 100);
+    }),
+  ),
 
   redundant('RFC 9568: case 10: the uplink of the active router dies, and is tracked', async (world) => {
     await visits(world);

@@ -3,6 +3,7 @@ import {
   type Family,
   type Ip,
   type Ipv4,
+  type Ipv6,
   MAC_BROADCAST,
   type Mac,
 } from '../../../../src/wire/addresses.js';
@@ -68,6 +69,11 @@ export class SimHost implements Station, Machine {
     return this.alive;
   }
 
+  listensTo(group: Mac): boolean {
+    for (const stack of this.stacks.values()) if (stack.isIn(group)) return true;
+    return false;
+  }
+
   plug(segment: Segment, carrierDrop: boolean): void {
     this.unplug();
     if (carrierDrop) this.neighbours.flush(false);
@@ -113,6 +119,12 @@ export class SimHost implements Station, Machine {
     this.clock.after(delayMs, () => {
       if (this.epoch === epoch) run();
     });
+  }
+
+  /** The lifetime of an IPv6 address is over. */
+  expire(ip: Ip): void {
+    const stack = this.stackOf(ip);
+    if (stack instanceof Ipv6Stack) stack.expire(ip as Ipv6);
   }
 
   private stackOf(ip: Ip): Stack | undefined {

@@ -44,6 +44,10 @@ export class Ipv4Stack implements Stack {
     this.configured = true;
   }
 
+  isIn(): boolean {
+    return false;
+  }
+
   has(ip: Ip): boolean {
     return this.configured && ip === this.spec.ip;
   }

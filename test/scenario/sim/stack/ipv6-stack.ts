@@ -9,6 +9,7 @@ import {
   networkOf,
   parseIp,
   readIpv6,
+  readMac,
   solicitedNodeGroup,
 } from '../../../../src/wire/addresses.js';
 import { ETHER_TYPE_IPV6, etherTypeOf } from '../../../../src/wire/ethernet.js';
@@ -38,6 +39,7 @@ import {
 } from './nd.js';
 import type { Machine, Stack } from './stack.js';
 
+const ALL_NODES_MAC = groupMac(ALL_NODES);
 const ALL_ROUTERS = parseIp('ff02::2') as Ipv6;
 
 /** Before duplicate address detection, and between it and the use of the address (RFC 4862 section 5.4, RFC 4861). */
@@ -65,6 +67,8 @@ export class Ipv6Stack implements Stack {
   readonly linkLocal: Ipv6;
   conflicts = 0;
   private readonly states = new Map<Ipv6, AddressState>();
+  /** MACs of the solicited-node groups that it listens to. */
+  private groups: Set<Mac> | undefined;
   private hasDefaultRoute = true;
   /** Whose packet made it ask for a neighbour that is not known. */
   private askingSource: Ipv6;
@@ -86,6 +90,7 @@ export class Ipv6Stack implements Stack {
   /** The lifetime of an address is over. */
   expire(ip: Ipv6): void {
     this.states.delete(ip);
+    this.groups = undefined;
   }
 
   /** Carrier loss alone changes no address and no route; it empties the neighbour cache, and groups are joined anew. */
@@ -96,6 +101,14 @@ export class Ipv6Stack implements Stack {
     const { machine } = this;
     for (const [earliest, latest] of [REPORT_MS, REPORT_AGAIN_MS])
       machine.later(machine.clock.between(earliest, latest), () => this.report());
+  }
+
+  isIn(group: Mac): boolean {
+    if (group === ALL_NODES_MAC) return true;
+    this.groups ??= new Set(
+      [this.linkLocal, ...this.states.keys()].map((ip) => groupMac(solicitedNodeGroup(ip))),
+    );
+    return this.groups.has(group);
   }
 
   has(ip: Ip): boolean {
@@ -136,7 +149,7 @@ export class Ipv6Stack implements Stack {
   }
 
   receive(bytes: Uint8Array): void {
-    if (etherTypeOf(bytes) !== ETHER_TYPE_IPV6) return;
+    if (etherTypeOf(bytes) !== ETHER_TYPE_IPV6 || this.isOfOthers(bytes)) return;
     if (!isFor(readIpv6(bytes, IPV6_DESTINATION_AT), [this.linkLocal, ...this.states.keys()])) return;
     if (isMldQuery(bytes)) {
       this.machine.later(this.machine.clock.between(...QUERIED_MS), () => this.report());
@@ -146,6 +159,14 @@ export class Ipv6Stack implements Stack {
     if (typeof frame === 'string' || frame.source === this.machine.mac) return;
     if (frame.type === ICMPV6.neighbourSolicitation) this.hearSolicitation(frame);
     else if (frame.type === ICMPV6.neighbourAdvertisement) this.hearAdvertisement(frame);
+  }
+
+  /** Whether it is an advertisement for all of an address that is of no interest: a crowd's, most of the time. */
+  private isOfOthers(bytes: Uint8Array): boolean {
+    if (bytes[IPV6_PAYLOAD_AT] !== ICMPV6.neighbourAdvertisement || readMac(bytes, 0) !== ALL_NODES_MAC)
+      return false;
+    const target = readIpv6(bytes, IPV6_PAYLOAD_AT + 8);
+    return !this.states.has(target) && !this.machine.neighbours.has(target);
   }
 
   /** To confirm what it knows it asks from its link-local address, else in the name of who wants to send. */

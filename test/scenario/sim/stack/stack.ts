@@ -32,6 +32,8 @@ export interface Stack {
   receive(bytes: Uint8Array): void;
   /** Asks for a neighbour, at `mac` when it is only to be confirmed. */
   ask(ip: Ip, mac: Mac | undefined): void;
+  /** Whether it is in an IPv6 group with this MAC. */
+  isIn(group: Mac): boolean;
   /** Whether it may use this address now. */
   has(ip: Ip): boolean;
   /** The MAC to send a packet to, now; undefined: not known, or no way there. */
