@@ -273,3 +273,10 @@ export function redirect(
     ...macOctets(about.mac),
   ]);
 }
+
+/** A router advertisement to everybody: a default router for half an hour, and no prefix (RFC 4861 section 4.2). */
+export function routerAdvertisement(ip: string, mac: string): Uint8Array {
+  const ends = { source: mac, destination: groupMac(ALL_NODES), from: ip, to: ALL_NODES };
+  const lifetime = [1800 >> 8, 1800 & 255];
+  return icmpv6(ends, [134, 0, 0, 0, 64, 0, ...lifetime, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, ...macOctets(mac)]);
+}

@@ -1,4 +1,5 @@
 import { Host, type HostOptions, Switch } from './host.js';
+import { type SiteIpv6, addIpv6, homesOf, prepareIpv6 } from './ipv6-site.js';
 import { Marpd, type MarpdConfig } from './marpd.js';
 import type { Lab, Namespace } from './namespace.js';
 import { waitFor } from './program.js';
@@ -16,6 +17,8 @@ export interface SiteOptions {
   /** Merged over the site's default sections. */
   readonly config?: MarpdConfig;
   readonly rpFilter?: 0 | 1 | 2;
+  /** Dual-stack; without, IPv6 is off. */
+  readonly ipv6?: SiteIpv6;
 }
 
 /** Home subnets of the site's hosts with their gateways. */
@@ -51,6 +54,8 @@ export class Site {
     this.lans = Object.keys(lans);
     this.network = new Switch(lab, this.lans);
     [this.router, this.remote] = lab.create('router', 'remote') as [Namespace, Namespace];
+    const { ipv6 } = options;
+    if (ipv6 !== undefined) prepareIpv6(this.router, this.remote);
     const rpFilter = options.rpFilter ?? 1;
     this.router.sysctl({ 'ipv4.conf.all.rp_filter': rpFilter, 'ipv4.conf.default.rp_filter': rpFilter });
     for (const [lan, address] of Object.entries(lans)) this.#connect(lan, address);
@@ -61,8 +66,21 @@ export class Site {
       'link set eth0 up',
       'route add default via 192.0.2.1 dev eth0',
     );
-    const defaults = { router: ROUTER, interface: this.lans.map((name) => ({ name })), subnet: SUBNETS };
-    this.marpd = new Marpd(this.router, { ...defaults, ...options.config });
+    if (ipv6 !== undefined) addIpv6(this.router, this.remote, this.lans, ipv6);
+    const { families = ['ipv4', 'ipv6'] } = ipv6 ?? { families: ['ipv4'] };
+    this.marpd = new Marpd(this.router, {
+      interface: this.lans.map((name) => ({ name })),
+      subnet: [
+        ...(families.includes('ipv4') ? SUBNETS : []),
+        ...(families.includes('ipv6') ? homesOf(this.lans, ipv6 ?? {}) : []),
+      ],
+      ...options.config,
+      router: {
+        ...ROUTER,
+        ...(ipv6 === undefined ? {} : { families: [...families] }),
+        ...(options.config?.router as object | undefined),
+      },
+    });
   }
 
   #connect(lan: string, address: string | null): void {
