@@ -1,5 +1,5 @@
 import type { AnsweredTo } from './neighbour/message.js';
-import { type Ip, MAC_BROADCAST, type Mac, isIpv4, unspecifiedOf } from '../wire/addresses.js';
+import { type Ip, MAC_BROADCAST, type Mac, unspecifiedOf } from '../wire/addresses.js';
 import { MOST_WAIT_MS } from './admission/constants.js';
 import type { TrackerContext } from './context.js';
 import type { Attachment, IfIndex } from './events.js';
