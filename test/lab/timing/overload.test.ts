@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { Noise, measureBurst, measureLatency } from '../../bench/instruments.js';
 import { footprint, treeOf } from '../../bench/processes.js';
-import { BenchRouter } from '../../bench/router.js';
+import type { Family } from '../../../src/wire/addresses.js';
+import { BenchRouter, ipNumber, ipText } from '../../bench/router.js';
 import { SOAK, labTest } from '../kit/lab-test.js';
 import type { Marpd } from '../kit/marpd.js';
 import type { Lab } from '../kit/namespace.js';
@@ -12,7 +13,6 @@ import { RouteLog } from '../kit/route-log.js';
 /** What overload and stalls must not do to those who are there: nobody is withdrawn for them (design.md 3.2). */
 
 const VISITORS = 12;
-const FIRST = '10.64.1.0';
 
 interface Quiet {
   readonly router: BenchRouter;
@@ -22,34 +22,46 @@ interface Quiet {
 }
 
 /** Twelve visitors on lan0 that are routed, answer when they are asked and say nothing. */
-async function quietVisitors(lab: Lab, timers: Record<string, string>): Promise<Quiet> {
-  const router = new BenchRouter(lab, 2);
+async function quietVisitors(
+  lab: Lab,
+  timers: Record<string, string>,
+  family: Family = 'ipv4',
+): Promise<Quiet> {
+  const router = new BenchRouter(lab, 2, [family]);
+  const first = router.newcomers(VISITORS);
   const marpd = await router.start({ timers });
-  await Noise.hosts(router.port(0), FIRST, VISITORS);
-  await Noise.refresh(router.port(0), FIRST, VISITORS, 200, 100);
-  const ips = Array.from({ length: VISITORS }, (_, i) => `10.64.1.${i}`);
+  await Noise.hosts(router.port(0), first, VISITORS);
+  await Noise.refresh(router.port(0), first, VISITORS, 200, 100);
+  const ips = Array.from({ length: VISITORS }, (_, i) => ipText(ipNumber(first) + i, family));
   for (const ip of ips) await marpd.state(ip, 'settled', 8000);
   const log = await RouteLog.start(router.router);
   return { router, marpd, lost: () => ips.filter((ip) => log.of(ip).some((change) => change.deleted)) };
 }
 
-labTest(
-  `${VISITORS} quiet visitors beside 100,000 ARP frames/s on their LAN: none is withdrawn`,
-  async (lab) => {
-    const { router, marpd, lost } = await quietVisitors(lab, SOAK ? {} : { keepalive: '1s' });
-    const before = footprint(marpd.pid).pssMb;
-    const noise = await Noise.storm(router.port(0), 'random', 100_000, SOAK ? 30_000 : 8000);
-    const rate = await noise.rate();
-    await pause(3000);
-    const grown = footprint(marpd.pid).pssMb - before;
-    console.log(
-      `# ${rate.toFixed(0)} frames/s offered, ${lost().length} of ${VISITORS} withdrawn, memory +${grown.toFixed(0)} MB`,
-    );
-    assert.deepEqual(lost(), []);
-    assert.ok(grown < 120, `memory grew by ${grown.toFixed(0)} MB`);
-  },
-  120_000,
-);
+for (const [kind, what, family] of [
+  ['random', 'ARP frames', 'ipv4'],
+  ['nd-random', 'neighbour advertisements', 'ipv6'],
+  ['nd-questions', 'neighbour solicitations', 'ipv6'],
+  ['mld', 'MLD reports', 'ipv6'],
+] as const)
+  labTest(
+    `${VISITORS} quiet visitors beside 100,000 ${what}/s on their LAN: none is withdrawn`,
+    async (lab) => {
+      const { router, marpd, lost } = await quietVisitors(lab, SOAK ? {} : { keepalive: '1s' }, family);
+      const before = footprint(marpd.pid).pssMb;
+      const noise = await Noise.storm(router.port(0), kind, 100_000, SOAK ? 30_000 : 8000);
+      const rate = await noise.rate();
+      await pause(3000);
+      const grown = footprint(marpd.pid).pssMb - before;
+      console.log(
+        `# ${rate.toFixed(0)} frames/s offered, ${lost().length} of ${VISITORS} withdrawn, memory +${grown.toFixed(0)} MB`,
+      );
+      assert.deepEqual(lost(), []);
+      assert.equal((await marpd.ctl.status()).hosts.settled, VISITORS);
+      assert.ok(grown < 120, `memory grew by ${grown.toFixed(0)} MB`);
+    },
+    120_000,
+  );
 
 for (const [what, frozen] of [
   ['the daemon', (pid: number) => [pid]],
