@@ -11,7 +11,6 @@ import {
   parseIp,
   parseMac,
 } from '../../../src/wire/addresses.js';
-import { encodeMulticastRouterAdvertisement } from '../../../src/wire/mld.js';
 import { Frames } from '../kit/host.js';
 import { labSuite } from '../kit/lab-test.js';
 import { type Lab, type Namespace, run } from '../kit/namespace.js';
@@ -202,7 +201,11 @@ labSuite('frames of the IPv6 driver and a Linux host (RFC 4861)', Pair.start, (p
   [
     'Wireshark finds nothing wrong with any frame of ours: no checksum, no length, no option',
     async () => {
-      pair.frames.send(encodeMulticastRouterAdvertisement(OWN, OWN_LINK_LOCAL, 20));
+      const home = { ip: ip('2001:db8:1::1'), length: 64 };
+      const foreign = { ip: ip('2001:db8:2::1'), length: 64 };
+      const advertisement = ndDriver.advertisePrefix?.(OWN, GATEWAY, HOST_MAC, HOST, home, [foreign]);
+      pair.frames.send(advertisement as Uint8Array);
+      pair.frames.send(ndDriver.declareMulticastRouter?.(OWN, OWN_LINK_LOCAL, 20) as Uint8Array);
       pair.frames.send(ndDriver.announce(OWN, HOST, undefined));
       await waitFor(
         () => tshark(pair.capture.path, `icmpv6.type == 151 && eth.src == ${formatMac(OWN)}`).length === 1,
@@ -211,7 +214,7 @@ labSuite('frames of the IPv6 driver and a Linux host (RFC 4861)', Pair.start, (p
       );
       const ours = `eth.src == ${formatMac(OWN)}`;
       const types = new Set(tshark(pair.capture.path, ours, 'icmpv6.type'));
-      assert.deepEqual([...types].sort(), ['130', '135', '136', '151']);
+      assert.deepEqual([...types].sort(), ['130', '134', '135', '136', '151']);
       const wrong = 'icmpv6.checksum.status != "Good" || _ws.malformed || _ws.expert.severity >= "Warning"';
       assert.deepEqual(tshark(pair.capture.path, `${ours} && (${wrong})`, '_ws.expert.message'), []);
     },
