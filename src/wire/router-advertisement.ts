@@ -1,7 +1,7 @@
 import { type Ipv6, type Mac, type Prefix, readIpv6, writeIpv6 } from './addresses.js';
-import { ICMPV6, ND_HOP_LIMIT, endOfPacket, locateIcmpv6, writeChecksum } from './icmpv6.js';
+import { ICMPV6, ND_HOP_LIMIT, endOfPacket, writeChecksum } from './icmpv6.js';
 import { IPV6_PAYLOAD_AT, type Ipv6Packet, NEXT_HEADER, writeIpv6Headers } from './ipv6.js';
-import { OPTION_SOURCE_LINK_LAYER, writeLinkLayerAddress } from './nd.js';
+import { OPTION_SOURCE_LINK_LAYER, decodeNd, writeLinkLayerAddress } from './nd.js';
 
 /** A prefix information option (RFC 4861 section 4.6.2). Lifetimes are seconds. */
 export interface PrefixInformation {
@@ -65,20 +65,18 @@ function write32(bytes: Uint8Array, at: number, value: number): void {
   bytes[at + 3] = value;
 }
 
-/** The prefixes that a router advertisement says are on its link; none when the bytes are no such frame. Never throws. */
+/** The prefixes that a valid router advertisement says are on its link; none of other bytes. Never throws. */
 export function onLinkPrefixes(bytes: Uint8Array): Prefix[] {
-  const at = locateIcmpv6(bytes);
-  if (typeof at === 'string' || bytes[at] !== ICMPV6.routerAdvertisement) return [];
-  const end = Math.min(endOfPacket(bytes), bytes.length);
+  const frame = decodeNd(bytes);
+  if (typeof frame === 'string' || frame.type !== ICMPV6.routerAdvertisement) return [];
+  const end = endOfPacket(bytes);
   const prefixes: Prefix[] = [];
-  for (let option = at + HEAD_BYTES; option + 8 <= end; ) {
+  for (let option = IPV6_PAYLOAD_AT + HEAD_BYTES; option < end; ) {
     const size = 8 * (bytes[option + 1] as number);
-    if (size === 0) return [];
     const isPrefix = bytes[option] === OPTION_PREFIX && size === PREFIX_BYTES;
     const length = bytes[option + 2] as number;
     const isOnLink = ((bytes[option + 3] as number) & ON_LINK) !== 0;
-    if (isPrefix && isOnLink && length <= 128 && option + size <= end)
-      prefixes.push({ ip: readIpv6(bytes, option + 16), length });
+    if (isPrefix && isOnLink && length <= 128) prefixes.push({ ip: readIpv6(bytes, option + 16), length });
     option += size;
   }
   return prefixes;

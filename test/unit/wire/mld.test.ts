@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { formatIp, formatMac } from '../../../src/wire/addresses.js';
+import { formatIp, formatMac, groupMac } from '../../../src/wire/addresses.js';
+import { MLD_REPORT_CUT_BYTES } from '../../../src/wire/icmpv6.js';
 import { IPV6_PAYLOAD_AT } from '../../../src/wire/ipv6.js';
 import {
   ALL_MLDV2_ROUTERS,
@@ -92,6 +93,26 @@ describe('validation (RFC 3810 section 5)', () => {
     assert.equal(decodeMldReport(mended(damaged(golden.LINUX_MLDV2, sources, 200), AT)), 'bad-length');
     assert.equal(decodeMldReport(mended(damaged(golden.LINUX_MLDV2, auxiliary, 200), AT)), 'bad-length');
     assert.deepEqual(groupsIn(mended(damaged(golden.LINUX_MLDV2, records, 1), AT)), ['ff02::1:ff00:5']);
+  });
+  it('a report that was cut by the capture is taken as far as it was read, without its checksum', () => {
+    const listed = Array.from({ length: 60 }, (_, i) => ip(`ff02::1:ff00:${(i + 1).toString(16)}`));
+    const whole = encodeMldReport({
+      source: HOST_MAC,
+      destination: groupMac(ALL_MLDV2_ROUTERS),
+      sourceIp: ip('fe80::5'),
+      destinationIp: ALL_MLDV2_ROUTERS,
+      groups: listed,
+    });
+    const all = listed.map(formatIp);
+    assert.deepEqual(groupsIn(whole), all);
+    for (let length = 0; length < MLD_REPORT_CUT_BYTES; length++)
+      assert.equal(decodeMldReport(whole.subarray(0, length)), 'truncated', `${length} bytes`);
+    for (let length = MLD_REPORT_CUT_BYTES; length < whole.length; length++)
+      assert.deepEqual(
+        groupsIn(whole.subarray(0, length)),
+        all.slice(0, Math.floor((length - AT - 8) / 20)),
+        `${length} bytes`,
+      );
   });
   it('section 5.2.12: who includes no source leaves; who excludes some or includes one listens', () => {
     const one = golden.LINUX_MLDV2_TENTATIVE;

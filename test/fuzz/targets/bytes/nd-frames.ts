@@ -9,7 +9,7 @@ import {
   isUnspecified,
 } from '../../../../src/wire/addresses.js';
 import { decodeArp } from '../../../../src/wire/arp.js';
-import { ICMPV6, endOfPacket, writeChecksum } from '../../../../src/wire/icmpv6.js';
+import { ICMPV6, MLD_REPORT_CUT_BYTES, endOfPacket, writeChecksum } from '../../../../src/wire/icmpv6.js';
 import { IPV6_PAYLOAD_AT, IPV6_PAYLOAD_LENGTH_AT, decodeIpv6 } from '../../../../src/wire/ipv6.js';
 import { decodeMldReport, encodeMldReport } from '../../../../src/wire/mld.js';
 import {
@@ -19,6 +19,7 @@ import {
   encodeRouterSolicitation,
   encodeSolicitation,
 } from '../../../../src/wire/nd.js';
+import { onLinkPrefixes } from '../../../../src/wire/router-advertisement.js';
 import { decodeRarp } from '../../../../src/wire/rarp.js';
 import { QEMU_RARP } from '../../../unit/wire/golden.js';
 import * as golden from '../../../unit/wire/golden-ipv6.js';
@@ -76,6 +77,10 @@ function check(bytes: Uint8Array): void {
     assert.ok(typeof again !== 'string');
     assert.deepEqual(again.groups, report.groups, 'what is encoded is decoded again');
   }
+  for (const { ip, length } of onLinkPrefixes(bytes)) {
+    assert.ok(isIp(ip) && length >= 0 && length <= 128);
+    assert.ok(typeof nd !== 'string' && nd.type === ICMPV6.routerAdvertisement);
+  }
   const packet = decodeIpv6(bytes);
   if (typeof packet !== 'string') assert.ok(isIp(packet.sourceIp) && isIp(packet.destinationIp));
 
@@ -98,17 +103,26 @@ function check(bytes: Uint8Array): void {
   assert.ok(typeof asked !== 'string' && asked.target === message.ip);
 }
 
+/** The capture has read the first groups only. */
+function cutReport(): Uint8Array {
+  const report = decodeMldReport(golden.LINUX_MLDV2);
+  assert.ok(typeof report !== 'string');
+  const groups = Array.from({ length: 15 }, () => report.groups).flat();
+  return encodeMldReport({ ...report, groups }).subarray(0, MLD_REPORT_CUT_BYTES + 7);
+}
+
 export const target: Target = {
   covers: [
     'src/wire/ipv6.ts',
     'src/wire/icmpv6.ts',
     'src/wire/nd.ts',
     'src/wire/mld.ts',
-    'src/mobility/nd/',
+    'src/wire/router-advertisement.ts',
+    'src/mobility/nd/driver.ts',
     'src/mobility/arp/rarp.ts',
   ],
-  maxBytes: 400,
-  seeds: () => [QEMU_RARP, ...Object.values(golden)],
+  maxBytes: 600,
+  seeds: () => [QEMU_RARP, cutReport(), ...Object.values(golden)],
   run(bytes) {
     const before = bytes.slice();
     check(bytes);
