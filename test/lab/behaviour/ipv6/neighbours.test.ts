@@ -77,6 +77,7 @@ labTest(
     // At home on the other LAN, and a visitor of this one.
     const visitor = site.host('visitor', {
       address: '10.2.2.7/24',
+      gateway: '10.2.2.1',
       ipv6: { addresses: ['2001:db8:2::7/64'], gateway: SHARED_GATEWAY },
     });
     const [ip] = visitor.ipv6 as [string];
@@ -122,6 +123,7 @@ labTest(
     const site = await new Site(lab, { ipv6: {} }).start();
     const stranger = site.host('stranger', {
       address: '10.7.7.7/24',
+      gateway: '10.7.7.1',
       ipv6: { addresses: ['2001:db8:2::7/64'], gateway: SHARED_GATEWAY },
     });
     const host = site.host('host', dualStack(5));
