@@ -1,9 +1,15 @@
 import type { EventRecord } from '../../../src/control/records.js';
 import { formatIp, readIpv4 } from '../../../src/wire/addresses.js';
-import { ETHERNET_HEADER_BYTES, ETHER_TYPE_IPV4, decodeEthernet } from '../../../src/wire/ethernet.js';
+import {
+  ETHERNET_HEADER_BYTES,
+  ETHER_TYPE_IPV4,
+  ETHER_TYPE_IPV6,
+  decodeEthernet,
+} from '../../../src/wire/ethernet.js';
 import type { RouteEvent } from '../routed/gauges.js';
 import type { Marpd } from '../kit/marpd.js';
-import { type Captured, asArp, describeFrame } from '../kit/pcap.js';
+import { type SeenNd, asNd, ipv6At } from '../kit/nd.js';
+import { type Captured, type SeenArp, asArp, describeFrame } from '../kit/pcap.js';
 import { parseStamp } from '../kit/route-log.js';
 
 /**
@@ -36,7 +42,8 @@ export class Chronicle {
   readonly #entries: Entry[] = [];
 
   constructor(
-    readonly ip: string,
+    /** The addresses of the host. */
+    readonly ips: readonly string[],
     /** From CLOCK_MONOTONIC to the time since 1970, ns. */
     readonly offset: number,
   ) {}
@@ -55,7 +62,7 @@ export class Chronicle {
   text(routes: readonly RouteEvent[], segments: readonly (readonly [string, readonly Captured[]])[]): string {
     const entries = [
       ...this.#entries,
-      ...routes.filter((route) => route.ip === this.ip).map((route) => this.#ofRoute(route)),
+      ...routes.filter((route) => this.ips.includes(route.ip)).map((route) => this.#ofRoute(route)),
       ...segments.flatMap(([where, frames]) =>
         frames.flatMap((frame) => {
           const what = this.#ofFrame(frame);
@@ -79,9 +86,12 @@ export class Chronicle {
 
   #take(role: string, record: EventRecord): void {
     const at = parseStamp(record.time);
-    if (at === undefined || (record.ip !== null && record.ip !== undefined && record.ip !== this.ip)) return;
+    if (at === undefined) return;
+    const ip = record.ip ?? undefined;
+    if (ip !== undefined && !this.ips.includes(ip)) return;
     const what = describeRecord(record);
-    if (what !== undefined) this.#entries.push({ at, where: role, what: `marpd: ${what}` });
+    const about = ip === undefined || this.ips.length === 1 ? '' : `${ip} `;
+    if (what !== undefined) this.#entries.push({ at, where: role, what: `marpd: ${about}${what}` });
   }
 
   #ofRoute({ at, role, added, ip, protocol, metric, via }: RouteEvent): Entry {
@@ -94,12 +104,20 @@ export class Chronicle {
 
   #ofFrame(frame: Captured): string | undefined {
     const ethernet = decodeEthernet(frame.bytes);
-    if (ethernet?.etherType !== ETHER_TYPE_IPV4) {
-      const arp = asArp(frame);
-      const concerns = arp === undefined || arp.senderIp === this.ip || arp.targetIp === this.ip;
-      return concerns ? describeFrame(frame).slice('00:00:00.000 '.length) : undefined;
-    }
-    return describeRouting(frame.bytes);
+    if (ethernet?.etherType === ETHER_TYPE_IPV4) return describeRouting(frame.bytes, IPV4_ENDS);
+    const nd = asNd(frame);
+    if (ethernet?.etherType === ETHER_TYPE_IPV6 && nd === undefined)
+      return describeRouting(frame.bytes, IPV6_ENDS);
+    return this.#concerns(asArp(frame), nd) ? describeFrame(frame).slice('00:00:00.000 '.length) : undefined;
+  }
+
+  #concerns(arp: SeenArp | undefined, nd: SeenNd | undefined): boolean {
+    if (nd?.kind.startsWith('echo') === true) return false;
+    const named = [arp?.senderIp, arp?.targetIp, nd?.fromIp, nd?.toIp, nd?.target].filter(
+      (ip) => ip !== undefined,
+    );
+    const namesNobody = arp === undefined && (nd === undefined || nd.target === undefined);
+    return namesNobody || named.some((ip) => this.ips.includes(ip));
   }
 }
 
@@ -119,21 +137,43 @@ function describeRecord(record: EventRecord): string | undefined {
 }
 
 /** Packets by which routing daemons tell each other of routes; hellos and acknowledgements of TCP are no news. */
-function describeRouting(bytes: Uint8Array): string | undefined {
-  const ip = ETHERNET_HEADER_BYTES;
-  const payload = ip + ((bytes[ip] as number) & 15) * 4;
-  const ends = `${formatIp(readIpv4(bytes, ip + 12))} > ${formatIp(readIpv4(bytes, ip + 16))}`;
-  if (bytes[ip + 9] === PROTOCOL_OSPF) {
+function describeRouting(bytes: Uint8Array, endsOf: EndsOf): string | undefined {
+  const { protocol, payload, ends } = endsOf(bytes);
+  if (protocol === PROTOCOL_OSPF) {
     const type = OSPF_TYPES[bytes[payload + 1] as number];
     return type === undefined ? undefined : `OSPF ${ends} ${type}`;
   }
-  if (bytes[ip + 9] !== PROTOCOL_TCP) return undefined;
+  if (protocol !== PROTOCOL_TCP) return undefined;
   const port = (at: number) => ((bytes[at] as number) << 8) | (bytes[at + 1] as number);
   if (port(payload) !== BGP_PORT && port(payload + 2) !== BGP_PORT) return undefined;
   const message = payload + ((bytes[payload + 12] as number) >> 4) * 4;
   const type = BGP_TYPES[bytes[message + BGP_HEADER_BYTES - 1] ?? 0];
   return type === undefined ? undefined : `BGP ${ends} ${type}`;
 }
+
+type EndsOf = (bytes: Uint8Array) => {
+  readonly protocol: number | undefined;
+  readonly payload: number;
+  readonly ends: string;
+};
+
+const IPV4_ENDS: EndsOf = (bytes) => {
+  const ip = ETHERNET_HEADER_BYTES;
+  return {
+    protocol: bytes[ip + 9],
+    payload: ip + ((bytes[ip] as number) & 15) * 4,
+    ends: `${formatIp(readIpv4(bytes, ip + 12))} > ${formatIp(readIpv4(bytes, ip + 16))}`,
+  };
+};
+/** Routing daemons send no extension headers. */
+const IPV6_ENDS: EndsOf = (bytes) => {
+  const ip = ETHERNET_HEADER_BYTES;
+  return {
+    protocol: bytes[ip + 6],
+    payload: ip + 40,
+    ends: `${ipv6At(bytes, ip + 8)} > ${ipv6At(bytes, ip + 24)}`,
+  };
+};
 
 /** Time of day with microseconds, as tcpdump prints it. */
 function stamp(at: number): string {

@@ -5,10 +5,20 @@ import { parseArgs } from 'node:util';
 import { CTL } from '../kit/ctl.js';
 import type { EngineName } from '../routed/engines.js';
 import { Chronicle } from './chronicle.js';
-import { MoveMeter, type MoveReport, median, sinceFrame } from '../routed/moves.js';
+import type { Family } from '../../../src/wire/addresses.js';
+import { type FamilyReport, MoveMeter, type MoveReport, median, sinceFrame } from '../routed/moves.js';
 import { Lab, type Namespace } from '../kit/namespace.js';
 import { Capture } from '../kit/pcap.js';
-import { type FirstHop, HOST, NEIGHBOUR, PLACES, REMOTE } from '../routed/places.js';
+import {
+  type FirstHop,
+  HOST,
+  HOST_IPV6,
+  NEIGHBOUR,
+  NEIGHBOUR_IPV6,
+  PLACES,
+  REMOTE,
+  REMOTE_IPV6,
+} from '../routed/places.js';
 import { RoutedSite } from '../routed/routed-site.js';
 import { bold, dim, green, red } from './timeline.js';
 
@@ -30,10 +40,15 @@ const PICTURE = `
   R1, R2: marpd and a routing daemon; R3: a routing daemon only
 `;
 
+const PICTURE_IPV6 = `  IPv6: 2001:db8:N::/64 is netN, with fe80::1 as its gateway everywhere; the host has ${HOST_IPV6}, the remote host
+  ${REMOTE_IPV6}, the neighbour ${NEIGHBOUR_IPV6}
+`;
+
 const USAGE = `usage: lab three-routers [options]
 
   --engine NAME   ${LAB_ENGINES.join(', ')} (default frr-ospf)
   --moves N       how often the host moves, to net2 and back (default 6)
+  --family WHICH  4, 6 or both: the addresses that the host keeps (default 4)
   --live          as a live-migrated guest moves: its card never loses the carrier
   --out DIR       captures and timeline (default ${join(tmpdir(), 'marpd-three-routers-ENGINE')})
   --keep          stay up afterwards, until Ctrl-C
@@ -48,7 +63,14 @@ const SEGMENTS: readonly (readonly [name: string, role: 'r1' | 'r2' | 'r3', ifac
   ['r1-r2', 'r1', 'core1'],
   ['server', 'r3', 'srv0'],
 ];
-const FILTER = 'arp or rarp or icmp or proto ospf or tcp port 179';
+const FILTER =
+  'arp or rarp or icmp or icmp6 or (ip6 and ip6[6] = 0) or proto ospf or ip6 proto 89 or tcp port 179';
+
+const FAMILIES: Readonly<Record<string, readonly Family[]>> = {
+  4: ['ipv4'],
+  6: ['ipv6'],
+  both: ['ipv4', 'ipv6'],
+};
 
 export async function threeRouters(args: readonly string[]): Promise<number> {
   const { values } = parseArgs({
@@ -56,6 +78,7 @@ export async function threeRouters(args: readonly string[]): Promise<number> {
     options: {
       engine: { type: 'string', default: 'frr-ospf' },
       moves: { type: 'string', default: '6' },
+      family: { type: 'string', default: '4' },
       live: { type: 'boolean', default: false },
       out: { type: 'string' },
       keep: { type: 'boolean', default: false },
@@ -64,7 +87,14 @@ export async function threeRouters(args: readonly string[]): Promise<number> {
   });
   const engine = LAB_ENGINES.find((name) => name === values.engine);
   const moves = Number(values.moves);
-  if (values.help || engine === undefined || !Number.isInteger(moves) || moves < 0) {
+  const families = Object.hasOwn(FAMILIES, values.family) ? FAMILIES[values.family] : undefined;
+  if (
+    values.help ||
+    engine === undefined ||
+    families === undefined ||
+    !Number.isInteger(moves) ||
+    moves < 0
+  ) {
     console.log(USAGE);
     return values.help ? 0 : 2;
   }
@@ -72,9 +102,9 @@ export async function threeRouters(args: readonly string[]): Promise<number> {
   mkdirSync(out, { recursive: true });
 
   const lab = new Lab();
-  console.log(PICTURE);
+  console.log(families.includes('ipv6') ? `${PICTURE}${PICTURE_IPV6}` : PICTURE);
   console.log(dim(`starting ${engine} on three routers and marpd on two ...`));
-  const site = new RoutedSite(lab, engine);
+  const site = new RoutedSite(lab, engine, { families });
   let problems: readonly string[];
   try {
     await site.start();
@@ -83,7 +113,7 @@ export async function threeRouters(args: readonly string[]): Promise<number> {
       captures.set(name, await Capture.start(site.router(role), iface, FILTER));
     }
     const meter = await MoveMeter.start(site);
-    const chronicle = new Chronicle(HOST, meter.offset);
+    const chronicle = new Chronicle(meter.ips, meter.offset);
     for (const [role, marpd] of site.marpds) await chronicle.watchDaemon(role, marpd);
     const reports: MoveReport[] = [];
     console.log(`\n${bold(HEADER)}\n${dim(LEGEND)}`);
@@ -91,11 +121,14 @@ export async function threeRouters(args: readonly string[]): Promise<number> {
       const to: FirstHop = meter.at === 'r1' ? 'r2' : 'r1';
       const report = await meter.move(to, { carrierDrop: !values.live });
       reports.push(report);
-      chronicle.act(report.cable.plugged, `move ${i + 1}: the cable of ${HOST} is in ${PLACES[to].segment}`);
-      console.log(row(i + 1, report));
+      chronicle.act(
+        report.cable.plugged,
+        `move ${i + 1}: the cable of ${meter.ips.join(' and ')} is in ${PLACES[to].segment}`,
+      );
+      for (const family of families) console.log(row(i + 1, report, family));
     }
-    if (reports.length > 0) console.log(summary(reports));
-    problems = site.stuckRoutes(new Map(meter.at === 'r1' ? [] : [[HOST, meter.at]]));
+    if (reports.length > 0) for (const family of families) console.log(summary(reports, family));
+    problems = site.stuckRoutes(meter.truth);
     console.log(verdict(meter.at, problems));
     writeFileSync(
       join(out, 'timeline.txt'),
@@ -129,12 +162,20 @@ const LEGEND = `  ms since the host's first frame on its new LAN: it answered th
 
 const ms = (value: number | undefined) => (value === undefined ? '-' : value.toFixed(1));
 
-function row(number: number, report: MoveReport): string {
-  const since = (at: number | undefined) => ms(sinceFrame(report, at));
-  const { remote, neighbour } = report;
+/** What one family saw of a move, with the move itself. */
+const seenBy = (report: MoveReport, family: Family): FamilyReport & Pick<MoveReport, 'cable'> => ({
+  ...(report.of.get(family) as FamilyReport),
+  cable: report.cable,
+});
+const MARK: Readonly<Record<Family, string>> = { ipv4: '', ipv6: ' v6' };
+
+function row(number: number, report: MoveReport, family: Family): string {
+  const seen = seenBy(report, family);
+  const since = (at: number | undefined) => ms(sinceFrame(seen, at));
+  const { remote, neighbour } = seen;
   return cells([
-    `${number}  ${report.from} -> ${report.to}`,
-    ...[report.proof, report.claim, report.core, report.old, report.withdrawn].map(since),
+    `${number}  ${report.from} -> ${report.to}${MARK[family]}`,
+    ...[seen.proof, seen.claim, seen.core, seen.old, seen.withdrawn].map(since),
     ms(remote.outageMs),
     String(remote.lost),
     ms(neighbour.outageMs),
@@ -142,28 +183,26 @@ function row(number: number, report: MoveReport): string {
   ]);
 }
 
-function summary(reports: readonly MoveReport[]): string {
+function summary(reports: readonly MoveReport[], family: Family): string {
   const lines = [
     ['median', median],
     ['maximum', (values: readonly number[]) => Math.max(...values)],
   ] as const;
+  const seen = reports.map((report) => seenBy(report, family));
+  const moments = ['proof', 'claim', 'core', 'old', 'withdrawn'] as const;
   return lines
     .map(([title, fold]) => {
-      const over = (pick: (report: MoveReport) => number | undefined) => {
-        const values = reports.map(pick).filter((value) => value !== undefined);
+      const over = (pick: (one: (typeof seen)[number]) => number | undefined) => {
+        const values = seen.map(pick).filter((value) => value !== undefined);
         return values.length === 0 ? '-' : ms(fold(values));
       };
       return bold(
         cells([
-          title,
-          over((report) => sinceFrame(report, report.proof)),
-          over((report) => sinceFrame(report, report.claim)),
-          over((report) => sinceFrame(report, report.core)),
-          over((report) => sinceFrame(report, report.old)),
-          over((report) => sinceFrame(report, report.withdrawn)),
-          over((report) => report.remote.outageMs),
+          `${title}${MARK[family]}`,
+          ...moments.map((moment) => over((one) => sinceFrame(one, one[moment]))),
+          over(({ remote }) => remote.outageMs),
           '',
-          over((report) => report.neighbour.outageMs),
+          over(({ neighbour }) => neighbour.outageMs),
           '',
         ]),
       );
@@ -190,9 +229,9 @@ async function stay(site: RoutedSite, meter: MoveMeter): Promise<void> {
     and home         ${plug('r1')}
     frames           ${inside(r2, 'tcpdump -eni lan0 arp')}
     routes           ${inside(r3, `ip -ts monitor route`)}
-    the daemons      ${[r1, r2].map((router) => inside(router, `node ${CTL} --socket ${site.marpd(router.role as FirstHop).socket} why ${HOST}`)).join('\n                     ')}
+    the daemons      ${[r1, r2].map((router) => inside(router, `node ${CTL} --socket ${site.marpd(router.role as FirstHop).socket} why ${meter.ips[0]}`)).join('\n                     ')}
     the engine       ${site.engine('r3').commands.join('\n                     ')}
-    from the remote  ${inside(site.remote, `ping ${HOST}`)}
+    from the remote  ${inside(site.remote, `ping ${meter.ips[0]}`)}
 `);
   await new Promise(() => setInterval(() => {}, 60_000));
 }

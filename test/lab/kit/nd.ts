@@ -56,7 +56,8 @@ const IPV6 = 40;
 const HOP_BY_HOP = 0;
 const ICMPV6 = 58;
 
-const ipAt = (bytes: Uint8Array, at: number): string => formatIp(parsed([...bytes.subarray(at, at + 16)]));
+export const ipv6At = (bytes: Uint8Array, at: number): string =>
+  formatIp(parsed([...bytes.subarray(at, at + 16)]));
 const macAt = (bytes: Uint8Array, at: number): string =>
   [...bytes.subarray(at, at + 6)].map((byte) => byte.toString(16).padStart(2, '0')).join(':');
 
@@ -86,10 +87,10 @@ export function asNd(frame: Captured): SeenNd | undefined {
     kind,
     source: macAt(bytes, 6),
     destination: macAt(bytes, 0),
-    fromIp: ipAt(bytes, ETHERNET + 8),
-    toIp: ipAt(bytes, ETHERNET + 24),
+    fromIp: ipv6At(bytes, ETHERNET + 8),
+    toIp: ipv6At(bytes, ETHERNET + 24),
     hopLimit: bytes[ETHERNET + 7] as number,
-    target: hasTarget && bytes.length >= icmp + 24 ? ipAt(bytes, icmp + 8) : undefined,
+    target: hasTarget && bytes.length >= icmp + 24 ? ipv6At(bytes, icmp + 8) : undefined,
     lla: linkLayerAddress(bytes, icmp, kind),
     isRouter: flag(0x80),
     isSolicited: flag(0x40),
@@ -116,11 +117,11 @@ function linkLayerAddress(bytes: Uint8Array, icmp: number, kind: NdKind): string
 
 function groupsOf(bytes: Uint8Array, icmp: number, kind: NdKind): string[] {
   if (kind !== 'mld-report') return [];
-  if (bytes[icmp] === 131) return [ipAt(bytes, icmp + 8)];
+  if (bytes[icmp] === 131) return [ipv6At(bytes, icmp + 8)];
   const count = ((bytes[icmp + 6] as number) << 8) | (bytes[icmp + 7] as number);
   const groups: string[] = [];
   for (let i = 0, at = icmp + 8; i < count && at + 20 <= bytes.length; i++) {
-    groups.push(ipAt(bytes, at + 4));
+    groups.push(ipv6At(bytes, at + 4));
     at +=
       20 +
       4 * (bytes[at + 1] as number) +
