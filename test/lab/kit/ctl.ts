@@ -91,7 +91,16 @@ export class Ctl {
   ): Promise<{ readonly status: number; readonly body: string }> {
     return new Promise((resolve, reject) => {
       const headers = body === undefined ? {} : { 'content-type': 'application/json' };
-      const asked = request({ socketPath: this.socket, method, path, headers, timeout: 5000 }, (response) => {
+      // A connection for each: one that is kept is closed by the daemon while a synchronous command keeps us from reading.
+      const options = {
+        socketPath: this.socket,
+        method,
+        path,
+        headers,
+        timeout: 5000,
+        agent: false,
+      } as const;
+      const asked = request(options, (response) => {
         let text = '';
         response.setEncoding('utf8');
         response.on('data', (chunk: string) => {
