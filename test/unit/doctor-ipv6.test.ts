@@ -194,7 +194,7 @@ describe('the doctor of a LAN with IPv6', () => {
   it('a default route by router advertisement is lost when the kernel forwards, unless accept_ra is 2', () => {
     const given = facts({ advertisedUplinks: ['wan0'] });
     const sysctls = (value: number) => new Map([...given.sysctls, ['net/ipv6/conf/wan0/accept_ra', value]]);
-    const check = FILE + '[kernel]\nsettings = "check"';
+    const check = `${FILE}[kernel]\nsettings = "check"`;
     assertOnly(
       bad({ ...given, sysctls: sysctls(1) }, check),
       'accept_ra',
@@ -208,7 +208,7 @@ describe('the doctor of a LAN with IPv6', () => {
   });
 
   it('settings of IPv6 are checked by their own table', () => {
-    const check = FILE + '[kernel]\nsettings = "check"';
+    const check = `${FILE}[kernel]\nsettings = "check"`;
     const sysctls = new Map([...facts().sysctls, ['net/ipv6/conf/lan1/accept_ra', 1]]);
     assertOnly(
       bad(facts({ sysctls }), check),
