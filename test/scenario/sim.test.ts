@@ -1,4 +1,5 @@
-import { describe, it } from 'node:test';
+import { afterEach, describe, it } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { SimWorld } from './sim/sim-world.js';
 import type { SimOptions } from './sim/site.js';
 import type { Scenario } from './scenario.js';
@@ -45,6 +46,9 @@ const SUITES: Readonly<Record<string, readonly Scenario[]>> = {
   VIRTUAL_SUBNET,
   REDUNDANT,
 };
+
+/** A simulation never waits for the event loop. Between two of them it turns, so that results are told and memory is freed. */
+afterEach(() => setImmediate());
 
 for (const [families, versions] of Object.entries(WORLDS)) {
   for (const [step, scenarios] of Object.entries(SUITES)) {
