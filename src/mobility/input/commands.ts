@@ -18,6 +18,7 @@ import { quietMs } from '../host/siblings.js';
 import { standBy } from '../host/contention.js';
 import { bind, startProof } from '../host/proving.js';
 import type { Host } from '../host/host.js';
+import { EARLY_RELEASE_MS } from '../host/stuck-route.js';
 import {
   notAHostMac,
   noAddresses,
@@ -161,11 +162,20 @@ function detach(ctx: TrackerContext, ip: Ip, name: string, mac: Mac | undefined)
   const from = host.attachment;
   if (host.asking) abandonCandidate(ctx, host, 'detach');
   host.stepKeepalive({ input: 'grace', until: undefined }, ctx.now);
-  if (host.held) withdraw(ctx, host, 'detach');
+  if (host.held) withdrawDetached(ctx, host);
   host.stepRecovery({ input: 'detach', from }, ctx.now);
   // Another router may have claimed it already; then its home LAN is told at once.
   if (host.state === 'remembered' && ctx.fib.remote(ip) !== undefined) remoteAppeared(ctx, ip, false);
   ctx.touch(host);
+}
+
+/**
+ * Who detaches a guest has it elsewhere, and the claim of the router there is on its way: it has 20 ms in which ours must
+ * not be deleted (EARLY_RELEASE_MS), and waits no longer for one that does not come.
+ */
+function withdrawDetached(ctx: TrackerContext, host: Host): void {
+  if (!host.claimed || ctx.fib.remote(host.ip) !== undefined) return withdraw(ctx, host, 'detach');
+  host.stepClaim({ input: 'lost-later', cause: 'detach', at: ctx.now + EARLY_RELEASE_MS }, ctx.now);
 }
 
 /** The second after `detach` is over. */
