@@ -156,18 +156,37 @@ migrationTest(
   },
 );
 
-migrationTest(
-  'live migration of a dual-stack guest: both families within 20 ms beyond QEMU’s downtime, TCP over both alive',
+// An emulated guest with six streams is what QEMU hangs up most often: not in the run of every day.
+const dualStackTest: typeof migrationTest = SOAK ? migrationTest : () => {};
+
+dualStackTest(
+  'live migration of a dual-stack guest with hook signals: both families at most 20 ms beyond downtime, TCP over both alive',
   async (first) => {
-    const { reports, lab } = await migrations(first, 'announcements', true, { families: ['ipv4', 'ipv6'] });
+    const { reports, lab } = await migrations(first, 'hooks', true, { families: ['ipv4', 'ipv6'] });
     if (lab !== first) lab.remove();
     const beyond = (pick: (report: MigrationReport) => StreamWindow) =>
-      median(reports.map((report) => beyondDowntime(report, pick(report)) - Math.max(0, report.steps.awake)));
-    const ipv4 = beyond(({ remote }) => remote);
+      median(reports.map((report) => beyondDowntime(report, pick(report))));
     const ipv6 = beyond((report) => report.ipv6?.remote as StreamWindow);
-    console.log(
-      `# dual-stack: IPv6 +${ipv6.toFixed(1)}, IPv4 +${ipv4.toFixed(1)} after the guest is awake: ${figures(reports)}`,
+    console.log(`# dual-stack: IPv6 +${ipv6.toFixed(1)}; IPv4 ${figures(reports)}`);
+    for (const value of [beyond(({ remote }) => remote), ipv6])
+      assert.ok(value <= 20 * ALLOWANCE, figures(reports));
+  },
+);
+
+// RARP names no address. Those of IPv4 are asked for at once, those of IPv6 when the guest has told of its groups.
+dualStackTest(
+  'live migration of a silent dual-stack guest by QEMU’s RARP alone moves its IPv6 address as well',
+  async (first) => {
+    const { reports, lab } = await migrations(first, 'announcements', false, { families: ['ipv4', 'ipv6'] });
+    if (lab !== first) lab.remove();
+    const late = median(
+      reports.map(
+        (report) => beyondDowntime(report, report.ipv6?.remote as StreamWindow) - report.steps.awake,
+      ),
     );
-    for (const value of [ipv4, ipv6]) assert.ok(value <= 20 * ALLOWANCE, figures(reports));
+    console.log(
+      `# dual-stack, RARP only: IPv6 +${late.toFixed(1)} after the first word; IPv4 ${figures(reports)}`,
+    );
+    assert.ok(late <= 50 * ALLOWANCE, figures(reports));
   },
 );

@@ -101,7 +101,7 @@ export class Hypervisors {
       );
       // Taps come and go, so FRR's "match interface" is left out, as its configuration says.
       const config = shippedConfig(engineName, place)
-        .replace(/^ match interface lan0\n/m, '')
+        .replace(/^ match interface lan0\n/gm, '')
         .replaceAll('lan0', lan);
       this.site.engines.set(place, makeEngine(engineName, router, config, families));
     }
