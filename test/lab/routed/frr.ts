@@ -46,8 +46,6 @@ const NICE: Readonly<Record<string, number>> = { bfdd: -20, vrrpd: -20 };
 /** ospf6d says something about every claim, and stops where nobody reads it: a test that waits for a command does not. */
 const LOG: Readonly<Record<string, string>> = { ospf6d: '--log-level warnings' };
 
-type Ask = <T>(daemon: string, command: string) => T;
-
 /** How FRR names the things of a family. */
 const WORDS: Readonly<Record<Family, { ip: string; ospf: string; host: string; external: string }>> = {
   ipv4: { ip: 'ip', ospf: 'ip ospf', host: '/32', external: 'show ip ospf database external' },
@@ -59,29 +57,58 @@ const WORDS: Readonly<Record<Family, { ip: string; ospf: string; host: string; e
   },
 };
 
-const LINK_STATES: Readonly<Record<Family, (ask: Ask) => Holding[]>> = {
-  ipv4: (ask) =>
-    (
-      ask<{ asExternalLinkStates?: LinkState[] }>('ospfd', 'show ip ospf database external json')
-        .asExternalLinkStates ?? []
-    )
-      .filter((lsa) => lsa.networkMask === 32 && lsa.lsaAge < MAX_AGE)
-      .map((lsa) => ({ table: 'ospfd', ip: lsa.linkStateId, by: lsa.advertisingRouter })),
-  ipv6: (ask) =>
-    (
-      ask<{ asScopedLinkStateDb?: { lsa: ExternalLsa[] }[] }>(
-        'ospf6d',
-        'show ipv6 ospf6 database as-external json',
-      ).asScopedLinkStateDb ?? []
-    )
-      .flatMap(({ lsa }) => lsa)
-      .filter(({ payload, age }) => payload.endsWith('/128') && age < MAX_AGE)
-      .map(({ payload, advRouter }) => ({
-        table: 'ospf6d',
-        ip: payload.slice(0, -'/128'.length),
-        by: advRouter,
+/** A command that prints a table in JSON, and the host routes of what it prints. */
+interface Table {
+  readonly command: string;
+  readonly read: (printed: never) => Holding[];
+}
+
+const ZEBRA = (family: Family): Table => ({
+  command: `show ${WORDS[family].ip} route json`,
+  read: (routes: Record<string, ZebraRoute[]>) =>
+    Object.values(routes)
+      .flat()
+      .filter(({ prefix, protocol }) => prefix.endsWith(WORDS[family].host) && protocol !== 'connected')
+      .map(({ prefix, protocol }) => ({
+        table: 'zebra',
+        ip: hostOf(prefix),
+        by: protocol === 'kernel' ? 'local' : 'remote',
       })),
+});
+
+const BGPD = (family: Family): Table => ({
+  command: `show bgp ${family} unicast json`,
+  read: ({ routerId: own, routes }: { routerId: string; routes?: Record<string, BgpPath[]> }) =>
+    Object.entries(routes ?? {})
+      .filter(([prefix]) => prefix.endsWith(WORDS[family].host))
+      .flatMap(([prefix, paths]) =>
+        paths.map((path) => {
+          const nexthop = path.nexthops[0]?.ip ?? '';
+          const isOwn = nexthop === '0.0.0.0' || nexthop === '::';
+          return { table: 'bgpd', ip: hostOf(prefix), by: isOwn ? own : idOf(nexthop) };
+        }),
+      ),
+});
+
+const LINK_STATES: Readonly<Record<Family, Table>> = {
+  ipv4: {
+    command: `${WORDS.ipv4.external} json`,
+    read: ({ asExternalLinkStates = [] }: { asExternalLinkStates?: LinkState[] }) =>
+      asExternalLinkStates
+        .filter((lsa) => lsa.networkMask === 32 && lsa.lsaAge < MAX_AGE)
+        .map((lsa) => ({ table: 'ospfd', ip: lsa.linkStateId, by: lsa.advertisingRouter })),
+  },
+  ipv6: {
+    command: `${WORDS.ipv6.external} json`,
+    read: ({ asScopedLinkStateDb = [] }: { asScopedLinkStateDb?: { lsa: ExternalLsa[] }[] }) =>
+      asScopedLinkStateDb
+        .flatMap(({ lsa }) => lsa)
+        .filter(({ payload, age }) => payload.endsWith('/128') && age < MAX_AGE)
+        .map(({ payload, advRouter }) => ({ table: 'ospf6d', ip: hostOf(payload), by: advRouter })),
+  },
 };
+
+const hostOf = (prefix: string): string => prefix.slice(0, prefix.indexOf('/'));
 
 export class Frr implements Engine {
   readonly commands: readonly string[];
@@ -174,23 +201,19 @@ export class Frr implements Engine {
   }
 
   holdings(): Holding[] {
-    return this.families.flatMap((family) => [
-      ...this.#zebraRoutes(family),
-      ...(this.name === 'frr-bgp' ? this.#bgpPaths(family) : LINK_STATES[family](this.#json.bind(this))),
+    const tables = this.families.flatMap((family) => [
+      ZEBRA(family),
+      this.name === 'frr-bgp' ? BGPD(family) : LINK_STATES[family],
     ]);
-  }
-
-  #zebraRoutes(family: Family): Holding[] {
-    const { ip, host } = WORDS[family];
-    const routes = this.#json<Record<string, ZebraRoute[]>>('zebra', `show ${ip} route json`);
-    return Object.values(routes)
-      .flat()
-      .filter(({ prefix, protocol }) => prefix.endsWith(host) && protocol !== 'connected')
-      .map(({ prefix, protocol }) => ({
-        table: 'zebra' as const,
-        ip: prefix.slice(0, -host.length),
-        by: protocol === 'kernel' ? 'local' : 'remote',
-      }));
+    // vtysh takes long to start. Each table begins with a brace at the start of a line.
+    const commands = tables.flatMap(({ command }) => ['-c', command]);
+    const printed = run([...this.#vtysh, ...commands])
+      .split(/^(?=\{)/m)
+      .filter((text) => text.trim() !== '')
+      .map((text) => JSON.parse(text) as never);
+    if (printed.length !== tables.length)
+      throw new Error(`${tables.length} tables were asked for, ${printed.length} came`);
+    return tables.flatMap(({ read }, i) => read(printed[i] as never));
   }
 
   configure(...lines: readonly string[]): void {
@@ -206,23 +229,6 @@ export class Frr implements Engine {
     return [`show ${words.ip} route`, `show ${words.ip} nht`, protocol]
       .map((command) => `${command}\n${run([...this.#vtysh, '-c', command])}`)
       .join('\n');
-  }
-
-  #bgpPaths(family: Family): Holding[] {
-    const { host } = WORDS[family];
-    const { routerId: own, routes } = this.#json<{
-      routerId: string;
-      routes?: Record<string, BgpPath[]>;
-    }>('bgpd', `show bgp ${family} unicast json`);
-    return Object.entries(routes ?? {})
-      .filter(([prefix]) => prefix.endsWith(host))
-      .flatMap(([prefix, paths]) =>
-        paths.map((path) => {
-          const nexthop = path.nexthops[0]?.ip ?? '';
-          const isOwn = nexthop === '0.0.0.0' || nexthop === '::';
-          return { table: 'bgpd', ip: prefix.slice(0, -host.length), by: isOwn ? own : idOf(nexthop) };
-        }),
-      );
   }
 
   get #vtysh(): string[] {

@@ -12,16 +12,7 @@ import type { Namespace } from '../kit/namespace.js';
 import { asNd } from '../kit/nd.js';
 import { type Captured, Capture, asArp } from '../kit/pcap.js';
 import { Program, pause, waitFor } from '../kit/program.js';
-import {
-  type FirstHop,
-  HOST,
-  HOST_IPV6,
-  NEIGHBOUR,
-  NEIGHBOUR_IPV6,
-  PLACES,
-  SHARED_GATEWAY,
-  routerAt,
-} from './places.js';
+import { type FirstHop, HOST, HOST_IPV6, NEIGHBOUR, PLACES, routerAt } from './places.js';
 import type { RoutedSite } from './routed-site.js';
 
 /** One move as one family saw it. Times in ns of CLOCK_MONOTONIC; undefined when the thing never happened. */
@@ -82,10 +73,7 @@ export class MoveMeter {
   /** Plugs a host and a neighbour in at home, and starts everything that measures. */
   static async start(site: RoutedSite): Promise<MoveMeter> {
     const host = site.host();
-    const ipv6 = site.hasIpv6
-      ? { ipv6: { addresses: [`${NEIGHBOUR_IPV6}/64`], gateway: SHARED_GATEWAY } }
-      : undefined;
-    const neighbour = site.host('neighbour', { address: `${NEIGHBOUR}/24`, ...ipv6 });
+    const neighbour = site.host('neighbour', { address: `${NEIGHBOUR}/24` });
     host.cable.plug(PLACES.r1.segment);
     neighbour.cable.plug(PLACES.r1.segment);
     const lans = new Map<FirstHop, Capture>();

@@ -122,6 +122,12 @@ export const REMOTE_IPV6 = '2001:db8:51::2';
 export const HOST_IPV6 = '2001:db8:1::5';
 export const NEIGHBOUR_IPV6 = '2001:db8:1::9';
 
+/** The address in IPv6 of the host that has this one: that of 10.N.N.9 is 2001:db8:N::9. */
+export function twinOf(address: string): string {
+  const [, home, , number] = (address.split('/')[0] as string).split('.').map(Number);
+  return `2001:db8:${home}::${(number as number).toString(16)}`;
+}
+
 /** A home subnet of mobile hosts. */
 export type Subnet = { readonly prefix: string; readonly gateway: string };
 

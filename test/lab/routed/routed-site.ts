@@ -17,7 +17,6 @@ import {
   CROSS_LINKS,
   type FirstHop,
   HOST,
-  HOST_IPV6,
   type Place,
   PLACES,
   R3_ID,
@@ -27,6 +26,7 @@ import {
   type Subnet,
   isMobile,
   prefixOf,
+  twinOf,
 } from './places.js';
 import { addIpv6, prepareIpv6 } from './ipv6-addresses.js';
 import { permit, rendered, type RouterFiles } from './router-files.js';
@@ -258,12 +258,13 @@ export class RoutedSite {
     }
   }
 
-  /** A host that is plugged in nowhere yet. Its home is net1. */
+  /** A host that is plugged in nowhere yet. Its home is net1; its address of IPv6, if any, is the twin of its other one. */
   host(role = 'host', options: Partial<HostOptions> = {}): Host {
+    const { address = `${HOST}/24` } = options;
     const ipv6 = this.hasIpv6
-      ? { ipv6: { addresses: [`${HOST_IPV6}/64`], gateway: SHARED_GATEWAY } }
+      ? { ipv6: { addresses: [`${twinOf(address)}/64`], gateway: SHARED_GATEWAY } }
       : undefined;
-    return new Host(this.network, role, { address: `${HOST}/24`, gateway: '10.1.1.1', ...ipv6, ...options });
+    return new Host(this.network, role, { gateway: '10.1.1.1', ...ipv6, ...options, address });
   }
 
   /** Starts to note every change of host routes in the kernels of the routers. */

@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
-import { monotonicNs } from '../routed/gauges.js';
-import { GUEST, type HypervisorOptions, Hypervisors, type Told } from '../vm/hypervisors.js';
+import { type StreamWindow, monotonicNs } from '../routed/gauges.js';
+import {
+  DUAL_STACK_GUEST,
+  GUEST,
+  type HypervisorOptions,
+  Hypervisors,
+  type Told,
+} from '../vm/hypervisors.js';
 import { GuestHung, MigrationMeter, type MigrationReport, beyondDowntime } from '../vm/migration-meter.js';
 import { median } from '../routed/moves.js';
 import { Lab } from '../kit/namespace.js';
@@ -33,12 +39,13 @@ async function migrations(
     const reports: MigrationReport[] = [];
     try {
       const hypervisors = await new Hypervisors(lab, 'frr-ospf', options).start();
-      await hypervisors.boot({ ...GUEST, announces }, told);
+      const guest = options.families === undefined ? GUEST : DUAL_STACK_GUEST;
+      await hypervisors.boot({ ...guest, announces }, told);
       const meter = await MigrationMeter.start(hypervisors);
       const carrier = await carrierChanges(hypervisors);
       for (let i = 0; i < MIGRATIONS; i++) reports.push(await meter.migrate(told, PATIENCE_MS));
       assert.equal(await carrierChanges(hypervisors), carrier, 'the carrier of the guest was never down');
-      assert.ok(meter.remoteTcp.alive && meter.neighbourTcp.alive, 'both TCP connections live');
+      assert.ok(meter.isAlive, 'the TCP connections live');
       return { hypervisors, reports, lab };
     } catch (error) {
       if (!(error instanceof GuestHung) || hung > 0) throw error;
@@ -146,5 +153,40 @@ migrationTest(
     const { reports, lab } = await migrations(first, 'hooks', true, { bridged: true, ownTapMacs: true });
     if (lab !== first) lab.remove();
     console.log(`# bridged: ${figures(reports)}`);
+  },
+);
+
+// An emulated guest with six streams is what QEMU hangs up most often: not in the run of every day.
+const dualStackTest: typeof migrationTest = SOAK ? migrationTest : () => {};
+
+dualStackTest(
+  'live migration of a dual-stack guest with hook signals: both families at most 20 ms beyond downtime, TCP over both alive',
+  async (first) => {
+    const { reports, lab } = await migrations(first, 'hooks', true, { families: ['ipv4', 'ipv6'] });
+    if (lab !== first) lab.remove();
+    const beyond = (pick: (report: MigrationReport) => StreamWindow) =>
+      median(reports.map((report) => beyondDowntime(report, pick(report))));
+    const ipv6 = beyond((report) => report.ipv6?.remote as StreamWindow);
+    console.log(`# dual-stack: IPv6 +${ipv6.toFixed(1)}; IPv4 ${figures(reports)}`);
+    for (const value of [beyond(({ remote }) => remote), ipv6])
+      assert.ok(value <= 20 * ALLOWANCE, figures(reports));
+  },
+);
+
+// RARP names no address. Those of IPv4 are asked for at once, those of IPv6 when the guest has told of its groups.
+dualStackTest(
+  'live migration of a silent dual-stack guest by QEMU’s RARP alone moves its IPv6 address as well',
+  async (first) => {
+    const { reports, lab } = await migrations(first, 'announcements', false, { families: ['ipv4', 'ipv6'] });
+    if (lab !== first) lab.remove();
+    const late = median(
+      reports.map(
+        (report) => beyondDowntime(report, report.ipv6?.remote as StreamWindow) - report.steps.awake,
+      ),
+    );
+    console.log(
+      `# dual-stack, RARP only: IPv6 +${late.toFixed(1)} after the first word; IPv4 ${figures(reports)}`,
+    );
+    assert.ok(late <= 50 * ALLOWANCE, figures(reports));
   },
 );

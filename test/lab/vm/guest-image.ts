@@ -35,12 +35,16 @@ export PATH=/
 /bin/busybox mount -t devtmpfs dev /dev
 for module in ${MODULES.join(' ')}; do /bin/busybox insmod /modules/$module.ko; done
 /bin/busybox ip link set lo up
+echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_dad
+echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_ra
 /bin/busybox ip link set eth0 up
 IFS=,
 for address in $ADDRESSES; do /bin/busybox ip address add $address dev eth0; done
 /bin/busybox ip route add default via $GATEWAY
+[ -z "$GATEWAY6" ] || /bin/busybox ip -6 route add default via $GATEWAY6 dev eth0
 echo 0 >/proc/sys/net/ipv4/conf/eth0/arp_notify
 /bin/busybox ping -q -c 1 -W 1 $GATEWAY >/dev/null 2>&1 &
+[ -z "$GATEWAY6" ] || /bin/busybox ping -6 -q -c 1 -W 1 -I eth0 $GATEWAY6 >/dev/null 2>&1 &
 exec /guest serve 7
 `;
 

@@ -1,7 +1,7 @@
 // guest: what runs inside the virtual machine of the lab, and the TCP stream that is measured to it.
 //
-//   serve PORT           in the guest: sends every UDP datagram and every TCP byte back; the datagram "carrier?" is
-//                        answered with how often the carrier of eth0 has changed since the guest was booted
+//   serve PORT           in the guest: sends every UDP datagram and every TCP byte back, in both families; the datagram
+//                        "carrier?" is answered with how often the carrier of eth0 has changed since the guest was booted
 //   tcp IP PORT US       outside: one TCP connection to an echo, a number on it every US microseconds.
 //                        "window FROM TO" on standard input is answered with what happened between two times of
 //                        CLOCK_MONOTONIC in nanoseconds: "window SENT BACK SILENCE SILENCE_BEGAN". Ends with "broken"
@@ -58,10 +58,11 @@ static ssize_t carrier_changes(char *bytes, size_t room) {
 }
 
 static _Noreturn void serve(int port) {
-  struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)}, from;
+  // IPv4 as well (RFC 3493 section 3.7).
+  struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_port = htons(port)}, from;
   int yes = 1;
-  struct pollfd sockets[CLIENTS] = {{socket(AF_INET, SOCK_DGRAM, 0), POLLIN, 0},
-                                    {socket(AF_INET, SOCK_STREAM, 0), POLLIN, 0}};
+  struct pollfd sockets[CLIENTS] = {{socket(AF_INET6, SOCK_DGRAM, 0), POLLIN, 0},
+                                    {socket(AF_INET6, SOCK_STREAM, 0), POLLIN, 0}};
   int used = 2;
   setsockopt(sockets[1].fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
   for (int i = 0; i < 2; i++)
@@ -120,10 +121,13 @@ static int broken(const char *why) {
 }
 
 static int tcp(const char *ip, int port, long period_us) {
-  int fd = socket(AF_INET, SOCK_STREAM, 0), yes = 1, timer = timerfd_create(CLOCK_MONOTONIC, 0);
-  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
-  if (inet_pton(AF_INET, ip, &to.sin_addr) != 1) fail(ip);
-  if (connect(fd, (void *)&to, sizeof to) < 0) fail("connect");
+  int family = strchr(ip, ':') == NULL ? AF_INET : AF_INET6;
+  int fd = socket(family, SOCK_STREAM, 0), yes = 1, timer = timerfd_create(CLOCK_MONOTONIC, 0);
+  struct sockaddr_in to4 = {.sin_family = AF_INET, .sin_port = htons(port)};
+  struct sockaddr_in6 to6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+  int is4 = family == AF_INET;
+  if (inet_pton(family, ip, is4 ? (void *)&to4.sin_addr : (void *)&to6.sin6_addr) != 1) fail(ip);
+  if (connect(fd, is4 ? (void *)&to4 : (void *)&to6, is4 ? sizeof to4 : sizeof to6) < 0) fail("connect");
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
   struct timespec period = {period_us / 1000000, period_us % 1000000 * 1000};
   timerfd_settime(timer, 0, &(struct itimerspec){period, period}, NULL);

@@ -1,3 +1,4 @@
+import type { Family } from '../../../src/wire/addresses.js';
 import { makeEngine, shippedConfig, type EngineName } from '../routed/engines.js';
 import { IdealMigration } from './ideal-migration.js';
 import { Libvirt } from './libvirt.js';
@@ -5,7 +6,8 @@ import { Marpd } from '../kit/marpd.js';
 import type { Lab, Namespace } from '../kit/namespace.js';
 import { join } from 'node:path';
 import { waitFor } from '../kit/program.js';
-import { HOST } from '../routed/places.js';
+import { HOST, HOST_IPV6, SHARED_GATEWAY } from '../routed/places.js';
+import { MOBILE } from '../routed/moves.js';
 import { RoutedSite } from '../routed/routed-site.js';
 import { type GuestOptions, type Tap, VirtualMachine } from './virtual-machine.js';
 
@@ -47,7 +49,16 @@ export const GUEST: GuestOptions = {
   gateway: '10.1.1.1',
 };
 
+/** The same guest with both families. */
+export const DUAL_STACK_GUEST: GuestOptions = {
+  ...GUEST,
+  addresses: [...GUEST.addresses, `${HOST_IPV6}/64`],
+  gatewayIpv6: SHARED_GATEWAY,
+};
+
 export interface HypervisorOptions {
+  /** IPv4 alone by default. */
+  readonly families?: readonly Family[];
   /** A's home LAN is a bridge, and so the guest is at home there. */
   readonly bridged?: boolean;
   /**
@@ -73,11 +84,14 @@ export class Hypervisors {
     readonly engineName: EngineName,
     readonly options: HypervisorOptions = {},
   ) {
-    this.site = new RoutedSite(lab, engineName);
+    const { families = ['ipv4'] } = options;
+    this.site = new RoutedSite(lab, engineName, { families });
     for (const place of ['r1', 'r2'] as const) {
       const lan = this.lanOf(place);
       const router = this.site.router(place);
       if (lan !== 'lan0') bridgeHomeLan(router);
+      // marpd asks on a tap from the kernel's link-local address there.
+      if (families.includes('ipv6')) router.sysctl({ 'ipv6.conf.default.addr_gen_mode': 0 });
       this.site.marpds.set(
         place,
         new Marpd(router, {
@@ -87,9 +101,9 @@ export class Hypervisors {
       );
       // Taps come and go, so FRR's "match interface" is left out, as its configuration says.
       const config = shippedConfig(engineName, place)
-        .replace(/^ match interface lan0\n/m, '')
+        .replace(/^ match interface lan0\n/gm, '')
         .replaceAll('lan0', lan);
-      this.site.engines.set(place, makeEngine(engineName, router, config));
+      this.site.engines.set(place, makeEngine(engineName, router, config, families));
     }
     this.libvirts = { r1: this.#libvirt('r1'), r2: this.#libvirt('r2') };
   }
@@ -219,11 +233,8 @@ export class Hypervisors {
     if (this.#ideal !== undefined) return;
     const { ctl } = this.site.marpd(this.at);
     const wanted = this.#bridgeOf(this.at) === undefined ? 'settled' : 'home';
-    await waitFor(
-      async () => (await ctl.host(HOST))?.state === wanted,
-      timeoutMs,
-      `the guest to be ${wanted}`,
-    );
+    for (const ip of this.site.families.map((family) => MOBILE[family]))
+      await waitFor(async () => (await ctl.host(ip))?.state === wanted, timeoutMs, `${ip} to be ${wanted}`);
   }
 
   get macBytes(): Uint8Array {

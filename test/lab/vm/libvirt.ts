@@ -33,7 +33,7 @@ export function domainXml(guest: GuestOptions, tap?: string, bridge?: string): s
       <mac address='${guest.mac}'/>
 ${bridge === undefined ? '' : `      <source bridge='${bridge}'/>\n`}${tap === undefined ? '' : `      <target dev='${tap}'/>\n`}      <model type='virtio'/>
       <filterref filter='clean-traffic'>
-${ips.map((ip) => `        <parameter name='IP' value='${ip}'/>\n`).join('')}      </filterref>
+${ips.map((ip = '') => `        <parameter name='${ip.includes(':') ? 'IPV6' : 'IP'}' value='${ip}'/>\n`).join('')}      </filterref>
       <alias name='net0'/>
     </interface>
   </devices>

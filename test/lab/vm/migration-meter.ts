@@ -12,7 +12,7 @@ import { type Hypervisors, type Migrated, type Place, type Told, other } from '.
 import type { Namespace } from '../kit/namespace.js';
 import { Capture, type Captured } from '../kit/pcap.js';
 import { Program, pause, waitFor } from '../kit/program.js';
-import { HOST, NEIGHBOUR, PLACES } from '../routed/places.js';
+import { HOST, HOST_IPV6, NEIGHBOUR, PLACES } from '../routed/places.js';
 
 /** What a TCP connection saw between two times; ms. */
 export interface TcpWindow {
@@ -84,6 +84,8 @@ export interface MigrationReport extends Migrated {
   readonly neighbour: StreamWindow;
   readonly remoteTcp: TcpWindow;
   readonly neighbourTcp: TcpWindow;
+  /** Over IPv6, from the remote host; undefined for a guest without. */
+  readonly ipv6: { readonly remote: StreamWindow; readonly remoteTcp: TcpWindow } | undefined;
   readonly steps: Steps;
   /** ARP and RARP on the new tap, whoever sent them. */
   readonly frames: readonly Captured[];
@@ -100,6 +102,10 @@ export function beyondDowntime(report: MigrationReport, seen: StreamWindow): num
 /** The guest was asked on its new hypervisor and says nothing: QEMU's fault (design.md 5.10), not the network's. */
 export class GuestHung extends Error {}
 
+async function overIpv6(from: Namespace, ip: string) {
+  return { remote: await Stream.start(from, ip, PERIOD_MS), remoteTcp: await TcpStream.start(from, ip) };
+}
+
 /** Streams from the remote host and from a neighbour of the home LAN to the guest, and the migrations they measure. */
 export class MigrationMeter {
   private constructor(
@@ -112,6 +118,7 @@ export class MigrationMeter {
     readonly routes: RouteWatch,
     /** From CLOCK_MONOTONIC to the time since 1970, ns. */
     readonly offset: number,
+    readonly ipv6: { readonly remote: Stream; readonly remoteTcp: TcpStream } | undefined,
   ) {}
 
   /** The guest runs. Plugs the neighbour in, unless it is there already, and starts everything that measures. */
@@ -132,16 +139,26 @@ export class MigrationMeter {
       await TcpStream.start(neighbour.namespace, HOST),
       await site.watchRoutes(),
       await realtimeOffset(site.remote),
+      site.hasIpv6 ? await overIpv6(site.remote, HOST_IPV6) : undefined,
     );
   }
 
-  /** All four streams have flowed for a while. */
+  get #streams(): (Stream | TcpStream)[] {
+    const { remote, neighbour, remoteTcp, neighbourTcp, ipv6 } = this;
+    return [remote, neighbour, remoteTcp, neighbourTcp, ...(ipv6 ? [ipv6.remote, ipv6.remoteTcp] : [])];
+  }
+
+  /** All TCP connections live. */
+  get isAlive(): boolean {
+    return this.remoteTcp.alive && this.neighbourTcp.alive && this.ipv6?.remoteTcp.alive !== false;
+  }
+
+  /** All streams have flowed for a while. */
   async steady(quietMs = 300, timeoutMs = 40_000): Promise<void> {
-    const flows = async () =>
-      (await this.remote.flows(quietMs)) &&
-      (await this.neighbour.flows(quietMs)) &&
-      (await this.remoteTcp.flows(quietMs)) &&
-      (await this.neighbourTcp.flows(quietMs));
+    const flows = async () => {
+      for (const stream of this.#streams) if (!(await stream.flows(quietMs))) return false;
+      return true;
+    };
     await waitFor(flows, timeoutMs, 'all streams to flow', 20);
   }
 
@@ -184,6 +201,10 @@ export class MigrationMeter {
       neighbour: await this.neighbour.window(since, until),
       remoteTcp: await this.remoteTcp.window(since, until),
       neighbourTcp: await this.neighbourTcp.window(since, until),
+      ipv6: this.ipv6 && {
+        remote: await this.ipv6.remote.window(since, until),
+        remoteTcp: await this.ipv6.remoteTcp.window(since, until),
+      },
       steps: this.#steps(to, migrated, frames()),
       frames: frames(),
     };

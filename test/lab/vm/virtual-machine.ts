@@ -11,6 +11,8 @@ export interface GuestOptions {
   /** With prefix length; the first is its main one. */
   readonly addresses: readonly string[];
   readonly gateway: string;
+  /** Of a dual-stack guest. */
+  readonly gatewayIpv6?: string;
   /** False: the guest itself says nothing after a migration, only QEMU's RARP is sent. Default true. */
   readonly announces?: boolean;
 }
@@ -78,7 +80,8 @@ export class VirtualMachine {
   ): Promise<VirtualMachine> {
     const { kernel, initramfs } = guestImage();
     const monitor = join(hypervisor.lab.directory, `${hypervisor.role}-${tap.name}.qmp`);
-    const addresses = `ADDRESSES=${options.addresses.join(',')} GATEWAY=${options.gateway}`;
+    const { addresses: all, gateway, gatewayIpv6 } = options;
+    const addresses = `ADDRESSES=${all.join(',')} GATEWAY=${gateway} GATEWAY6=${gatewayIpv6 ?? ''}`;
     const announce = options.announces === false ? 'off' : 'on';
     const argv = [
       'qemu-system-x86_64',
