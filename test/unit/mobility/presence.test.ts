@@ -335,6 +335,27 @@ describe('duplicate address detection (RFC 4862 section 5.4)', () => {
     assert.equal(isHeld(A, FOREIGN), false, 'but it is if it never answers again');
   });
 
+  it('no announcement reaches a host that checks its address long after it joined its group', () => {
+    settle(HOME, [A]);
+    router.alive.clear();
+    router.remote('add', A);
+    const announced = () =>
+      router.sent.filter(({ purpose, iface }) => purpose === 'announce' && iface === HOME);
+    while (announced().length === 0) router.advance(10);
+    router.frame(HOME, mldReport(GUEST_MAC, ip6('::'), A));
+    router.advance(3900);
+    router.takeSent();
+    router.frame(HOME, dad(GUEST_MAC, A));
+    router.advance(1000);
+    assert.deepEqual(announced(), []);
+    // Who only ever checks holds back no longer than that.
+    for (let i = 0; i < 6; i++) {
+      router.frame(HOME, dad(GUEST_MAC, A));
+      router.advance(1000);
+    }
+    assert.equal(announced().length, 2);
+  });
+
   it('600 at once are not taken for a storm, nor do they keep a host waiting that speaks', () => {
     for (let i = 0; i < 600; i++)
       router.frame(FOREIGN, dad((0x020000010000 + i) as Mac, ip6(`2001:db8:1::1:${i.toString(16)}`)));
