@@ -207,6 +207,7 @@ describe('a MAC that has had more addresses than it may have, one after the othe
       router.alive.clear();
       router.advance(9000);
     }
+    assert.ok(router.tracker.counts.remembered <= 160, 'twice as many as it may have, of both families');
     const asked = () => new Set(questions().map(({ target }) => target));
     for (let second = 0; second < 3; second++) {
       router.advance(3000);
