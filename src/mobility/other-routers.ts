@@ -359,6 +359,8 @@ export function hearGatewayAnswer(ctx: TrackerContext, iface: IfIndex, message: 
   const router = ctx.otherRouters.on(iface).find((other) => other.mac === mac && other.gateway === ip);
   if (router === undefined) return;
   if (answeredTo !== 'anybody' && answeredTo !== ctx.topology.addressOn(iface, ip)) return;
+  // Every host answers for its own address, and anybody may have advertised a router there in its name.
+  if (message.isRouter === false && !ctx.topology.isGateway(ip)) return;
   const appeared = router.step({ input: 'answered' }, ctx.now) === 'appeared';
   ctx.otherRouters.touch(router);
   if (!appeared) return;

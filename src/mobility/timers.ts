@@ -22,7 +22,7 @@ import { lastSignOf, quietMs } from './host/siblings.js';
 import { hasLeft } from './host/departure.js';
 import type { Host } from './host/host.js';
 import { PROOF_IDLE } from './host/proof.js';
-import { bind, startProofUnlessSuppressed } from './host/proving.js';
+import { bind, isSuppressed, startProofUnlessSuppressed } from './host/proving.js';
 import { onTimeout } from './input/answers.js';
 import { reprobeAt } from './host/recovery.js';
 import { detachOver } from './input/commands.js';
@@ -53,7 +53,7 @@ export function runDueTimers(ctx: TrackerContext): void {
     if (host.isHeldAt(place.iface, place.mac)) continue;
     // Found elsewhere while it was looked up: that place is asked as well.
     if (host.held) startProofUnlessSuppressed(ctx, host, place, cause);
-    else bind(ctx, host, place, cause);
+    else if (!isSuppressed(ctx, host, place)) bind(ctx, host, place, cause);
   }
   runLanQueries(ctx);
   runDiscovery(ctx);

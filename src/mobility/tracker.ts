@@ -20,7 +20,7 @@ import { type InterfaceRule, type Policy, ruleFor } from './policy.js';
 import type { RouterRole } from './events.js';
 import type { RoleKind, RoleReason } from './events.js';
 import { describeRole, takeoverDeadline, reviewRoles } from './input/roles.js';
-import { noteArrivals } from './nd/home-prefix.js';
+import { noteArrivals, reviewHomePrefixes } from './nd/home-prefix.js';
 import { reviewMulticastRouter } from './nd/multicast-router.js';
 import { onRoute, remoteVanished } from './input/remote-claims.js';
 import { onMisdirectedPacket } from './input/stale-neighbours.js';
@@ -159,6 +159,7 @@ export class HostTracker {
     reviewRoles(this.ctx);
     for (const { index } of this.links()) reviewMulticastRouter(this.ctx, index);
     reviewHosts(this.ctx);
+    reviewHomePrefixes(this.ctx);
     return this.takeActions();
   }
 

@@ -154,6 +154,7 @@ describe('the machines of a host do what their tables say', () => {
       { input: 'departed', ifaces: [1], from: NOW },
       { input: 'hold-back', iface: 1, until: NOW + 1000 },
       { input: 'hold-back', iface: 2, until: NOW + 1000 },
+      { input: 'hold-back', iface: 1, until: NOW + 1000, isCheck: true },
       { input: 'seen-on', iface: 1 },
       { input: 'seen-on', iface: 2 },
       { input: 'arrived-home' },

@@ -9,7 +9,12 @@ const ANY: readonly Kind[] = ['off', 'held-back', 'sending'];
 export const ANNOUNCEMENT_TABLE: readonly Row<Kind, InputName, 'send'>[] = [
   ...rows(ANY, 'departed', 'sending'),
   ...rows(['off', 'held-back'], 'hold-back', 'held-back'),
-  { from: 'sending', input: 'hold-back', to: 'sending', note: 'once on each LAN; it does not begin anew' },
+  {
+    from: 'sending',
+    input: 'hold-back',
+    to: 'sending',
+    note: 'once on each LAN, and once more for a check by DAD',
+  },
   ...rows(['off', 'held-back'], 'arrived-home', 'off'),
   { from: 'sending', input: 'arrived-home', to: 'sending', note: 'the hold ends' },
   ...rows(ANY, 'seen-on'),
@@ -30,6 +35,8 @@ export const ANNOUNCEMENT_TABLE: readonly Row<Kind, InputName, 'send'>[] = [
 interface Hold {
   readonly iface: IfIndex;
   readonly until: number;
+  /** It has begun to check the address. What came before, a report of its group for one, may have been long before. */
+  readonly isCheck?: boolean;
 }
 
 /** A LAN that is told: how often still, and when next. */
@@ -78,12 +85,14 @@ export function stepAnnouncement(
       return [{ kind: 'sending', lans, holds: active }, undefined];
     }
     case 'hold-back': {
-      const { iface, until } = input;
-      const before = heldUntil(holds, iface);
-      if (before !== undefined && (state.kind === 'sending' || now < before)) return [state, undefined];
+      const { iface, until, isCheck } = input;
+      const before = holds.find((hold) => hold.iface === iface);
+      const counts = before !== undefined && (state.kind === 'sending' || now < before.until);
+      if (counts && (isCheck !== true || before.isCheck === true)) return [state, undefined];
       const others = holds.filter((hold) => hold.iface !== iface);
       const kind = state.kind === 'sending' ? state : ({ kind: 'held-back' } as const);
-      return [{ ...kind, holds: [...others, { iface, until }] }, undefined];
+      const hold = isCheck === true ? { iface, until, isCheck } : { iface, until };
+      return [{ ...kind, holds: [...others, hold] }, undefined];
     }
     case 'arrived-home':
       return [state.kind === 'sending' ? { ...state, holds: NO_HOLDS } : ANNOUNCEMENT_OFF, undefined];

@@ -175,11 +175,22 @@ function boundRemembered(ctx: TrackerContext, host: Host): void {
   const { remembered } = ctx;
   remembered.delete(host);
   remembered.add(host);
-  if (remembered.size <= ctx.policy.limits.remembered) return;
-  for (const oldest of remembered) {
-    remembered.delete(oldest);
-    transition(ctx, oldest, { input: 'forget', cause: 'forgotten' });
-    return;
+  if (remembered.size > ctx.policy.limits.remembered) forgetFirst(ctx, remembered);
+  else boundRememberedOf(ctx, host);
+}
+
+/** Of one MAC, too: it may have had any number of IPv6 addresses, all of which every frame of it would have looked at. */
+function boundRememberedOf(ctx: TrackerContext, { attachment }: Host): void {
+  const { ipv4, ipv6 } = ctx.policy.limits.addressesPerMac;
+  if (attachment === undefined || ctx.table.countWithMac(attachment.mac) <= 2 * (ipv4 + ipv6)) return;
+  forgetFirst(ctx, ctx.table.withMac(attachment.mac));
+}
+
+function forgetFirst(ctx: TrackerContext, hosts: Iterable<Host>): void {
+  for (const oldest of hosts) {
+    if (oldest.state !== 'remembered') continue;
+    ctx.remembered.delete(oldest);
+    return transition(ctx, oldest, { input: 'forget', cause: 'forgotten' });
   }
 }
 

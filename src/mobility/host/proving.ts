@@ -28,6 +28,7 @@ import { isGuarded } from './keepalive-interval.js';
 import { announceDeparture } from './departure.js';
 import type { Host } from './host.js';
 import { NEVER } from './machine.js';
+import { likelyAt } from './siblings.js';
 import { type Candidate, candidateOn, isSame, wasHeard } from './proof.js';
 
 /** Where a host is: a sighting starts a proof, and its outcome (input/answers.ts) binds the host to a place. */
@@ -329,9 +330,8 @@ function hiddenUntil({ policy, roles, topology, now }: TrackerContext, iface: If
 /** All addresses of a guest move together: one proven address gets the others asked at once. */
 function proveSameMac(ctx: TrackerContext, host: Host, at: Attachment): void {
   if (ctx.table.countWithMac(at.mac) < 2) return;
-  for (const other of [...ctx.table.withMac(at.mac)]) {
-    if (other === host || other.isHeldAt(at.iface, at.mac)) continue;
-    if (other.asking || other.recovery.detached !== undefined) continue;
+  for (const other of likelyAt(ctx, at)) {
+    if (other === host || other.asking || other.recovery.detached !== undefined) continue;
     if (suppressionOf(ctx, other) === undefined) startProof(ctx, other, at, 'sibling');
   }
 }

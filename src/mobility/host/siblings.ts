@@ -1,4 +1,4 @@
-import { isIpv4 } from '../../wire/addresses.js';
+import { familyOf, isIpv4 } from '../../wire/addresses.js';
 import type { TrackerContext } from '../context.js';
 import type { Attachment, Cause } from '../events.js';
 import type { Host } from './host.js';
@@ -35,6 +35,18 @@ export function voucherOf(ctx: TrackerContext, host: Host): Host | undefined {
   const first = firstAt(ctx, attachment);
   if (first === undefined || first === host) return undefined;
   return quietAloneMs(ctx, first) <= quietAloneMs(ctx, host) ? first : undefined;
+}
+
+/**
+ * What is known of a MAC and not held at this place, but of a family no more than the MAC may have there, last heard first:
+ * it may have had any number of addresses one after the other, and one frame of it must not have all of them asked.
+ */
+export function likelyAt(ctx: TrackerContext, { iface, mac }: Attachment): readonly Host[] {
+  const elsewhere = [...ctx.table.withMac(mac)].filter((host) => !host.isHeldAt(iface, mac));
+  const { addressesPerMac } = ctx.policy.limits;
+  if (elsewhere.length <= Math.min(addressesPerMac.ipv4, addressesPerMac.ipv6)) return elsewhere;
+  const left = { ...addressesPerMac };
+  return elsewhere.sort((a, b) => b.lastHeard - a.lastHeard).filter(({ ip }) => left[familyOf(ip)]-- > 0);
 }
 
 /** When there was a sign of life of the host, or of the address that vouches for it. */

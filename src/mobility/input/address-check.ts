@@ -45,7 +45,7 @@ export function onAcdProbe(ctx: TrackerContext, iface: IfIndex, { target: ip, ma
   const place = { iface, mac };
   let host = ctx.table.get(ip);
   if (host !== undefined) {
-    holdAnnouncements(ctx, host, place, lastsMs);
+    holdAnnouncements(ctx, host, place, lastsMs, schedule !== undefined);
     if (host.isHeldAt(iface, mac))
       return schedule === undefined ? ctx.touch(host) : spare(ctx, host, schedule);
   } else {

@@ -16,6 +16,7 @@ import {
 } from '../host/coordinator.js';
 import { quietMs } from '../host/siblings.js';
 import { standBy } from '../host/contention.js';
+import { noteVisitor } from '../nd/home-prefix.js';
 import { bind, startProof } from '../host/proving.js';
 import type { Host } from '../host/host.js';
 import { EARLY_RELEASE_MS } from '../host/stuck-route.js';
@@ -206,6 +207,7 @@ export function adopt(ctx: TrackerContext, ip: Ip, iface: IfIndex, mac: Mac | un
     host.stepKeepalive({ input: 'schedule', afterMs }, ctx.now);
   }
   if (ctx.fib.remote(ip) !== undefined) adoptBeneath(ctx, host, iface);
+  noteVisitor(ctx, host);
   ctx.touch(host);
 }
 

@@ -38,11 +38,12 @@ export function holdAnnouncements(
   host: Host,
   { iface, mac }: Attachment,
   forMs: number,
+  isCheck = false,
 ): void {
   if (!mayBeToldOf(ctx, host, iface)) return;
   const known = host.attachment?.mac ?? ctx.neighbours.get(iface)?.get(host.ip);
   if (known === undefined || mac === known)
-    host.stepAnnouncement({ input: 'hold-back', iface, until: ctx.now + forMs }, ctx.now);
+    host.stepAnnouncement({ input: 'hold-back', iface, until: ctx.now + forMs, isCheck }, ctx.now);
 }
 
 /**

@@ -198,6 +198,7 @@ function fromAdvertisement(frame: NeighbourAdvertisement): NeighbourMessage {
       target,
       answeredTo: destinationIp,
       isOverride: frame.isOverride,
+      isRouter: frame.isRouter,
     };
   return {
     kind: 'sighting',

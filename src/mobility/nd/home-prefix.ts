@@ -11,6 +11,7 @@ import {
 import type { TrackerContext } from '../context.js';
 import { Deadlines, type Due } from '../deadlines.js';
 import type { Action, Attachment, IfIndex } from '../events.js';
+import type { Host } from '../host/host.js';
 import { subnetOf } from '../policy.js';
 
 /**
@@ -26,6 +27,9 @@ const AGAIN_MS = 1_800_000;
 const LEAST_MS = 1000;
 /** A LAN that comes back brings thousands. */
 const MOST_AT_ONCE = 256;
+
+/** Of visitors that have been there for long, one is told in so many ms. */
+const LATE_GAP_MS = 2;
 
 /** A machine on a LAN, and one home prefix of it. */
 interface Visitor extends Due {
@@ -68,6 +72,10 @@ export class HomePrefixes {
       Object.assign(this.of(place, prefix), state),
     );
     this.#deadlines.restore(deadlines, (index) => restored[index ?? -1] ?? GONE);
+  }
+
+  get size(): number {
+    return this.#visitors.size;
   }
 
   nextDeadline(): number {
@@ -114,13 +122,35 @@ const keyOf = (iface: IfIndex, mac: Mac) => `${iface} ${mac}`;
 export function noteArrivals(ctx: TrackerContext, actions: readonly Action[]): void {
   for (const action of actions) {
     if (action.kind !== 'claim' || action.age !== 'fresh' || isIpv4(action.ip)) continue;
-    const { ip, iface, mac } = action;
-    const subnet = subnetOf(ctx.policy, ip);
-    if (subnet?.advertise !== true || ctx.topology.isHome(iface, ip)) continue;
-    const visitor = ctx.homePrefixes.of({ iface, mac }, subnet.prefix);
-    visitor.ips.add(ip);
-    sendSoon(ctx, visitor);
+    const visitor = visitorOf(ctx, action, action.ip);
+    if (visitor !== undefined) sendSoon(ctx, visitor);
   }
+}
+
+/**
+ * A visitor that did not arrive just now: its claim is one of an earlier run, or the configuration says only now that it is
+ * told. There may be thousands, so it has its turn after those before it.
+ */
+export function noteVisitor(ctx: TrackerContext, { ip, attachment, claimed }: Host): void {
+  if (isIpv4(ip) || attachment === undefined || !claimed) return;
+  const visitor = visitorOf(ctx, attachment, ip);
+  if (visitor === undefined || visitor.due !== Number.POSITIVE_INFINITY) return;
+  ctx.homePrefixes.schedule(visitor, ctx.now + Math.min(AGAIN_MS, ctx.homePrefixes.size * LATE_GAP_MS));
+}
+
+/** The configuration has changed. */
+export function reviewHomePrefixes(ctx: TrackerContext): void {
+  if (!ctx.policy.subnets.some(({ advertise }) => advertise === true)) return;
+  for (const host of ctx.table.all()) noteVisitor(ctx, host);
+}
+
+/** undefined: it is at home, or its subnet is not advertised. */
+function visitorOf(ctx: TrackerContext, { iface, mac }: Attachment, ip: Ip): Visitor | undefined {
+  const subnet = subnetOf(ctx.policy, ip);
+  if (subnet?.advertise !== true || ctx.topology.isHome(iface, ip)) return undefined;
+  const visitor = ctx.homePrefixes.of({ iface, mac }, subnet.prefix);
+  visitor.ips.add(ip);
+  return visitor;
 }
 
 /** A router solicitation of this machine. */

@@ -46,6 +46,8 @@ export interface ReplyMessage extends Sender {
    * section 7.2.8). undefined: the protocol does not say.
    */
   readonly isOverride?: boolean;
+  /** Whether it says that `ip` is a router's (RFC 4861 section 4.4). undefined: the protocol does not say. */
+  readonly isRouter?: boolean;
 }
 
 /** Names the sender alone, to all (gratuitous ARP, unsolicited neighbour advertisement). */

@@ -141,20 +141,28 @@ export function lookUp(
   askAll(ctx, lookup);
 }
 
-/** The MAC has named groups of its addresses: what is new among them is asked for now, and again. */
+/**
+ * The MAC has named groups of its addresses: what is new among them is asked for now, and with the next tries. These begin
+ * anew when it has named none before; later ones wait for their time, or each report would have all asked once more.
+ */
 function takeGroups(ctx: TrackerContext, lookup: AddressLookup, groups: readonly number[]): void {
+  const { place, awaitsGroups, isUnknown, controls } = lookup;
   lookup.awaitsGroups = false;
-  const { mac } = lookup.place;
-  if (!addCandidates(ctx, lookup, addressesIn(ctx, groups, mac, lookup.isUnknown))) return;
+  const known = new Set(controls.keys());
+  const added = addCandidates(ctx, lookup, addressesIn(ctx, groups, place.mac, isUnknown));
+  if (added.size === 0) return;
+  for (const [ip, source] of controls) if (!known.has(ip)) sendProbe(ctx, place, source, ip);
+  for (const [ip, source] of added) sendProbe(ctx, place, source, ip);
+  if (!awaitsGroups) return;
   lookup.startedAt = ctx.now;
-  lookup.tries = 0;
-  askAll(ctx, lookup);
+  lookup.tries = 1;
+  awaitAnswers(lookup);
 }
 
-/** Adds those that may be learned here, up to the limit. Returns whether there were any. */
-function addCandidates(ctx: TrackerContext, lookup: AddressLookup, ips: Iterable<Ip>): boolean {
+/** Adds those that may be learned here, up to the limit. Returns which are new. */
+function addCandidates(ctx: TrackerContext, lookup: AddressLookup, ips: Iterable<Ip>): ReadonlyMap<Ip, Ip> {
   const { place, candidates, controls } = lookup;
-  const before = candidates.size;
+  const added = new Map<Ip, Ip>();
   for (const ip of ips) {
     if (candidates.size >= ctx.policy.limits.rarpLookupCandidates) break;
     if (candidates.has(ip) || ctx.table.get(ip)?.held === true) continue;
@@ -163,9 +171,10 @@ function addCandidates(ctx: TrackerContext, lookup: AddressLookup, ips: Iterable
     const control = ctx.families.of(ip)?.controlAddress;
     if (source === undefined || control === undefined) continue;
     candidates.set(ip, source);
+    added.set(ip, source);
     if (!controls.has(control)) controls.set(control, source);
   }
-  return candidates.size > before;
+  return added;
 }
 
 function askAll(ctx: TrackerContext, lookup: AddressLookup): void {
@@ -174,6 +183,12 @@ function askAll(ctx: TrackerContext, lookup: AddressLookup): void {
   for (const [ip, source] of controls) sendProbe(ctx, place, source, ip);
   for (const [ip, source] of candidates) if (!answered.has(ip)) sendProbe(ctx, place, source, ip);
   lookup.tries++;
+  awaitAnswers(lookup);
+}
+
+/** Sets the time of the next try, or of the time-out. */
+function awaitAnswers(lookup: AddressLookup): void {
+  const { answered } = lookup;
   const next = lookup.startedAt + (PRESENCE_SCHEDULE.tries[lookup.tries] ?? PRESENCE_SCHEDULE.timeoutMs);
   lookup.nextAt = answered.size > 0 ? Math.min(lookup.nextAt, next) : next;
 }

@@ -84,7 +84,8 @@ export function addressesIn(
     const remotes = ctx.fib.remotesIn(low).filter((ip) => isNobodys(ctx, ip));
     for (const ip of remotes) found.add(ip);
     if (remotes.length > 0 || !isUnknown) continue;
-    for (const prefix of homePrefixes(ctx)) for (const ip of guesses(prefix, low, mac)) guessed.add(ip);
+    for (const prefix of homePrefixes(ctx))
+      for (const ip of guesses(prefix, low, mac)) if (isNobodys(ctx, ip)) guessed.add(ip);
   }
   return [...found, ...guessed];
 }

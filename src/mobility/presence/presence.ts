@@ -4,7 +4,7 @@ import type { TrackerContext } from '../context.js';
 import type { IfIndex } from '../events.js';
 import type { Host } from '../host/host.js';
 import { startProofUnlessSuppressed } from '../host/proving.js';
-import { vouch } from '../host/siblings.js';
+import { likelyAt, vouch } from '../host/siblings.js';
 import { ADDRESS_CHECKS } from '../input/address-check.js';
 import { hasToWait, holdAnnouncements, isBeingAsked, onRefresh } from '../input/heard-hosts.js';
 import type { PresenceMessage } from '../neighbour/message.js';
@@ -28,7 +28,9 @@ export function onPresence(ctx: TrackerContext, iface: IfIndex, message: Presenc
     return allowed;
   };
   lookUpFamilies(ctx, iface, message, known, mayAsk);
-  const elsewhere = known.filter((host) => isToBeAsked(ctx, host, iface, message, isHere));
+  const likely = new Set(likelyAt(ctx, { iface, mac }));
+  const toAsk = known.filter((host) => isToBeAsked(ctx, host, iface, message, isHere));
+  const elsewhere = toAsk.filter((host) => likely.has(host));
   if (elsewhere.length === 0) return;
   if (!mayAsk() || !admitLookup(ctx, iface)) return ctx.drop('inquiry-limit', iface, undefined, mac);
   for (const host of elsewhere)

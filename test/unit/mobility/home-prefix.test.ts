@@ -144,6 +144,22 @@ describe('the home prefix of a visitor', () => {
     assert.deepEqual(advertisements(tracker.handle({ kind: 'tick' }, 1000 + HALF_HOUR)), []);
   });
 
+  it('is advertised to a visitor whose claim an earlier run made, and to one that was there before the key', () => {
+    const advertised = (tracker: HostTracker) => {
+      const at = tracker.nextDeadline() ?? 0;
+      return advertisements(tracker.handle({ kind: 'tick' }, Math.max(at, 1100))).length;
+    };
+    const adopted = start();
+    adopted.handle({ kind: 'adopt', ip: ip6(HOME), iface: LAN1, mac: HOST_MAC, age: 'settled' }, 1000);
+    assert.equal(advertised(adopted), 1);
+    const changed = start(config(''));
+    arrives(changed, LAN1, 1000);
+    changed.setPolicy(config(), 1050);
+    assert.equal(advertised(changed), 1);
+    changed.setPolicy(config(), 1200);
+    assert.equal(advertisements(changed.handle({ kind: 'tick' }, 1300)).length, 0, 'once');
+  });
+
   it('goes on in a recording that begins in the middle', () => {
     const tracker = start();
     arrives(tracker, LAN1, 1000);

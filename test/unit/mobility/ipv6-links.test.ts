@@ -41,10 +41,15 @@ const announce = (tracker: HostTracker, iface: number, target: string, mac = HOS
   tracker.handle({ kind: 'frame', iface, bytes: ndDriver.announce(mac, ip6(target), undefined) }, now);
 
 /** A router advertisement (RFC 4861 section 4.2). */
-function advertiseRouter(tracker: HostTracker, iface: number, source: string, now = 1000): readonly Action[] {
+function advertiseRouter(
+  tracker: HostTracker,
+  iface: number,
+  from: string,
+  { mac = ROUTER_MAC, now = 1000 } = {},
+): readonly Action[] {
   const bytes = new Uint8Array(IPV6_PAYLOAD_AT + 16);
   const destination = 0x333300000001 as Mac;
-  const packet = { source: ROUTER_MAC, destination, sourceIp: ip6(source), destinationIp: ALL_NODES };
+  const packet = { source: mac, destination, sourceIp: ip6(from), destinationIp: ALL_NODES };
   writeIpv6Headers(bytes, packet, NEXT_HEADER.icmpv6, ND_HOP_LIMIT);
   bytes[IPV6_PAYLOAD_AT] = ICMPV6.routerAdvertisement;
   writeChecksum(bytes, IPV6_PAYLOAD_AT);
@@ -104,7 +109,8 @@ describe('another router', () => {
     const question = sent6(asked).find(({ targetIp }) => targetIp === ip6(address));
     assert.ok(question !== undefined, `${address} is asked for`);
     assert.equal(formatIp(question.sourceIp), ownLinkLocal(LAN1), 'never from ::, whose answer goes to all');
-    return advertise(tracker, LAN1, address, formatIp(question.sourceIp), { mac: ROUTER_MAC, now });
+    const as = { mac: ROUTER_MAC, now, isRouter: true };
+    return advertise(tracker, LAN1, address, formatIp(question.sourceIp), as);
   }
 
   it('uses a gateway address: in an advertisement, a solicitation, or a router advertisement', () => {
@@ -154,6 +160,16 @@ describe('another router', () => {
     assert.deepEqual(reasons(announce(tracker, LAN1, VISITOR, ROUTER_MAC, 2000)), ['other-router']);
     arrive(tracker, LAN1, '2001:db8:1::6', { now: 3000 });
     assert.equal(tracker.host(ip6('2001:db8:1::6'))?.state, 'fresh', 'visitors are served as before');
+  });
+
+  it('is no host in whose name somebody else advertises a router: it answers for its address, but not as one', () => {
+    const tracker = makeRouter6();
+    const heard = advertiseRouter(tracker, LAN1, 'fe80::5', { mac: HOST_MAC });
+    const asker = sent6(heard).find(({ targetIp }) => targetIp === ip6('fe80::5'))?.sourceIp;
+    assert.ok(asker !== undefined);
+    assert.deepEqual(alarms(advertise(tracker, LAN1, 'fe80::5', formatIp(asker))), []);
+    arrive(tracker, LAN1, VISITOR, { now: 1020 });
+    assert.equal(tracker.host(ip6(VISITOR))?.state, 'fresh', 'its frames are heard');
   });
 
   it('advertises itself as we do, from an address of ours: a frame of that is none of a host', () => {

@@ -171,26 +171,28 @@ describe('what a frame says (RFC 4861, RFC 4862, RFC 3810)', () => {
     assert.deepEqual([source, stated, destination], [HOST_MAC, NEIGHBOUR_MAC, frame.destination]);
   });
 
-  it('all messages have the same fields in the same order, and one form has one more behind them', () => {
-    const isOwn = (name: string) => name === 'groups' || name === 'isOverride';
+  it('all messages have the same fields in the same order, and two forms have more behind them', () => {
+    const own = ['groups', 'isOverride', 'isRouter'];
     const common = (bytes: Uint8Array) => {
       const names = Object.keys(decoded(bytes));
-      return isOwn(names.at(-1) as string) ? names.slice(0, -1) : names;
+      const first = names.findIndex((name) => own.includes(name));
+      return first < 0 ? names : names.slice(0, first);
     };
     const [first, ...others] = table.map(([, bytes]) => common(bytes));
     for (const other of others) assert.deepEqual(other, first);
   });
 
-  it('an answer says whether it overrides (RFC 4861 section 7.2.8)', () => {
+  it('an answer says whether it overrides (RFC 4861 section 7.2.8), and whether it is a router’s', () => {
     for (const isOverride of [true, false]) {
       const bytes = ndDriver.answer(HOST_MAC, HOST, OWN, GATEWAY, {
         linkLocal: undefined,
-        isRouter: false,
+        isRouter: !isOverride,
         isOverride,
       });
       const message = decoded(bytes);
       assert.ok(message.kind === 'sighting' && message.form === 'reply');
       assert.equal(message.isOverride, isOverride);
+      assert.equal(message.isRouter, !isOverride);
     }
   });
 

@@ -185,6 +185,32 @@ describe('a MAC of which no IPv6 address is known', () => {
     assert.ok(isHeld(B, FOREIGN));
   });
 
+  it('what another MAC is known to have is not guessed: who names its group would skip the proof of a move', () => {
+    settle(HOME, [A]);
+    router.alive.clear();
+    router.remote('add', A);
+    router.advance(8000);
+    const known = router.tracker.host(A);
+    assert.deepEqual([known?.held, known?.attachment?.mac], [false, GUEST_MAC]);
+    router.takeSent();
+    const other = 0x020000000066 as Mac;
+    router.plug(FOREIGN, other, A);
+    router.frame(FOREIGN, mldReport(other, ip6('fe80::66'), A));
+    router.advance(2000);
+    assert.deepEqual(router.asked(A), []);
+    assert.equal(router.tracker.host(A)?.held, false);
+  });
+
+  it('each further group is asked for once, and what was asked for before only when its time comes', () => {
+    const groups = Array.from({ length: 20 }, (_, i) => ip6(`2001:db8:1::1:${(0x100 + i).toString(16)}`));
+    for (const ip of groups) router.frame(FOREIGN, mldReport(GUEST_MAC, GUEST_LINK_LOCAL, ip));
+    // The query, the control address, and each in both subnets.
+    assert.equal(router.sent.length, 2 + 2 * groups.length);
+    router.advance(3000);
+    assert.equal(router.asked(groups[0] as Ip).length, 5);
+    assert.equal(router.asked(groups[19] as Ip).length, 5);
+  });
+
   it('of a MAC that is known, groups select among what other routers claim, and nothing is guessed', () => {
     settle(FOREIGN, [A]);
     router.remote('add', B);
@@ -307,6 +333,27 @@ describe('duplicate address detection (RFC 4862 section 5.4)', () => {
     router.alive.clear();
     router.advance(7000);
     assert.equal(isHeld(A, FOREIGN), false, 'but it is if it never answers again');
+  });
+
+  it('no announcement reaches a host that checks its address long after it joined its group', () => {
+    settle(HOME, [A]);
+    router.alive.clear();
+    router.remote('add', A);
+    const announced = () =>
+      router.sent.filter(({ purpose, iface }) => purpose === 'announce' && iface === HOME);
+    while (announced().length === 0) router.advance(10);
+    router.frame(HOME, mldReport(GUEST_MAC, ip6('::'), A));
+    router.advance(3900);
+    router.takeSent();
+    router.frame(HOME, dad(GUEST_MAC, A));
+    router.advance(1000);
+    assert.deepEqual(announced(), []);
+    // Who only ever checks holds back no longer than that.
+    for (let i = 0; i < 6; i++) {
+      router.frame(HOME, dad(GUEST_MAC, A));
+      router.advance(1000);
+    }
+    assert.equal(announced().length, 2);
   });
 
   it('600 at once are not taken for a storm, nor do they keep a host waiting that speaks', () => {

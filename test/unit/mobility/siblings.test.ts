@@ -192,3 +192,39 @@ it('100 hosts of 16 addresses: questions in 5 s are an eighth of one for each', 
   assert.ok(perInterval < 1600 / 7, `${perInterval} in an interval`);
   assert.equal(router.tracker.counts.settled, 1600);
 });
+
+describe('a MAC that has had more addresses than it may have, one after the other', () => {
+  const LIMIT = 64;
+
+  it('has no more of them asked because of one frame, and those that it had last', () => {
+    const ips = addresses(3 * LIMIT);
+    for (let first = 0; first < ips.length; first += LIMIT) {
+      const some = ips.slice(first, first + LIMIT);
+      router.plug(FOREIGN, GUEST_MAC, ...some);
+      for (const ip of some) say(FOREIGN, ip);
+      router.advance(100);
+      assert.equal(heldOn(FOREIGN, some), LIMIT);
+      router.alive.clear();
+      router.advance(9000);
+    }
+    assert.ok(router.tracker.counts.remembered <= 160, 'twice as many as it may have, of both families');
+    const asked = () => new Set(questions().map(({ target }) => target));
+    for (let second = 0; second < 3; second++) {
+      router.advance(3000);
+      router.takeSent();
+      router.frame(FOREIGN, mldReport(GUEST_MAC, GUEST_LINK_LOCAL));
+      assert.deepEqual(asked(), new Set(ips.slice(-LIMIT)));
+    }
+    const [last] = ips.slice(-1);
+    assert.ok(last !== undefined);
+    router.advance(3000);
+    router.takeSent();
+    router.plug(FOREIGN, GUEST_MAC, last);
+    say(FOREIGN, last);
+    router.advance(1);
+    assert.ok(isHeld(last, FOREIGN));
+    const older = ips.slice(0, -LIMIT).filter((ip) => asked().has(ip));
+    assert.ok(older.length <= 1, `${older.length} older ones when one of them is proven`);
+    assert.ok(asked().size >= LIMIT, 'but the others that it had last');
+  });
+});

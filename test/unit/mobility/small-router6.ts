@@ -100,9 +100,9 @@ export function advertise(
   iface: IfIndex,
   target: string,
   asker: string,
-  { mac = HOST_MAC, now = 1010 }: { mac?: Mac; now?: number } = {},
+  { mac = HOST_MAC, now = 1010, isRouter = false }: { mac?: Mac; now?: number; isRouter?: boolean } = {},
 ): readonly Action[] {
-  const manner = { linkLocal: undefined, isRouter: false, isOverride: false };
+  const manner = { linkLocal: undefined, isRouter, isOverride: false };
   const bytes = ndDriver.answer(mac, ip6(target), macOf(iface), ip6(asker), manner);
   return tracker.handle({ kind: 'frame', iface, bytes }, now);
 }
