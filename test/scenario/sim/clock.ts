@@ -49,6 +49,11 @@ export class Clock {
     return true;
   }
 
+  /** Runs what happens until `limit`, and stays at the time of the last of it. */
+  runWithin(limit: number): void {
+    while (this.step(limit));
+  }
+
   runUntil(limit: number): void {
     while (this.step(limit));
     this.time = Math.max(this.time, limit);

@@ -100,6 +100,7 @@ describe('the home prefix of a visitor', () => {
     assert.equal(tick(1000 + 2 * HALF_HOUR), 1);
     const detach = { name: 'detach', mac: HOST_MAC, ips: [], interface: 'lan1' } as const;
     tracker.handle({ kind: 'command', token: 1, command: detach }, 2000 + 2 * HALF_HOUR);
+    assert.equal(tick(2020 + 2 * HALF_HOUR), 0, 'its claim is withdrawn after 20 ms');
     assert.equal(tick(1000 + 3 * HALF_HOUR), 0);
     assert.equal(tick(1000 + 9 * HALF_HOUR), 0);
   });
