@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 
 /** What scripts/cap-build.h leaves in a binary: without that header cap is slow, greedy for memory, and crashes.
  * Number 2 cannot tell when a frame came; 2 and 3 read 128 bytes of a frame at most, two groups of an MLD report. */
-const CAP_BUILD = /marpd-cap-build-[2-4]/;
+const CAP_BUILD = /marpd-cap-build-4/;
 
 /** The compiled half of `cap`. Throws when the package is not installed at all. */
 export function capBinary(): string {
