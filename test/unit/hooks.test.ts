@@ -214,9 +214,9 @@ test('libvirt: a guest may have any name: it never becomes a path', () => {
   }
 });
 
-test('libvirt: the hook takes less than 50 ms', () => {
+test('libvirt: the hook takes less than 50 ms, or on a slow machine than ten empty shells', () => {
   // A busy machine delays a run and never hastens one: the best of many is the hook's own time. What an empty shell
-  // takes is the machine's, not the hook's.
+  // takes is the machine's, not the hook's. It is 2 to 4 ms on a quiet one.
   const timeOf = (work: () => unknown) => {
     const began = performance.now();
     work();
@@ -225,12 +225,13 @@ test('libvirt: the hook takes less than 50 ms', () => {
   const hooks: number[] = [];
   const shells: number[] = [];
   const took = () => Math.min(...hooks) - Math.min(...shells);
+  const most = () => Math.max(50, 9 * Math.min(...shells));
   do {
     shells.push(timeOf(() => run('/bin/sh', ['-c', ':'])));
     hooks.push(timeOf(() => hook('start begin', RUNNING)));
-  } while (hooks.length < 10 || (took() >= 50 && hooks.length < 100));
+  } while (hooks.length < 10 || (took() >= most() && hooks.length < 100));
   const text = (times: readonly number[]) => times.map((ms) => ms.toFixed(0)).join(', ');
-  assert.ok(took() < 50, `took ${text(hooks)} ms; an empty shell ${text(shells)} ms`);
+  assert.ok(took() < most(), `took ${text(hooks)} ms; an empty shell ${text(shells)} ms`);
 });
 
 test('TLS: the certificates of the configuration are handed to curl, and no Unix socket is', () => {
