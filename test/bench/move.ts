@@ -1,6 +1,14 @@
 import { parseArgs } from 'node:util';
+import type { Family } from '../../src/wire/addresses.js';
 import type { EngineName } from '../lab/routed/engines.js';
-import { IdealScript, MoveMeter, type MoveReport, median, sinceFrame } from '../lab/routed/moves.js';
+import {
+  type FamilyReport,
+  IdealScript,
+  MoveMeter,
+  type MoveReport,
+  median,
+  sinceFrame,
+} from '../lab/routed/moves.js';
 import { Lab, type Namespace } from '../lab/kit/namespace.js';
 import { pause } from '../lab/kit/program.js';
 import type { FirstHop } from '../lab/routed/places.js';
@@ -18,20 +26,27 @@ const USAGE = `usage: npm run bench:move -- [options]
 
   --moves N       moves per engine, and as many of the floor (default 20)
   --engine NAME   only this one: ${BENCHED.join(', ')}, bird-ospf
+  --family F      4, 6, or both: a row for each family of a host with both (default 4; the floor is IPv4's)
   --live          the host's card never loses its carrier, as a live-migrated guest's
   --json          the reports as JSON
 `;
 
 interface Result {
   readonly name: string;
+  readonly families: readonly Family[];
   readonly reports: readonly MoveReport[];
   readonly stuckRoutes: readonly string[];
 }
 
-async function measure(engine: EngineName, moves: number, carrierDrop: boolean): Promise<Result> {
+async function measure(
+  engine: EngineName,
+  families: readonly Family[],
+  moves: number,
+  carrierDrop: boolean,
+): Promise<Result> {
   const lab = new Lab();
   try {
-    const site = await new RoutedSite(lab, engine).start();
+    const site = await new RoutedSite(lab, engine, { families }).start();
     const meter = await MoveMeter.start(site);
     const reports: MoveReport[] = [];
     // The first two warm the daemons up; they do not count.
@@ -41,8 +56,9 @@ async function measure(engine: EngineName, moves: number, carrierDrop: boolean):
     }
     return {
       name: engine,
+      families,
       reports,
-      stuckRoutes: site.stuckRoutes(new Map(meter.at === 'r1' ? [] : [[meter.host.ip, meter.at]])),
+      stuckRoutes: site.stuckRoutes(meter.truth),
     };
   } finally {
     lab.remove();
@@ -65,7 +81,7 @@ async function floor(moves: number, carrierDrop: boolean): Promise<Result> {
       const act = () => script.write(to);
       reports.push(await meter.move(to, { carrierDrop, act, settled: () => pause(200) }));
     }
-    return { name: 'floor', reports, stuckRoutes: [] };
+    return { name: 'floor', families: ['ipv4'], reports, stuckRoutes: [] };
   } finally {
     lab.remove();
   }
@@ -89,42 +105,58 @@ const HEADS = [
   'sender',
 ];
 const line = (cells: readonly string[]) =>
-  cells.map((cell, i) => (i === 0 ? cell.padEnd(10) : cell.padStart(16))).join('');
+  cells.map((cell, i) => (i === 0 ? cell.padEnd(13) : cell.padStart(16))).join('');
 
-function tableRow({ name, reports }: Result): string {
-  const since = (pick: (report: MoveReport) => number | undefined) =>
+/** One family of one move. */
+type Row = FamilyReport & Pick<MoveReport, 'to' | 'cable'>;
+
+function tableRow({ name, reports }: Result, family: Family): string {
+  const rows: readonly Row[] = reports.map(({ to, cable, of }) => ({
+    to,
+    cable,
+    ...(of.get(family) as FamilyReport),
+  }));
+  const since = (pick: (row: Row) => number | undefined) =>
     // The script writes before the host has spoken.
-    name === 'floor' ? '-' : ms(reports.map((report) => sinceFrame(report, pick(report))));
+    name === 'floor' ? '-' : ms(rows.map((row) => sinceFrame(row, pick(row))));
   const neighbour = (to: FirstHop) =>
-    ms(reports.filter((report) => report.to === to).map((report) => report.neighbour.outageMs));
+    ms(rows.filter((row) => row.to === to).map((row) => row.neighbour.outageMs));
   return line([
-    name,
-    since((report) => report.proof),
-    since((report) => report.claim),
-    since((report) => report.core),
-    since((report) => report.old),
-    since((report) => report.withdrawn),
-    ms(reports.map((report) => report.remote.outageMs)),
+    family === 'ipv4' ? name : `${name} -6`,
+    since((row) => row.proof),
+    since((row) => row.claim),
+    since((row) => row.core),
+    since((row) => row.old),
+    since((row) => row.withdrawn),
+    ms(rows.map((row) => row.remote.outageMs)),
     neighbour('r2'),
     neighbour('r1'),
-    ms(reports.map((report) => report.remote.senderStallMs)),
+    ms(rows.map((row) => row.remote.senderStallMs)),
   ]);
 }
+
+const FAMILIES: Readonly<Record<string, readonly Family[] | undefined>> = {
+  4: ['ipv4'],
+  6: ['ipv6'],
+  both: ['ipv4', 'ipv6'],
+};
 
 const { values } = parseArgs({
   options: {
     moves: { type: 'string', default: '20' },
     engine: { type: 'string' },
+    family: { type: 'string', default: '4' },
     live: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
     help: { type: 'boolean', short: 'h', default: false },
   },
 });
 const moves = Number(values.moves);
+const families = FAMILIES[values.family];
 const engines = [...BENCHED, 'bird-ospf' as const].filter((name) =>
   values.engine === undefined ? name !== 'bird-ospf' : name === values.engine,
 );
-if (values.help || engines.length === 0 || !Number.isInteger(moves) || moves < 1) {
+if (values.help || families === undefined || engines.length === 0 || !Number.isInteger(moves) || moves < 1) {
   console.log(USAGE);
   process.exit(values.help ? 0 : 2);
 }
@@ -140,12 +172,14 @@ stream since the cable was in. sender: longest pause of the stream's own sender,
 }
 for (const engine of engines) {
   const lowest = await floor(moves, !values.live);
-  const result = await measure(engine, moves, !values.live);
+  const result = await measure(engine, families, moves, !values.live);
   all.push({ engine, floor: lowest, result });
   if (values.json) continue;
-  console.log(tableRow(lowest));
-  console.log(tableRow(result));
+  console.log(tableRow(lowest, 'ipv4'));
+  for (const family of families) console.log(tableRow(result, family));
   for (const route of result.stuckRoutes) console.log(`  STUCK ${route}`);
 }
-if (values.json) console.log(JSON.stringify(all, undefined, 1));
+// Each family of a report is an object there, not a Map.
+const plain = (_: string, value: unknown) => (value instanceof Map ? Object.fromEntries(value) : value);
+if (values.json) console.log(JSON.stringify(all, plain, 1));
 process.exit(all.some(({ result }) => result.stuckRoutes.length > 0) ? 1 : 0);

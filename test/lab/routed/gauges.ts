@@ -98,6 +98,8 @@ export class Stream {
   }
 
   static readonly PORT = 7;
+  /** An echo that takes longer is lost. */
+  static readonly LATE_MS = 40;
 
   /** The echo server of a host, which all streams share. */
   static async echo(namespace: Namespace): Promise<Program> {
@@ -135,11 +137,16 @@ export class Stream {
     };
   }
 
-  /** True while echoes come back. */
+  /** True while echoes come back, however late within `LATE_MS` they do on a busy machine. */
   async flows(withinMs = 20): Promise<boolean> {
-    const to = monotonicNs();
-    const { sent, lost } = await this.window(to - withinMs * 1e6 - 5e6, to - 5e6);
+    const { sent, lost } = await this.latest(withinMs);
     return sent > 0 && lost === 0;
+  }
+
+  /** What happened to the datagrams of the last `withinMs`, less the time that their echoes may take. */
+  latest(withinMs: number): Promise<StreamWindow> {
+    const to = monotonicNs() - Stream.LATE_MS * 1e6;
+    return this.window(to - withinMs * 1e6, to);
   }
 }
 

@@ -114,12 +114,24 @@ export class MoveMeter {
   /** All streams have flowed without loss for `quietMs`. */
   async steady(quietMs = 100, timeoutMs = 10_000): Promise<void> {
     const streams = this.watched.flatMap(({ remote, neighbour }) => [remote, neighbour]);
-    await waitFor(
-      async () => (await Promise.all(streams.map((stream) => stream.flows(quietMs)))).every(Boolean),
-      timeoutMs,
-      'all streams to flow',
-      20,
-    );
+    const flow = async () =>
+      (await Promise.all(streams.map((stream) => stream.flows(quietMs)))).every(Boolean);
+    try {
+      await waitFor(flow, timeoutMs, 'all streams to flow', 20);
+    } catch (error) {
+      if (error instanceof Error) error.message += await this.#losses(quietMs);
+      throw error;
+    }
+  }
+
+  async #losses(quietMs: number): Promise<string> {
+    const lines: string[] = [];
+    for (const { ip, remote, neighbour } of this.watched)
+      for (const [name, stream] of Object.entries({ remote, neighbour })) {
+        const { sent, lost, longestRttMs } = await stream.latest(quietMs);
+        lines.push(`\n  ${name} to ${ip}: ${lost} of ${sent} lost, longest round trip ${longestRttMs} ms`);
+      }
+    return lines.join('');
   }
 
   /**
