@@ -26,8 +26,6 @@ const SHORT: readonly Choice[] = [
   [/^two living hosts with one address, one at home/, 'a duplicate'],
   [/^C5: a forged gratuitous-request for v on another router/, 'a forger'],
   [/^old daemon dead after settle/, "the old router's kernel and FRR alone, then an adoption"],
-  [/^old daemon killed within settle, restarted 100 ms/, 'a fresh claim that nobody ages'],
-  [/^new daemon killed 3 ms after the move/, "killed between proof and FRR's announcement"],
   [/^a move while the new router is cut off/, 'a link of the core fails and returns'],
   [/^RFC 7814: hosts of one subnet on two LANs/, 'proxy ARP for hosts known by their claims alone'],
   [
@@ -45,6 +43,8 @@ const LONG: readonly Choice[] = [
   [/^B back to A (?!250 )\d+ ms/, 'other rests'],
   [/^home, away and home again/, 'as B back to A'],
   [/^home, and away again/, 'vm-migration has it with a guest'],
+  [/^old daemon killed within settle, restarted 100 ms/, 'mobility-frr-ospf has it'],
+  [/^new daemon killed 3 ms after the move/, 'mobility-frr-ospf has it'],
   [/^RFC 7432 section 15\.1: a clean mover/, '40 moves, a minute'],
   [/^a visitor dies silently/, 'the time of two keepalives'],
   [/^two living hosts with one address: the incumbent keeps it/, 'four minutes'],
