@@ -1,9 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Event, IfIndex, Link, Route } from '../../mobility/events.js';
+import type { Event, IfIndex } from '../../mobility/events.js';
 import type { Child } from '../../system/child-watch.js';
-import { type Family, type Ip, familyOf, isIpv4 } from '../../wire/addresses.js';
 import { CarrierPoll } from '../carrier.js';
-import { dumpFdb, dumpNeighbours, dumpRoutes } from '../ip/dump.js';
 import { IfnameCache } from '../ip/ifname-cache.js';
 import {
   IpMonitor,
@@ -14,37 +12,22 @@ import {
   parseMonitorLine,
 } from '../ip/monitor.js';
 import type { LinkFacts } from '../ip/parse-link.js';
-import type { FdbLine, NeighbourLine } from '../ip/parse-neighbour.js';
-import { MAIN_TABLE, type RouteLine, routeKey, toRoute } from '../ip/parse-route.js';
-import { ForeignNeighbours } from './foreign-neighbours.js';
+import type { ForeignNeighbours } from './foreign-neighbours.js';
 import { Ipv6Poll } from './ipv6-poll.js';
+import { KernelTables, type TableOptions } from './kernel-tables.js';
 import { LinkWatch } from './link-watch.js';
 import { LinkTable } from './links.js';
 import { UnnotifiedRouteLoss } from './unnotified-route-loss.js';
 
-export interface WatchOptions {
-  /** Routes, neighbours and settings of others are neither read nor reported. */
-  readonly families: readonly Family[];
-  /** Our own route protocol number. */
-  readonly protocol: number;
-  /** Tables whose routes are reported; those of main always are. */
-  readonly watchTables: readonly number[];
+export interface WatchOptions extends TableOptions {
   readonly onEvent: (event: Event) => void;
   /** All events that were read at once were handed over. */
   readonly onBatchEnd?: (() => void) | undefined;
-  /** A host route of ours was deleted, possibly because we asked for it. */
-  readonly onOwnRouteDeleted: (route: Route) => void;
-  /** A neighbour entry of ours was deleted, possibly because we asked for it. */
-  readonly onOwnNeighbourDeleted: (ip: Ip, iface: IfIndex) => void;
   /** The complete state was read again, or an address or a link was lost: more may be gone than was told. */
   readonly onResync?: ((reason: string) => void) | undefined;
   /** An interface was set down and up again so quickly that it was not seen down. */
   readonly onFlap?: ((iface: IfIndex) => void) | undefined;
-  /** A setting of an interface changed, or of `all`. */
-  readonly onSetting?: ((iface: IfIndex | 'all') => void) | undefined;
   readonly onWarning: (message: string) => void;
-  /** Whether neighbour entries on an interface are wanted; all of them when left out. */
-  readonly wantsNeighbours?: ((link: Link) => boolean) | undefined;
   /** How often carriers are looked at, ms; 0 for never. */
   readonly carrierPollMs?: number | undefined;
 }
@@ -65,15 +48,11 @@ const SUPERSEDED = 'superseded by a newer dump';
  *
  * The two monitors are not in step: a line about an interface that is not known yet waits for the next dump of links,
  * and the lines behind it too.
- *
- * A dump and the monitor overlap: the monitor is connected first. What it reports while a dump of routes runs is passed
- * on at once, and the dump's own line for the same route is skipped, since it may be older.
  */
 export class KernelWatch {
   readonly links: LinkTable;
-  readonly foreign = new ForeignNeighbours();
   readonly #options: WatchOptions;
-  readonly #tables: ReadonlySet<number>;
+  readonly #tables: KernelTables;
   readonly #names = new IfnameCache();
   readonly #carrier: CarrierPoll;
   readonly #ipv6: Ipv6Poll | undefined;
@@ -88,8 +67,6 @@ export class KernelWatch {
   #connecting = false;
   /** A dump, complete or of routes only, is under way. */
   #dumping = false;
-  /** Routes that changed while a dump runs. */
-  #changedMeanwhile: Set<string> | undefined;
   #generation = 0;
   #failures = 0;
   #resyncTimer: NodeJS.Timeout | undefined;
@@ -104,7 +81,13 @@ export class KernelWatch {
     this.#options = options;
     this.links = new LinkTable(options.families);
     this.#ipv6 = options.families.includes('ipv6') ? new Ipv6Poll((iface) => this.look(iface)) : undefined;
-    this.#tables = new Set([MAIN_TABLE, ...options.watchTables]);
+    this.#tables = new KernelTables(options, {
+      links: this.links,
+      names: this.#names,
+      losses: this.#losses,
+      emit: (event) => this.#emit(event),
+      readRoutesAgain: () => this.#losses.again(OVERRUN_QUIET_MS),
+    });
     this.#ownMark = ownMark(options.protocol);
     this.#linkWatch = new LinkWatch({
       onLinks: (links, begunAt, down) => this.#onLinks(links, begunAt, down),
@@ -125,6 +108,11 @@ export class KernelWatch {
   /** The pid of the monitor, for tests and the memory account. */
   get pid(): number | undefined {
     return this.#monitor?.pid;
+  }
+
+  /** Permanent neighbour entries of others. */
+  get foreign(): ForeignNeighbours {
+    return this.#tables.foreign;
   }
 
   /** The monitors. */
@@ -173,7 +161,7 @@ export class KernelWatch {
     this.#monitor = undefined;
     this.#held = undefined;
     this.#connecting = false;
-    this.#changedMeanwhile = undefined;
+    this.#tables.drop();
     this.#dumping = false;
   }
 
@@ -196,15 +184,19 @@ export class KernelWatch {
     this.#connecting = false;
     this.#release();
     this.#endBatch();
-    await this.#dumpNeighbours(stale);
+    await this.#tables.dumpNeighbours(stale);
     check();
-    await this.#dumpFdb(stale);
+    await this.#tables.dumpFdb(stale);
     check();
     await this.#dumpRoutes(stale);
     check();
     this.#dumping = false;
     this.#failures = 0;
     this.#endBatch();
+  }
+
+  #dumpRoutes(stale: () => boolean): Promise<void> {
+    return this.#tables.dumpRoutes(stale, (line) => this.#resyncOnParseError(line));
   }
 
   /** The monitor goes on; what it reports meanwhile is newer than the dump. */
@@ -293,7 +285,7 @@ export class KernelWatch {
     if (event === undefined || this.#stopped) return;
     if (event.kind === 'link-gone') {
       this.#carrier.forget(event.iface);
-      this.foreign.forgetAll(event.iface);
+      this.#tables.foreign.forgetAll(event.iface);
     }
     this.#options.onEvent(event);
   }
@@ -341,149 +333,16 @@ export class KernelWatch {
   #release(): void {
     const held = this.#held ?? [];
     this.#held = undefined;
-    for (const line of held) this.#take(line);
+    for (const line of held) this.#tables.take(line, this.#dumping);
   }
 
   #onChange(line: MonitorLine): void {
     this.stats.lines++;
     if (this.#held !== undefined) this.#held.push(line);
-    else if (this.#isUnderstood(line)) this.#take(line);
+    else if (this.#tables.isUnderstood(line, this.#linkWatch.pending)) this.#tables.take(line, this.#dumping);
     else {
       this.#held = [line];
       this.#linkWatch.hint();
     }
-  }
-
-  /** Whether it is known what the line is about: false for an interface, or a bridge port, that is too new. */
-  #isUnderstood(line: MonitorLine): boolean {
-    if (line.kind === 'nexthop-gone' || line.kind === 'netconf') return true;
-    if (line.kind === 'route' && line.legs !== undefined && !isIpv4(line.prefix.ip))
-      return line.deleted || line.legs.every(({ dev }) => dev === undefined || this.#linkNow(dev));
-    if (line.dev === undefined) return true;
-    const link = this.#linkNow(line.dev);
-    if (link === undefined) return line.deleted;
-    return line.kind !== 'fdb' || line.permanent || link.master !== undefined || !this.#linkWatch.pending;
-  }
-
-  #linkNow(dev: string): Link | undefined {
-    const iface = this.#names.resolve(dev);
-    return iface === undefined ? undefined : this.links.get(iface);
-  }
-
-  #take(line: MonitorLine): void {
-    switch (line.kind) {
-      case 'nexthop-gone':
-        return this.#losses.removed();
-      case 'netconf': {
-        const dev = line.dev === 'all' ? 'all' : this.#resolve(line.dev);
-        if (dev === undefined || !this.#isServed(line.family)) return;
-        if (line.family === 'ipv4') for (const event of this.links.refreshRpFilter(dev)) this.#emit(event);
-        return this.#options.onSetting?.(dev);
-      }
-      case 'route':
-        return this.#onRoute(line);
-      case 'neighbour':
-        return this.#onNeighbour(line, this.#resolve);
-      case 'fdb':
-        return this.#onFdb(line, this.#resolve);
-    }
-  }
-
-  readonly #resolve = (name: string): IfIndex | undefined => this.#names.resolve(name);
-  /** Dumps are made by fresh processes, which know the interfaces by their present names. */
-  readonly #resolveNow = (name: string): IfIndex | undefined => this.links.indexOf(name);
-
-  /** The monitor tells of neighbours of all families, or of no bridge either. */
-  #isServed(family: Family): boolean {
-    return this.#options.families.includes(family);
-  }
-
-  #onRoute(line: RouteLine): void {
-    if (!this.#isServed(familyOf(line.prefix.ip))) return;
-    const own = line.protocol === this.#options.protocol;
-    if (!own && !this.#tables.has(line.table)) return;
-    const iface = line.dev === undefined ? undefined : this.#resolve(line.dev);
-    // Gone again, and its routes with it, or others under its name.
-    if (line.dev !== undefined && iface === undefined && !line.deleted)
-      return this.#losses.again(OVERRUN_QUIET_MS);
-    const route = toRoute(line, iface, this.#resolve);
-    if (own) {
-      if (line.deleted) this.#options.onOwnRouteDeleted(route);
-      return;
-    }
-    this.#changedMeanwhile?.add(routeKey(line));
-    // It may have been one leg of several, and the dump's line, which names the others, is skipped.
-    if (this.#dumping && line.deleted && line.via !== undefined && !isIpv4(line.prefix.ip))
-      this.#losses.again(OVERRUN_QUIET_MS);
-    if (!line.deleted) this.#losses.noteRoute(line, iface);
-    this.#emit({ kind: 'route', change: line.deleted ? 'delete' : 'add', route, initial: false });
-  }
-
-  #onNeighbour(line: NeighbourLine, resolve: (name: string) => IfIndex | undefined): void {
-    if (!this.#isServed(familyOf(line.ip))) return;
-    const iface = resolve(line.dev);
-    const link = iface === undefined ? undefined : this.links.get(iface);
-    if (iface === undefined || link === undefined) return;
-    // A deleted entry is printed as `FAILED`, without extern_learn.
-    if (line.protocol === this.#options.protocol && line.deleted) {
-      this.#options.onOwnNeighbourDeleted(line.ip, iface);
-      return;
-    }
-    const permanent = line.state === 'PERMANENT' && !line.deleted;
-    if (permanent) this.foreign.note(line.ip, iface, line.mac);
-    else this.foreign.forget(line.ip, iface);
-    if (line.state === 'NOARP' || this.#options.wantsNeighbours?.(link) === false) return;
-    const lost = line.deleted || line.state === 'FAILED' || line.state === 'INCOMPLETE';
-    this.#emit({ kind: 'neighbour', iface, ip: line.ip, mac: lost ? undefined : line.mac });
-  }
-
-  #onFdb(line: FdbLine, resolve: (name: string) => IfIndex | undefined): void {
-    if (line.permanent) return;
-    const port = resolve(line.dev);
-    const bridge = line.bridge === undefined ? this.links.get(port ?? -1)?.master : resolve(line.bridge);
-    // Without a bridge: an entry of a tunnel's own, or of a port that has just left its bridge.
-    if (port === undefined || bridge === undefined) return;
-    this.#emit({ kind: 'fdb', bridge, mac: line.mac, port: line.deleted ? undefined : port });
-  }
-
-  async #dumpNeighbours(stale: () => boolean): Promise<void> {
-    this.foreign.clear();
-    await dumpNeighbours(this.#options.protocol, this.#options.families, (line) => {
-      if (!stale()) this.#onNeighbour(line, this.#resolveNow);
-    });
-  }
-
-  async #dumpFdb(stale: () => boolean): Promise<void> {
-    if (![...this.links.all()].some((link) => link.master !== undefined)) return;
-    await dumpFdb((line) => {
-      if (!stale()) this.#onFdb(line, this.#resolveNow);
-    });
-  }
-
-  async #dumpRoutes(stale: () => boolean): Promise<void> {
-    const changed = new Set<string>();
-    this.#changedMeanwhile = changed;
-    this.#emit({ kind: 'routes-begin' });
-    for (const family of this.#options.families) {
-      for (const table of this.#tables) {
-        const take = (line: RouteLine) => {
-          if (stale() || line.protocol === this.#options.protocol || changed.has(routeKey(line))) return;
-          const iface = line.dev === undefined ? undefined : this.links.indexOf(line.dev);
-          this.#losses.noteRoute(line, iface);
-          this.#emit({
-            kind: 'route',
-            change: 'add',
-            route: toRoute(line, iface, this.#resolveNow),
-            initial: true,
-          });
-        };
-        await dumpRoutes(family, table, take, (line) => {
-          if (!stale()) this.#resyncOnParseError(line);
-        });
-        if (stale()) return;
-      }
-    }
-    this.#changedMeanwhile = undefined;
-    this.#emit({ kind: 'routes-end' });
   }
 }
