@@ -8,12 +8,13 @@ import {
   ALIVE_MS,
   LONG_BURST_FRAMES,
   LONG_FRAMES_PER_SECOND,
+  LONG_READ_PER_SECOND,
   LONG_RING_BYTES,
   WAITING_FRAMES,
 } from './overload/constants.js';
 import { RefreshFilter } from './overload/refresh-filter.js';
 import { Queue, SendQueue } from './overload/send-queue.js';
-import { Throttle } from './overload/throttle.js';
+import { Allowance, Throttle } from './overload/throttle.js';
 import {
   ALIVE,
   SUPPRESS,
@@ -71,6 +72,8 @@ interface OpenInterface {
   frames: number;
   /** Of them. */
   longFrames: number;
+  /** Of these, dropped: more than LONG_FRAMES_PER_SECOND. */
+  longDropped: number;
   reportedFrames: number;
   suppressed: number;
   sendFailed: number;
@@ -151,15 +154,15 @@ function open(request: OpenRequest): void {
     queue,
     frames: 0,
     longFrames: 0,
+    longDropped: 0,
     reportedFrames: 0,
     suppressed: 0,
     sendFailed: 0,
     reportedSendFailed: 0,
     reportedLost: 0,
   };
-  const long = { burstFrames: LONG_BURST_FRAMES, framesPerSecond: LONG_FRAMES_PER_SECOND };
-  listen(opened, opened.handle, iface, new Throttle(request));
-  if (opened.long !== undefined) listen(opened, opened.long, iface, new Throttle(long));
+  listen(opened, iface, new Throttle(request));
+  if (opened.long !== undefined) listenLong(opened, opened.long, iface);
   try {
     const type = opened.handle.open(name, filter, ringBytes, captured.subarray(0, SNAP_BYTES));
     interfaces.set(iface, opened);
@@ -178,12 +181,26 @@ function open(request: OpenRequest): void {
   sendQueue.record(queue, encodeOpenResult(OPENED, iface, request.serial, ''));
 }
 
-function listen(to: OpenInterface, handle: Handle, iface: number, throttle: Throttle): void {
+function listen(to: OpenInterface, iface: number, throttle: Throttle): void {
+  to.handle.on('packet', (length) => {
+    to.frames++;
+    const bytes = untag(length);
+    if (bytes > 0) pass(to, to.handle, iface, bytes);
+    throttle.count(sendQueue.isFull(to.queue));
+  });
+}
+
+/** The short sleeps of the throttle keep frames of other interfaces from waiting; the allowance keeps the daemon free. */
+function listenLong(to: OpenInterface, handle: Handle, iface: number): void {
+  const burstFrames = LONG_BURST_FRAMES;
+  const throttle = new Throttle({ burstFrames, framesPerSecond: LONG_READ_PER_SECOND });
+  const allowance = new Allowance({ burstFrames, framesPerSecond: LONG_FRAMES_PER_SECOND });
   handle.on('packet', (length) => {
     to.frames++;
-    if (handle === to.long) to.longFrames++;
+    to.longFrames++;
     const bytes = untag(length);
-    if (bytes > 0) pass(to, handle, iface, bytes);
+    if (bytes > 0 && allowance.take()) pass(to, handle, iface, bytes);
+    else if (bytes > 0) to.longDropped++;
     throttle.count(sendQueue.isFull(to.queue));
   });
 }
@@ -284,7 +301,8 @@ function report(): void {
     if (lost !== known.reportedLost || waiting > WAITING_FRAMES)
       sendQueue.record(ownQueue, encodeRecord(MISSED, iface));
     known.reportedLost = lost;
-    const counters = { kernelReceived, kernelDropped, dropped, sendFailed, suppressed };
+    const allDropped = dropped + known.longDropped;
+    const counters = { kernelReceived, kernelDropped, dropped: allDropped, sendFailed, suppressed };
     sendQueue.record(known.queue, encodeCounters(iface, counters));
   }
   sendQueue.record(ownQueue, encodeRecord(ALIVE, 0));
