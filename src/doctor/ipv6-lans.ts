@@ -1,7 +1,7 @@
 import type { Config } from '../config/config.js';
 import type { Link } from '../mobility/events.js';
 import { ruleFor } from '../mobility/policy.js';
-import { type Ip, formatIp, formatPrefix, isIpv4, isLinkLocal } from '../wire/addresses.js';
+import { type Ip, type Prefix, formatIp, formatPrefix, isIpv4, isLinkLocal } from '../wire/addresses.js';
 import { type Facts, type Finding, error, ok, warning } from './finding.js';
 
 /** LANs with hosts of IPv6: what the kernel says to them in its own name, and what never reaches this router. */
@@ -11,7 +11,7 @@ export function checkIpv6Lans(facts: Facts, config: Config, links: readonly Link
   const gateways = config.policy.subnets.flatMap(({ gateways }) => gateways);
   const shared = [...new Set(gateways.filter((ip) => !isIpv4(ip) && isLinkLocal(ip)))];
   return [
-    ...checkSubnets(config),
+    ...checkSubnets(config, links),
     ...checkAcceptRa(facts, config),
     ...links.flatMap((link) => {
       const findings = [
@@ -27,16 +27,22 @@ export function checkIpv6Lans(facts: Facts, config: Config, links: readonly Link
 }
 
 /** A host that learned its gateway by router advertisement knows the link-local address of that router. */
-function checkSubnets({ policy }: Config): Finding[] {
+function checkSubnets({ policy }: Config, links: readonly Link[]): Finding[] {
   const subnets = policy.subnets.filter(({ prefix }) => !isIpv4(prefix.ip));
-  if (subnets.length === 0 && policy.subnets.length > 0 && policy.allow === undefined)
+  const isSubnet = ({ ip, length }: Prefix) => !isIpv4(ip) && !isLinkLocal(ip) && length < 128;
+  const isConnected = links.some(({ addresses }) => addresses.some(isSubnet));
+  if (subnets.length === 0 && policy.subnets.length > 0 && policy.allow === undefined) {
+    const allowed = isConnected
+      ? 'only hosts of the connected subnets are allowed, and their gateways are not known'
+      : 'no host of IPv6 is allowed';
     return [
       warning(
         'ipv6',
-        'IPv6 is served, but no [[subnet]] has a prefix of it: no host of IPv6 is allowed',
+        `IPv6 is served, but no [[subnet]] has a prefix of it: ${allowed}`,
         '[[subnet]] prefix = "..." and gateway = "fe80::1", for each home prefix',
       ),
     ];
+  }
   return subnets
     .filter(({ gateways }) => !gateways.some(isLinkLocal))
     .map(({ prefix }) =>

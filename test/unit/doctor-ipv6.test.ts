@@ -111,6 +111,19 @@ describe('the doctor of a LAN with IPv6', () => {
     assert.ok(!found.some(({ check }) => ['ipv6', 'link-local', 'snooping', 'forwarding'].includes(check)));
   });
 
+  it('a [[subnet]] of IPv4 alone leaves the connected subnets of IPv6 to its hosts', () => {
+    const file = FILE.replace('2001:db8:1::/64', '10.1.1.0/24').replace('fe80::1', '10.1.1.1');
+    const both = file.replace('["ipv6"]', '["ipv4", "ipv6"]');
+    const said = (links: readonly Link[]) =>
+      bad(facts({ links }), both).find(({ check }) => check === 'ipv6')?.message ?? '';
+    assert.match(said([lan0, lan1]), /only hosts of the connected subnets are allowed/);
+    const unnumbered = link('lan0', 3, ['fe80::1/64', 'fe80::a1/64']);
+    assert.match(said([unnumbered, lan1]), /no host of IPv6 is allowed/);
+    const proxyNeighbours = [{ ip: parseIp('2001:db8:1::5') as Ip, dev: 'lan0' }];
+    const proxy = bad(facts({ proxyNeighbours }), both).find(({ check }) => check === 'proxy-ndp');
+    assert.equal(proxy?.level, 'error', 'it may be a host of ours');
+  });
+
   it('redirects come from the oldest link-local address, which must not be the gateway', () => {
     const turned = link('lan0', 3, ['fe80::a1/64', 'fe80::1/64']);
     assertOnly(
