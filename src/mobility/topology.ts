@@ -62,7 +62,8 @@ export class Topology {
   private readonly links = new Map<IfIndex, Link>();
   private rules: Lans['rules'] = new Map();
   private readonly capturing = new Set<IfIndex>();
-  private readonly local = new Map<Ip, IfIndex[]>();
+  /** Our addresses, and by LAN who has one: a shared gateway is on every LAN. */
+  private readonly local = new Map<Ip, Map<IfIndex, Link>>();
   private readonly macOwners = new Map<Mac, Link[]>();
   /** Macvlans that are part of a mobility interface's LAN, and that interface. */
   private lans: Lans['lowers'] = new Map();
@@ -236,8 +237,7 @@ export class Topology {
 
   /** The interface of a LAN that has this address of ours, if one has it. */
   holderOn(ip: Ip, lan: IfIndex): Link | undefined {
-    const holders = this.local.get(ip)?.filter((index) => this.lanOf(index) === lan);
-    return holders?.[0] === undefined ? undefined : this.links.get(holders[0]);
+    return this.local.get(ip)?.get(lan);
   }
 
   /** The rule of a mobility interface; undefined for every other one. */
@@ -464,7 +464,9 @@ export class Topology {
         else owners.push(link);
       }
       for (const address of link.addresses) {
-        this.local.set(address.ip, [...(this.local.get(address.ip) ?? []), link.index]);
+        const holders = this.local.get(address.ip) ?? new Map<IfIndex, Link>();
+        this.local.set(address.ip, holders);
+        if (!holders.has(lan)) holders.set(lan, link);
         if (!isLoopback(address.ip) && !isOfOneLink(address.ip))
           this.subnets.push({ iface: lan, address, mobility });
         if (!servesFamilyOf(link, address.ip)) continue;
