@@ -16,6 +16,7 @@ export function checkIpv6Lans(facts: Facts, config: Config, links: readonly Link
     ...links.flatMap((link) => {
       const findings = [
         ...checkUsable(link),
+        ...checkDuplicates(link),
         ...checkLinkLocals(link, shared),
         ...checkQuerier(facts, config, link),
         ...checkAdvertisements(facts, config, link),
@@ -67,11 +68,25 @@ function checkUsable({ name, hasIpv6, mtu }: Link): Finding[] {
   ];
 }
 
+/** RFC 4862 section 5.4.5: an address of another machine is not used, and stays where it is until somebody deletes it. */
+function checkDuplicates({ name, addresses, duplicates = [] }: Link): Finding[] {
+  return addresses
+    .filter(({ ip }) => duplicates.includes(ip))
+    .map((address) => {
+      const what = `${formatPrefix(address)} dev ${name}`;
+      return error(
+        'duplicate-address',
+        `another machine on the LAN of ${name} has ${formatIp(address.ip)}: the kernel does not use it here (dadfailed)`,
+        `find that machine (ip -6 neigh show dev ${name}); if it is another router that shares the address: ip address del ${what} && ip address add ${what} nodad`,
+      );
+    });
+}
+
 /** The kernel lists the newest first. It speaks of itself, redirects included, with the oldest (ipv6_get_lladdr). */
 function checkLinkLocals(link: Link, shared: readonly Ip[]): Finding[] {
   if (link.hasIpv6 === false || !link.up) return [];
   const own = link.addresses.map(({ ip }) => ip).filter((ip) => !isIpv4(ip) && isLinkLocal(ip));
-  const oldest = own.at(-1);
+  const oldest = own.findLast((ip) => link.duplicates?.includes(ip) !== true);
   if (oldest === undefined)
     return [
       error(

@@ -25,6 +25,8 @@ export interface Link {
   readonly type: string | undefined;
   /** Addresses of the interface, host bits kept. */
   readonly addresses: readonly Prefix[];
+  /** Of them those that another machine has (Duplicate Address Detection): the kernel does not use them. Absent: none. */
+  readonly duplicates?: readonly Ip[];
   /** Maximum transmission unit, bytes. */
   readonly mtu?: number;
   /** false: the kernel does no IPv6 there (`disable_ipv6`, or an MTU below 1280); undefined: not known, taken for true. */

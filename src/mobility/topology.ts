@@ -46,6 +46,11 @@ export function servesFamilyOf({ hasIpv6 }: Link, ip: Ip): boolean {
   return isIpv4(ip) || hasIpv6 !== false;
 }
 
+/** Whether another machine has this address of the interface, so that the kernel neither answers for it nor uses it. */
+function isDuplicate({ duplicates }: Link, ip: Ip): boolean {
+  return duplicates?.includes(ip) === true;
+}
+
 /** An address of an interface, and the prefix that is on its LAN. */
 export interface ConnectedSubnet {
   /** The LAN, by its mobility interface. */
@@ -464,11 +469,12 @@ export class Topology {
         else owners.push(link);
       }
       for (const address of link.addresses) {
+        if (!isLoopback(address.ip) && !isOfOneLink(address.ip))
+          this.subnets.push({ iface: lan, address, mobility });
+        if (isDuplicate(link, address.ip)) continue;
         const holders = this.local.get(address.ip) ?? new Map<IfIndex, Link>();
         this.local.set(address.ip, holders);
         if (!holders.has(lan)) holders.set(lan, link);
-        if (!isLoopback(address.ip) && !isOfOneLink(address.ip))
-          this.subnets.push({ iface: lan, address, mobility });
         if (!servesFamilyOf(link, address.ip)) continue;
         if (mobility && link.up && link.carrier && this.gateways.has(address.ip)) {
           const speakers = this.speakers.get(lan) ?? new Map<Ip, Link>();
@@ -493,9 +499,10 @@ export class Topology {
   private deriveLinkLocals(): void {
     this.linkLocals.clear();
     for (const ofMacvlans of [false, true])
-      for (const { index, addresses } of this.links.values()) {
+      for (const link of this.links.values()) {
+        const { index, addresses } = link;
         const lan = this.lanOf(index);
-        const ips = addresses.flatMap(({ ip }) => (isOfOneLink(ip) ? [ip] : []));
+        const ips = addresses.flatMap(({ ip }) => (isOfOneLink(ip) && !isDuplicate(link, ip) ? [ip] : []));
         if (ips.length === 0 || (lan !== index) !== ofMacvlans) continue;
         this.linkLocals.set(lan, [...(this.linkLocals.get(lan) ?? []), ...ips]);
       }

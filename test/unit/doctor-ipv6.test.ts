@@ -124,6 +124,16 @@ describe('the doctor of a LAN with IPv6', () => {
     assert.equal(proxy?.level, 'error', 'it may be a host of ours');
   });
 
+  it('an address that failed Duplicate Address Detection is named, and how routers can share one', () => {
+    const failed = { ...lan0, duplicates: [parseIp('fe80::1') as Ip] };
+    assertOnly(
+      bad(facts({ links: [failed, lan1] })),
+      'duplicate-address',
+      /^another machine on the LAN of lan0 has fe80::1: the kernel does not use it here/,
+      /ip address del fe80::1\/64 dev lan0 && ip address add fe80::1\/64 dev lan0 nodad$/,
+    );
+  });
+
   it('redirects come from the oldest link-local address, which must not be the gateway', () => {
     const turned = link('lan0', 3, ['fe80::a1/64', 'fe80::1/64']);
     assertOnly(
