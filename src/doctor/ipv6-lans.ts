@@ -13,6 +13,7 @@ export function checkIpv6Lans(facts: Facts, config: Config, links: readonly Link
   return [
     ...checkSubnets(config, links),
     ...checkAcceptRa(facts, config),
+    ...checkIgnoredAdvertisements(facts, config),
     ...links.flatMap((link) => {
       const findings = [
         ...checkUsable(link),
@@ -188,4 +189,26 @@ function checkAcceptRa({ advertisedUplinks = [], sysctls }: Facts, { policy, ker
             `sysctl -w net/ipv6/conf/${name}/accept_ra=2`,
           );
     });
+}
+
+/**
+ * Those that came while the kernel forwards already, at the start of the machine for one: it made no route of them, so none
+ * shows that this interface is an uplink.
+ */
+function checkIgnoredAdvertisements(
+  { advertisedUplinks = [], ipv6, sysctls }: Facts,
+  config: Config,
+): Finding[] {
+  const settingOf = (name: string, key: string) => sysctls.get(`net/ipv6/conf/${name}/${key}`);
+  return [...(ipv6 ?? [])]
+    .filter(([name, { advertisementsIn }]) => advertisementsIn > 0 && !advertisedUplinks.includes(name))
+    .filter(([name]) => ruleFor(config.policy, name) === undefined)
+    .filter(([name]) => settingOf(name, 'forwarding') === 1 && settingOf(name, 'accept_ra') === 1)
+    .map(([name]) =>
+      warning(
+        'accept_ra',
+        `a router advertises itself on ${name}, and the kernel ignores it: it forwards there, and accept_ra is 1`,
+        `sysctl -w net/ipv6/conf/${name}/accept_ra=2 if the default route shall come from there, else accept_ra=0`,
+      ),
+    );
 }

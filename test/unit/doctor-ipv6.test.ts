@@ -230,6 +230,29 @@ describe('the doctor of a LAN with IPv6', () => {
     assert.ok(!bad({ ...given, sysctls: sysctls(1) }).some((finding) => finding.check === 'accept_ra'));
   });
 
+  it('router advertisements of an uplink that the kernel ignores because it forwards already', () => {
+    const given = (acceptRa: number, forwarding = 1, uplinks: readonly string[] = []) => {
+      const base = facts({ advertisedUplinks: uplinks });
+      return {
+        ...base,
+        sysctls: new Map([
+          ...base.sysctls,
+          ['net/ipv6/conf/wan0/accept_ra', acceptRa],
+          ['net/ipv6/conf/wan0/forwarding', forwarding],
+        ]),
+        ipv6: new Map([...(base.ipv6 ?? []), ['wan0', { ...NOTHING, advertisementsIn: 3 }]]),
+      };
+    };
+    assertOnly(
+      bad(given(1)),
+      'accept_ra',
+      /^a router advertises itself on wan0, and the kernel ignores it/,
+      /=2 if/,
+    );
+    for (const heard of [given(2), given(0), given(1, 0), given(1, 1, ['wan0'])])
+      assert.ok(!bad(heard).some(({ check }) => check === 'accept_ra'));
+  });
+
   it('settings of IPv6 are checked by their own table', () => {
     const check = `${FILE}[kernel]\nsettings = "check"`;
     const sysctls = new Map([...facts().sysctls, ['net/ipv6/conf/lan1/accept_ra', 1]]);
