@@ -106,11 +106,6 @@ export function writeHeader(
   writeUint32(bytes, at + 4, iface);
 }
 
-/** Length of the payload of the record that begins at `at`. */
-export function payloadBytesAt(bytes: Uint8Array, at: number): number {
-  return (bytes[at + 2] as number) | ((bytes[at + 3] as number) << 8);
-}
-
 /** A whole record. Throws a RangeError when the payload is too long. */
 export function encodeRecord(
   kind: number,

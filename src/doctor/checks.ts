@@ -9,9 +9,11 @@ import { checkForeignRoutes } from './foreign-routes.js';
 import { checkIpv6Lans } from './ipv6-lans.js';
 import { checkForwarding, checkSettings } from './settings.js';
 import {
+  type Family,
   type Ip,
   type Prefix,
   contains,
+  familyOf,
   formatIp,
   formatPrefix,
   hostLength,
@@ -157,10 +159,8 @@ function checkInterfaces(facts: Facts, config: Config): Finding[] {
 }
 
 function checkProxyNeighbours(facts: Facts, config: Config, links: readonly Link[]): Finding[] {
-  const { allow, deny, subnets } = config.policy;
-  const prefixes: readonly Prefix[] =
-    allow ??
-    (subnets.length > 0 ? subnets.map((subnet) => subnet.prefix) : links.flatMap((link) => link.addresses));
+  const { allow, deny, families } = config.policy;
+  const prefixes = allow ?? families.flatMap((family) => allowedByDefault(config, links, family));
   return facts.proxyNeighbours
     .filter(({ dev }) => links.some((link) => link.name === dev))
     .map(({ ip, dev }) => {
@@ -173,6 +173,13 @@ function checkProxyNeighbours(facts: Facts, config: Config, links: readonly Link
       const fix = `ip neigh del proxy ${formatIp(ip)} dev ${dev}`;
       return mobile ? error(check, message, fix) : warning(check, message, fix);
     });
+}
+
+/** Of each family the subnets of the configuration, else those of the mobility interfaces. */
+function allowedByDefault({ policy }: Config, links: readonly Link[], family: Family): readonly Prefix[] {
+  const isOf = ({ ip }: Prefix) => familyOf(ip) === family;
+  const configured = policy.subnets.map(({ prefix }) => prefix).filter(isOf);
+  return configured.length > 0 ? configured : links.flatMap(({ addresses }) => addresses.filter(isOf));
 }
 
 function checkGateways(

@@ -1,7 +1,7 @@
 import type { Config } from '../config/config.js';
 import type { Link } from '../mobility/events.js';
 import { ruleFor } from '../mobility/policy.js';
-import { type Ip, formatIp, formatPrefix, isIpv4, isLinkLocal } from '../wire/addresses.js';
+import { type Ip, type Prefix, formatIp, formatPrefix, isIpv4, isLinkLocal } from '../wire/addresses.js';
 import { type Facts, type Finding, error, ok, warning } from './finding.js';
 
 /** LANs with hosts of IPv6: what the kernel says to them in its own name, and what never reaches this router. */
@@ -11,11 +11,13 @@ export function checkIpv6Lans(facts: Facts, config: Config, links: readonly Link
   const gateways = config.policy.subnets.flatMap(({ gateways }) => gateways);
   const shared = [...new Set(gateways.filter((ip) => !isIpv4(ip) && isLinkLocal(ip)))];
   return [
-    ...checkSubnets(config),
+    ...checkSubnets(config, links),
     ...checkAcceptRa(facts, config),
+    ...checkIgnoredAdvertisements(facts, config),
     ...links.flatMap((link) => {
       const findings = [
         ...checkUsable(link),
+        ...checkDuplicates(link),
         ...checkLinkLocals(link, shared),
         ...checkQuerier(facts, config, link),
         ...checkAdvertisements(facts, config, link),
@@ -27,16 +29,22 @@ export function checkIpv6Lans(facts: Facts, config: Config, links: readonly Link
 }
 
 /** A host that learned its gateway by router advertisement knows the link-local address of that router. */
-function checkSubnets({ policy }: Config): Finding[] {
+function checkSubnets({ policy }: Config, links: readonly Link[]): Finding[] {
   const subnets = policy.subnets.filter(({ prefix }) => !isIpv4(prefix.ip));
-  if (subnets.length === 0 && policy.subnets.length > 0 && policy.allow === undefined)
+  const isSubnet = ({ ip, length }: Prefix) => !isIpv4(ip) && !isLinkLocal(ip) && length < 128;
+  const isConnected = links.some(({ addresses }) => addresses.some(isSubnet));
+  if (subnets.length === 0 && policy.subnets.length > 0 && policy.allow === undefined) {
+    const allowed = isConnected
+      ? 'only hosts of the connected subnets are allowed, and their gateways are not known'
+      : 'no host of IPv6 is allowed';
     return [
       warning(
         'ipv6',
-        'IPv6 is served, but no [[subnet]] has a prefix of it: no host of IPv6 is allowed',
+        `IPv6 is served, but no [[subnet]] has a prefix of it: ${allowed}`,
         '[[subnet]] prefix = "..." and gateway = "fe80::1", for each home prefix',
       ),
     ];
+  }
   return subnets
     .filter(({ gateways }) => !gateways.some(isLinkLocal))
     .map(({ prefix }) =>
@@ -61,11 +69,25 @@ function checkUsable({ name, hasIpv6, mtu }: Link): Finding[] {
   ];
 }
 
+/** RFC 4862 section 5.4.5: an address of another machine is not used, and stays where it is until somebody deletes it. */
+function checkDuplicates({ name, addresses, duplicates = [] }: Link): Finding[] {
+  return addresses
+    .filter(({ ip }) => duplicates.includes(ip))
+    .map((address) => {
+      const what = `${formatPrefix(address)} dev ${name}`;
+      return error(
+        'duplicate-address',
+        `another machine on the LAN of ${name} has ${formatIp(address.ip)}: the kernel does not use it here (dadfailed)`,
+        `find that machine (ip -6 neigh show dev ${name}); if it is another router that shares the address: ip address del ${what} && ip address add ${what} nodad`,
+      );
+    });
+}
+
 /** The kernel lists the newest first. It speaks of itself, redirects included, with the oldest (ipv6_get_lladdr). */
 function checkLinkLocals(link: Link, shared: readonly Ip[]): Finding[] {
   if (link.hasIpv6 === false || !link.up) return [];
   const own = link.addresses.map(({ ip }) => ip).filter((ip) => !isIpv4(ip) && isLinkLocal(ip));
-  const oldest = own.at(-1);
+  const oldest = own.findLast((ip) => link.duplicates?.includes(ip) !== true);
   if (oldest === undefined)
     return [
       error(
@@ -167,4 +189,26 @@ function checkAcceptRa({ advertisedUplinks = [], sysctls }: Facts, { policy, ker
             `sysctl -w net/ipv6/conf/${name}/accept_ra=2`,
           );
     });
+}
+
+/**
+ * Those that came while the kernel forwards already, at the start of the machine for one: it made no route of them, so none
+ * shows that this interface is an uplink.
+ */
+function checkIgnoredAdvertisements(
+  { advertisedUplinks = [], ipv6, sysctls }: Facts,
+  config: Config,
+): Finding[] {
+  const settingOf = (name: string, key: string) => sysctls.get(`net/ipv6/conf/${name}/${key}`);
+  return [...(ipv6 ?? [])]
+    .filter(([name, { advertisementsIn }]) => advertisementsIn > 0 && !advertisedUplinks.includes(name))
+    .filter(([name]) => ruleFor(config.policy, name) === undefined)
+    .filter(([name]) => settingOf(name, 'forwarding') === 1 && settingOf(name, 'accept_ra') === 1)
+    .map(([name]) =>
+      warning(
+        'accept_ra',
+        `a router advertises itself on ${name}, and the kernel ignores it: it forwards there, and accept_ra is 1`,
+        `sysctl -w net/ipv6/conf/${name}/accept_ra=2 if the default route shall come from there, else accept_ra=0`,
+      ),
+    );
 }

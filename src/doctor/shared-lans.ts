@@ -2,8 +2,11 @@ import type { Config } from '../config/config.js';
 import type { Link } from '../mobility/events.js';
 import { type InterfaceRule, ruleFor } from '../mobility/policy.js';
 import {
+  type Family,
   type Ip,
+  type Prefix,
   contains,
+  familyOf,
   formatIp,
   formatPrefix,
   hostLength,
@@ -36,7 +39,7 @@ export function checkSharedLans(
     const findings = [
       ...checkRole(lan),
       ...checkPeers(facts, lan),
-      ...checkOwnAddress(lan),
+      ...checkOwnAddress(lan, config.policy.families),
       ...checkGatewayPrefix(lan),
       ...checkUplink(facts, config, daemon, lan),
     ];
@@ -91,20 +94,24 @@ function checkPeers(facts: Facts, { link, rule }: Lan): Finding[] {
   ];
 }
 
-/** A standby asks hosts in its own name. */
-function checkOwnAddress({ link, rule, macvlans, gateways }: Lan): Finding[] {
+/** A standby asks hosts in its own name, those of each family in one of that family. */
+function checkOwnAddress({ link, rule, macvlans, gateways }: Lan, families: readonly Family[]): Finding[] {
   if (rule.role !== 'gateway' && rule.role !== 'told') return [];
-  const own = [link, ...macvlans]
-    .flatMap(({ addresses }) => addresses)
-    .filter(({ ip, length }) => !gateways.includes(ip) && length < hostLength(ip));
-  if (own.length > 0) return [];
-  return [
+  const addresses = [link, ...macvlans].flatMap((one) => one.addresses);
+  const isOwn = ({ ip, length }: Prefix) => !gateways.includes(ip) && length < hostLength(ip);
+  const without = families.filter(
+    (family) => !addresses.some((address) => familyOf(address.ip) === family && isOwn(address)),
+  );
+  // A LAN may be of one family alone.
+  const isUsed = (family: Family) => addresses.some(({ ip }) => familyOf(ip) === family);
+  const missing = without.length === families.length ? without : without.filter(isUsed);
+  return missing.map((family) =>
     error(
       'role',
-      `${link.name} has no address of its own besides the gateway's: as a standby this router cannot ask hosts`,
+      `${link.name} has no address of its own for ${family === 'ipv4' ? 'IPv4' : 'IPv6'} besides the gateway's: as a standby this router cannot ask hosts`,
       `ip address add ADDRESS/PREFIX dev ${link.name}: one of the LAN's subnet, and another one on each router`,
     ),
-  ];
+  );
 }
 
 /** The kernel makes a connected route for the prefix, and half of what goes to the LAN would leave by the macvlan. */

@@ -25,6 +25,8 @@ export interface Link {
   readonly type: string | undefined;
   /** Addresses of the interface, host bits kept. */
   readonly addresses: readonly Prefix[];
+  /** Of them those that another machine has (Duplicate Address Detection): the kernel does not use them. Absent: none. */
+  readonly duplicates?: readonly Ip[];
   /** Maximum transmission unit, bytes. */
   readonly mtu?: number;
   /** false: the kernel does no IPv6 there (`disable_ipv6`, or an MTU below 1280); undefined: not known, taken for true. */
@@ -77,7 +79,7 @@ export type Event =
       readonly bytes: Uint8Array;
       readonly queuedMs?: number;
     }
-  /** A captured IPv4 packet of a watched visitor to a MAC that may not be ours (see the action `watch-misdirected`). */
+  /** A captured packet of a watched visitor to a MAC that may not be ours (see the action `watch-misdirected`). */
   | { readonly kind: 'misdirected-packet'; readonly iface: IfIndex; readonly bytes: Uint8Array }
   /** An interface appeared or changed; the whole new state of it. */
   | { readonly kind: 'link'; readonly link: Link }
@@ -394,7 +396,7 @@ export type Action =
   | { readonly kind: 'forget-neighbour'; readonly ip: Ip; readonly dev: string }
   /** Repair of a stuck route: add a route of ours; `present: false` deletes it (design.md 3.3). */
   | { readonly kind: 'stuck-route-repair'; readonly ip: Ip; readonly present: boolean }
-  /** Capture, or no longer, IPv4 packets that this MAC sends to others than us: it may have stale neighbours. */
+  /** Capture, or no longer, packets that this MAC sends to others than us: it may have stale neighbours. */
   | {
       readonly kind: 'watch-misdirected';
       readonly iface: IfIndex;

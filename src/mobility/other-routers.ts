@@ -57,6 +57,8 @@ const ASKING_MS = 2000;
 const AGAIN_MS = 10_000;
 const LOOK_MS = 60_000;
 const SOON_MS = 1000;
+/** Twice the longest time between two router advertisements of a router (RFC 4861 section 6.2.1). */
+const ADVERTISED_MS = 3_600_000;
 /** When nothing can be heard on the interface, or not everything, silence means nothing: it is asked anew. */
 const DEAF_MS = 1000;
 
@@ -115,6 +117,8 @@ export function stepOtherRouter(
 export class OtherRouter implements Due {
   due = NEVER;
   #state = OTHER_ROUTER_IDLE;
+  /** When it used the address last, unasked: a host that forwards answers for its own one like a router. */
+  claimedAt = Number.NEGATIVE_INFINITY;
   /** The last address that it used besides: it may be a host by the time it is no router any more. */
   otherAddress: Ip | undefined;
 
@@ -129,12 +133,13 @@ export class OtherRouter implements Due {
   }
 
   snapshot() {
-    const { iface, mac, gateway, otherAddress, due } = this;
-    return { iface, mac, gateway, otherAddress, due, state: this.#state };
+    const { iface, mac, gateway, claimedAt, otherAddress, due } = this;
+    return { iface, mac, gateway, claimedAt, otherAddress, due, state: this.#state };
   }
 
-  restore({ state, otherAddress, due }: ReturnType<OtherRouter['snapshot']>): void {
+  restore({ state, claimedAt, otherAddress, due }: ReturnType<OtherRouter['snapshot']>): void {
     this.#state = state;
+    this.claimedAt = claimedAt;
     this.otherAddress = otherAddress;
     this.due = due;
   }
@@ -318,10 +323,12 @@ const NONE: readonly OtherRouter[] = [];
 /** A frame with a gateway address as its sender: the MAC is asked whether it answers for it. */
 export function suspect(ctx: TrackerContext, iface: IfIndex, gateway: Ip, mac: Mac): void {
   const known = ctx.otherRouters.on(iface).filter((router) => router.mac === mac);
+  for (const router of known) if (router.gateway === gateway) router.claimedAt = ctx.now;
   // One suspicion of a MAC at a time.
   if (known.some((router) => router.gateway === gateway || router.state.kind === 'verifying')) return;
   const router = ctx.otherRouters.add(iface, mac, gateway);
   if (router === undefined) return;
+  router.claimedAt = ctx.now;
   router.step({ input: 'claimed' }, ctx.now);
   advance(ctx, router);
 }
@@ -406,6 +413,11 @@ export function* runOtherRouters(ctx: TrackerContext): IterableIterator<OtherRou
 
 function advance(ctx: TrackerContext, router: OtherRouter): OtherRouterOutcome | undefined {
   const { iface, mac, gateway } = router;
+  // Nobody repeats what somebody has once advertised in the name of a host.
+  if (!ctx.topology.isGateway(gateway) && ctx.now - router.claimedAt > ADVERTISED_MS) {
+    ctx.otherRouters.remove(router);
+    return 'gone';
+  }
   const missed = ctx.now - ctx.missed.lastOn(iface) <= ASKING_MS;
   const outcome = router.step({ input: 'due', listening: ctx.topology.isListening(iface), missed }, ctx.now);
   if (router.state.kind === 'idle') {

@@ -46,6 +46,11 @@ export function servesFamilyOf({ hasIpv6 }: Link, ip: Ip): boolean {
   return isIpv4(ip) || hasIpv6 !== false;
 }
 
+/** Whether another machine has this address of the interface, so that the kernel neither answers for it nor uses it. */
+function isDuplicate({ duplicates }: Link, ip: Ip): boolean {
+  return duplicates?.includes(ip) === true;
+}
+
 /** An address of an interface, and the prefix that is on its LAN. */
 export interface ConnectedSubnet {
   /** The LAN, by its mobility interface. */
@@ -62,7 +67,8 @@ export class Topology {
   private readonly links = new Map<IfIndex, Link>();
   private rules: Lans['rules'] = new Map();
   private readonly capturing = new Set<IfIndex>();
-  private readonly local = new Map<Ip, IfIndex[]>();
+  /** Our addresses, and by LAN who has one: a shared gateway is on every LAN. */
+  private readonly local = new Map<Ip, Map<IfIndex, Link>>();
   private readonly macOwners = new Map<Mac, Link[]>();
   /** Macvlans that are part of a mobility interface's LAN, and that interface. */
   private lans: Lans['lowers'] = new Map();
@@ -236,8 +242,7 @@ export class Topology {
 
   /** The interface of a LAN that has this address of ours, if one has it. */
   holderOn(ip: Ip, lan: IfIndex): Link | undefined {
-    const holders = this.local.get(ip)?.filter((index) => this.lanOf(index) === lan);
-    return holders?.[0] === undefined ? undefined : this.links.get(holders[0]);
+    return this.local.get(ip)?.get(lan);
   }
 
   /** The rule of a mobility interface; undefined for every other one. */
@@ -464,9 +469,12 @@ export class Topology {
         else owners.push(link);
       }
       for (const address of link.addresses) {
-        this.local.set(address.ip, [...(this.local.get(address.ip) ?? []), link.index]);
         if (!isLoopback(address.ip) && !isOfOneLink(address.ip))
           this.subnets.push({ iface: lan, address, mobility });
+        if (isDuplicate(link, address.ip)) continue;
+        const holders = this.local.get(address.ip) ?? new Map<IfIndex, Link>();
+        this.local.set(address.ip, holders);
+        if (!holders.has(lan)) holders.set(lan, link);
         if (!servesFamilyOf(link, address.ip)) continue;
         if (mobility && link.up && link.carrier && this.gateways.has(address.ip)) {
           const speakers = this.speakers.get(lan) ?? new Map<Ip, Link>();
@@ -491,9 +499,10 @@ export class Topology {
   private deriveLinkLocals(): void {
     this.linkLocals.clear();
     for (const ofMacvlans of [false, true])
-      for (const { index, addresses } of this.links.values()) {
+      for (const link of this.links.values()) {
+        const { index, addresses } = link;
         const lan = this.lanOf(index);
-        const ips = addresses.flatMap(({ ip }) => (isOfOneLink(ip) ? [ip] : []));
+        const ips = addresses.flatMap(({ ip }) => (isOfOneLink(ip) && !isDuplicate(link, ip) ? [ip] : []));
         if (ips.length === 0 || (lan !== index) !== ofMacvlans) continue;
         this.linkLocals.set(lan, [...(this.linkLocals.get(lan) ?? []), ...ips]);
       }

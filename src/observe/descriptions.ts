@@ -23,7 +23,7 @@ import {
 /** What the closed lists of the tracker mean, in sentences for people. The types make sure that none is missing. */
 
 export const DROP_MEANINGS: Readonly<Record<DropReason, string>> = {
-  truncated: 'the frame is too short to be ARP',
+  truncated: 'the frame is too short for what it says it is',
   'not-arp': 'the frame is neither ARP nor RARP',
   'bad-hardware-type': 'its hardware type is neither Ethernet nor IEEE 802',
   'bad-protocol-type': 'its protocol type is not IPv4',

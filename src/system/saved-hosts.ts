@@ -3,7 +3,17 @@ import { join } from 'node:path';
 import * as z from 'zod';
 import type { SavedHost } from '../mobility/events.js';
 import { type Policy, policyRefusal, ruleFor } from '../mobility/policy.js';
-import { IPV4_UNSPECIFIED, formatIp, formatMac, parseIp, parseMac } from '../wire/addresses.js';
+import {
+  type Family,
+  IPV4_UNSPECIFIED,
+  IPV6_UNSPECIFIED,
+  type Prefix,
+  familyOf,
+  formatIp,
+  formatMac,
+  parseIp,
+  parseMac,
+} from '../wire/addresses.js';
 import { replaceFile } from './state-file.js';
 
 /** `hosts.json` in the state directory: who was here when the daemon stopped, to be asked when it starts again. */
@@ -68,14 +78,21 @@ export function readSavedHosts(directory: string, warn: (message: string) => voi
   return memories;
 }
 
+/** All addresses of a family. */
+const EVERYTHING: Readonly<Record<Family, Prefix>> = {
+  ipv4: { ip: IPV4_UNSPECIFIED, length: 0 },
+  ipv6: { ip: IPV6_UNSPECIFIED, length: 0 },
+};
+
 /**
- * The hosts that this configuration may serve: a rule names their interface and policy allows their address. Without
- * allowed prefixes in the file all are allowed: which subnets are connected is not known before their interfaces are.
+ * The hosts that this configuration may serve: a rule names their interface and policy allows their address. Of a family
+ * without a [[subnet]] in the file all are allowed: which subnets are connected is not known before their interfaces are.
  */
 export function allowedHosts(hosts: readonly SavedHost[], policy: Policy): SavedHost[] {
-  const { subnets } = policy;
-  const prefixes =
-    subnets.length > 0 ? subnets.map(({ prefix }) => prefix) : [{ ip: IPV4_UNSPECIFIED, length: 0 }];
+  const prefixes = policy.families.flatMap((family) => {
+    const configured = policy.subnets.map(({ prefix }) => prefix).filter(({ ip }) => familyOf(ip) === family);
+    return configured.length > 0 ? configured : [EVERYTHING[family]];
+  });
   return hosts.filter(
     ({ ip, mac, interface: name }) =>
       ruleFor(policy, name) !== undefined && policyRefusal(policy, prefixes, ip, mac) === undefined,

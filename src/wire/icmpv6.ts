@@ -43,12 +43,12 @@ const SHORTEST_BYTES: Readonly<Record<number, number>> = {
   [ICMPV6.mldv2Report]: 8,
 };
 
-/** Of Neighbor Discovery: what comes from another link has less. MLD may not leave the link either, and has 1. */
 /**
  * An MLDv2 report of which so much is there counts as far as it goes, though its checksum cannot be verified: a host may
  * listen to any number of groups, and a capture keeps the beginning of a frame. Frame, headers and 20 records.
  */
 export const MLD_REPORT_CUT_BYTES = 14 + 40 + 8 + 8 + 20 * 20;
+/** Of Neighbor Discovery: what comes from another link has less. MLD may not leave the link either, and has 1. */
 export const ND_HOP_LIMIT = 255;
 export const MLD_HOP_LIMIT = 1;
 

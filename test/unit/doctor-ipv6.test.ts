@@ -111,6 +111,29 @@ describe('the doctor of a LAN with IPv6', () => {
     assert.ok(!found.some(({ check }) => ['ipv6', 'link-local', 'snooping', 'forwarding'].includes(check)));
   });
 
+  it('a [[subnet]] of IPv4 alone leaves the connected subnets of IPv6 to its hosts', () => {
+    const file = FILE.replace('2001:db8:1::/64', '10.1.1.0/24').replace('fe80::1', '10.1.1.1');
+    const both = file.replace('["ipv6"]', '["ipv4", "ipv6"]');
+    const said = (links: readonly Link[]) =>
+      bad(facts({ links }), both).find(({ check }) => check === 'ipv6')?.message ?? '';
+    assert.match(said([lan0, lan1]), /only hosts of the connected subnets are allowed/);
+    const unnumbered = link('lan0', 3, ['fe80::1/64', 'fe80::a1/64']);
+    assert.match(said([unnumbered, lan1]), /no host of IPv6 is allowed/);
+    const proxyNeighbours = [{ ip: parseIp('2001:db8:1::5') as Ip, dev: 'lan0' }];
+    const proxy = bad(facts({ proxyNeighbours }), both).find(({ check }) => check === 'proxy-ndp');
+    assert.equal(proxy?.level, 'error', 'it may be a host of ours');
+  });
+
+  it('an address that failed Duplicate Address Detection is named, and how routers can share one', () => {
+    const failed = { ...lan0, duplicates: [parseIp('fe80::1') as Ip] };
+    assertOnly(
+      bad(facts({ links: [failed, lan1] })),
+      'duplicate-address',
+      /^another machine on the LAN of lan0 has fe80::1: the kernel does not use it here/,
+      /ip address del fe80::1\/64 dev lan0 && ip address add fe80::1\/64 dev lan0 nodad$/,
+    );
+  });
+
   it('redirects come from the oldest link-local address, which must not be the gateway', () => {
     const turned = link('lan0', 3, ['fe80::a1/64', 'fe80::1/64']);
     assertOnly(
@@ -205,6 +228,29 @@ describe('the doctor of a LAN with IPv6', () => {
       !bad({ ...given, sysctls: sysctls(2) }, check).some((finding) => finding.check === 'accept_ra'),
     );
     assert.ok(!bad({ ...given, sysctls: sysctls(1) }).some((finding) => finding.check === 'accept_ra'));
+  });
+
+  it('router advertisements of an uplink that the kernel ignores because it forwards already', () => {
+    const given = (acceptRa: number, forwarding = 1, uplinks: readonly string[] = []) => {
+      const base = facts({ advertisedUplinks: uplinks });
+      return {
+        ...base,
+        sysctls: new Map([
+          ...base.sysctls,
+          ['net/ipv6/conf/wan0/accept_ra', acceptRa],
+          ['net/ipv6/conf/wan0/forwarding', forwarding],
+        ]),
+        ipv6: new Map([...(base.ipv6 ?? []), ['wan0', { ...NOTHING, advertisementsIn: 3 }]]),
+      };
+    };
+    assertOnly(
+      bad(given(1)),
+      'accept_ra',
+      /^a router advertises itself on wan0, and the kernel ignores it/,
+      /=2 if/,
+    );
+    for (const heard of [given(2), given(0), given(1, 0), given(1, 1, ['wan0'])])
+      assert.ok(!bad(heard).some(({ check }) => check === 'accept_ra'));
   });
 
   it('settings of IPv6 are checked by their own table', () => {

@@ -52,6 +52,12 @@ describe('doctor on a LAN with several routers', () => {
       /no address of its own/,
     ],
     [
+      'no address but the gateway and one of IPv6, which the kernel gives to each interface',
+      findings('role = "told"', [link('lan0', 3, ['10.1.1.1/24', 'fe80::a1/64'])]),
+      'error',
+      /no address of its own for IPv4/,
+    ],
+    [
       'the gateway as a /24 on a macvlan',
       findings(GATEWAY, [own, macvlan(['10.1.1.1/24'])]),
       'warning',

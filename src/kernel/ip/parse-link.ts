@@ -1,4 +1,5 @@
 import {
+  type Ip,
   type Mac,
   MAC_ZERO,
   type Prefix,
@@ -23,6 +24,8 @@ export interface LinkFacts {
   /** Bytes; 0 when it is not told. */
   readonly mtu: number;
   readonly addresses: readonly Prefix[];
+  /** Of them those that another machine has (RFC 4862 section 5.4.5); absent: none. */
+  readonly duplicates?: readonly Ip[];
 }
 
 /**
@@ -42,6 +45,7 @@ export function parseLink(json: string): LinkFacts | undefined {
   const flags = Array.isArray(link.flags) ? link.flags : [];
   const addresses = Array.isArray(link.addr_info) ? link.addr_info : [];
   const kind = isRecord(link.linkinfo) ? link.linkinfo.info_kind : undefined;
+  const duplicates = addresses.filter(isDuplicate).flatMap((address) => parseAddress(address)?.ip ?? []);
   return {
     index: link.ifindex,
     name: link.ifname,
@@ -55,6 +59,7 @@ export function parseLink(json: string): LinkFacts | undefined {
     type: asText(kind),
     mtu: isIndex(link.mtu) ? link.mtu : 0,
     addresses: addresses.flatMap((address) => parseAddress(address) ?? []),
+    ...(duplicates.length > 0 && { duplicates }),
   };
 }
 
@@ -65,6 +70,10 @@ function parseAddress(value: unknown): Prefix | undefined {
   if (ip === undefined) return undefined;
   const length = value.address === undefined ? value.prefixlen : hostLength(ip);
   return parsePrefix(`${asText(value.local)}/${length}`);
+}
+
+function isDuplicate(value: unknown): boolean {
+  return isRecord(value) && value.dadfailed === true;
 }
 
 /** iproute2 writes control characters into strings as they are, and older versions escape an apostrophe. */

@@ -160,6 +160,7 @@ function sameButForAddresses(a: Link, b: Link): boolean {
     a.type === b.type &&
     a.mtu === b.mtu &&
     a.hasIpv6 === b.hasIpv6 &&
+    (a.duplicates ?? []).join() === (b.duplicates ?? []).join() &&
     a.rpFilter === b.rpFilter
   );
 }

@@ -82,7 +82,9 @@ export function stepAnnouncement(
         const at = Math.max(input.from, heldUntil(active, iface) ?? 0);
         return { iface, left: ANNOUNCEMENTS, at };
       });
-      return [{ kind: 'sending', lans, holds: active }, undefined];
+      // It may have left another LAN just before, which is still to be told.
+      const others = lansOf(state).filter(({ iface }) => !input.ifaces.includes(iface));
+      return [{ kind: 'sending', lans: [...others, ...lans], holds: active }, undefined];
     }
     case 'hold-back': {
       const { iface, until, isCheck } = input;
@@ -127,14 +129,19 @@ function due(
 
 /** The LANs whose turn it is now. */
 export function lansToTell(state: Announcement, now: number): readonly IfIndex[] {
-  if (state.kind !== 'sending') return [];
-  const isHeld = (iface: IfIndex) => now < (heldUntil(state.holds, iface) ?? 0);
-  return state.lans.filter(({ iface, at }) => at <= now && !isHeld(iface)).map(({ iface }) => iface);
+  const isHeld = (iface: IfIndex) => now < (heldUntil(holdsOf(state), iface) ?? 0);
+  return lansOf(state)
+    .filter(({ iface, at }) => at <= now && !isHeld(iface))
+    .map(({ iface }) => iface);
 }
 
 /** What is held back, for an announcement that begins anew. */
 export function holdsOf(state: Announcement): readonly Hold[] {
   return state.kind === 'off' ? NO_HOLDS : state.holds;
+}
+
+function lansOf(state: Announcement): readonly LanTurn[] {
+  return state.kind === 'sending' ? state.lans : [];
 }
 
 function heldUntil(holds: readonly Hold[], lan: IfIndex): number | undefined {

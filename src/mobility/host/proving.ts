@@ -3,7 +3,7 @@ import { alarmMacLimit, hasCapacity, isMacFull, isNewcomer, noteSilence } from '
 import type { TrackerContext } from '../context.js';
 import type { Attachment, Cause, IfIndex } from '../events.js';
 import { answerOpenQuestions, releaseAnswers } from '../neighbour/responder.js';
-import { probeSource, sendRepair } from '../neighbour/send.js';
+import { gatewaysToRepair, probeSource, sendRepair } from '../neighbour/send.js';
 import {
   PRESENCE_SCHEDULE,
   type Probe,
@@ -152,7 +152,8 @@ function holdAnswers(ctx: TrackerContext, host: Host, at: Attachment, asked: Ip 
   const gateway = probeSource(ctx, at.iface, host.ip);
   if (gateway === undefined) return undefined;
   host.stepAnswerHold({ input: 'hold', at }, ctx.now);
-  if (asked !== gateway) return undefined;
+  // In the name of each of several gateways it would be asked along with this one.
+  if (asked !== gateway && !gatewaysToRepair(ctx, at.iface, host.ip).includes(asked)) return undefined;
   return ctx.topology.outsideSource(at.iface, host.ip, gateway) ?? unspecifiedOf(host.ip);
 }
 

@@ -31,12 +31,15 @@ const MOST_AT_ONCE = 256;
 /** Of visitors that have been there for long, one is told in so many ms. */
 const LATE_GAP_MS = 2;
 
+/** So many that have left, and twice as many as there are claims, may wait to be forgotten until their turn comes. */
+const MOST_GONE = 1024;
+
 /** A machine on a LAN, and one home prefix of it. */
 interface Visitor extends Due {
   readonly place: Attachment;
   readonly prefix: Prefix;
   /** Its addresses in the prefix. */
-  ips: Set<Ip>;
+  readonly ips: Set<Ip>;
   sentAt: number;
 }
 
@@ -50,8 +53,9 @@ const GONE: Visitor = {
 };
 
 export class HomePrefixes {
-  readonly #deadlines = new Deadlines<Visitor>();
+  #deadlines = new Deadlines<Visitor>();
   readonly #visitors = new Map<string, Map<string, Visitor>>();
+  #count = 0;
 
   snapshot() {
     const indices = new Map([...this.#all()].map((visitor, index) => [visitor, index]));
@@ -97,6 +101,7 @@ export class HomePrefixes {
     if (known !== undefined) return known;
     const visitor = { ...GONE, place, prefix, ips: new Set<Ip>() };
     machine.set(formatPrefix(prefix), visitor);
+    this.#count++;
     return visitor;
   }
 
@@ -107,8 +112,24 @@ export class HomePrefixes {
   remove({ place, prefix }: Visitor): void {
     const key = keyOf(place.iface, place.mac);
     const machine = this.#visitors.get(key);
-    machine?.delete(formatPrefix(prefix));
+    if (machine?.delete(formatPrefix(prefix)) === true) this.#count--;
     if (machine?.size === 0) this.#visitors.delete(key);
+  }
+
+  /** Of visitors, those that have left among them. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** Forgets those of which this is not true. The heap is made anew: it would keep each until its deadline. */
+  keep(isThere: (visitor: Visitor) => boolean): void {
+    this.#deadlines = new Deadlines();
+    for (const visitor of [...this.#all()]) {
+      const { due } = visitor;
+      visitor.due = Number.POSITIVE_INFINITY;
+      if (isThere(visitor)) this.schedule(visitor, due);
+      else this.remove(visitor);
+    }
   }
 
   *#all(): Generator<Visitor> {
@@ -148,9 +169,24 @@ export function reviewHomePrefixes(ctx: TrackerContext): void {
 function visitorOf(ctx: TrackerContext, { iface, mac }: Attachment, ip: Ip): Visitor | undefined {
   const subnet = subnetOf(ctx.policy, ip);
   if (subnet?.advertise !== true || ctx.topology.isHome(iface, ip)) return undefined;
+  forgetGone(ctx);
   const visitor = ctx.homePrefixes.of({ iface, mac }, subnet.prefix);
   visitor.ips.add(ip);
   return visitor;
+}
+
+/** Whoever invents hosts has them come and go: each would be remembered until its next advertisement is due. */
+function forgetGone(ctx: TrackerContext): void {
+  const { fresh, settled, beneath } = ctx.counts;
+  if (ctx.homePrefixes.count <= MOST_GONE + 2 * (fresh + settled + beneath)) return;
+  ctx.homePrefixes.keep((visitor) => addressOf(ctx, visitor) !== undefined);
+}
+
+/** An address that it still has there; undefined: it has left. */
+function addressOf(ctx: TrackerContext, { place: { iface, mac }, ips }: Visitor): Ip | undefined {
+  for (const ip of ips) if (ctx.table.get(ip)?.isHeldAt(iface, mac) !== true) ips.delete(ip);
+  const [ip] = ips;
+  return ip;
 }
 
 /** A router solicitation of this machine. */
@@ -166,10 +202,7 @@ export function runHomePrefixes(ctx: TrackerContext): void {
   for (let left = MOST_AT_ONCE; left > 0; left--) {
     const visitor = ctx.homePrefixes.takeDue(ctx.now);
     if (visitor === undefined) return;
-    const { iface, mac } = visitor.place;
-    for (const ip of visitor.ips)
-      if (ctx.table.get(ip)?.isHeldAt(iface, mac) !== true) visitor.ips.delete(ip);
-    const [ip] = visitor.ips;
+    const ip = addressOf(ctx, visitor);
     const isAdvertised = subnetOf(ctx.policy, visitor.prefix.ip)?.advertise === true;
     if (ip === undefined || !isAdvertised) {
       ctx.homePrefixes.remove(visitor);

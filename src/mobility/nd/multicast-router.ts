@@ -43,10 +43,14 @@ export class MulticastRouter {
   }
 }
 
-/** An interface has changed, or its rule: a switch that is new there knows nothing of us. */
+/**
+ * An interface has changed, or its rule: a switch that is new there knows nothing of us. It is told as soon as there is an
+ * address to tell it from, which may be some time after the link is up.
+ */
 export function reviewMulticastRouter(ctx: TrackerContext, iface: IfIndex): void {
   const { multicastRouter, topology, now } = ctx;
-  const isWanted = topology.rule(iface)?.multicastRouter === true && topology.isUsable(iface, ANY_IPV6);
+  const maySpeak = topology.isUsable(iface, ANY_IPV6) && topology.linkLocalsOn(iface).length > 0;
+  const isWanted = topology.rule(iface)?.multicastRouter === true && maySpeak;
   if (!isWanted) multicastRouter.schedule(iface, undefined);
   else if (!multicastRouter.has(iface)) multicastRouter.schedule(iface, now);
 }

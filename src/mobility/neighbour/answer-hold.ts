@@ -34,11 +34,19 @@ export type AnswerHold =
       readonly until: number;
       /** What the host asked for. */
       readonly asked: readonly Ip[];
+      /** Of that what it asked another MAC for, if anything: what it believes of it is wrong. */
+      readonly astray?: readonly Ip[];
     };
 
 export type AnswerHoldInput =
   | { readonly input: 'hold'; readonly at: Attachment }
-  | { readonly input: 'asked'; readonly at: Attachment; readonly target: Ip }
+  | {
+      readonly input: 'asked';
+      readonly at: Attachment;
+      readonly target: Ip;
+      /** At a MAC that is not ours. */
+      readonly isAstray?: boolean;
+    }
   /** The route to this place is in the kernel. */
   | { readonly input: 'installed'; readonly at: Attachment | undefined }
   | { readonly input: 'due' | 'refuse' };
@@ -63,9 +71,12 @@ export function stepAnswerHold(
   switch (input.input) {
     case 'asked': {
       if (!isAt(state, input.at)) return [state, undefined];
-      if (state.asked.includes(input.target)) return [state, 'held'];
-      if (state.asked.length >= MOST_ASKED) return [state, undefined];
-      return [{ ...state, asked: [...state.asked, input.target] }, 'held'];
+      const isNew = !state.asked.includes(input.target);
+      if (isNew && state.asked.length >= MOST_ASKED) return [state, undefined];
+      const asked = isNew ? [...state.asked, input.target] : state.asked;
+      const { astray = [] } = state;
+      if (input.isAstray !== true || astray.includes(input.target)) return [{ ...state, asked }, 'held'];
+      return [{ ...state, asked, astray: [...astray, input.target] }, 'held'];
     }
     case 'installed':
       return isAt(state, input.at) ? [NO_ANSWER_HOLD, 'answer'] : [state, undefined];

@@ -53,7 +53,9 @@ function answerWhenRouted(
   target: Ip,
   reply: Reply | undefined,
 ): void {
-  if (ctx.table.get(asker)?.stepAnswerHold({ input: 'asked', at, target }, ctx.now) === 'held') return;
+  const isAstray = reply?.isAstray === true;
+  if (ctx.table.get(asker)?.stepAnswerHold({ input: 'asked', at, target, isAstray }, ctx.now) === 'held')
+    return;
   answerNow(ctx, at, asker, target, reply);
 }
 
@@ -73,7 +75,10 @@ function answerNow(
 export function releaseAnswers(ctx: TrackerContext, host: Host, input: AnswerHoldInput): void {
   const { answerHold: hold } = host;
   if (host.stepAnswerHold(input, ctx.now) !== 'answer' || hold.kind === 'off') return;
-  for (const target of hold.asked) answerNow(ctx, hold.at, host.ip, target);
+  for (const target of hold.asked) {
+    const isAstray = hold.astray?.includes(target) === true;
+    answerNow(ctx, hold.at, host.ip, target, { to: host.ip, isAstray });
+  }
 }
 
 /** Whether somebody on the LAN of the asker has the target is asked there first; `asker` is served when nobody has. */

@@ -73,7 +73,10 @@ function isToBeAsked(
   return !isBeingAsked(host, place) && (form === 'rarp' || !isHere || !host.held);
 }
 
-/** A family of which nothing is known is looked up; of one that is known, only what the groups of the message add. */
+/**
+ * A family of which nothing is known is looked up; of one that is known, only what the groups of the message add. Routers
+ * are left alone.
+ */
 function lookUpFamilies(
   ctx: TrackerContext,
   iface: IfIndex,
@@ -84,6 +87,8 @@ function lookUpFamilies(
   const { mac, form, groups } = message;
   const place = { iface, mac };
   const cause = causeOf(message);
+  // A router has addresses of its own and no host's, and would take the question for that of a querier.
+  if (ctx.otherRouters.isRouterMac(iface, mac)) return;
   for (const driver of ctx.families.all()) {
     const ofFamily = known.filter(({ ip }) => familyOf(ip) === driver.family);
     const isUnknown = ofFamily.length === 0;

@@ -2,24 +2,31 @@ import { type Ip, type Ipv6, isIpv4, low24 } from '../../wire/addresses.js';
 
 const NONE: readonly Ipv6[] = [];
 
-/** IPv6 addresses by the low 24 bits, which are all that a solicited-node group tells of them (RFC 4291 section 2.7.1). */
+/**
+ * IPv6 addresses by the low 24 bits, which are all that a solicited-node group tells of them (RFC 4291 section 2.7.1). Most
+ * are alone, and stand there themselves; but every prefix may have a `::1`.
+ */
 export class SolicitedNodes {
-  readonly #addresses = new Map<number, readonly Ipv6[]>();
+  readonly #addresses = new Map<number, Ipv6 | Set<Ipv6>>();
 
   get(low: number): readonly Ipv6[] {
-    return this.#addresses.get(low) ?? NONE;
+    const found = this.#addresses.get(low);
+    if (found === undefined) return NONE;
+    return typeof found === 'string' ? [found] : [...found];
   }
 
   add(ip: Ip): void {
     if (isIpv4(ip)) return;
-    const others = this.get(low24(ip));
-    if (!others.includes(ip)) this.#addresses.set(low24(ip), [...others, ip]);
+    const found = this.#addresses.get(low24(ip));
+    if (found === undefined) this.#addresses.set(low24(ip), ip);
+    else if (typeof found !== 'string') found.add(ip);
+    else if (found !== ip) this.#addresses.set(low24(ip), new Set([found, ip]));
   }
 
   delete(ip: Ip): void {
     if (isIpv4(ip)) return;
-    const others = this.get(low24(ip)).filter((other) => other !== ip);
-    if (others.length > 0) this.#addresses.set(low24(ip), others);
-    else this.#addresses.delete(low24(ip));
+    const found = this.#addresses.get(low24(ip));
+    if (found === ip) this.#addresses.delete(low24(ip));
+    else if (found instanceof Set && found.delete(ip) && found.size === 0) this.#addresses.delete(low24(ip));
   }
 }

@@ -81,7 +81,10 @@ function ownLinkLocal({ topology }: SourceView, iface: IfIndex, other: Ip): Ip |
 /** Global addresses of ours on a LAN that `other` takes for a neighbour's. */
 function globals({ topology }: SourceView, iface: IfIndex, other: Ip): readonly Ip[] {
   return topology.connectedSubnets.flatMap(({ iface: index, address }) =>
-    index === iface && !isIpv4(address.ip) && (isLinkLocal(other) || contains(address, other))
+    index === iface &&
+    topology.isLocalOn(address.ip, iface) &&
+    !isIpv4(address.ip) &&
+    (isLinkLocal(other) || contains(address, other))
       ? [address.ip]
       : [],
   );

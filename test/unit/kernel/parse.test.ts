@@ -44,6 +44,12 @@ describe('links and their addresses: ip -j -d address show', () => {
     });
   });
 
+  it('an address that another machine has is a duplicate; one that is still checked is none', () => {
+    const json =
+      '{"ifindex":4,"ifname":"lan0","flags":["UP","LOWER_UP"],"addr_info":[{"family":"inet6","local":"fe80::2","prefixlen":64,"scope":"link","tentative":true},{"family":"inet6","local":"fe80::1","prefixlen":64,"scope":"link","dadfailed":true,"tentative":true}]}';
+    holds(of(json), { addresses: ['fe80::2/64', 'fe80::1/64'], duplicates: [ip('fe80::1')] });
+  });
+
   it('up with a cable; a physical port has no kind; a tun device has no MAC', () => {
     holds(of('{"ifindex":4,"ifname":"eth0","flags":["UP","LOWER_UP"],"address":"02:fc:00:00:00:01"}'), {
       carrier: true,

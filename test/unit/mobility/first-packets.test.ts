@@ -5,6 +5,7 @@ import type { HostTracker } from '../../../src/mobility/tracker.js';
 import { formatIp } from '../../../src/wire/addresses.js';
 import { ARP_REPLY, decodeArp, encodeArp } from '../../../src/wire/arp.js';
 import { HOST_MAC, LAN0, LAN1, ip, link, macOf, makeRouter, request } from './small-router.js';
+import { OTHERS, SHARED, makeRouter6, ownLinkLocal, sent6, solicit } from './small-router6.js';
 
 /** What a visitor on lan1, where the router has 10.2.2.1, is told and when (design.md 3.2 "First packets"). */
 
@@ -113,4 +114,12 @@ it('a visitor for which there is no room is answered all the same', () => {
   tracker.handle({ kind: 'command', token: 1, command }, 1000);
   assert.deepEqual(frames(replies(tracker, '10.2.2.1', 1001)), [`answer ${GATEWAY}`]);
   assert.equal(tracker.host(ip(VISITOR)), undefined);
+});
+
+it('of several IPv6 gateways none is named before the route is there, whichever the visitor asks for', () => {
+  for (const gateway of [SHARED, OTHERS]) {
+    const first = sent6(solicit(makeRouter6(), LAN1, '2001:db8:1::5', gateway));
+    const names = first.flatMap(({ iface, sourceIp }) => (iface === LAN1 ? [formatIp(sourceIp)] : []));
+    assert.deepEqual(names, [ownLinkLocal(LAN1)], gateway);
+  }
 });

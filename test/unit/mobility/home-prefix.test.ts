@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { parseConfig } from '../../../src/config/config.js';
 import type { Action } from '../../../src/mobility/events.js';
 import { HostTracker } from '../../../src/mobility/tracker.js';
-import { type Ipv6, type Mac, groupMac, parseIp } from '../../../src/wire/addresses.js';
+import { type Ipv6, type Mac, formatIp, groupMac, parseIp } from '../../../src/wire/addresses.js';
 import { ALL_NODES } from '../../../src/wire/mld.js';
 import { decodeNd, encodeAdvertisement, encodeRouterSolicitation } from '../../../src/wire/nd.js';
 import { HOST_MAC, LAN0, LAN1, link, macOf } from './small-router.js';
@@ -60,6 +60,11 @@ function arrives(tracker: HostTracker, iface: number, now: number, address = HOM
     isOverride: true,
   });
   return [...tracker.handle({ kind: 'frame', iface, bytes }, now), ...tracker.handle({ kind: 'tick' }, now)];
+}
+
+function decodeDestination(bytes: Uint8Array): string {
+  const frame = decodeNd(bytes);
+  return typeof frame === 'string' ? frame : formatIp(frame.destinationIp);
 }
 
 /** Words of 32 bits of the frame, from an offset in the ICMPv6 message on. */
@@ -159,6 +164,25 @@ describe('the home prefix of a visitor', () => {
     assert.equal(advertised(changed), 1);
     changed.setPolicy(config(), 1200);
     assert.equal(advertisements(changed.handle({ kind: 'tick' }, 1300)).length, 0, 'once');
+  });
+
+  it('is not kept for thousands that came and went, and goes on for who is there', () => {
+    const tracker = start();
+    arrives(tracker, LAN1, 1000);
+    let now = 2000;
+    for (let i = 1; i <= 3000; i++) {
+      const mac = (0x020000010000 + i) as Mac;
+      arrives(tracker, LAN1, now, `2001:db8:1::1:${i.toString(16)}`, mac);
+      const detach = { name: 'detach', mac, ips: [], interface: 'lan1' } as const;
+      tracker.handle({ kind: 'command', token: i, command: detach }, ++now);
+      now += 25;
+      tracker.handle({ kind: 'tick' }, now);
+    }
+    const { visitors, deadlines } = tracker.seed().known.homePrefixes;
+    assert.ok(visitors.length < 1100, `${visitors.length} are remembered`);
+    assert.ok(deadlines.times.length < 2200, `${deadlines.times.length} deadlines`);
+    const sent = advertisements(tracker.handle({ kind: 'tick' }, 1000 + HALF_HOUR));
+    assert.ok(sent.some(({ bytes }) => decodeDestination(bytes) === HOME));
   });
 
   it('goes on in a recording that begins in the middle', () => {

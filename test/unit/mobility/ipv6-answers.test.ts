@@ -115,6 +115,17 @@ describe('RFC 4861 section 7.2.8: somebody else', () => {
     }
   });
 
+  it('with O = 1 when it was asked for at another MAC, also of a visitor that is not routed yet', () => {
+    for (const to of [undefined, NEIGHBOUR_MAC]) {
+      const tracker = makeRouter6();
+      const claim = route(`${FAR}/128`, 188, 'fe80::fe');
+      tracker.handle({ kind: 'route', change: 'add', route: claim, initial: false }, 500);
+      assert.deepEqual(answers(solicit(tracker, LAN1, VISITOR, FAR, { to })), []);
+      const [answer] = answers(tracker.handle({ kind: 'tick' }, 1050));
+      assert.equal(flags(answer), to === undefined ? '010' : '011');
+    }
+  });
+
   it('with O = 1 when it was asked for at another MAC', () => {
     const [answer] = answers(solicit(withVisitor(), LAN1, VISITOR_LL, FAR, { now: 5000, to: NEIGHBOUR_MAC }));
     assert.equal(flags(answer), '011');

@@ -150,6 +150,22 @@ describe('another router', () => {
     assert.deepEqual([...tracker.otherRouters()], []);
   });
 
+  it('is none an hour after it advertised itself last: a host that forwards answers like one, too', () => {
+    for (const isRouter of [true, false]) {
+      const tracker = makeRouter6();
+      let asked = advertiseRouter(tracker, LAN1, 'fe80::bad');
+      let advertisedAt = 1000;
+      for (let now = 1000; now < 7_200_000; now = tracker.nextDeadline() ?? 7_200_000) {
+        if (now > 1000) asked = tracker.handle({ kind: 'tick' }, now);
+        if (sent6(asked).length > 0) answers(tracker, asked, 'fe80::bad', now);
+        if (!isRouter || now - advertisedAt < 1_800_000) continue;
+        advertiseRouter(tracker, LAN1, 'fe80::bad', { now });
+        advertisedAt = now;
+      }
+      assert.equal([...tracker.otherRouters()].length, isRouter ? 1 : 0);
+    }
+  });
+
   it('advertises itself under an address that nobody configured: its MAC is no host’s any more', () => {
     const tracker = makeRouter6();
     const heard = advertiseRouter(tracker, LAN1, 'fe80::bad');

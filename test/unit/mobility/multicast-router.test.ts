@@ -62,6 +62,15 @@ describe('an interface of a multicast router', () => {
     assert.equal(tracker.nextDeadline(), undefined);
   });
 
+  it('is told as soon as it has a link-local address, however late that comes', () => {
+    const tracker = new HostTracker(config(TOLD));
+    tracker.handle({ kind: 'link', link: link(LAN0, 'lan0', ['2001:db8:1::1/64']) }, 0);
+    assert.equal(tracker.nextDeadline(), undefined);
+    tracker.handle({ kind: 'link', link: lan0() }, 1500);
+    assert.equal(tracker.nextDeadline(), 1500);
+    assert.deepEqual(tick(tracker, 1500), [frame]);
+  });
+
   it('follows a reload', () => {
     const tracker = start(config(''));
     assert.equal(tracker.nextDeadline(), undefined);

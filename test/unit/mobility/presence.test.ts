@@ -98,6 +98,15 @@ for (const [name, frame] of FORMS) {
   });
 }
 
+it('a virtual router is not asked for addresses: a query would look like that of a querier to it', () => {
+  const queries = (mac: Mac) => {
+    router.frame(FOREIGN, mldReport(mac, ip6('fe80::5e:1'), A));
+    return router.takeSent().map(({ kind }) => kind);
+  };
+  assert.deepEqual(queries(0x00005e000201 as Mac), []);
+  assert.ok(queries(0x020000000201 as Mac).includes('query'), 'a machine that nobody knows is');
+});
+
 it('a machine with one MAC on two LANs keeps both addresses, however often it speaks on either', () => {
   settle(FOREIGN, [A]);
   const other = ip6('2001:db8:2::5');

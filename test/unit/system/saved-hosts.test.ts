@@ -72,4 +72,20 @@ describe('hosts.json of another configuration', () => {
   it('without allowed prefixes in the file every address counts: connected subnets are not known yet', () => {
     assert.deepEqual(allowed(''), ['10.1.1.5', '10.1.1.7', '192.0.2.5', '10.1.1.99']);
   });
+
+  it('is taken up of each family that is served: a [[subnet]] of one says nothing of the other', () => {
+    const both = [visitor, host('2001:db8:1::5', '02:00:00:00:00:01', 'lan0')];
+    const of = (families: string, text = '') => {
+      const file = `[[interface]]\nname = "lan0"\n${text}[router]\nfamilies = [${families}]\n`;
+      return allowedHosts(both, parseConfig(file).policy).map(({ ip }) => formatIp(ip));
+    };
+    assert.deepEqual(of('"ipv4", "ipv6"'), ['10.1.1.5', '2001:db8:1::5']);
+    assert.deepEqual(of('"ipv4", "ipv6"', '[[subnet]]\nprefix = "10.1.1.0/24"\n'), [
+      '10.1.1.5',
+      '2001:db8:1::5',
+    ]);
+    assert.deepEqual(of('"ipv4", "ipv6"', '[[subnet]]\nprefix = "2001:db8:2::/64"\n'), ['10.1.1.5']);
+    assert.deepEqual(of('"ipv6"'), ['2001:db8:1::5']);
+    assert.deepEqual(of('"ipv4"'), ['10.1.1.5']);
+  });
 });
