@@ -18,11 +18,17 @@ import { subnetOf } from '../policy.js';
  * An autoconfigured host that is away hears advertisements of other prefixes only: its home address is deprecated when the
  * preferred lifetime ends, and gone with the valid one. As a mobile access gateway does (RFC 5213 section 6.7), we send it
  * the advertisement of its home subnet, to itself alone (RFC 8273 section 4): when it arrives, when it solicits one, and
- * again in good time. The prefix of the LAN it is on is deprecated in it, so that new connections use the home address.
+ * again and again. The prefix of the LAN it is on is deprecated in it, so that new connections use the home address.
+ *
+ * The router's own daemon (radvd, FRR) advertises that prefix to all with its usual lifetimes, which makes it preferred
+ * once more (RFC 4862 section 5.5.3 e): for an answer to a solicitation it takes up to 3.5 s, and it does so unasked every
+ * few minutes. So the visitor is told a second time after its arrival, and then much more often.
  */
 
-/** A third of the lifetime of the default route, and less than half of the preferred lifetime (nd/driver.ts). */
-const AGAIN_MS = 1_800_000;
+/** Longer than MAX_RA_DELAY_TIME and MIN_DELAY_BETWEEN_RAS together (RFC 4861 section 10). */
+const SECOND_MS = 4000;
+/** Between two of them. RFC 4861 section 6.2.1 has 200 to 600 s between those of a router. */
+const AGAIN_MS = 60_000;
 /** A host that solicits again and again is answered this often. */
 const LEAST_MS = 1000;
 /** A LAN that comes back brings thousands. */
@@ -41,6 +47,8 @@ interface Visitor extends Due {
   /** Its addresses in the prefix. */
   readonly ips: Set<Ip>;
   sentAt: number;
+  /** The next one is the first since it arrived or asked. */
+  isFirst: boolean;
 }
 
 /** What an entry of the heap stands for whose visitor has left: it is never due. */
@@ -49,6 +57,7 @@ const GONE: Visitor = {
   prefix: parsePrefix('::/0') as Prefix,
   ips: new Set(),
   sentAt: Number.NEGATIVE_INFINITY,
+  isFirst: false,
   due: Number.POSITIVE_INFINITY,
 };
 
@@ -60,11 +69,12 @@ export class HomePrefixes {
   snapshot() {
     const indices = new Map([...this.#all()].map((visitor, index) => [visitor, index]));
     return {
-      visitors: [...indices.keys()].map(({ place, prefix, ips, sentAt, due }) => ({
+      visitors: [...indices.keys()].map(({ place, prefix, ips, sentAt, isFirst, due }) => ({
         place,
         prefix,
         ips,
         sentAt,
+        isFirst,
         due,
       })),
       deadlines: this.#deadlines.snapshot((visitor) => indices.get(visitor)),
@@ -156,7 +166,7 @@ export function noteVisitor(ctx: TrackerContext, { ip, attachment, claimed }: Ho
   if (isIpv4(ip) || attachment === undefined || !claimed) return;
   const visitor = visitorOf(ctx, attachment, ip);
   if (visitor === undefined || visitor.due !== Number.POSITIVE_INFINITY) return;
-  ctx.homePrefixes.schedule(visitor, ctx.now + Math.min(AGAIN_MS, ctx.homePrefixes.size * LATE_GAP_MS));
+  ctx.homePrefixes.schedule(visitor, ctx.now + ctx.homePrefixes.size * LATE_GAP_MS);
 }
 
 /** The configuration has changed. */
@@ -195,6 +205,7 @@ export function answerSolicitation(ctx: TrackerContext, iface: IfIndex, mac: Mac
 }
 
 function sendSoon(ctx: TrackerContext, visitor: Visitor): void {
+  visitor.isFirst = true;
   ctx.homePrefixes.schedule(visitor, Math.max(ctx.now, visitor.sentAt + LEAST_MS));
 }
 
@@ -210,8 +221,13 @@ export function runHomePrefixes(ctx: TrackerContext): void {
     }
     advertise(ctx, visitor, ip);
     visitor.sentAt = ctx.now;
-    ctx.homePrefixes.schedule(visitor, ctx.now + AGAIN_MS);
+    ctx.homePrefixes.schedule(visitor, ctx.now + (visitor.isFirst ? SECOND_MS : againMs(ctx)));
+    visitor.isFirst = false;
   }
+}
+
+function againMs({ homePrefixes }: TrackerContext): number {
+  return Math.max(AGAIN_MS, homePrefixes.size * LATE_GAP_MS);
 }
 
 /** In the name of the gateway that its hosts know, if that is a link-local one (RFC 4861 section 4.2: another has no say). */

@@ -12,7 +12,7 @@ import { HOST_MAC, LAN0, LAN1, link, macOf } from './small-router.js';
 
 const ip6 = (text: string) => parseIp(text) as Ipv6;
 const HOME = '2001:db8:1::5';
-const HALF_HOUR = 1_800_000;
+const MINUTE = 60_000;
 
 const config = (keys = 'advertise = true') =>
   parseConfig(`
@@ -96,18 +96,21 @@ describe('the home prefix of a visitor', () => {
     assert.equal(word(sent.bytes, foreign + 16 + 4), 0x0002_0000, '2001:db8:2::');
   });
 
-  it('is advertised again every half hour, and no more when it has left', () => {
+  it('is advertised again when the router itself may have answered, then every minute, and no more when it has left', () => {
     const tracker = start();
     arrives(tracker, LAN1, 1000);
     const tick = (now: number) => advertisements(tracker.handle({ kind: 'tick' }, now)).length;
-    assert.equal(tick(1000 + HALF_HOUR - 1), 0);
-    assert.equal(tick(1000 + HALF_HOUR), 1);
-    assert.equal(tick(1000 + 2 * HALF_HOUR), 1);
+    assert.equal(tick(4999), 0);
+    // MAX_RA_DELAY_TIME 0.5 s and MIN_DELAY_BETWEEN_RAS 3 s (RFC 4861 section 10) are over.
+    assert.equal(tick(5000), 1);
+    assert.equal(tick(5000 + MINUTE - 1), 0);
+    assert.equal(tick(5000 + MINUTE), 1);
+    assert.equal(tick(5000 + 2 * MINUTE), 1);
     const detach = { name: 'detach', mac: HOST_MAC, ips: [], interface: 'lan1' } as const;
-    tracker.handle({ kind: 'command', token: 1, command: detach }, 2000 + 2 * HALF_HOUR);
-    assert.equal(tick(2020 + 2 * HALF_HOUR), 0, 'its claim is withdrawn after 20 ms');
-    assert.equal(tick(1000 + 3 * HALF_HOUR), 0);
-    assert.equal(tick(1000 + 9 * HALF_HOUR), 0);
+    tracker.handle({ kind: 'command', token: 1, command: detach }, 6000 + 2 * MINUTE);
+    assert.equal(tick(6020 + 2 * MINUTE), 0, 'its claim is withdrawn after 20 ms');
+    assert.equal(tick(5000 + 3 * MINUTE), 0);
+    assert.equal(tick(5000 + 9 * MINUTE), 0);
   });
 
   it('is sent once to a machine with several addresses, and on its solicitation, once a second', () => {
@@ -147,7 +150,7 @@ describe('the home prefix of a visitor', () => {
     const tracker = start();
     arrives(tracker, LAN1, 1000);
     tracker.setPolicy(config(''), 2000);
-    assert.deepEqual(advertisements(tracker.handle({ kind: 'tick' }, 1000 + HALF_HOUR)), []);
+    assert.deepEqual(advertisements(tracker.handle({ kind: 'tick' }, 1000 + MINUTE)), []);
   });
 
   it('is advertised to a visitor whose claim an earlier run made, and to one that was there before the key', () => {
@@ -181,7 +184,7 @@ describe('the home prefix of a visitor', () => {
     const { visitors, deadlines } = tracker.seed().known.homePrefixes;
     assert.ok(visitors.length < 1100, `${visitors.length} are remembered`);
     assert.ok(deadlines.times.length < 2200, `${deadlines.times.length} deadlines`);
-    const sent = advertisements(tracker.handle({ kind: 'tick' }, 1000 + HALF_HOUR));
+    const sent = advertisements(tracker.handle({ kind: 'tick' }, now + 2 * MINUTE));
     assert.ok(sent.some(({ bytes }) => decodeDestination(bytes) === HOME));
   });
 
@@ -192,7 +195,7 @@ describe('the home prefix of a visitor', () => {
     const { events, known } = tracker.seed();
     for (const event of events) other.handle(event, 2000);
     other.restore(known);
-    const at = 1000 + HALF_HOUR;
+    const at = 1000 + MINUTE;
     const [one, two] = [tracker, other].map((each) => advertisements(each.handle({ kind: 'tick' }, at)));
     assert.equal(one?.length, 1);
     assert.deepEqual(two, one);
