@@ -116,8 +116,13 @@ export class RoutedSite {
     );
     const ipv4 = [...gateways].map((gateway) => ({ prefix: gateway.replace(/1$/, '0/24'), gateway }));
     if (!this.hasIpv6) return ipv4;
-    const ipv6 = this.firstHops.map((role) => ({ prefix: prefixOf(role), gateway: SHARED_GATEWAY }));
+    const ipv6 = this.#prefixes().map((prefix) => ({ prefix, gateway: SHARED_GATEWAY }));
     return [...(this.families.includes('ipv4') ? ipv4 : []), ...ipv6];
+  }
+
+  /** Of IPv6, each once. */
+  #prefixes(): string[] {
+    return [...new Set(this.firstHops.map((role) => prefixOf(this.addressOn(role))))];
   }
 
   get hasIpv6(): boolean {
@@ -243,7 +248,7 @@ export class RoutedSite {
               '198.51.100.0/24',
               ...this.firstHops.map((other) => this.addressOn(other).replace(/\.\d+\/24$/, '.0/24')),
             ]
-          : ['2001:db8:51::/64', ...this.firstHops.map(prefixOf)];
+          : ['2001:db8:51::/64', ...this.#prefixes()];
       for (const role of this.roles) {
         await waitFor(
           () => {
