@@ -14,7 +14,7 @@ export const AWAY = '10.1.1.60';
 /** The last echoes need a moment to come back. */
 const ECHO_NS = 5e7;
 
-/** Who sends to whom, one datagram and its echo a millisecond. */
+/** Who sends to whom, by default one datagram and its echo a millisecond. */
 export const STREAMS = ['remote to visitor', 'home to away', 'home to visitor'] as const;
 /** The same in IPv6, where that is served. */
 export type StreamName = (typeof STREAMS)[number] | `${(typeof STREAMS)[number]}, IPv6`;
@@ -38,7 +38,13 @@ export class FailoverMeter {
     this.away = site.host('away', { address: `${AWAY}/24`, gateway: '10.1.1.1' });
   }
 
-  static async open(lab: Lab, engine: EngineName, options: RedundantSiteOptions): Promise<FailoverMeter> {
+  /** @param periodMs between two datagrams of a stream */
+  static async open(
+    lab: Lab,
+    engine: EngineName,
+    options: RedundantSiteOptions,
+    periodMs = 1,
+  ): Promise<FailoverMeter> {
     const meter = new FailoverMeter(new RedundantSite(lab, engine, options));
     const { site } = meter;
     await site.start();
@@ -59,7 +65,8 @@ export class FailoverMeter {
     );
     await site.agrees(meter.here, meter.elsewhere);
     for (const host of [meter.visitor, meter.away]) await Stream.echo(host.namespace);
-    for (const [name, from, ip] of meter.#partners()) meter.#streams.set(name, await Stream.start(from, ip));
+    for (const [name, from, ip] of meter.#partners())
+      meter.#streams.set(name, await Stream.start(from, ip, periodMs));
     await meter.flows();
     return meter;
   }
