@@ -46,6 +46,7 @@ for (const [vrrp, faults] of CASES)
       await oneClaim(meter, 'r1');
       await answersAlone(meter, captures, 'r1');
       for (const role of PAIR) healthy(meter, role);
+      if (vrrp === 'frr') await advertisesAlone(captures.get('r1') as Capture);
       for (const fault of faults) {
         const there = await meter.fail(fault);
         inTime(there, `${fault} of ${there.from}`);
@@ -99,6 +100,13 @@ async function answersAlone(
     assert.equal(answer.isRouter, target === SHARED_GATEWAY || target === GATEWAY, what);
     assert.deepEqual(other.nds(wanted, since), [], `${what}: the standby has answered`);
   }
+}
+
+/** vrrpd has zebra advertise the gateway (RFC 9568 section 8.2.3). The capture has what both routers send to all nodes. */
+async function advertisesAlone(capture: Capture): Promise<void> {
+  await capture.nd({ kind: 'ra' }, 5000);
+  for (const { source, lla, fromIp } of capture.nds({ kind: 'ra' }))
+    assert.deepEqual([source, lla, fromIp], [VIRTUAL_MAC_IPV6, VIRTUAL_MAC_IPV6, SHARED_GATEWAY]);
 }
 
 /** The visitor's /128 is the active router's. The standby has it beneath, and what the daemons believe is in the kernels. */
