@@ -33,7 +33,9 @@ export interface Place {
 export const numberOf = (role: Role): number => Number(role.slice(1));
 
 /** The subnet in IPv6 of the LAN on which a router has this address. */
-export const prefixOf = (lan: string): string => twinOf(lan).replace(/::.*/, '::/64');
+const prefixOf = (lan: string): string => twinOf(lan).replace(/::.*/, '::/64');
+/** Those of several, each once. */
+export const prefixesOf = (lans: readonly string[]): string[] => [...new Set(lans.map(prefixOf))];
 /** Gateway on every LAN: all routers have it (docs/routing.md). */
 export const SHARED_GATEWAY = 'fe80::1';
 /** Address of a router by which the others know it in IPv6. */

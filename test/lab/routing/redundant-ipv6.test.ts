@@ -4,10 +4,10 @@ import { labTest, SOAK } from '../kit/lab-test.js';
 import { neighborSolicitation, type SeenNd } from '../kit/nd.js';
 import { Capture } from '../kit/pcap.js';
 import { waitFor } from '../kit/program.js';
-import { AWAY, type Failover, FailoverMeter, HOME, VISITOR } from '../routed/failovers.js';
+import { AWAY, type Failover, FailoverMeter, VISITOR } from '../routed/failovers.js';
 import { type FirstHop, PAIR, SHARED_GATEWAY, twinOf } from '../routed/places.js';
 import type { Fault } from '../routed/redundant-site.js';
-import { VIRTUAL_MAC_IPV6, VIRTUAL_PORT_IPV6, type Vrrp } from '../routed/virtual-router.js';
+import { VIRTUAL_MAC_IPV6, type Vrrp } from '../routed/virtual-router.js';
 
 /**
  * Two routers on one LAN with hosts of both families: each family has a virtual router of its own (RFC 9568), decided by
