@@ -22,11 +22,14 @@ export function checkForeignRoutes(
   const hostRoutes = facts.routes.filter(
     ({ prefix, type }) => prefix.length === hostLength(prefix.ip) && type !== 'local' && type !== 'broadcast',
   );
+  // The kernel has a route to each IPv6 address of its own that has no shorter prefix.
+  const own = new Set(facts.links.flatMap(({ addresses }) => addresses.map(({ ip }) => ip)));
   const subnets = config.policy.subnets.map(({ prefix }) => prefix);
   const allowed = subnets.length > 0 ? subnets : mobility.flatMap((link) => link.addresses);
   const foreign = hostRoutes.filter(
     (route) =>
       route.protocol !== protocol &&
+      !own.has(route.prefix.ip) &&
       watchTables.includes(route.table) &&
       !isRemoteClaim(route, remoteProtocols) &&
       policyRefusal(config.policy, allowed, route.prefix.ip, undefined) === undefined,

@@ -1,6 +1,6 @@
 import type { Config } from '../config/config.js';
 import type { Link } from '../mobility/events.js';
-import { ruleFor } from '../mobility/policy.js';
+import { type InterfaceRule, ruleFor } from '../mobility/policy.js';
 import { type Ip, type Prefix, formatIp, formatPrefix, isIpv4, isLinkLocal } from '../wire/addresses.js';
 import { type Facts, type Finding, error, ok, warning } from './finding.js';
 
@@ -18,7 +18,7 @@ export function checkIpv6Lans(facts: Facts, config: Config, links: readonly Link
       const findings = [
         ...checkUsable(link),
         ...checkDuplicates(link),
-        ...checkLinkLocals(link, shared),
+        ...checkLinkLocals(facts, config, link, shared),
         ...checkQuerier(facts, config, link),
         ...checkAdvertisements(facts, config, link),
         ...checkRedirects(facts, link, gateways),
@@ -84,7 +84,7 @@ function checkDuplicates({ name, addresses, duplicates = [] }: Link): Finding[] 
 }
 
 /** The kernel lists the newest first. It speaks of itself, redirects included, with the oldest (ipv6_get_lladdr). */
-function checkLinkLocals(link: Link, shared: readonly Ip[]): Finding[] {
+function checkLinkLocals({ links }: Facts, { policy }: Config, link: Link, shared: readonly Ip[]): Finding[] {
   if (link.hasIpv6 === false || !link.up) return [];
   const own = link.addresses.map(({ ip }) => ip).filter((ip) => !isIpv4(ip) && isLinkLocal(ip));
   const oldest = own.findLast((ip) => link.duplicates?.includes(ip) !== true);
@@ -96,7 +96,9 @@ function checkLinkLocals(link: Link, shared: readonly Ip[]): Finding[] {
         `sysctl -w net/ipv6/conf/${link.name}/addr_gen_mode=0, then: ip link set ${link.name} down up`,
       ),
     ];
-  const missing = shared.filter((ip) => !own.includes(ip));
+  const missing = isGatewayOfOthers(ruleFor(policy, link.name))
+    ? []
+    : shared.filter((ip) => !own.includes(ip) && !isOnMacvlan(links, link, ip));
   const findings = missing.map((ip) =>
     warning(
       'gateway',
@@ -117,6 +119,18 @@ function checkLinkLocals(link: Link, shared: readonly Ip[]): Finding[] {
         : `ip address add fe80::ID/64 dev ${link.name}, with another ID on each router, then: ${again}`,
     ),
   ];
+}
+
+/** One router of the LAN has the gateway at a time (RFC 9568), and it goes to another one without marpd. */
+function isGatewayOfOthers(rule: InterfaceRule | undefined): boolean {
+  return rule?.role === 'gateway' || rule?.role === 'told';
+}
+
+function isOnMacvlan(links: readonly Link[], { index }: Link, ip: Ip): boolean {
+  return links.some(
+    ({ type, lower, addresses }) =>
+      type === 'macvlan' && lower === index && addresses.some((address) => address.ip === ip),
+  );
 }
 
 /** A snooping switch with a querier sends a group's frames where it has heard members or a router (RFC 4541 section 3). */

@@ -1,6 +1,7 @@
 import type { Config } from '../config/config.js';
 import type { Link } from '../mobility/events.js';
 import { type InterfaceRule, ruleFor } from '../mobility/policy.js';
+import { isOfOneLink } from '../mobility/topology.js';
 import {
   type Family,
   type Ip,
@@ -114,11 +115,14 @@ function checkOwnAddress({ link, rule, macvlans, gateways }: Lan, families: read
   );
 }
 
-/** The kernel makes a connected route for the prefix, and half of what goes to the LAN would leave by the macvlan. */
+/**
+ * The kernel makes a connected route for the prefix, and half of what goes to the LAN would leave by the macvlan. Not to an
+ * address of one link, which always comes with its interface.
+ */
 function checkGatewayPrefix({ link, macvlans, gateways }: Lan): Finding[] {
   return macvlans.flatMap(({ name, addresses }) =>
     addresses
-      .filter(({ ip, length }) => gateways.includes(ip) && length < hostLength(ip))
+      .filter(({ ip, length }) => gateways.includes(ip) && length < hostLength(ip) && !isOfOneLink(ip))
       .filter((address) => link.addresses.some((other) => contains(address, other.ip)))
       .map((address) =>
         warning(

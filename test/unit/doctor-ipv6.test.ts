@@ -168,6 +168,18 @@ describe('the doctor of a LAN with IPv6', () => {
     );
   });
 
+  it('a virtual router has the shared gateway: on one of the routers at a time, and on a macvlan (RFC 9568)', () => {
+    const shared = (role: string) => FILE.replace('name = "lan1"', `name = "lan1"\n  role = "${role}"`);
+    const own = link('lan1', 4, ['2001:db8:2::2/64', 'fe80::a2/64']);
+    const macvlan = link('vrrp6', 5, ['fe80::1/64'], { type: 'macvlan', lower: 4, rpFilter: 0 });
+    const absent = (role: string, ...links: readonly Link[]) =>
+      bad(facts({ links: [lan0, own, ...links] }), shared(role)).filter(({ check }) => check === 'gateway');
+    assert.deepEqual(absent('gateway'), []);
+    assert.deepEqual(absent('told'), []);
+    assert.equal(absent('first').length, 1);
+    assert.deepEqual(absent('first', macvlan), []);
+  });
+
   it('without a link-local address, without IPv6 at all, or below an MTU of 1280 nobody is resolved', () => {
     const bare = link('lan1', 4, ['2001:db8:2::1/64']);
     assertOnly(

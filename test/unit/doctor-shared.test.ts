@@ -43,6 +43,17 @@ describe('doctor on a LAN with several routers', () => {
     assert.deepEqual(findings('', [link('lan0', 3, ['10.1.1.1/24'])]), []);
   });
 
+  it('finds nothing wrong with a link-local gateway that has its prefix (RFC 4291 section 2.5.6)', () => {
+    const both = link('lan0', 3, ['10.1.1.2/24', '2001:db8:1::2/64', 'fe80::2/64']);
+    const ipv6 = `${GATEWAY}\n[router]\nfamilies = ["ipv4", "ipv6"]\n[[subnet]]\nprefix = "2001:db8:1::/64"\ngateway = ["fe80::1", "2001:db8:1::1"]`;
+    assert.deepEqual(findings(ipv6, [both, macvlan(['fe80::1/64', '2001:db8:1::1/128'])]), []);
+    const [found] = findings(ipv6, [both, macvlan(['2001:db8:1::1/64'])]);
+    assert.match(
+      found?.message ?? '',
+      /^2001:db8:1::1\/64 on vrrp4-1 gives its subnet a second connected route/,
+    );
+  });
+
   for (const [what, found, level, message] of [
     ['VRRP and no role', findings('', [own, macvlan([])]), 'error', /^vrrp4-1 belongs to a virtual router/],
     [

@@ -448,6 +448,11 @@ test('a host route that is no other router’s claim: harmless, in the way, or o
       /foreign route 10\.1\.1\.5/,
       /ip route del/,
     );
+  const own = route('10.1.1.7', { protocol: 2, iface: 9 });
+  const [first, ...others] = facts().links;
+  assert.ok(first !== undefined);
+  const having = { ...first, addresses: [...first.addresses, own.prefix] };
+  assert.deepEqual(bad(facts({ routes: [own], links: [having, ...others] })), [], 'an address of ours');
   const elsewhere = route('192.0.2.9', { protocol: 4, iface: 2 });
   assert.deepEqual(findings(elsewhere, foreign({ table: 100 })), [], 'no mobile host, no watched table');
   const many = Array.from({ length: 30 }, (_, n) => route(`10.1.1.${100 + n}`, { protocol: 4, iface: 2 }));

@@ -28,11 +28,20 @@ const ofTwoRouters = (example: string) => [
 ];
 
 const OF_REDUNDANT_ROUTERS = [
-  ...['sysctl.conf', 'daemons', 'keepalived-marpd.conf', 'r3/frr.conf'],
+  ...[
+    'sysctl.conf',
+    'daemons',
+    'keepalived-marpd.conf',
+    'r3/frr.conf',
+    'sysctl-ipv6.conf',
+    'r3/frr-ipv6.conf',
+  ],
   ...['r1', 'r2'].flatMap((role) =>
-    ['interfaces', 'marpd.toml', 'keepalived.conf', 'frr.conf', 'interfaces-vrrpd', 'frr-vrrpd.conf'].map(
-      (name) => `${role}/${name}`,
-    ),
+    [
+      ...['interfaces', 'marpd.toml', 'keepalived.conf', 'frr.conf', 'interfaces-vrrpd', 'frr-vrrpd.conf'],
+      ...['interfaces-ipv6', 'marpd-ipv6.toml', 'keepalived-ipv6.conf', 'frr-ipv6.conf'],
+      ...['interfaces-vrrpd-ipv6', 'frr-vrrpd-ipv6.conf'],
+    ].map((name) => `${role}/${name}`),
   ),
 ].map((name) => `config/redundant-routers/${name}`);
 
@@ -96,6 +105,40 @@ test('redundant routers: each names the other one, and both have the same virtua
     assert.ok(read(`${directory}/${role}/interfaces-vrrpd`).includes(mac), 'its MAC on the macvlan');
   }
   assert.deepEqual([...virtual], ['7 10.1.1.1']);
+});
+
+test('redundant routers with IPv6: the same, beside what IPv4 has', () => {
+  const directory = 'config/redundant-routers';
+  const virtual = new Set<string>();
+  for (const [role, own, other] of [
+    ['r1', 2, 3],
+    ['r2', 3, 2],
+  ] as const) {
+    const file = (name: string) => read(`${directory}/${role}/${name}`);
+    const [ipv4, { policy }] = ['marpd.toml', 'marpd-ipv6.toml'].map((name) =>
+      loadConfig(at(`${directory}/${role}/${name}`)),
+    ) as [ReturnType<typeof loadConfig>, ReturnType<typeof loadConfig>];
+    assert.deepEqual(policy.families, ['ipv4', 'ipv6']);
+    assert.deepEqual(policy.subnets.slice(0, 2), ipv4.policy.subnets);
+    const rule = ruleFor(policy, 'lan0');
+    assert.equal(rule?.role, 'gateway');
+    assert.deepEqual(
+      rule?.peers,
+      [`10.1.1.${other}`, `2001:db8:1::${other}`, `fe80::${other}`].map((ip) => parseIp(ip)),
+    );
+    assert.match(file('interfaces-ipv6'), new RegExp(`^\taddress 2001:db8:1::${own}/64$`, 'm'));
+    assert.match(file('interfaces-ipv6'), new RegExp(`addr add fe80::${own}/64 dev lan0$`, 'm'));
+    const gateways = subnetOf(policy, parseIp('2001:db8:1::9') as Ip)?.gateways.map(formatIp) ?? [];
+    const named = (name: string, pattern: RegExp) =>
+      virtual.add([...file(name).matchAll(pattern)].map(([, ip]) => ip).join(' '));
+    virtual.add(gateways.join(' '));
+    named('keepalived-ipv6.conf', /^ {4}(\S+:\S*)\/\d+$/gm);
+    named('frr-vrrpd-ipv6.conf', /^ vrrp 7 ipv6 (\S+)$/gm);
+    named('interfaces-vrrpd-ipv6', /addr add (\S+)\/\d+ dev vrrp7-ipv6 nodad$/gm);
+    assert.match(file('keepalived-ipv6.conf'), /^ {2}virtual_router_id 7$/m);
+    assert.ok(file('interfaces-vrrpd-ipv6').includes('address 00:00:5e:00:02:07'), 'its MAC on the macvlan');
+  }
+  assert.deepEqual([...virtual], ['fe80::1 2001:db8:1::1']);
 });
 
 test('every TOML example of the page is a configuration, or a part of one', () => {

@@ -70,6 +70,17 @@ export const ANSWERING_RULE: readonly AnsweringRow[] = [
     applies: ({ ctx, asker, target }) => isOfOneLink(asker) && !ctx.topology.isGateway(target),
   },
   {
+    target: 'the gateway of this LAN',
+    known: 'another first-hop router of this LAN has it (`role = "gateway"`)',
+    asker: 'anybody',
+    answer: 'silence',
+    isKept: true,
+    applies: ({ ctx, iface, asker, target }) =>
+      !ctx.topology.speaks(iface, asker) &&
+      ctx.topology.rule(iface)?.role === 'gateway' &&
+      ctx.topology.isGatewayOn(iface, target),
+  },
+  {
     target: 'any',
     known: 'another first-hop router of this LAN is the active one, and we do not announce who asks',
     asker: 'anybody',

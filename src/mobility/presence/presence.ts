@@ -17,6 +17,8 @@ import { lookUp } from './address-lookup.js';
 export function onPresence(ctx: TrackerContext, iface: IfIndex, message: PresenceMessage): void {
   const { mac, form } = message;
   if (ctx.otherRouters.isPresent(iface, mac)) return ctx.drop('other-router', iface, undefined, mac);
+  // A router would pass a question on, and its kernel look for whom it was about: a frame of its own that says the same.
+  if (ctx.otherRouters.isPeer(iface, mac)) return ctx.drop('sender-ip-peer', iface, undefined, mac);
   const known = [...ctx.table.withMac(mac)];
   if (message.groups !== undefined) holdBack(ctx, iface, mac, known, message.groups);
   const isHere = known.some((host) => host.isHeldAt(iface, mac));

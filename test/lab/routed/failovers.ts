@@ -1,11 +1,12 @@
 import type { Host } from '../kit/host.js';
-import type { Lab } from '../kit/namespace.js';
+import type { Lab, Namespace } from '../kit/namespace.js';
+import { neighborAdvertisement } from '../kit/nd.js';
 import { pause, waitFor } from '../kit/program.js';
 import type { EngineName } from './engines.js';
 import { Stream, type StreamWindow, monotonicNs } from './gauges.js';
 import type { RedundantSiteOptions } from './redundant-files.js';
 import { type Fault, RedundantSite } from './redundant-site.js';
-import type { FirstHop } from './places.js';
+import { type FirstHop, twinOf } from './places.js';
 
 export const VISITOR = '10.2.2.5';
 export const HOME = '10.1.1.50';
@@ -13,9 +14,10 @@ export const AWAY = '10.1.1.60';
 /** The last echoes need a moment to come back. */
 const ECHO_NS = 5e7;
 
-/** Who sends to whom, one datagram and its echo a millisecond. */
+/** Who sends to whom, by default one datagram and its echo a millisecond. */
 export const STREAMS = ['remote to visitor', 'home to away', 'home to visitor'] as const;
-export type StreamName = (typeof STREAMS)[number];
+/** The same in IPv6, where that is served. */
+export type StreamName = (typeof STREAMS)[number] | `${(typeof STREAMS)[number]}, IPv6`;
 
 export interface Failover {
   readonly from: FirstHop;
@@ -36,36 +38,70 @@ export class FailoverMeter {
     this.away = site.host('away', { address: `${AWAY}/24`, gateway: '10.1.1.1' });
   }
 
-  static async open(lab: Lab, engine: EngineName, options: RedundantSiteOptions): Promise<FailoverMeter> {
+  /** @param periodMs between two datagrams of a stream */
+  static async open(
+    lab: Lab,
+    engine: EngineName,
+    options: RedundantSiteOptions,
+    periodMs = 1,
+  ): Promise<FailoverMeter> {
     const meter = new FailoverMeter(new RedundantSite(lab, engine, options));
     const { site } = meter;
     await site.start();
-    await meter.home.plug('net1', 'request');
+    await meter.#plug(meter.home, 'net1');
     // Its neighbours shall know it, and hear that it leaves.
-    await meter.away.plug('net1', 'request');
-    await waitFor(() => meter.home.pings(AWAY), 5000, 'two hosts at home to reach each other');
-    await meter.visitor.plug('net1', 'request');
-    await meter.away.plug('net4', 'request');
-    await waitFor(() => meter.#reaches(), 10_000, 'everybody to be where it is');
-    await site.agrees([VISITOR], new Map([[AWAY, 'r4']]));
-    const partners = [
-      ['remote to visitor', site.remote, VISITOR],
-      ['home to away', meter.home.namespace, AWAY],
-      ['home to visitor', meter.home.namespace, VISITOR],
-    ] as const;
+    await meter.#plug(meter.away, 'net1');
+    await waitFor(
+      () => meter.addressesOf(AWAY).every((ip) => meter.home.pings(ip)),
+      5000,
+      'two hosts at home to reach each other',
+    );
+    await meter.#plug(meter.visitor, 'net1');
+    await meter.#plug(meter.away, 'net4');
+    await waitFor(
+      () => meter.#partners().every(([, from, ip]) => site.routed.reaches(from, ip)),
+      10_000,
+      'everybody to be where it is',
+    );
+    await site.agrees(meter.here, meter.elsewhere);
     for (const host of [meter.visitor, meter.away]) await Stream.echo(host.namespace);
-    for (const [name, from, ip] of partners) meter.#streams.set(name, await Stream.start(from, ip));
+    for (const [name, from, ip] of meter.#partners())
+      meter.#streams.set(name, await Stream.start(from, ip, periodMs));
     await meter.flows();
     return meter;
   }
 
-  #reaches(): boolean {
-    const { routed, remote } = this.site;
-    return (
-      routed.reaches(remote, VISITOR) &&
-      routed.reaches(this.home.namespace, AWAY) &&
-      routed.reaches(this.home.namespace, VISITOR)
-    );
+  /** Its address, and its twin in IPv6 where that is served. */
+  addressesOf(ip: string): readonly string[] {
+    return this.site.routed.hasIpv6 ? [ip, twinOf(ip)] : [ip];
+  }
+
+  /** What R1 or R2 announces. */
+  get here(): readonly string[] {
+    return this.addressesOf(VISITOR);
+  }
+
+  get elsewhere(): ReadonlyMap<string, FirstHop> {
+    return new Map(this.addressesOf(AWAY).map((ip) => [ip, 'r4']));
+  }
+
+  // A host of IPv6 tells all nodes of its MAC when it comes (RFC 9131).
+  async #plug(host: Host, lan: string): Promise<void> {
+    await host.plug(lan, 'request');
+    const frames = await host.frames();
+    for (const ip of host.ipv6) frames.send(neighborAdvertisement(ip, host.mac));
+  }
+
+  #partners(): (readonly [name: StreamName, from: Namespace, ip: string])[] {
+    const all = [
+      ['remote to visitor', this.site.remote, VISITOR],
+      ['home to away', this.home.namespace, AWAY],
+      ['home to visitor', this.home.namespace, VISITOR],
+    ] as const;
+    if (!this.site.routed.hasIpv6) return [...all];
+    // One of the other family: six of them would be what a small machine does, and nothing else.
+    const ipv6 = all.map(([name, from, ip]) => [`${name}, IPv6`, from, twinOf(ip)] as const);
+    return [...all.slice(0, 1), ...ipv6];
   }
 
   /** Waits until every stream comes back. */
@@ -111,7 +147,7 @@ export class FailoverMeter {
 
   /** What is wrong when all is quiet again: who announces, and what alarms there are. */
   async problems(): Promise<string[]> {
-    const found = this.site.disagreements([VISITOR], new Map([[AWAY, 'r4']]));
+    const found = this.site.disagreements(this.here, this.elsewhere);
     return [...found, ...(await this.site.alarms())];
   }
 }

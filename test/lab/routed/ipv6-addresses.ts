@@ -9,7 +9,7 @@ import {
   coreAddress,
   loopbackOf,
   numberOf,
-  prefixOf,
+  twinOf,
 } from './places.js';
 import type { RoutedSite } from './routed-site.js';
 
@@ -43,31 +43,35 @@ export function addIpv6(site: RoutedSite): void {
     'route add default via 2001:db8:51::1 dev eth0',
   );
   for (const role of site.roles) site.router(role).ip(`addr add ${loopbackOf(role)}/128 dev lo`);
-  const onCoreLink = (router: Namespace, name: string, other: Role): void => {
-    const role = router.role as Role;
-    router.ip(
-      `addr add fe80::c:${numberOf(role)}/64 dev ${name} nodad`,
-      // eBGP between neighbours needs more than a link-local address.
-      ...(site.engineName === 'bird-bgp' ? [`addr add ${coreAddress(role, other)} dev ${name} nodad`] : []),
-    );
-  };
   for (const role of site.firstHops) {
-    onCoreLink(site.router(role), 'core0', 'r3');
-    onCoreLink(r3, PLACES[role].corePort, role);
-    onMobilityLan(site, role);
-  }
-  for (const [one, , other] of site.crossLinks) {
-    onCoreLink(site.router(one), 'core1', other);
-    onCoreLink(site.router(other), 'core1', one);
+    onCoreLink(site, r3, PLACES[role].corePort, role);
+    addFirstHopIpv6(site, role);
   }
 }
 
-// The kernel's own link-local address is the older one: a redirect comes from it, and hosts ignore that.
-function onMobilityLan(site: RoutedSite, role: FirstHop): void {
+/** What a first-hop router has on its cables; a card that was down has lost it. */
+export function addFirstHopIpv6(site: RoutedSite, role: FirstHop): void {
   const router = site.router(role);
-  router.sysctl({ 'ipv6.conf.lan0.addr_gen_mode': 0 });
+  onCoreLink(site, router, 'core0', 'r3');
+  for (const [one, , other] of site.crossLinks)
+    if (one === role || other === role) onCoreLink(site, router, 'core1', one === role ? other : one);
+  onMobilityLan(router, site.addressOn(role));
+}
+
+function onCoreLink(site: RoutedSite, router: Namespace, name: string, other: Role): void {
+  const role = router.role as Role;
   router.ip(
-    `addr add ${SHARED_GATEWAY}/64 dev lan0 nodad`,
-    `addr add ${prefixOf(role).replace('/', '1/')} dev lan0 nodad`,
+    `addr replace fe80::c:${numberOf(role)}/64 dev ${name} nodad`,
+    // eBGP between neighbours needs more than a link-local address.
+    ...(site.engineName === 'bird-bgp' ? [`addr replace ${coreAddress(role, other)} dev ${name} nodad`] : []),
   );
+}
+
+// The kernel's own link-local address is the older one: a redirect comes from it, and hosts ignore that.
+function onMobilityLan(router: Namespace, lan: string): void {
+  const own = twinOf(lan);
+  // Who shares the LAN with another one has the gateway from VRRP, and a link-local address that the other one knows.
+  const linkLocal = own.endsWith('::1') ? SHARED_GATEWAY : own.replace(/.*::/, 'fe80::');
+  router.sysctl({ 'ipv6.conf.lan0.addr_gen_mode': 0 });
+  router.ip(`addr replace ${linkLocal}/64 dev lan0 nodad`, `addr replace ${own}/64 dev lan0 nodad`);
 }

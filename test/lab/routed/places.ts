@@ -8,7 +8,7 @@
  *                            │ core1 ─ 192.0.2.20/30
  *     net5 10.5.5.0/24 lan0 [R5] core0 ─ 192.0.2.16/30 ─ core3 [R3]      redundant-site.ts has it
  *
- * With IPv6, netN is 2001:db8:N::/64 and fe80::1 the gateway on all of them. Router N is 2001:db8:c0::N; on its core
+ * With IPv6, the LAN 10.N.N.0/24 is 2001:db8:N::/64 and fe80::1 the gateway on all of them. Router N is 2001:db8:c0::N; on its core
  * links it has fe80::c:N and, for eBGP, 2001:db8:c0:XY::N, where X and Y are the two routers.
  *
  * The mobile host's home is net1; `neighbour` lives there and stays.
@@ -32,8 +32,10 @@ export interface Place {
 /** Number of a router: `r1` is 1. */
 export const numberOf = (role: Role): number => Number(role.slice(1));
 
-/** The subnet of a first-hop router in IPv6. */
-export const prefixOf = (role: FirstHop): string => `2001:db8:${numberOf(role)}::/64`;
+/** The subnet in IPv6 of the LAN on which a router has this address. */
+const prefixOf = (lan: string): string => twinOf(lan).replace(/::.*/, '::/64');
+/** Those of several, each once. */
+export const prefixesOf = (lans: readonly string[]): string[] => [...new Set(lans.map(prefixOf))];
 /** Gateway on every LAN: all routers have it (docs/routing.md). */
 export const SHARED_GATEWAY = 'fe80::1';
 /** Address of a router by which the others know it in IPv6. */

@@ -1,4 +1,5 @@
 import { parse } from 'smol-toml';
+import type { Family } from '../../../src/wire/addresses.js';
 import type { MarpdConfig } from '../kit/marpd.js';
 import type { EngineName } from './engines.js';
 import { type FirstHop, NET1, NET4, PAIR, type PairedLan, PLACES, type Role, type Subnet } from './places.js';
@@ -7,6 +8,8 @@ import { rendered, type RouterFiles } from './router-files.js';
 import { redundantExample, type Vrrp } from './virtual-router.js';
 
 export interface RedundantSiteOptions {
+  /** IPv4 alone by default. With both, the files for IPv6 (`*-ipv6*`) are there beside the others. */
+  readonly families?: readonly Family[];
   /** Undefined: none, and the first router of a LAN has the gateway's address on its interface. */
   readonly vrrp: Vrrp | undefined;
   /** NET1 by default, which is always one of them. */
@@ -15,6 +18,8 @@ export interface RedundantSiteOptions {
   readonly advertMs?: number;
   /** Seconds; 10 as shipped. 0 preempts at once. */
   readonly preemptDelayS?: number;
+  /** False: keepalived tracks the uplink alone. On a busy box its scripts take longer than the two seconds that we ship. */
+  readonly scripts?: boolean;
   /** The two of a LAN have no link with each other (core1). */
   readonly oneLink?: boolean;
   readonly orphans?: readonly Subnet[];
@@ -56,6 +61,8 @@ export class RedundantFiles {
     if (ENGINE_FILE[engineName] === '') throw new Error(`no example of redundant routers with ${engineName}`);
     if (options.vrrp === 'frr' && engineName !== 'frr-ospf') throw new Error("vrrpd's example has OSPF");
     if (this.#isPaired('r4') && engineName !== 'frr-ospf') throw new Error('R3 knows R5 by OSPF only');
+    if (this.hasIpv6 && (engineName !== 'frr-ospf' || this.#isPaired('r4')))
+      throw new Error('the example of IPv6 has OSPF, and net1 alone with two routers');
   }
 
   get firstHops(): readonly FirstHop[] {
@@ -65,6 +72,20 @@ export class RedundantFiles {
   /** All that share their LAN with another one. */
   get pairedRouters(): readonly FirstHop[] {
     return this.paired.flatMap(({ routers }) => routers);
+  }
+
+  get hasIpv6(): boolean {
+    return this.options.families?.includes('ipv6') === true;
+  }
+
+  /** All home subnets, as every router of the site has them. */
+  get subnets(): MarpdConfig {
+    const { subnet } = parse(this.#shipped('r1', this.#marpdFile)) as MarpdConfig;
+    return { subnet } as MarpdConfig;
+  }
+
+  get #marpdFile(): string {
+    return this.hasIpv6 ? 'marpd-ipv6.toml' : 'marpd.toml';
   }
 
   #isPaired(role: FirstHop): boolean {
@@ -82,11 +103,14 @@ export class RedundantFiles {
     if (role === 'r3') return { engine: this.#coreEngine() };
     if (!this.#isPaired(role)) return { place: { segment: NET4.segment, lan: `${NET4.gateway}/24` } };
     const { vrrp, advertMs = 100, pairConfig } = this.options;
-    const engine =
+    const ipv6 = this.hasIpv6 ? this.#shipped(role, 'frr-ipv6.conf') : '';
+    const vrrpIpv6 = this.hasIpv6 && vrrp === 'frr' ? this.#shipped(role, 'frr-vrrpd-ipv6.conf') : '';
+    const main =
       vrrp === 'frr'
         ? replaced(this.#shipped(role, 'frr-vrrpd.conf'), 'advertisement-interval 100', advertMs)
         : this.#bfd(this.#shipped(role, ENGINE_FILE[this.engineName]));
-    const { interface: interfaces } = parse(this.#shipped(role, 'marpd.toml')) as MarpdConfig;
+    const engine = `${main}${ipv6}${vrrpIpv6}`;
+    const { interface: interfaces } = parse(this.#shipped(role, this.#marpdFile)) as MarpdConfig;
     const marpd = { ...(vrrp === undefined ? {} : { interface: interfaces }), ...pairConfig } as MarpdConfig;
     return { engine, marpd, place: this.#placeOf(role) };
   }
@@ -110,6 +134,7 @@ export class RedundantFiles {
   // What we ship has R4 alone, and its link without BFD.
   #coreEngine(): string {
     const shipped = this.#bfd(redundantExample('r3', ENGINE_FILE[this.engineName]));
+    if (this.hasIpv6) return `${shipped}${redundantExample('r3', 'frr-ipv6.conf')}`;
     if (!this.#isPaired('r4')) return shipped;
     const [core1] = /^interface core1\n[^!]*?^exit\n/m.exec(shipped) as [string];
     const ports = NET4.routers.map((role) => core1.replace('core1', PLACES[role].corePort));
@@ -123,18 +148,27 @@ export class RedundantFiles {
 
   /** What we ship, with the sockets of this lab. */
   keepalivedConf(role: FirstHop, site: RoutedSite, changes: VrrpChanges = {}): string {
+    const main = this.#keepalivedFile(role, 'keepalived.conf', site, changes);
+    return this.hasIpv6
+      ? `${main}${this.#keepalivedFile(role, 'keepalived-ipv6.conf', site, changes)}`
+      : main;
+  }
+
+  #keepalivedFile(role: FirstHop, name: string, site: RoutedSite, changes: VrrpChanges): string {
     const { advertMs = 100, preemptDelayS = 10 } = this.options;
-    let shipped = this.#shipped(role, 'keepalived.conf');
+    let shipped = this.#shipped(role, name);
     if (changes.priority !== undefined)
       shipped = shipped.replace(/^ {2}priority \d+/m, `  priority ${changes.priority}`);
     if (changes.uplink === false) shipped = shipped.replace(/ {2}track_interface {[^}]*}\n/, '');
-    if (changes.marpd === false) shipped = shipped.replace(/^ {4}marpd\n/m, '');
-    if (changes.routing === false) shipped = shipped.replace(/^ {4}routing\n/m, '');
+    const { scripts } = this.options;
+    if ((changes.marpd ?? scripts) === false) shipped = shipped.replace(/^ {4}marpd\n/m, '');
+    if ((changes.routing ?? scripts) === false) shipped = shipped.replace(/^ {4}routing(_ipv6)?\n/m, '');
     if (changes.atOnce === true) shipped = shipped.replace(/^ {2}preempt_delay .*\n/m, '');
     // A router of the lab has the shell of its own FRR only.
     const shell = site.engine(role).commands[0]?.replace(/ -c .*/, '');
+    const daemon = /vtysh -d (\S+ -c '[^']*')/.exec(shipped)?.[1];
     const check = this.engineName.startsWith('frr')
-      ? `${shell} -d ospfd -c 'show ip ospf'`
+      ? `${shell} -d ${daemon}`
       : site.engine(role).commands[0]?.replace('show route all', 'show status');
     return replaced(replaced(shipped, 'advert_int 0.1', advertMs / 1000), 'preempt_delay 10', preemptDelayS)
       .replace('/run/marpd/marpd.sock', site.marpd(role).socket)

@@ -3,10 +3,19 @@ import { PROTOCOL } from '../kit/marpd.js';
 import type { Lab, Namespace } from '../kit/namespace.js';
 import { waitFor } from '../kit/program.js';
 import type { EngineName } from './engines.js';
-import { type FirstHop, NET1, type PairedLan, PLACES, type Role } from './places.js';
+import { addFirstHopIpv6 } from './ipv6-addresses.js';
+import { type FirstHop, NET1, type PairedLan, PLACES, type Role, SHARED_GATEWAY, twinOf } from './places.js';
 import { RedundantFiles, type RedundantSiteOptions, type VrrpChanges } from './redundant-files.js';
 import { RoutedSite } from './routed-site.js';
-import { addMacvlan, hasGateway, Keepalived, untilActive, VIRTUAL_PORT } from './virtual-router.js';
+import {
+  addMacvlan,
+  addMacvlanIpv6,
+  hasGateway,
+  Keepalived,
+  untilActive,
+  VIRTUAL_PORT,
+  VIRTUAL_PORT_IPV6,
+} from './virtual-router.js';
 
 /**
  * The routed site with redundant first-hop routers, the site of config/redundant-routers:
@@ -38,6 +47,11 @@ export type Fault =
   /** As before, and nobody's card notices. */
   | 'silent-power';
 
+/** Protocols of routes that a router has from its daemons. */
+const LEARNED = [PROTOCOL, 'ospf', 'bgp', 'bird', 'zebra'];
+/** RTPROT_KERNEL. */
+const BY_KERNEL = '2';
+
 export class RedundantSite {
   readonly routed: RoutedSite;
   readonly #files: RedundantFiles;
@@ -54,14 +68,15 @@ export class RedundantSite {
     this.routed = new RoutedSite(lab, engineName, {
       firstHops: this.#files.firstHops,
       orphans: options.orphans ?? [],
-      config: options.config ?? {},
+      families: options.families ?? ['ipv4'],
+      config: { ...(this.#files.hasIpv6 ? this.#files.subnets : {}), ...options.config },
       differs: (role) => this.#files.of(role),
     });
     for (const role of this.pairedRouters) {
-      const router = this.router(role);
-      if (options.vrrp === 'frr') addMacvlan(router, this.lanOf(role).gateway);
+      if (options.vrrp === 'frr') this.#addMacvlans(role);
       if (options.vrrp !== 'keepalived') continue;
-      this.#keepaliveds.set(role, new Keepalived(router, this.#files.keepalivedConf(role, this.routed)));
+      const config = this.#files.keepalivedConf(role, this.routed);
+      this.#keepaliveds.set(role, new Keepalived(this.router(role), config));
     }
   }
 
@@ -77,6 +92,11 @@ export class RedundantSite {
   /** @throws for a router that is alone on its LAN */
   lanOf(role: FirstHop): PairedLan {
     return this.#files.lanOf(role);
+  }
+
+  /** The gateway's addresses on a LAN, of all families. */
+  gatewaysOf({ gateway }: PairedLan): readonly string[] {
+    return this.#files.hasIpv6 ? [gateway, SHARED_GATEWAY, twinOf(gateway)] : [gateway];
   }
 
   otherOf(role: FirstHop): FirstHop {
@@ -131,13 +151,13 @@ export class RedundantSite {
   }
 
   async untilActive(role: FirstHop, timeoutMs?: number): Promise<void> {
-    const { gateway } = this.lanOf(role);
-    await untilActive(gateway, this.router(role), this.router(this.otherOf(role)), timeoutMs);
+    const gateways = this.gatewaysOf(this.lanOf(role));
+    await untilActive(gateways, this.router(role), this.router(this.otherOf(role)), timeoutMs);
   }
 
   /** Waits until it has the gateway, whatever the other one believes of itself. */
   async untilTaken(role: FirstHop, timeoutMs?: number): Promise<void> {
-    await untilActive(this.lanOf(role).gateway, this.router(role), undefined, timeoutMs);
+    await untilActive(this.gatewaysOf(this.lanOf(role)), this.router(role), undefined, timeoutMs);
   }
 
   /**
@@ -173,10 +193,13 @@ export class RedundantSite {
     );
   }
 
-  /** Who has the gateway; undefined when nobody or both. */
-  active({ routers, gateway } = NET1): FirstHop | undefined {
-    const having = routers.filter((role) => hasGateway(this.router(role), gateway));
-    return having.length === 1 ? having[0] : undefined;
+  /** Who has the gateway, in all families; undefined when nobody or both. */
+  active(lan: PairedLan = NET1): FirstHop | undefined {
+    const having = this.gatewaysOf(lan).map((gateway) =>
+      lan.routers.filter((role) => hasGateway(this.router(role), gateway)).join(),
+    );
+    const [first] = having;
+    return having.every((roles) => roles === first) ? lan.routers.find((role) => role === first) : undefined;
   }
 
   // --- faults --------------------------------------------------------------------------------------------------------
@@ -195,7 +218,7 @@ export class RedundantSite {
     if (fault === 'silent-power') {
       // Without its daemons it says nothing on the core's links; it shall forward nothing either.
       const killed = this.#kill(role);
-      router.sysctl({ 'ipv4.ip_forward': 0 });
+      this.#forwarding(router, false);
       this.#silence(port, true);
       await killed;
     }
@@ -223,11 +246,25 @@ export class RedundantSite {
     this.#forget(role);
     if (fault === 'power') router.ip(...this.#cards.map((card) => `link set ${card} up`));
     else {
-      router.sysctl({ 'ipv4.ip_forward': 1 });
+      this.#forwarding(router, true);
       this.#silence(port, false);
     }
-    if (this.options.vrrp === 'frr') addMacvlan(router, this.lanOf(role).gateway);
+    if (this.#files.hasIpv6) addFirstHopIpv6(this.routed, role);
+    if (this.options.vrrp === 'frr') this.#addMacvlans(role);
     await this.#boot(role, startMarpd);
+  }
+
+  #forwarding(router: Namespace, on: boolean): void {
+    router.sysctl({
+      'ipv4.ip_forward': Number(on),
+      ...(this.#files.hasIpv6 ? { 'ipv6.conf.all.forwarding': Number(on) } : {}),
+    });
+  }
+
+  #addMacvlans(role: FirstHop): void {
+    const lan = this.lanOf(role);
+    addMacvlan(this.router(role), lan.gateway);
+    if (this.#files.hasIpv6) addMacvlanIpv6(this.router(role), this.gatewaysOf(lan).slice(1));
   }
 
   // The switch drops what comes from the port and what goes to it; the card keeps its carrier.
@@ -271,11 +308,13 @@ export class RedundantSite {
     const router = this.router(role);
     router.ipQuietly(
       `link del ${VIRTUAL_PORT}`,
+      `link del ${VIRTUAL_PORT_IPV6}`,
       'neigh flush dev lan0',
       'neigh flush dev lan0 nud permanent',
-      'route flush proto 44',
-      ...['ospf', 'bgp', 'bird', 'zebra'].map((protocol) => `route flush proto ${protocol}`),
+      ...LEARNED.map((protocol) => `route flush proto ${protocol}`),
     );
+    if (!this.#files.hasIpv6) return;
+    for (const protocol of LEARNED) router.status('ip', '-6', 'route', 'flush', 'proto', protocol);
   }
 
   /** As the units of a booting machine start: keepalived after the others (keepalived-marpd.conf). */
@@ -338,7 +377,11 @@ export class RedundantSite {
 
 /** What a router has routes to, other routers excepted, and which hosts of its LAN its marpd has routes to. */
 function waysOf(router: Namespace): Set<string> {
-  const routes = router.json<{ dst: string; protocol?: string }>('route', 'show');
-  const ways = routes.filter(({ dst }) => !dst.startsWith('192.0.2.'));
+  const show = (family: string) => router.json<{ dst: string; protocol?: string }>(family, 'route', 'show');
+  const ways = [
+    ...show('-4').filter(({ dst }) => !dst.startsWith('192.0.2.')),
+    // The kernel has each address of its own there, too.
+    ...show('-6').filter(({ protocol }) => protocol !== BY_KERNEL),
+  ];
   return new Set(ways.flatMap(({ dst, protocol }) => (protocol === PROTOCOL ? [dst, `${dst} here`] : [dst])));
 }

@@ -25,7 +25,7 @@ import {
   SHARED_GATEWAY,
   type Subnet,
   isMobile,
-  prefixOf,
+  prefixesOf,
   twinOf,
 } from './places.js';
 import { addIpv6, prepareIpv6 } from './ipv6-addresses.js';
@@ -116,7 +116,8 @@ export class RoutedSite {
     );
     const ipv4 = [...gateways].map((gateway) => ({ prefix: gateway.replace(/1$/, '0/24'), gateway }));
     if (!this.hasIpv6) return ipv4;
-    const ipv6 = this.firstHops.map((role) => ({ prefix: prefixOf(role), gateway: SHARED_GATEWAY }));
+    const lans = this.firstHops.map((role) => this.addressOn(role));
+    const ipv6 = prefixesOf(lans).map((prefix) => ({ prefix, gateway: SHARED_GATEWAY }));
     return [...(this.families.includes('ipv4') ? ipv4 : []), ...ipv6];
   }
 
@@ -237,13 +238,11 @@ export class RoutedSite {
         `${peers} neighbours of ${this.engineName} at R3 (${family})`,
         50,
       );
+      const lans = this.firstHops.map((role) => this.addressOn(role));
       const wanted =
         family === 'ipv4'
-          ? [
-              '198.51.100.0/24',
-              ...this.firstHops.map((other) => this.addressOn(other).replace(/\.\d+\/24$/, '.0/24')),
-            ]
-          : ['2001:db8:51::/64', ...this.firstHops.map(prefixOf)];
+          ? ['198.51.100.0/24', ...lans.map((lan) => lan.replace(/\.\d+\/24$/, '.0/24'))]
+          : ['2001:db8:51::/64', ...prefixesOf(lans)];
       for (const role of this.roles) {
         await waitFor(
           () => {

@@ -15,6 +15,10 @@ export const VIRTUAL_MAC = '00:00:5e:00:01:07';
 /** The macvlan with the virtual MAC. */
 export const VIRTUAL_PORT = 'vrrp7';
 
+/** The same of IPv6, which has a virtual router of its own. */
+export const VIRTUAL_MAC_IPV6 = '00:00:5e:00:02:07';
+export const VIRTUAL_PORT_IPV6 = 'vrrp7-ipv6';
+
 const EXAMPLE = join(import.meta.dirname, '../../../config/redundant-routers');
 
 /** A file that we ship for a router of this role. */
@@ -28,7 +32,7 @@ interface Card {
   readonly addr_info: readonly { readonly local?: string }[];
 }
 
-/** Whether a router's kernel has the gateway's address on an interface that works: what VRRP decided. */
+/** Whether a router's kernel has a gateway's address on an interface that works: what VRRP decided. */
 export function hasGateway(router: Namespace, gateway: string): boolean {
   return router
     .json<Card>('addr', 'show')
@@ -44,6 +48,17 @@ export function addMacvlan(router: Namespace, gateway: string): void {
     `link add link lan0 name ${VIRTUAL_PORT} address ${VIRTUAL_MAC} type macvlan mode bridge`,
     `addr add ${gateway}/32 dev ${VIRTUAL_PORT}`,
     `link set ${VIRTUAL_PORT} up`,
+  );
+}
+
+/** The same for IPv6 (interfaces-vrrpd-ipv6). */
+export function addMacvlanIpv6(router: Namespace, gateways: readonly string[]): void {
+  const device = `dev ${VIRTUAL_PORT_IPV6}`;
+  router.ip(
+    `link add link lan0 name ${VIRTUAL_PORT_IPV6} address ${VIRTUAL_MAC_IPV6} type macvlan mode bridge`,
+    `link set ${VIRTUAL_PORT_IPV6} addrgenmode none`,
+    ...gateways.map((ip) => `addr add ${ip}/${ip.startsWith('fe80:') ? 64 : 128} ${device} nodad`),
+    `link set ${VIRTUAL_PORT_IPV6} up`,
   );
 }
 
@@ -111,16 +126,19 @@ function childrenOf(pid: number): number[] {
   return text === '' ? [] : text.split(' ').map(Number);
 }
 
-/** Waits until the kernel of `active` has the gateway, and that of `standby` has not. */
+/** Waits until the kernel of `active` has all gateways, and that of `standby` has none. */
 export async function untilActive(
-  gateway: string,
+  gateways: readonly string[],
   active: Namespace,
   standby: Namespace | undefined,
   timeoutMs = 10_000,
 ): Promise<void> {
   await waitFor(
-    () => hasGateway(active, gateway) && (standby === undefined || !hasGateway(standby, gateway)),
+    () =>
+      gateways.every(
+        (gateway) => hasGateway(active, gateway) && (standby === undefined || !hasGateway(standby, gateway)),
+      ),
     timeoutMs,
-    `${active.role} alone to have ${gateway}`,
+    `${active.role} alone to have ${gateways.join(' and ')}`,
   );
 }

@@ -95,6 +95,13 @@ function askedLan(ctx: TrackerContext, target: string, outcome: 'taken' | 'free'
   for (const at of [NOW - 50, NOW]) query?.step({ input: 'due', listening: true }, at);
 }
 
+/** The gateway of lan1 belongs to a virtual router (RFC 9568), and another router is the active one. */
+function standby(ctx: TrackerContext): void {
+  const interfaces = ctx.policy.interfaces.map((rule) => ({ ...rule, role: 'gateway' as const }));
+  ctx.topology.setPolicy({ ...ctx.policy, interfaces });
+  ctx.topology.setSilent(LAN1, 'ipv4', true);
+}
+
 /** For each row of the rule, who asks for what on lan1, and what is known: then that row decides. */
 const EXAMPLES: readonly {
   asker: string;
@@ -106,6 +113,7 @@ const EXAMPLES: readonly {
   { asker: VISITOR, target: VISITOR },
   { asker: '192.0.2.1', target: TARGET },
   { asker: 'fe80::5', target: '2001:db8:9::9' },
+  { asker: HOME, target: '10.2.2.1', known: standby },
   { asker: VISITOR, target: '10.1.1.254', known: (ctx) => ctx.topology.setSilent(LAN1, 'ipv4', true) },
   { asker: VISITOR, target: '10.1.1.254', known: (ctx) => ctx.topology.setDeferring(LAN1, 'ipv4', true) },
   {
@@ -162,6 +170,9 @@ describe('the answering rule (design.md 3.2)', () => {
     ctx.topology.setSilent(LAN1, 'ipv4', true);
     claim(ctx, VISITOR, LAN1);
     assert.equal(answeringRow(ctx, LAN1, ip(VISITOR), ip('10.1.1.254')).answer, 'answer');
+    standby(ctx);
+    assert.equal(answeringRow(ctx, LAN1, ip(VISITOR), ip('10.1.1.254')).answer, 'answer', 'of another LAN');
+    assert.equal(answeringRow(ctx, LAN1, ip(VISITOR), ip('10.2.2.1')).answer, 'silence', 'VRRP has it');
   });
 
   it('RFC 4861: IPv6, row by row as IPv4, but for what it has of its own', () => {

@@ -100,6 +100,12 @@ describe('never a host (learning.ts)', () => {
       advertiseRouter(tracker, LAN1, 'fe80::c'),
     ])
       assert.deepEqual(reasons(actions), ['sender-ip-peer']);
+    // Its kernel speaks from an address that nobody has named. A question to it would be passed on, and heard again.
+    const heard = solicit(tracker, LAN1, 'fe80::d', VISITOR, { mac: ROUTER_MAC, now: 2000 });
+    assert.deepEqual(reasons(heard), ['sender-ip-peer']);
+    assert.deepEqual(sent6([...heard, ...until6(tracker, 5000)]), []);
+    const stranger = solicit(tracker, LAN1, 'fe80::e', VISITOR, { mac: HOST_MAC, now: 6000 });
+    assert.notDeepEqual([...stranger, ...until6(tracker, 9000)], [], 'any other machine is asked who it is');
   });
 });
 

@@ -16,6 +16,7 @@ import {
   sent6,
   solicit,
   subnet6,
+  until6,
 } from './small-router6.js';
 
 /** Several first-hop routers on one LAN (design.md 3.5): each family has its own gateways, and so its own role. */
@@ -93,6 +94,21 @@ describe('role = "gateway" in both families', () => {
     );
     advertise(tracker, LAN1, VISITOR, OWN);
     assert.equal(tracker.host(ip6(VISITOR))?.state, 'beneath', 'and leaves it to the active one');
+  });
+
+  it('a standby that announces a visitor answers it, and leaves the gateway of the LAN to the virtual router', () => {
+    const tracker = standby();
+    solicit(tracker, LAN1, VISITOR, SHARED);
+    advertise(tracker, LAN1, VISITOR, OWN);
+    until6(tracker, 2100);
+    assert.equal(tracker.host(ip6(VISITOR))?.cause, 'unannounced');
+    tracker.handle({ kind: 'installed', ip: ip6(VISITOR), age: 'fresh' }, 2101);
+    const answers = (target: string, now: number) =>
+      sent6(solicit(tracker, LAN1, VISITOR, target, { now })).filter(({ purpose }) => purpose === 'answer');
+    assert.deepEqual(answers(SHARED, 2200), [], 'the kernel of the active router has it');
+    const far = route('2001:db8:1::77/128', 188, 'fe80::fe');
+    tracker.handle({ kind: 'route', change: 'add', route: far, initial: false }, 2300);
+    assert.equal(answers('2001:db8:1::77', 2400).length, 1);
   });
 
   it('a promotion claims at once what is beneath, and asks in the gateway’s name with the MAC of its virtual router', () => {

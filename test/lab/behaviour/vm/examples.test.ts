@@ -9,18 +9,23 @@ const CONFIG = fileURLToPath(new URL('../../../../config', import.meta.url));
 
 test('FRR reads every configuration of the examples (vtysh --dryrun)', () => {
   const files = readdirSync(CONFIG, { recursive: true, encoding: 'utf8' }).filter((name) =>
-    /\/frr(-\w+)?\.conf$/.test(name),
+    /\/frr(-\w+)*\.conf$/.test(name),
   );
   assert.deepEqual(files.sort(), [
     'libvirt/frr.conf',
     'proxmox/frr.conf',
     'redundant-routers/r1/frr-bgp.conf',
+    'redundant-routers/r1/frr-ipv6.conf',
+    'redundant-routers/r1/frr-vrrpd-ipv6.conf',
     'redundant-routers/r1/frr-vrrpd.conf',
     'redundant-routers/r1/frr.conf',
     'redundant-routers/r2/frr-bgp.conf',
+    'redundant-routers/r2/frr-ipv6.conf',
+    'redundant-routers/r2/frr-vrrpd-ipv6.conf',
     'redundant-routers/r2/frr-vrrpd.conf',
     'redundant-routers/r2/frr.conf',
     'redundant-routers/r3/frr-bgp.conf',
+    'redundant-routers/r3/frr-ipv6.conf',
     'redundant-routers/r3/frr.conf',
     'two-routers/r1/frr.conf',
     'two-routers/r2/frr.conf',
