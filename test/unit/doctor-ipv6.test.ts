@@ -178,7 +178,7 @@ describe('the doctor of a LAN with IPv6', () => {
     assertOnly(
       bad(facts({}, { advertisementsIn: 3 })),
       'ra-source',
-      /^another router advertises itself on lan0 \(3 router advertisements\)/,
+      /^another router advertises itself on lan0 \(3 router advertisements received, 0 sent\)/,
       /tcpdump -eni lan0/,
     );
     assertOnly(
@@ -187,6 +187,13 @@ describe('the doctor of a LAN with IPv6', () => {
       /^this router advertises itself on lan0 and not on lan1/,
       /radvd/,
     );
+    const others = (advertisementsIn: number, advertisementsOut: number) =>
+      bad(facts({}, { advertisementsIn, advertisementsOut })).filter(({ message }) =>
+        message.startsWith('another router'),
+      ).length;
+    assert.equal(others(3, 3), 0, 'radvd hears what it sends to all nodes');
+    assert.equal(others(2, 3), 0, 'one of them went to one host alone');
+    assert.equal(others(4, 3), 1);
     const shared = FILE.replace('name = "lan0"', 'name = "lan0"\n  role = "gateway"');
     assert.ok(!bad(facts({}, { advertisementsIn: 3 }), shared).some(({ check }) => check === 'ra-source'));
   });
