@@ -166,7 +166,7 @@ describe('frames of IPv6 in words', () => {
   it('read as those of tcpdump', () => {
     assert.equal(
       words(asksGateway),
-      'IP6 2001:db8:1::5 > ff02::1:ff00:1: ICMP6, neighbor solicitation, who has fe80::1, length 72',
+      'IP6 2001:db8:1::5 > ff02::1:ff00:1: ICMP6, neighbor solicitation, who has fe80::1, length 32',
     );
     assert.match(
       words(answered(ROUTER[0])),
