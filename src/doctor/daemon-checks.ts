@@ -53,7 +53,7 @@ const ALARM_FIXES: Readonly<Record<AlarmKind, (ip: string) => string>> = {
   'newcomer-storm': () =>
     'find the sender (marpctl drops); raise policy.limits.newcomer_burst if it is legitimate',
   'setting-changed': () =>
-    'find the program that sets it: grep -rs ipv4 /etc/sysctl.conf /etc/sysctl.d',
+    'find the program that sets it: grep -rsw -e ipv4 -e ipv6 /etc/sysctl.conf /etc/sysctl.d',
   'mac-limit': () => 'raise policy.limits.addresses_per_mac if it is legitimate',
 };
 
