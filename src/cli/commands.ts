@@ -48,7 +48,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     summary: 'list all known hosts, or those that match',
     more: `States: proving (probed, not confirmed yet), home (recorded only: the route of its subnet serves it), fresh and settled
 (our host route is installed), beneath (here, and left to the active router of this LAN), away (behind another router),
-remembered (gone; probed when its link returns).
+remembered (gone; asked again more and more rarely, and when its link returns).
 
   marpctl hosts lan1
   marpctl hosts 10.1.1.0/24 --state fresh,settled --sort since
@@ -140,7 +140,7 @@ exactly (exit status 1 if a decision differs). It needs no root and no running m
   marpctl explain lan0.pcap --assume-alive     what would it do on a LAN without marpd
 
 Without --link the router is taken to be the station of each LAN that probes hosts and answers for their gateway. What
-is assumed is printed first. Better name each link: its MAC is in ip -br link, its address in ip -br -4 addr.
+is assumed is printed first. Better name each link: its MAC is in ip -br link, its addresses in ip -br addr.
 `,
     args: [{ name: '[NAME=]FILE', many: true }],
     options: ['config', 'link', 'routes', 'assumeAlive', 'write'],

@@ -43,7 +43,7 @@ const SAMPLE_FRAMES = 5000;
 const LEAST_PREDICTED = 0.1;
 
 const WRONG_LINKS =
-  'almost nothing was predicted: the assumed links are probably wrong; name them with --link (see ip -br link, ip -br -4 addr)\n';
+  'almost nothing was predicted: the assumed links are probably wrong; name them with --link (see ip -br link, ip -br addr)\n';
 
 /**
  * Replays captures through the tracker. Resolves with whether a recording was replayed without a difference.

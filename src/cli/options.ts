@@ -210,7 +210,11 @@ export const OPTIONS = {
     parse: parsePort,
   },
   replay: text('FILE', 'show a recorded file: the output of marpctl explain --json'),
-  write: text('FILE', 'write a pcapng file for Wireshark and tshark; - is standard output', 'w'),
+  write: text(
+    'FILE',
+    'the file to write: explain and capture make a pcapng file for Wireshark and tshark, - is standard output',
+    'w',
+  ),
   link: {
     kind: 'repeated',
     value: 'NAME,MAC,ADDRESS/LENGTH,...',

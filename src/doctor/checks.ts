@@ -59,7 +59,7 @@ export function diagnose(
     ...checkProtocol(facts, config, daemon),
     ...checkMetrics(facts, config),
     ...checkForeignRoutes(facts, config, links),
-    ...(daemon === undefined ? [] : checkAlarms(daemon)),
+    ...(daemon === undefined ? [] : checkAlarms(daemon, config)),
   ];
 }
 

@@ -1,4 +1,6 @@
+import type { Config } from '../config/config.js';
 import type { AlarmKind } from '../mobility/events.js';
+import { isLinkLocal, parseIp } from '../wire/addresses.js';
 import { type DaemonView, type Facts, type Finding, error, ok, warning } from './finding.js';
 
 /** Checks of what the running daemon says of itself. */
@@ -50,18 +52,25 @@ const ALARM_FIXES: Readonly<Record<AlarmKind, (ip: string) => string>> = {
   'proxy-arp': () => 'disable proxy ARP on that machine',
   'newcomer-storm': () =>
     'find the sender (marpctl drops); raise policy.limits.newcomer_burst if it is legitimate',
-  'setting-changed': () => 'find the program that sets it: grep -rs ipv4 /etc/sysctl.conf /etc/sysctl.d',
+  'setting-changed': () =>
+    'find the program that sets it: grep -rsw -e ipv4 -e ipv6 /etc/sysctl.conf /etc/sysctl.d',
   'mac-limit': () => 'raise policy.limits.addresses_per_mac if it is legitimate',
 };
 
 /** Other routers of this moment are errors; what was only so once is not. */
-export function checkAlarms({ alarms, otherRouters }: DaemonView): Finding[] {
+export function checkAlarms({ alarms, otherRouters }: DaemonView, config?: Config): Finding[] {
   const now = otherRouters.map(({ mac, ip, interface: lan }) =>
-    error(
-      'other-router',
-      `${mac} on ${lan} uses the gateway address ${ip}, so marpd does not answer for it there`,
-      ALARM_FIXES['other-router'](ip),
-    ),
+    isForeignAdvertiser(ip, config)
+      ? error(
+          'other-router',
+          `${mac} on ${lan} advertises itself as a router from ${ip}: hosts may take it for their default router`,
+          `find it, and let the switch drop what it sends (RFC 6105); if it is a second first-hop router of this LAN, set role on the [[interface]] of both`,
+        )
+      : error(
+          'other-router',
+          `${mac} on ${lan} uses the gateway address ${ip}, so marpd does not answer for it there`,
+          ALARM_FIXES['other-router'](ip),
+        ),
   );
   const past = alarms
     .filter((alarm) => !otherRouters.some((router) => isOf(alarm, router)))
@@ -71,6 +80,14 @@ export function checkAlarms({ alarms, otherRouters }: DaemonView): Finding[] {
       return warning(alarm.alarm, message, ALARM_FIXES[alarm.alarm](alarm.ip ?? 'IP'));
     });
   return [...now, ...past];
+}
+
+/** Only who sends router advertisements is another router without having the address of a gateway. */
+function isForeignAdvertiser(text: string, config: Config | undefined): boolean {
+  const ip = parseIp(text);
+  if (config === undefined || ip === undefined || !isLinkLocal(ip)) return false;
+  const { subnets } = config.policy;
+  return subnets.length > 0 && !subnets.some(({ gateways }) => gateways.includes(ip));
 }
 
 function isOf(

@@ -149,14 +149,19 @@ function checkQuerier({ ipv6 }: Facts, config: Config, { name }: Link): Finding[
   ];
 }
 
+/**
+ * Linux gives a copy of what is sent to all nodes to its sender, unless that says no, and counts it as received: radvd hears
+ * itself, FRR does not. What is more than that came from another router.
+ */
 function checkAdvertisements({ ipv6 }: Facts, { policy }: Config, { name }: Link): Finding[] {
   const counts = ipv6?.get(name);
   if (ipv6 === undefined || counts === undefined) return [];
-  if (counts.advertisementsIn > 0 && ruleFor(policy, name)?.role === 'alone')
+  const heard = counts.advertisementsIn - counts.advertisementsOut;
+  if (heard > 0 && ruleFor(policy, name)?.role === 'alone')
     return [
       warning(
         'ra-source',
-        `another router advertises itself on ${name} (${counts.advertisementsIn} router advertisements): hosts may leave by it`,
+        `another router advertises itself on ${name} (${counts.advertisementsIn} router advertisements received, ${counts.advertisementsOut} sent): hosts may leave by it`,
         `find it (tcpdump -eni ${name} 'icmp6 and ip6[40] == 134'), and let the switch drop what it sends (RFC 6105); if it is one of several first-hop routers, set role on both`,
       ),
     ];

@@ -128,7 +128,7 @@ export type ClaimAge = 'fresh' | 'settled';
  * settled     our claim, aged: any routing protocol's route for the host beats it
  * beneath     here, and left to the claim of another router on this LAN; our route, when there is one, is hidden by it
  * away        a home host that is proven to be behind another router
- * remembered  was here, is not any more; probed when its link returns
+ * remembered  was here, is not any more; asked again
  */
 export type HostState =
   | 'unknown'

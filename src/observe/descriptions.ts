@@ -57,7 +57,8 @@ export const DROP_MEANINGS: Readonly<Record<DropReason, string>> = {
   'sender-ip-peer': 'its sender IP is another first-hop router of this LAN (peers), not a mobile host',
   'sender-ip-other-lan':
     'its sender IP belongs to the subnet of an interface that is not a mobility interface',
-  'other-router': 'its MAC answers for a gateway address on this LAN: it is a router, not a host',
+  'other-router':
+    'its MAC answers for a gateway address on this LAN, or sends router advertisements: it is a router, not a host',
   'not-allowed': 'the address is not in an allowed prefix (policy.allow, otherwise the [[subnet]] prefixes)',
   denied: 'the address is in a denied prefix (policy.deny)',
   'mac-not-bound': 'the address is bound to another MAC (policy.bind)',
@@ -116,7 +117,7 @@ export const ALARM_MEANINGS: Readonly<
 > = {
   'other-router': {
     meaning:
-      'another machine on the LAN answers for a configured gateway address; marpd is silent for that gateway there',
+      'another machine on the LAN answers for a configured gateway address, and marpd is silent for that gateway there; or it sends router advertisements, and hosts may take it for their default router',
     remedy:
       'if the machine is a second first-hop router with marpd, set role on the [[interface]] of both; otherwise find it by its MAC and take the address from it; it ends by itself when the machine no longer answers',
   },

@@ -386,7 +386,8 @@ function learnedBecause(transition: Transition, before: readonly HistoryEvent[])
   );
   const rttMs = answer?.kind === 'evidence' ? answer.rttMs : undefined;
   if (transition.cause !== 'proven' && transition.cause !== 'moved') {
-    return `${CAUSE_MEANINGS[transition.cause]}${place}`;
+    // At home the place is said before.
+    return `${CAUSE_MEANINGS[transition.cause]}${transition.to === 'home' ? '' : place}`;
   }
   const after = rttMs === undefined ? '' : ` after ${formatRtt(rttMs)}`;
   const novelty = transition.cause === 'moved' ? ', a new location' : '';

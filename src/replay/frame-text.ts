@@ -28,11 +28,17 @@ export function describeFrame(bytes: Uint8Array, length: number): string {
     const packet = decodeIpv6(bytes);
     const from =
       typeof packet === 'string' ? '' : ` ${formatIp(packet.sourceIp)} > ${formatIp(packet.destinationIp)}:`;
-    return `IP6${from} ${describeIpv6(bytes)}${rest}`;
+    return `IP6${from} ${describeIpv6(bytes)}, length ${Math.max(0, length - messageAt(bytes))}`;
   }
   const rarp = decodeRarp(bytes);
   if (typeof rarp !== 'string') return `Reverse ARP, who-is ${formatMac(rarp.senderMac)}${rest}`;
   return `ethertype 0x${ethernet.etherType.toString(16).padStart(4, '0')}${rest}`;
+}
+
+/** Where an ICMPv6 message begins: tcpdump counts neither the header nor the hop-by-hop options before it. */
+function messageAt(bytes: Uint8Array): number {
+  const hasOptions = bytes[IPV6_NEXT_HEADER_AT] === NEXT_HEADER.hopByHop;
+  return IPV6_PAYLOAD_AT + (hasOptions ? 8 * (1 + (bytes[IPV6_PAYLOAD_AT + 1] ?? 0)) : 0);
 }
 
 function describeArp(bytes: Uint8Array): string {

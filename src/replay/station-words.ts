@@ -51,8 +51,11 @@ function ndWords(bytes: Uint8Array): StationWords | undefined {
         ip: nd.targetIp,
         isRouter: nd.isRouter,
       };
-    case ICMPV6.routerAdvertisement:
-      return { ...plain, form: 'other', ip: sourceIp, isRouter: true, prefixes: onLinkPrefixes(bytes) };
+    case ICMPV6.routerAdvertisement: {
+      // One to a single host may be the home prefix of a visitor (mobility/nd/home-prefix.ts).
+      const prefixes = plain.toAll ? onLinkPrefixes(bytes) : [];
+      return { ...plain, form: 'other', ip: sourceIp, isRouter: true, prefixes };
+    }
     default:
       return { ...plain, form: 'other', ip: sourceIp };
   }

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { parseConfig } from '../../src/config/config.js';
 import { diagnose } from '../../src/doctor/checks.js';
-import type { Facts, Finding, Ipv6Facts } from '../../src/doctor/finding.js';
+import { checkAlarms } from '../../src/doctor/daemon-checks.js';
+import type { DaemonView, Facts, Finding, Ipv6Facts } from '../../src/doctor/finding.js';
 import { isQuerier, readIcmpv6Counts } from '../../src/kernel/icmpv6-counts.js';
 import type { Link } from '../../src/mobility/events.js';
 import { type Ip, type Mac, type Prefix, parseIp, parsePrefix } from '../../src/wire/addresses.js';
@@ -213,7 +214,7 @@ describe('the doctor of a LAN with IPv6', () => {
     assertOnly(
       bad(facts({}, { advertisementsIn: 3 })),
       'ra-source',
-      /^another router advertises itself on lan0 \(3 router advertisements\)/,
+      /^another router advertises itself on lan0 \(3 router advertisements received, 0 sent\)/,
       /tcpdump -eni lan0/,
     );
     assertOnly(
@@ -222,8 +223,26 @@ describe('the doctor of a LAN with IPv6', () => {
       /^this router advertises itself on lan0 and not on lan1/,
       /radvd/,
     );
+    const others = (advertisementsIn: number, advertisementsOut: number) =>
+      bad(facts({}, { advertisementsIn, advertisementsOut })).filter(({ message }) =>
+        message.startsWith('another router'),
+      ).length;
+    assert.equal(others(3, 3), 0, 'radvd hears what it sends to all nodes');
+    assert.equal(others(2, 3), 0, 'one of them went to one host alone');
+    assert.equal(others(4, 3), 1);
     const shared = FILE.replace('name = "lan0"', 'name = "lan0"\n  role = "gateway"');
     assert.ok(!bad(facts({}, { advertisementsIn: 3 }), shared).some(({ check }) => check === 'ra-source'));
+  });
+
+  it('another router without the gateway address is one that advertises itself', () => {
+    const says = (ip: string) => {
+      const otherRouters = [{ interface: 'lan0', ip, mac: '02:00:00:00:00:66', sinceMs: 5000 }];
+      return checkAlarms({ alarms: [], otherRouters } as unknown as DaemonView, parseConfig(FILE))[0]
+        ?.message;
+    };
+    assert.match(says('fe80::66') ?? '', /on lan0 advertises itself as a router from fe80::66/);
+    assert.match(says('fe80::1') ?? '', /uses the gateway address fe80::1/);
+    assert.match(says('2001:db8:1::1') ?? '', /uses the gateway address/);
   });
 
   it('a default route by router advertisement is lost when the kernel forwards, unless accept_ra is 2', () => {

@@ -6,6 +6,7 @@ import {
   formatPrefix,
   isIpv4,
   isLinkLocal,
+  networkOf,
   parsePrefix,
 } from '../../wire/addresses.js';
 import type { TrackerContext } from '../context.js';
@@ -246,7 +247,9 @@ function advertise(ctx: TrackerContext, { place, prefix }: Visitor, ip: Ip): voi
     .filter(
       (subnet) => subnet.iface === iface && !isIpv4(subnet.address.ip) && !isLinkLocal(subnet.address.ip),
     )
-    .map(({ address }) => address);
-  const bytes = driver.advertisePrefix(own, source, mac, ip, prefix, foreign);
+    .map(({ address: { ip, length } }) => ({ ip: networkOf(ip, length), length }));
+  // Several addresses of the router may be in one prefix.
+  const once = [...new Map(foreign.map((one) => [formatPrefix(one), one])).values()];
+  const bytes = driver.advertisePrefix(own, source, mac, ip, prefix, once);
   ctx.emit({ kind: 'send', iface, bytes, purpose: 'advertise' });
 }

@@ -221,13 +221,15 @@ async function stay(site: RoutedSite, meter: MoveMeter): Promise<void> {
   const { r1, r2, r3 } = site.routers;
   const plug = (to: FirstHop) =>
     `ip -n ${site.network.namespace.name} link set ${meter.host.cable.port} master ${PLACES[to].segment}`;
+  // MLD reports are behind hop-by-hop options, which the word icmp6 does not match.
+  const frames = meter.ips.some((ip) => ip.includes(':')) ? '"arp or icmp6 or ip6[6] = 0"' : 'arp';
   console.log(`
   It stays up until Ctrl-C. Look for yourself (as root):
 
     move the host    ${plug('r2')}
                      ${inside(meter.host.namespace, `arping -U -c 1 -I eth0 ${HOST}`)}
     and home         ${plug('r1')}
-    frames           ${inside(r2, 'tcpdump -eni lan0 arp')}
+    frames           ${inside(r2, `tcpdump -eni lan0 ${frames}`)}
     routes           ${inside(r3, `ip -ts monitor route`)}
     the daemons      ${[r1, r2].map((router) => inside(router, `node ${CTL} --socket ${site.marpd(router.role as FirstHop).socket} why ${meter.ips[0]}`)).join('\n                     ')}
     the engine       ${site.engine('r3').commands.join('\n                     ')}

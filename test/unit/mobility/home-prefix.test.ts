@@ -67,10 +67,21 @@ function decodeDestination(bytes: Uint8Array): string {
   return typeof frame === 'string' ? frame : formatIp(frame.destinationIp);
 }
 
+/** How many prefixes an advertisement names. */
+const prefixes = (bytes: Uint8Array | undefined) => (bytes ? (bytes.length - 54 - 16 - 8) / 32 : 0);
+
 /** Words of 32 bits of the frame, from an offset in the ICMPv6 message on. */
 const word = (bytes: Uint8Array, at: number) => new DataView(bytes.buffer).getUint32(54 + at);
 
 describe('the home prefix of a visitor', () => {
+  it('names the prefix of the LAN once, however many addresses the router has in it', () => {
+    const tracker = start();
+    const addresses = ['2001:db8:2::9/64', '2001:db8:2::1/64', 'fe80::1/64', 'fe80::a2/64'];
+    tracker.handle({ kind: 'link', link: link(LAN1, 'lan1', addresses) }, 0);
+    const [sent] = advertisements(arrives(tracker, LAN1, 1000));
+    assert.equal(prefixes(sent?.bytes), 2);
+  });
+
   it('is advertised to it alone when it arrives, by the shared gateway; that of the LAN is deprecated', () => {
     const [sent, ...more] = advertisements(arrives(start(), LAN1, 1000));
     assert.ok(sent !== undefined && more.length === 0);

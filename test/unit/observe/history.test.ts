@@ -179,6 +179,10 @@ test('why says why a host was not learned', () => {
   );
   assert.match(conclusion(transition(1, 'proving', 'home', 'proven')), /^at home on lan1: only recorded/);
   assert.match(
+    conclusion(transition(1, 'settled', 'home', 'returned')),
+    /^at home on lan1: .*; it is back home, and no other router announces it$/,
+  );
+  assert.match(
     conclusion(transition(1, 'proving', 'fresh', 'proven'), drop(2, 'frozen'), drop(3, 'frozen')),
     /^learned: answered the probe on lan1; after that 2 frames were ignored: the address was contested too often/,
   );

@@ -82,6 +82,13 @@ describe('the router of a capture of IPv6', () => {
     ]);
     const offLink = advertisement(ip('2001:db8:1::'), 0x40);
     assert.deepEqual(onLinkPrefixes(offLink), [], 'a prefix that is not on the link');
+    const toVisitor = advertisement(ip('2001:db8:2::'));
+    writeMac(toVisitor, 0, HOST);
+    assert.deepEqual(
+      found(['lan0', advertisement(ip('2001:db8:1::'))], ['lan0', toVisitor]),
+      ['lan0,02:aa:00:00:00:00,2001:db8:1::/64'],
+      'the home prefix of a visitor, which it alone is told',
+    );
   });
 
   it('is who answers for the gateway with R = 1, on each LAN with the MAC that it has there', () => {
@@ -166,7 +173,7 @@ describe('frames of IPv6 in words', () => {
   it('read as those of tcpdump', () => {
     assert.equal(
       words(asksGateway),
-      'IP6 2001:db8:1::5 > ff02::1:ff00:1: ICMP6, neighbor solicitation, who has fe80::1, length 72',
+      'IP6 2001:db8:1::5 > ff02::1:ff00:1: ICMP6, neighbor solicitation, who has fe80::1, length 32',
     );
     assert.match(
       words(answered(ROUTER[0])),

@@ -180,7 +180,7 @@ class Site {
 const accepts = (to: Mac, own: Mac) => to === MAC_BROADCAST || to === own;
 const textOf = (address: Ipv4) => [24, 16, 8, 0].map((bits) => (address >>> bits) & 255).join('.');
 const WRONG =
-  /almost nothing was predicted: the assumed links are probably wrong; name them with --link \(see ip -br link, ip -br -4 addr\)\n$/;
+  /almost nothing was predicted: the assumed links are probably wrong; name them with --link \(see ip -br link, ip -br addr\)\n$/;
 
 /** A host that goes from LAN to LAN and home again, as in the lab. */
 function tour(site: Site, speak: (guest: Guest) => void): void {
