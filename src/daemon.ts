@@ -209,11 +209,17 @@ export class Daemon {
     await this.kernel.reconcile('start');
     logger.info({ version: readVersion(), config: this.options.configPath }, 'marpd started');
     logger.info(describeServed(config.policy, this.tracker.links()));
-    this.doctor = setTimeout(() => void this.logErrors(), DOCTOR_DELAY_MS).unref();
+    this.doctor = setTimeout(() => this.examine(), DOCTOR_DELAY_MS).unref();
   }
 
   private children(): Child[] {
     return [...this.kernel.children, ...this.capture.children, ...this.misdirected.children];
+  }
+
+  private examine(): void {
+    this.logErrors().catch((error: unknown) => {
+      this.options.logger.warn(`doctor cannot look at this machine: ${String(error)}`);
+    });
   }
 
   /** What `marpctl doctor` would call an error is logged once, and which privileges could not be dropped. */

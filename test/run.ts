@@ -71,7 +71,7 @@ const groups: readonly Group[] = [
   {
     name: 'lab/behaviour',
     about: 'real frames in namespaces: states, frames, deadlines in seconds',
-    concurrency: 4,
+    concurrency: 3,
     long: ['capture', 'survive', 'acd', 'loss', 'learn'],
     timeoutMs: soak ? 3_600_000 : 600_000,
   },
@@ -336,7 +336,7 @@ for (const group of inTurn.filter((one) => isChosen(one) && !beside.has(one))) {
   if (group.name.startsWith('lab/')) await checking;
   if (interrupted) break;
   const background = runBackground(besideOf(group).flatMap(filesOf)).then(() =>
-    wanted.length === 0 && group.name === 'lab/behaviour' ? runOnOtherNodes() : undefined,
+    wanted.length === 0 && group.name === 'lab/routing' ? runOnOtherNodes() : undefined,
   );
   await runGroup(group, filesOf(group));
   await background;

@@ -45,9 +45,14 @@ Examples:
   marpd --config /etc/marpd/marpd.toml --check
 `;
 
+/** Read once: a daemon that has run out of file descriptors is asked for its status, too. */
+let version: string | undefined;
+
 export function readVersion(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
+  version ??= (
+    JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
+  ).version;
+  return version;
 }
 
 const FAMILIES: ReadonlyMap<string, readonly Family[]> = new Map([
