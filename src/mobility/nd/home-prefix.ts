@@ -180,10 +180,20 @@ export function reviewHomePrefixes(ctx: TrackerContext): void {
 function visitorOf(ctx: TrackerContext, { iface, mac }: Attachment, ip: Ip): Visitor | undefined {
   const subnet = subnetOf(ctx.policy, ip);
   if (subnet?.advertise !== true || ctx.topology.isHome(iface, ip)) return undefined;
+  if (isAtHome(ctx, iface, mac)) return undefined;
   forgetGone(ctx);
   const visitor = ctx.homePrefixes.of({ iface, mac }, subnet.prefix);
   visitor.ips.add(ip);
   return visitor;
+}
+
+/**
+ * A host that was on another LAN may keep an address of that LAN, by the advertisements of the router there. The first
+ * address that is known of a MAC says where it is at home.
+ */
+function isAtHome({ table, topology }: TrackerContext, iface: IfIndex, mac: Mac): boolean {
+  for (const { ip } of table.withMac(mac)) if (!isIpv4(ip)) return topology.isHome(iface, ip);
+  return false;
 }
 
 /** Whoever invents hosts has them come and go: each would be remembered until its next advertisement is due. */

@@ -124,6 +124,17 @@ describe('the home prefix of a visitor', () => {
     assert.equal(tick(5000 + 9 * MINUTE), 0);
   });
 
+  it('is not that of a LAN where the host was, once it is back at home with an address of that LAN', () => {
+    const both = config();
+    const tracker = start({ ...both, subnets: both.subnets.map((one) => ({ ...one, advertise: true })) });
+    const AWAY = '2001:db8:2::5';
+    assert.equal(advertisements(arrives(tracker, LAN1, 1000)).length, 1, 'a visitor with its home address');
+    assert.equal(advertisements(arrives(tracker, LAN1, 1100, AWAY)).length, 0, 'at home there');
+    const back = [...arrives(tracker, LAN0, 20_000), ...arrives(tracker, LAN0, 20_100, AWAY)];
+    const later = [1000, 5000, 70_000].flatMap((ms) => tracker.handle({ kind: 'tick' }, 20_100 + ms));
+    assert.deepEqual(advertisements([...back, ...later]), []);
+  });
+
   it('is sent once to a machine with several addresses, and on its solicitation, once a second', () => {
     const tracker = start();
     assert.equal(advertisements(arrives(tracker, LAN1, 1000)).length, 1);
