@@ -1,7 +1,7 @@
 import type { Config } from '../config/config.js';
 import type { Link } from '../mobility/events.js';
 import { isRemoteClaim } from '../mobility/fib.js';
-import { type Subnet, matchesPattern, ruleFor } from '../mobility/policy.js';
+import { type Subnet, allowedByDefault, matchesPattern, ruleFor } from '../mobility/policy.js';
 import { checkSharedLans } from './shared-lans.js';
 import { checkAlarms, checkCapture, checkDaemon } from './daemon-checks.js';
 import { type DaemonView, type Facts, type Finding, error, ok, warning } from './finding.js';
@@ -9,11 +9,9 @@ import { checkForeignRoutes } from './foreign-routes.js';
 import { checkIpv6Lans } from './ipv6-lans.js';
 import { checkForwarding, checkSettings } from './settings.js';
 import {
-  type Family,
   type Ip,
   type Prefix,
   contains,
-  familyOf,
   formatIp,
   formatPrefix,
   hostLength,
@@ -160,7 +158,8 @@ function checkInterfaces(facts: Facts, config: Config): Finding[] {
 
 function checkProxyNeighbours(facts: Facts, config: Config, links: readonly Link[]): Finding[] {
   const { allow, deny, families } = config.policy;
-  const prefixes = allow ?? families.flatMap((family) => allowedByDefault(config, links, family));
+  const connected = links.flatMap(({ addresses }) => addresses);
+  const prefixes = allow ?? allowedByDefault(config.policy, families, connected);
   return facts.proxyNeighbours
     .filter(({ dev }) => links.some((link) => link.name === dev))
     .map(({ ip, dev }) => {
@@ -173,13 +172,6 @@ function checkProxyNeighbours(facts: Facts, config: Config, links: readonly Link
       const fix = `ip neigh del proxy ${formatIp(ip)} dev ${dev}`;
       return mobile ? error(check, message, fix) : warning(check, message, fix);
     });
-}
-
-/** Of each family the subnets of the configuration, else those of the mobility interfaces. */
-function allowedByDefault({ policy }: Config, links: readonly Link[], family: Family): readonly Prefix[] {
-  const isOf = ({ ip }: Prefix) => familyOf(ip) === family;
-  const configured = policy.subnets.map(({ prefix }) => prefix).filter(isOf);
-  return configured.length > 0 ? configured : links.flatMap(({ addresses }) => addresses.filter(isOf));
 }
 
 function checkGateways(

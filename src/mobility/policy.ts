@@ -1,5 +1,5 @@
 import type { RouterRole } from './events.js';
-import { type Family, type Ip, type Mac, type Prefix, contains } from '../wire/addresses.js';
+import { type Family, type Ip, type Mac, type Prefix, contains, familyOf } from '../wire/addresses.js';
 
 export type LearnRule = 'foreign' | 'all';
 export type ProveRule = 'before' | 'after' | 'never';
@@ -120,6 +120,22 @@ export type UnusableReason =
   | 'not-allowed'
   | 'denied'
   | 'mac-not-bound';
+
+/**
+ * Prefixes allowed when the policy names none: of each family the configured subnets, else those of `otherwise`, which are
+ * the connected ones where they are known.
+ */
+export function allowedByDefault(
+  { subnets }: Policy,
+  families: readonly Family[],
+  otherwise: readonly Prefix[],
+): readonly Prefix[] {
+  return families.flatMap((family) => {
+    const isOf = ({ ip }: Prefix) => familyOf(ip) === family;
+    const configured = subnets.map(({ prefix }) => prefix).filter(isOf);
+    return configured.length > 0 ? configured : otherwise.filter(isOf);
+  });
+}
 
 /** Whether policy lets this host have a claim: prefix lists first, then the binding of address to MAC. */
 export function policyRefusal(

@@ -16,7 +16,7 @@ import {
 } from '../wire/addresses.js';
 import type { IfIndex, Link } from './events.js';
 import { type Lans, findLans } from './lans.js';
-import type { InterfaceRule, Policy } from './policy.js';
+import { type InterfaceRule, type Policy, allowedByDefault } from './policy.js';
 import { ipv4Sources } from './sources/ipv4.js';
 import { ipv6Sources } from './sources/ipv6.js';
 import type { SourceRules, SourceView } from './sources/sources.js';
@@ -484,16 +484,10 @@ export class Topology {
         }
       }
     }
-    this.allowed = [...this.allowedOf('ipv4'), ...this.allowedOf('ipv6')];
-  }
-
-  private allowedOf(family: Family): readonly Prefix[] {
-    const isOf = ({ ip }: Prefix) => familyOf(ip) === family;
-    const configured = this.policy.subnets.map(({ prefix }) => prefix).filter(isOf);
-    if (configured.length > 0) return configured;
-    return this.subnets.flatMap(({ mobility, address }) =>
-      mobility && isOf(address) && address.length < hostLength(address.ip) ? [address] : [],
+    const connected = this.subnets.flatMap(({ mobility, address }) =>
+      mobility && address.length < hostLength(address.ip) ? [address] : [],
     );
+    this.allowed = allowedByDefault(this.policy, FAMILIES, connected);
   }
 
   private deriveLinkLocals(): void {

@@ -2,13 +2,11 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as z from 'zod';
 import type { SavedHost } from '../mobility/events.js';
-import { type Policy, policyRefusal, ruleFor } from '../mobility/policy.js';
+import { type Policy, allowedByDefault, policyRefusal, ruleFor } from '../mobility/policy.js';
 import {
-  type Family,
   IPV4_UNSPECIFIED,
   IPV6_UNSPECIFIED,
   type Prefix,
-  familyOf,
   formatIp,
   formatMac,
   parseIp,
@@ -78,21 +76,18 @@ export function readSavedHosts(directory: string, warn: (message: string) => voi
   return memories;
 }
 
-/** All addresses of a family. */
-const EVERYTHING: Readonly<Record<Family, Prefix>> = {
-  ipv4: { ip: IPV4_UNSPECIFIED, length: 0 },
-  ipv6: { ip: IPV6_UNSPECIFIED, length: 0 },
-};
+/** All addresses of both families. */
+const EVERYTHING: readonly Prefix[] = [
+  { ip: IPV4_UNSPECIFIED, length: 0 },
+  { ip: IPV6_UNSPECIFIED, length: 0 },
+];
 
 /**
  * The hosts that this configuration may serve: a rule names their interface and policy allows their address. Of a family
  * without a [[subnet]] in the file all are allowed: which subnets are connected is not known before their interfaces are.
  */
 export function allowedHosts(hosts: readonly SavedHost[], policy: Policy): SavedHost[] {
-  const prefixes = policy.families.flatMap((family) => {
-    const configured = policy.subnets.map(({ prefix }) => prefix).filter(({ ip }) => familyOf(ip) === family);
-    return configured.length > 0 ? configured : [EVERYTHING[family]];
-  });
+  const prefixes = allowedByDefault(policy, policy.families, EVERYTHING);
   return hosts.filter(
     ({ ip, mac, interface: name }) =>
       ruleFor(policy, name) !== undefined && policyRefusal(policy, prefixes, ip, mac) === undefined,
