@@ -3,7 +3,7 @@ import { basename, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
 /**
- * Draws docs/state-machine.md from the transition tables in the code. Each file of src/mobility/host, and of a few others, that exports a
+ * Draws docs/state-machine.md from the transition tables in the code. Each file of src/mobility/host/machines, and of a few others, that exports a
  * table (a constant whose name is TABLE, or ends in _TABLE) becomes a section with a diagram and a table, between the
  * markers of the page. `npm run docs:state-machine` writes it; test/unit/state-machine-doc.test.ts compares it.
  */
@@ -27,13 +27,13 @@ export interface Machine {
 }
 
 const ROOT = resolve(import.meta.dirname, '..');
-const FOLDER = 'src/mobility/host';
+const FOLDER = 'src/mobility/host/machines';
 /** Machines in other folders. */
 const OTHER_FILES = [
   'src/mobility/neighbour/answer-hold.ts',
   'src/mobility/neighbour/lan-queries.ts',
-  'src/mobility/other-routers.ts',
-  'src/mobility/roles.ts',
+  'src/mobility/routers/other-routers.ts',
+  'src/mobility/routers/roles.ts',
 ];
 export const PAGE = join(ROOT, 'docs/state-machine.md');
 const BEGIN = '<!-- tables: begin -->';
@@ -189,7 +189,7 @@ export interface Coordination {
 }
 
 export async function coordination(): Promise<readonly Coordination[]> {
-  const file = join(ROOT, FOLDER, 'coordinator.ts');
+  const file = join(ROOT, 'src/mobility/host/coordinator.ts');
   const module = (await import(pathToFileURL(file).href)) as { COORDINATION: readonly Coordination[] };
   return module.COORDINATION;
 }

@@ -1,5 +1,5 @@
 import { hostname } from 'node:os';
-import { readVersion } from './cli/arguments.js';
+import { readVersion } from './system/version.js';
 import type { Capture } from './capture/capture.js';
 import type { Config } from './config/config.js';
 import { formatTime, installedRecord, recordOf } from './control/records.js';

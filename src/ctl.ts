@@ -1,12 +1,19 @@
 #!/usr/bin/env node
 import { realpathSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
-import { readVersion } from './cli/arguments.js';
-import { type Command, EXIT, type Terminal, Usage } from './cli/command.js';
+import { readVersion } from './system/version.js';
+import { type Command, EXIT, type Terminal, Usage } from './cli/arguments/command.js';
 import { ALIASES, COMMANDS } from './cli/commands.js';
-import { COMMAND_NAMES, commandHelp, helpText, usageOf } from './cli/help.js';
-import { COMMON, OPTIONS, type Option, type OptionName, type Options, spell } from './cli/options.js';
-import { complete, parse } from './cli/parser.js';
+import { COMMAND_NAMES, commandHelp, helpText, usageOf } from './cli/arguments/help.js';
+import {
+  COMMON,
+  OPTIONS,
+  type Option,
+  type OptionName,
+  type Options,
+  spell,
+} from './cli/arguments/options.js';
+import { complete, parse } from './cli/arguments/parser.js';
 import { closest } from './config/closest.js';
 import { ControlClient, Refused, Unreachable } from './control/client.js';
 

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { readArguments } from './cli/arguments.js';
+import { readArguments } from './cli/arguments/arguments.js';
 import { checkCapBuild } from './capture/cap-build.js';
 import { ConfigError, configForInterfaces, loadConfig } from './config/config.js';
 import { ControlError } from './control/socket.js';

@@ -1,8 +1,14 @@
-import type { Command } from '../../src/cli/command.js';
-import { EXIT_STATUS, OPTIONS as MARPD_OPTIONS, SIGNALS, readVersion } from '../../src/cli/arguments.js';
+import { readVersion } from '../../src/system/version.js';
+import type { Command } from '../../src/cli/arguments/command.js';
+import { EXIT_STATUS, OPTIONS as MARPD_OPTIONS, SIGNALS } from '../../src/cli/arguments/arguments.js';
 import { COMMANDS } from '../../src/cli/commands.js';
-import { COMMAND_NAMES, EXIT_STATUS as CTL_EXIT_STATUS, argumentsOf, briefOf } from '../../src/cli/help.js';
-import { COMMON, type OptionName, signatureOf } from '../../src/cli/options.js';
+import {
+  COMMAND_NAMES,
+  EXIT_STATUS as CTL_EXIT_STATUS,
+  argumentsOf,
+  briefOf,
+} from '../../src/cli/arguments/help.js';
+import { COMMON, type OptionName, signatureOf } from '../../src/cli/arguments/options.js';
 import { ALARMS, CAUSES, DROP_REASONS } from '../../src/mobility/events.js';
 import { ALARM_MEANINGS, CAUSE_MEANINGS, DROP_MEANINGS } from '../../src/observe/descriptions.js';
 import { Metrics } from '../../src/observe/metrics.js';

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { readVersion } from '../../src/cli/arguments.js';
+import { readVersion } from '../../src/system/version.js';
 import { EVENT_KINDS } from '../../src/control/records.js';
 import { ROUTES } from '../../src/control/routes.js';
 import * as schemas from '../../src/control/schemas.js';

@@ -5,9 +5,24 @@ import type { Command as ApiCommand } from '../mobility/commands.js';
 import { ROLE_KINDS } from '../mobility/events.js';
 import { parseIp, parseMac } from '../wire/addresses.js';
 import { readHostPrefix, readIp } from '../wire/host-address.js';
-import { type Argument, type Command, EXIT, type Invocation, Usage, isJson, print, show } from './command.js';
+import {
+  type Argument,
+  type Command,
+  EXIT,
+  type Invocation,
+  Usage,
+  isJson,
+  print,
+  show,
+} from './arguments/command.js';
 import { formatAlarms, formatFindings, formatInterfaces, formatRecord } from './format.js';
-import { type OptionName, checked, proposeHosts, proposeInterfaces, proposeMacs } from './options.js';
+import {
+  type OptionName,
+  checked,
+  proposeHosts,
+  proposeInterfaces,
+  proposeMacs,
+} from './arguments/options.js';
 import { addressOf, drops, host, hostFilterOf, hosts, status, targetOf, wait, why } from './queries.js';
 
 /** Every command of marpctl. What a command needs that others do not is imported when it runs. */

@@ -3,17 +3,17 @@ import { pipeline } from 'node:stream/promises';
 import { type Config, ConfigError, configForInterfaces, loadConfig } from '../config/config.js';
 import type { Link } from '../mobility/events.js';
 import type { Policy } from '../mobility/policy.js';
-import { parseLink, parseRoutes } from '../replay/assumptions.js';
+import { parseLink, parseRoutes } from '../replay/foreign/assumptions.js';
 import { isNeighbourFrame } from '../replay/frame-text.js';
 import { type CaptureSource, merge, parseSource } from '../replay/files.js';
-import { ForeignReplay } from '../replay/foreign-replay.js';
+import { ForeignReplay } from '../replay/foreign/foreign-replay.js';
 import { RecordedReplay } from '../replay/recorded-replay.js';
-import { RouterSearch } from '../replay/router-search.js';
+import { RouterSearch } from '../replay/foreign/router-search.js';
 import type { Chapter, NameOf } from '../replay/story.js';
 import { familyOf, formatMac, formatPrefix } from '../wire/addresses.js';
-import { CaptureFileError, type CapturedPacket, LINK_TYPE_ETHERNET } from '../wire/capture-file.js';
-import { readVersion } from './arguments.js';
-import { EXIT, type Invocation, Usage, isJson } from './command.js';
+import { CaptureFileError, type CapturedPacket, LINK_TYPE_ETHERNET } from '../wire/pcap/capture-file.js';
+import { readVersion } from '../system/version.js';
+import { EXIT, type Invocation, Usage, isJson } from './arguments/command.js';
 import { CommentedFile, chapterJson, chapterText } from '../replay/output.js';
 
 export interface ExplainOptions {

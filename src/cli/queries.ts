@@ -5,7 +5,7 @@ import type { HostState } from '../mobility/events.js';
 import { type Ip, formatIp, hostLength, parseIp, parseMac, parsePrefix } from '../wire/addresses.js';
 import { compareIps } from '../control/paging.js';
 import { readHostMac, readHostPrefix, readIp } from '../wire/host-address.js';
-import { EXIT, type Invocation, Usage, isJson, pause, print, show } from './command.js';
+import { EXIT, type Invocation, Usage, isJson, pause, print, show } from './arguments/command.js';
 import {
   formatDrops,
   formatHost,
@@ -15,7 +15,7 @@ import {
   formatWhy,
   stateOf,
 } from './format.js';
-import type { Options } from './options.js';
+import type { Options } from './arguments/options.js';
 import { formatTable } from './table.js';
 
 /** What the commands do that only look. */

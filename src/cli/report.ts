@@ -2,11 +2,11 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { gzipSync } from 'node:zlib';
 import { machineTables } from '../doctor/facts.js';
-import { recordDirectory, recordFiles } from '../system/record-ring.js';
-import { type ArchiveFile, tar } from '../system/tar.js';
+import { recordDirectory, recordFiles } from '../system/state/record-ring.js';
+import { type ArchiveFile, tar } from '../system/state/tar.js';
 import { type Ip, formatIp, parseIp } from '../wire/addresses.js';
-import { readVersion } from './arguments.js';
-import { EXIT, type Invocation, Usage } from './command.js';
+import { readVersion } from '../system/version.js';
+import { EXIT, type Invocation, Usage } from './arguments/command.js';
 import { effectiveConfig } from './config.js';
 import { examine } from './doctor.js';
 

@@ -2,7 +2,7 @@ import type { ControlClient } from '../control/client.js';
 import type { EventRecord } from '../control/records.js';
 import type { InterfaceView, StatusView } from '../control/schemas.js';
 import type { HostState } from '../mobility/events.js';
-import { EXIT, type Invocation, Usage, isJson, pause } from './command.js';
+import { EXIT, type Invocation, Usage, isJson, pause } from './arguments/command.js';
 import { formatRecord } from './format.js';
 import { type View, formatAge, formatTable, paint } from './table.js';
 

@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 import { basename } from 'node:path';
 import { ControlClient } from '../control/client.js';
 import { UiServer } from '../ui/server.js';
-import { EXIT, type Invocation, Usage, print } from './command.js';
+import { EXIT, type Invocation, Usage, print } from './arguments/command.js';
 
 /** `marpctl ui`: serves the page until Ctrl-C. */
 

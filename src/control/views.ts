@@ -1,7 +1,7 @@
 import { type HostFilter, type HostQuery, type MacQuery, compareIps, pageOf } from './paging.js';
 import { ipOrNull, macOrNull } from './records.js';
 import type { ForeignRouteView, HostView, InterfaceView, MacView, RoleView, StatusView } from './schemas.js';
-import type { Role } from '../mobility/host/claim.js';
+import type { Role } from '../mobility/host/machines/claim.js';
 import type { Host } from '../mobility/host/host.js';
 import type { InterfaceRule, Policy } from '../mobility/policy.js';
 import type { HostTracker } from '../mobility/tracker.js';

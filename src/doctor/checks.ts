@@ -1,6 +1,6 @@
 import type { Config } from '../config/config.js';
 import type { Link } from '../mobility/events.js';
-import { isRemoteClaim } from '../mobility/fib.js';
+import { isRemoteClaim } from '../mobility/network/fib.js';
 import { type Subnet, allowedByDefault, matchesPattern, ruleFor } from '../mobility/policy.js';
 import { checkSharedLans } from './shared-lans.js';
 import { checkAlarms, checkCapture, checkDaemon } from './daemon-checks.js';

@@ -1,7 +1,7 @@
 import type { Config } from '../config/config.js';
 import { formatProtocol } from '../config/route-protocols.js';
 import type { Link, Route } from '../mobility/events.js';
-import { isRemoteClaim } from '../mobility/fib.js';
+import { isRemoteClaim } from '../mobility/network/fib.js';
 import { policyRefusal } from '../mobility/policy.js';
 import { formatIp, formatPrefix, hostLength } from '../wire/addresses.js';
 import { type Finding, error, ok, warning } from './finding.js';

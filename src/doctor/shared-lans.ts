@@ -1,7 +1,7 @@
 import type { Config } from '../config/config.js';
 import type { Link } from '../mobility/events.js';
 import { type InterfaceRule, ruleFor } from '../mobility/policy.js';
-import { isOfOneLink } from '../mobility/topology.js';
+import { isOfOneLink } from '../mobility/network/topology.js';
 import {
   type Family,
   type Ip,

@@ -1,6 +1,6 @@
 import { appendFileSync, readFileSync, rmSync } from 'node:fs';
 import type { IfIndex } from '../mobility/events.js';
-import { replaceFile } from '../system/state-file.js';
+import { replaceFile } from '../system/state/state-file.js';
 
 /** A kernel setting that we changed. */
 export interface SavedSetting {

@@ -11,24 +11,24 @@ import type {
   IfIndex,
   Attachment,
 } from './events.js';
-import { Fib } from './fib.js';
+import { Fib } from './network/fib.js';
 import type { Host } from './host/host.js';
 import { Discovery } from './input/discovery.js';
-import { LateStandby } from './input/late-standby.js';
+import { LateStandby } from './routers/late-standby.js';
 import { AddressLookups } from './presence/address-lookup.js';
 import { Limits } from './admission/limits.js';
 import { HomePrefixes } from './nd/home-prefix.js';
 import { MulticastRouter } from './nd/multicast-router.js';
-import { LateAnswers } from './late-answers.js';
+import { LateAnswers } from './probe/late-answers.js';
 import { MissedFrames } from './missed-frames.js';
 import type { Policy } from './policy.js';
-import { OtherRouters } from './other-routers.js';
+import { OtherRouters } from './routers/other-routers.js';
 import { LanQueries } from './neighbour/lan-queries.js';
 import { OpenQuestions } from './neighbour/open-questions.js';
 import type { FamilyDrivers } from './neighbour/driver.js';
-import { Roles } from './roles.js';
+import { Roles } from './routers/roles.js';
 import { HostTable } from './table.js';
-import { Topology } from './topology.js';
+import { Topology } from './network/topology.js';
 import { AdmissionQueue } from './admission/queue.js';
 
 /** What the tracker knows, the time, and what it emits. It holds no rules. */

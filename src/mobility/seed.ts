@@ -1,7 +1,7 @@
 import type { TrackerContext } from './context.js';
 import type { Event } from './events.js';
 import { Host } from './host/host.js';
-import { mayContest } from './roles.js';
+import { mayContest } from './routers/roles.js';
 import type { Ip } from '../wire/addresses.js';
 
 /** How a recording begins that begins in the middle: another tracker goes on from there exactly as this one does. */

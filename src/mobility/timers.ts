@@ -5,9 +5,9 @@ import { mayStillAsk } from './admission/admission.js';
 import { MOST_WAIT_MS } from './admission/constants.js';
 import { learningRefusal } from './admission/learning.js';
 import type { TrackerContext } from './context.js';
-import { announcementDeadline, lansToTell } from './host/announcement.js';
-import { isClaimed } from './host/claim.js';
-import { guardedUntil } from './host/contest.js';
+import { announcementDeadline, lansToTell } from './host/machines/announcement.js';
+import { isClaimed } from './host/machines/claim.js';
+import { guardedUntil } from './host/machines/contest.js';
 import {
   atEase,
   discard,
@@ -21,24 +21,24 @@ import { overlaps } from './host/keepalive-interval.js';
 import { lastSignOf, quietMs } from './host/siblings.js';
 import { hasLeft } from './host/departure.js';
 import type { Host } from './host/host.js';
-import { PROOF_IDLE } from './host/proof.js';
+import { PROOF_IDLE } from './host/machines/proof.js';
 import { bind, isSuppressed, startProofUnlessSuppressed } from './host/proving.js';
 import { onTimeout } from './input/answers.js';
-import { reprobeAt } from './host/recovery.js';
+import { reprobeAt } from './host/machines/recovery.js';
 import { detachOver } from './input/commands.js';
 import { runDiscovery } from './input/discovery.js';
 import { runHomePrefixes } from './nd/home-prefix.js';
 import { runMulticastRouter } from './nd/multicast-router.js';
-import { runLateStandby } from './input/late-standby.js';
+import { runLateStandby } from './routers/late-standby.js';
 import { claimFresh } from './input/reannouncement.js';
-import { runTakeover, takeOver } from './input/roles.js';
+import { runTakeover, takeOver } from './routers/role-changes.js';
 import { reprobe } from './input/links.js';
 import { runLookups } from './presence/address-lookup.js';
 import { learnLate } from './input/sightings.js';
 import { awayLost, checkDespiteRemote, proofEnded } from './input/remote-claims.js';
 import { runLanQueries } from './neighbour/responder.js';
-import { runOtherRouters } from './other-routers.js';
-import { type Probe, restart, sendTry } from './probe.js';
+import { runOtherRouters } from './routers/other-routers.js';
+import { type Probe, restart, sendTry } from './probe/probe.js';
 import type { IfIndex } from './events.js';
 
 /** Hosts that are looked at in one go, some milliseconds of work: thousands may be due at once after a burst. */

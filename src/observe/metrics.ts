@@ -15,7 +15,7 @@ import type { RouterRole } from '../mobility/events.js';
 import { ROLE_KINDS, type RoleKind } from '../mobility/events.js';
 import type { Family } from '../wire/addresses.js';
 import { enumIndex } from './enum-index.js';
-import { ROLES, type Role } from '../mobility/host/claim.js';
+import { ROLES, type Role } from '../mobility/host/machines/claim.js';
 
 /** Values that the other parts keep, read when Prometheus asks. Counts only grow. */
 export interface Gauges {

@@ -5,7 +5,7 @@ import {
   interfaceDescription,
   journalExport,
   sectionHeader,
-} from '../wire/pcapng.js';
+} from '../wire/pcap/pcapng.js';
 
 export interface Named {
   readonly name: string;

@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs';
-import { CaptureFileError, CaptureFileReader, type CaptureItem } from '../wire/capture-file.js';
+import { CaptureFileError, CaptureFileReader, type CaptureItem } from '../wire/pcap/capture-file.js';
 
 /** A capture file, and the interface that it was taken on when it does not say so. */
 export interface CaptureSource {

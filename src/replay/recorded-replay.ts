@@ -1,6 +1,6 @@
 import type { Action, Event, IfIndex } from '../mobility/events.js';
 import { HostTracker } from '../mobility/tracker.js';
-import type { CapturedPacket, JournalEntry } from '../wire/capture-file.js';
+import type { CapturedPacket, JournalEntry } from '../wire/pcap/capture-file.js';
 import { clockOf, parseInterfaceDescription } from './annotated-file.js';
 import { type Decision, describeDecision } from './decisions.js';
 import { differencesOf } from './differences.js';

@@ -1,5 +1,5 @@
 import type { Action, IfIndex } from '../mobility/events.js';
-import type { CapturedPacket } from '../wire/capture-file.js';
+import type { CapturedPacket } from '../wire/pcap/capture-file.js';
 
 /** One thing that happened and what followed from it, as the replays tell it. */
 export interface Chapter {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Ipv4, MAC_BROADCAST, MAC_ZERO, type Mac, parseIp } from '../../src/wire/addresses.js';
 import { ARP_REQUEST, encodeArp } from '../../src/wire/arp.js';
-import { enhancedPacket, interfaceDescription, sectionHeader } from '../../src/wire/pcapng.js';
+import { enhancedPacket, interfaceDescription, sectionHeader } from '../../src/wire/pcap/pcapng.js';
 import { CTL } from '../lab/kit/ctl.js';
 import { type Part, below } from './measure.js';
 

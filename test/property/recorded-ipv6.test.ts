@@ -4,7 +4,7 @@ import { parseConfig } from '../../src/config/config.js';
 import type { Action, Event, Link } from '../../src/mobility/events.js';
 import { ndDriver } from '../../src/mobility/nd/driver.js';
 import { HostTracker } from '../../src/mobility/tracker.js';
-import { parseLink } from '../../src/replay/assumptions.js';
+import { parseLink } from '../../src/replay/foreign/assumptions.js';
 import {
   type Ipv6,
   type Mac,

@@ -3,7 +3,7 @@ import type { Policy } from '../../src/mobility/policy.js';
 import type { HostTracker } from '../../src/mobility/tracker.js';
 import { RecordedReplay } from '../../src/replay/recorded-replay.js';
 import { Recording } from '../../src/replay/recording.js';
-import { CaptureFileReader } from '../../src/wire/capture-file.js';
+import { CaptureFileReader } from '../../src/wire/pcap/capture-file.js';
 
 /** Records all that a tracker is given from now on. The returned function is the bytes of the file so far. */
 export function record(tracker: HostTracker, policy: Policy, complete = true, now = 0): () => Uint8Array {

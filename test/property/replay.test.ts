@@ -11,7 +11,7 @@ import {
   CaptureFileReader,
   type CapturedPacket,
   LINK_TYPE_ETHERNET,
-} from '../../src/wire/capture-file.js';
+} from '../../src/wire/pcap/capture-file.js';
 import { type Ip, MAC_BROADCAST, formatIp } from '../../src/wire/addresses.js';
 import { ARP_REPLY, ARP_REQUEST, decodeArp, encodeArp } from '../../src/wire/arp.js';
 import { ETHER_TYPE_IPV4, etherTypeOf } from '../../src/wire/ethernet.js';

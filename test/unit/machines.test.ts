@@ -7,7 +7,7 @@ import {
   type Announcement,
   type AnnouncementInput,
   stepAnnouncement,
-} from '../../src/mobility/host/announcement.js';
+} from '../../src/mobility/host/machines/announcement.js';
 import {
   ANSWER_HOLD_TABLE,
   type AnswerHold,
@@ -21,42 +21,42 @@ import {
   type ClaimInput,
   UNKNOWN,
   stepClaim,
-} from '../../src/mobility/host/claim.js';
+} from '../../src/mobility/host/machines/claim.js';
 import {
   CONTEST_TABLE,
   type Contest,
   type ContestInput,
   NO_CONTEST,
   stepContest,
-} from '../../src/mobility/host/contest.js';
+} from '../../src/mobility/host/machines/contest.js';
 import {
   KEEPALIVE_OFF,
   KEEPALIVE_TABLE,
   type Keepalive,
   type KeepaliveInput,
   stepKeepalive,
-} from '../../src/mobility/host/keepalive.js';
-import { NEVER, type Row, type Step } from '../../src/mobility/host/machine.js';
+} from '../../src/mobility/host/machines/keepalive.js';
+import { NEVER, type Row, type Step } from '../../src/mobility/host/machines/machine.js';
 import {
   PROOF_IDLE,
   PROOF_TABLE,
   type Proof,
   type ProofInput,
   stepProof,
-} from '../../src/mobility/host/proof.js';
+} from '../../src/mobility/host/machines/proof.js';
 import {
   NO_RECOVERY,
   RECOVERY_TABLE,
   type Recovery,
   type RecoveryInput,
   stepRecovery,
-} from '../../src/mobility/host/recovery.js';
+} from '../../src/mobility/host/machines/recovery.js';
 import {
   NO_STUCK_ROUTE,
   STUCK_ROUTE_TABLE,
   type StuckRoute,
   stepStuckRoute,
-} from '../../src/mobility/host/stuck-route.js';
+} from '../../src/mobility/host/machines/stuck-route.js';
 import {
   LAN_QUERY_IDLE,
   LAN_QUERY_TABLE,
@@ -70,9 +70,9 @@ import {
   type OtherRouterInput,
   type OtherRouterState,
   stepOtherRouter,
-} from '../../src/mobility/other-routers.js';
-import type { Probe, ProbePurpose } from '../../src/mobility/probe.js';
-import { ROLE_TABLE, type RoleInput, type RoleState, stepRole } from '../../src/mobility/roles.js';
+} from '../../src/mobility/routers/other-routers.js';
+import type { Probe, ProbePurpose } from '../../src/mobility/probe/probe.js';
+import { ROLE_TABLE, type RoleInput, type RoleState, stepRole } from '../../src/mobility/routers/roles.js';
 import type { Ip, Mac } from '../../src/wire/addresses.js';
 
 const NOW = 100_000;

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { ROOT, references } from '../../scripts/docs-reference.js';
 import { readReference } from '../../scripts/reference/toml.js';
-import { COMMAND_NAMES } from '../../src/cli/help.js';
-import { OPTIONS, spell } from '../../src/cli/options.js';
+import { COMMAND_NAMES } from '../../src/cli/arguments/help.js';
+import { OPTIONS, spell } from '../../src/cli/arguments/options.js';
 import { ROUTES } from '../../src/control/routes.js';
 import { ALARMS, CAUSES, DROP_REASONS } from '../../src/mobility/events.js';
 

@@ -4,9 +4,9 @@ import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { pino } from 'pino';
-import { parse } from '../../src/cli/parser.js';
+import { parse } from '../../src/cli/arguments/parser.js';
 import { COMMANDS } from '../../src/cli/commands.js';
-import type { Command } from '../../src/cli/command.js';
+import type { Command } from '../../src/cli/arguments/command.js';
 import { journalStream } from '../../src/observe/log.js';
 import { temporaryDirectory } from './control/fixture.js';
 

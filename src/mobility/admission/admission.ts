@@ -2,7 +2,7 @@ import { type Ip, type Mac, familyOf } from '../../wire/addresses.js';
 import type { TrackerContext } from '../context.js';
 import type { Attachment, EvidenceKind, IfIndex } from '../events.js';
 import type { Host } from '../host/host.js';
-import type { Candidate } from '../host/proof.js';
+import type { Candidate } from '../host/machines/proof.js';
 import type { AdmissionWindow } from './window.js';
 import type { Sighting } from './queue.js';
 import { MOST_CREDIT, PROBE_WINDOW, TAKEN_PER_TICK } from './constants.js';

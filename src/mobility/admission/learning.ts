@@ -10,7 +10,7 @@ import {
 import type { TrackerContext } from '../context.js';
 import type { IfIndex } from '../events.js';
 import { type UnusableReason, policyRefusal } from '../policy.js';
-import { isOfOneLink } from '../topology.js';
+import { isOfOneLink } from '../network/topology.js';
 
 /**
  * Why this address may not be learned on an interface, with this MAC or (undefined) with any; undefined when it may. Only

@@ -1,14 +1,14 @@
 import { type Ip, familyOf } from '../../wire/addresses.js';
 import type { TrackerContext } from '../context.js';
 import type { Attachment, Cause, DropReason, IfIndex } from '../events.js';
-import { type Claim, type Role, isAnnounced, isClaimed } from './claim.js';
-import { dampedUntil, frozenUntilOf, retryAtOf } from './contest.js';
+import { type Claim, type Role, isAnnounced, isClaimed } from './machines/claim.js';
+import { dampedUntil, frozenUntilOf, retryAtOf } from './machines/contest.js';
 import { closeCandidates, probeHeld, scheduleKeepalive, transition, withdraw } from './coordinator.js';
 import { isGuarded } from './keepalive-interval.js';
 import { announceDeparture } from './departure.js';
 import type { Host } from './host.js';
-import { NEVER } from './machine.js';
-import { EARLY_RELEASE_MS, REPAIR_MS } from './stuck-route.js';
+import { NEVER } from './machines/machine.js';
+import { EARLY_RELEASE_MS, REPAIR_MS } from './machines/stuck-route.js';
 
 /** Two hosts with one address, or one host at two places: who keeps it (design.md 3.3, RFC 7432 section 15.1). */
 

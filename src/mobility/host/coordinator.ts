@@ -3,13 +3,13 @@ import { MOST_WAIT_MS } from '../admission/constants.js';
 import type { TrackerContext } from '../context.js';
 import type { Attachment, Cause } from '../events.js';
 import { answerOpenQuestions } from '../neighbour/responder.js';
-import { type ProbePurpose, startProbe } from '../probe.js';
-import type { ClaimInput } from './claim.js';
+import { type ProbePurpose, startProbe } from '../probe/probe.js';
+import type { ClaimInput } from './machines/claim.js';
 import { announceDeparture, tellsEveryLan } from './departure.js';
 import type { Host } from './host.js';
 import { ensureAsked, firstLeft, isFirst, quietMs, voucherOf } from './siblings.js';
-import { type Candidate, candidateOn } from './proof.js';
-import { EARLY_RELEASE_MS } from './stuck-route.js';
+import { type Candidate, candidateOn } from './machines/proof.js';
+import { EARLY_RELEASE_MS } from './machines/stuck-route.js';
 
 /**
  * What the outcome of one machine means for the others. The left column happens in one machine, the right one is put

@@ -1,14 +1,14 @@
 import type { Ip, Mac } from '../../wire/addresses.js';
 import type { Due } from '../deadlines.js';
 import type { Attachment, Cause, HostState, IfIndex } from '../events.js';
-import type { Probe } from '../probe.js';
+import type { Probe } from '../probe/probe.js';
 import {
   type Announcement,
   type AnnouncementInput,
   ANNOUNCEMENT_OFF,
   announcementDeadline,
   stepAnnouncement,
-} from './announcement.js';
+} from './machines/announcement.js';
 import {
   type AnswerHold,
   type AnswerHoldInput,
@@ -26,8 +26,8 @@ import {
   hasRoute,
   isHeld,
   stepClaim,
-} from './claim.js';
-import { type Contest, type ContestInput, NO_CONTEST, isContested, stepContest } from './contest.js';
+} from './machines/claim.js';
+import { type Contest, type ContestInput, NO_CONTEST, isContested, stepContest } from './machines/contest.js';
 import {
   KEEPALIVE_OFF,
   type Keepalive,
@@ -35,7 +35,7 @@ import {
   type KeepaliveOutcome,
   keepaliveDeadline,
   stepKeepalive,
-} from './keepalive.js';
+} from './machines/keepalive.js';
 import {
   type Candidate,
   PROOF_IDLE,
@@ -43,15 +43,20 @@ import {
   type ProofInput,
   proofDeadline,
   stepProof,
-} from './proof.js';
+} from './machines/proof.js';
 import {
   NO_RECOVERY,
   type Recovery,
   type RecoveryInput,
   recoveryDeadline,
   stepRecovery,
-} from './recovery.js';
-import { NO_STUCK_ROUTE, type StuckRoute, stepStuckRoute, stuckRouteDeadline } from './stuck-route.js';
+} from './machines/recovery.js';
+import {
+  NO_STUCK_ROUTE,
+  type StuckRoute,
+  stepStuckRoute,
+  stuckRouteDeadline,
+} from './machines/stuck-route.js';
 
 /** An answer that takes longer than this is slow; prompt ones are not noted one by one. */
 const SLOW_MS = 100;

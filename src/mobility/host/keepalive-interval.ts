@@ -1,5 +1,5 @@
 import type { TrackerContext } from '../context.js';
-import { guardedUntil } from './contest.js';
+import { guardedUntil } from './machines/contest.js';
 import type { Host } from './host.js';
 
 /** How often a claimed host is asked whether it is still there. */

@@ -11,10 +11,10 @@ import {
   endOf,
   oldPlaceTimeoutMs,
   startProbe,
-} from '../probe.js';
-import { isAnnounced, isYoung } from './claim.js';
+} from '../probe/probe.js';
+import { isAnnounced, isYoung } from './machines/claim.js';
 import { defersRelease, shortFreshMs, suppressionOf } from './contention.js';
-import { isRefused } from './contest.js';
+import { isRefused } from './machines/contest.js';
 import {
   abandonCandidate,
   closeCandidates,
@@ -27,9 +27,9 @@ import {
 import { isGuarded } from './keepalive-interval.js';
 import { announceDeparture } from './departure.js';
 import type { Host } from './host.js';
-import { NEVER } from './machine.js';
+import { NEVER } from './machines/machine.js';
 import { likelyAt } from './siblings.js';
-import { type Candidate, candidateOn, isSame, wasHeard } from './proof.js';
+import { type Candidate, candidateOn, isSame, wasHeard } from './machines/proof.js';
 
 /** Where a host is: a sighting starts a proof, and its outcome (input/answers.ts) binds the host to a place. */
 

@@ -2,7 +2,7 @@ import { familyOf, isIpv4 } from '../../wire/addresses.js';
 import type { TrackerContext } from '../context.js';
 import type { Attachment, Cause } from '../events.js';
 import type { Host } from './host.js';
-import { keepaliveAt } from './keepalive.js';
+import { keepaliveAt } from './machines/keepalive.js';
 import { isGuarded, overlaps, quietAloneMs } from './keepalive-interval.js';
 
 /**

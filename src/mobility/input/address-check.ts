@@ -3,11 +3,11 @@ import { admit } from '../admission/admission.js';
 import type { TrackerContext } from '../context.js';
 import type { Attachment, IfIndex } from '../events.js';
 import type { Host } from '../host/host.js';
-import { candidateOn, isAsked } from '../host/proof.js';
+import { candidateOn, isAsked } from '../host/machines/proof.js';
 import { isSuppressed, startProof } from '../host/proving.js';
 import type { AcdProbeMessage } from '../neighbour/message.js';
-import { noteOtherAddress } from '../other-routers.js';
-import { type ProbeSchedule, renew } from '../probe.js';
+import { noteOtherAddress } from '../routers/other-routers.js';
+import { type ProbeSchedule, renew } from '../probe/probe.js';
 import { hasToWait, hearingRefusal, holdAnnouncements, onRefresh } from './heard-hosts.js';
 
 /** How a host checks that nobody has its new address, and when it can be asked for it. */

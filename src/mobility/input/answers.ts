@@ -3,7 +3,7 @@ import { isNewcomer, noteLateProof, noteProof, noteSilence } from '../admission/
 import { learningRefusal } from '../admission/learning.js';
 import type { TrackerContext } from '../context.js';
 import type { Attachment, IfIndex } from '../events.js';
-import { isYoung } from '../host/claim.js';
+import { isYoung } from '../host/machines/claim.js';
 import {
   concedes,
   contestHere,
@@ -24,8 +24,8 @@ import {
 } from '../host/coordinator.js';
 import { isGuarded, overlaps } from '../host/keepalive-interval.js';
 import type { Host } from '../host/host.js';
-import { NEVER } from '../host/machine.js';
-import { type Candidate, candidateOn, isSame, MOST_OLD_PLACES, wasHeard } from '../host/proof.js';
+import { NEVER } from '../host/machines/machine.js';
+import { type Candidate, candidateOn, isSame, MOST_OLD_PLACES, wasHeard } from '../host/machines/proof.js';
 import {
   bind,
   candidateAt,
@@ -37,7 +37,7 @@ import {
   waitForOwner,
 } from '../host/proving.js';
 import type { AnsweredTo } from '../neighbour/message.js';
-import { type Probe, answers, endOf, oldPlaceTimeoutMs, postpone, startProbe } from '../probe.js';
+import { type Probe, answers, endOf, oldPlaceTimeoutMs, postpone, startProbe } from '../probe/probe.js';
 
 /** What follows from the answer to a probe, and from its silence. */
 

@@ -1,4 +1,4 @@
-import { startProbe } from '../probe.js';
+import { startProbe } from '../probe/probe.js';
 import { type Ip, type Mac, isGroupMac } from '../../wire/addresses.js';
 import { hasCapacity } from '../admission/admission.js';
 import type { TrackerContext } from '../context.js';
@@ -19,7 +19,7 @@ import { standBy } from '../host/contention.js';
 import { noteVisitor } from '../nd/home-prefix.js';
 import { bind, startProof } from '../host/proving.js';
 import type { Host } from '../host/host.js';
-import { EARLY_RELEASE_MS } from '../host/stuck-route.js';
+import { EARLY_RELEASE_MS } from '../host/machines/stuck-route.js';
 import {
   notAHostMac,
   noAddresses,
@@ -32,9 +32,9 @@ import {
   unknownMac,
   unusableAddress,
 } from './command-errors.js';
-import { forgetOtherRouters } from '../other-routers.js';
+import { forgetOtherRouters } from '../routers/other-routers.js';
 import { discover } from './discovery.js';
-import { tellRole } from './roles.js';
+import { tellRole } from '../routers/role-changes.js';
 import { remoteAppeared } from './remote-claims.js';
 
 /** Carries out what an operator or a hypervisor says, and answers whether it was accepted. */

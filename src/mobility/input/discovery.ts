@@ -9,7 +9,7 @@ import {
 import { learningRefusal } from '../admission/learning.js';
 import type { TrackerContext } from '../context.js';
 import type { IfIndex } from '../events.js';
-import { NEVER } from '../host/machine.js';
+import { NEVER } from '../host/machines/machine.js';
 import { probeSource, sendProbe } from '../neighbour/send.js';
 
 /**

@@ -1,7 +1,7 @@
 import { isGroupMac, isIpv4 } from '../../wire/addresses.js';
 import type { DropReason, IfIndex } from '../events.js';
 import type { NeighbourMessage } from '../neighbour/message.js';
-import type { Topology } from '../topology.js';
+import type { Topology } from '../network/topology.js';
 
 /** Why a frame tells of no host, whatever address it names: where it was captured, or who it says has sent it. */
 export function frameRefusal(

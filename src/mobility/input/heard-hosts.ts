@@ -4,10 +4,10 @@ import type { Attachment, DropReason, IfIndex } from '../events.js';
 import { suppressRefreshes } from '../host/coordinator.js';
 import { mayBeToldOf } from '../host/departure.js';
 import type { Host } from '../host/host.js';
-import { candidateOn, isAsked, MOST_OLD_PLACES, wasHeard } from '../host/proof.js';
+import { candidateOn, isAsked, MOST_OLD_PLACES, wasHeard } from '../host/machines/proof.js';
 import { waitForOwner } from '../host/proving.js';
 import type { SightingMessage } from '../neighbour/message.js';
-import { endOf } from '../probe.js';
+import { endOf } from '../probe/probe.js';
 import { closeCurrent } from './answers.js';
 
 /** What is asked of every frame that tells of a host, whatever kind of message it is. */

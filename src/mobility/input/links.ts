@@ -4,13 +4,13 @@ import { learningRefusal } from '../admission/learning.js';
 import type { Attachment, Cause, IfIndex, Link } from '../events.js';
 import { abandonCandidate, lostWithRoute, probeNow, transition, withdraw } from '../host/coordinator.js';
 import { askAgain, startProof, startProofUnlessSuppressed } from '../host/proving.js';
-import { forgetOtherRouters, lookForOthers } from '../other-routers.js';
+import { forgetOtherRouters, lookForOthers } from '../routers/other-routers.js';
 import { discoverOn } from './discovery.js';
-import { askAllElsewhere } from './late-standby.js';
-import { reviewRoles } from './roles.js';
+import { askAllElsewhere } from '../routers/late-standby.js';
+import { reviewRoles } from '../routers/role-changes.js';
 import type { Host } from '../host/host.js';
-import { candidateOn } from '../host/proof.js';
-import { isOfOneLink } from '../topology.js';
+import { candidateOn } from '../host/machines/proof.js';
+import { isOfOneLink } from '../network/topology.js';
 
 export function onLink(ctx: TrackerContext, link: Link): void {
   const { topology } = ctx;

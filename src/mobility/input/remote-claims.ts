@@ -1,10 +1,10 @@
-import { startProbe } from '../probe.js';
+import { startProbe } from '../probe/probe.js';
 import { type Ip, MAC_BROADCAST } from '../../wire/addresses.js';
 import type { TrackerContext } from '../context.js';
 import { learningRefusal } from '../admission/learning.js';
 import type { IfIndex, Route } from '../events.js';
 import { answerOpenQuestions } from '../neighbour/responder.js';
-import { holdsOf } from '../host/announcement.js';
+import { holdsOf } from '../host/machines/announcement.js';
 import {
   goAway,
   lost,
@@ -16,10 +16,10 @@ import {
   transition,
   withdraw,
 } from '../host/coordinator.js';
-import { retryAtOf } from '../host/contest.js';
+import { retryAtOf } from '../host/machines/contest.js';
 import { standBy } from '../host/contention.js';
 import { askAgain, candidateAt, startProof } from '../host/proving.js';
-import { askElsewhere } from './late-standby.js';
+import { askElsewhere } from '../routers/late-standby.js';
 import { reannounce, surfacesLate } from './reannouncement.js';
 import type { Host } from '../host/host.js';
 

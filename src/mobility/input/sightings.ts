@@ -1,4 +1,4 @@
-import { endOf } from '../probe.js';
+import { endOf } from '../probe/probe.js';
 import type { Ip, Mac } from '../../wire/addresses.js';
 import { admit, admitWaiting } from '../admission/admission.js';
 import type { TrackerContext } from '../context.js';
@@ -9,15 +9,15 @@ import { onControlAnswer, onLookupAnswer } from '../presence/address-lookup.js';
 import { onPresence } from '../presence/presence.js';
 import { onAcdProbe } from './address-check.js';
 import { hasToWait, hearingRefusal, holdAnnouncements, isBeingAsked, onRefresh } from './heard-hosts.js';
-import { candidateOn, isAsked } from '../host/proof.js';
+import { candidateOn, isAsked } from '../host/machines/proof.js';
 import { isSuppressed, startProof } from '../host/proving.js';
 import { confirmOld, findProbe, onLateReply, onReply } from './answers.js';
 import type { Sighting } from '../admission/queue.js';
 import type { SightingMessage } from '../neighbour/message.js';
 import { answer, noteOnLan } from '../neighbour/responder.js';
 import { answerSolicitation } from '../nd/home-prefix.js';
-import { hearRouter, notePeer } from './routers.js';
-import { hearGatewayAnswer, noteOtherAddress, suspect } from '../other-routers.js';
+import { hearRouter, notePeer } from '../routers/router-sightings.js';
+import { hearGatewayAnswer, noteOtherAddress, suspect } from '../routers/other-routers.js';
 
 /** A host heard on its home LAN is proven there within this, or not. */
 const HEARD_MS = 1000;

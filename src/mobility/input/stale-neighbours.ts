@@ -9,7 +9,7 @@ import type { TrackerContext } from '../context.js';
 import { learningRefusal } from '../admission/learning.js';
 import type { IfIndex } from '../events.js';
 import type { Host } from '../host/host.js';
-import { isOfOneLink } from '../topology.js';
+import { isOfOneLink } from '../network/topology.js';
 
 /**
  * A packet of a visitor to a MAC that is not ours: it still believes in a neighbour of the LAN that it left, and a

@@ -1,6 +1,6 @@
 import type { Ip } from '../../wire/addresses.js';
 import type { Attachment } from '../events.js';
-import { NEVER, type Row, type Step } from '../host/machine.js';
+import { NEVER, type Row, type Step } from '../host/machines/machine.js';
 
 type Kind = AnswerHold['kind'];
 type InputName = AnswerHoldInput['input'];

@@ -3,7 +3,7 @@ import type { TrackerContext } from '../context.js';
 import type { IfIndex } from '../events.js';
 import type { Host } from '../host/host.js';
 import { subnetOf } from '../policy.js';
-import { isOfOneLink } from '../topology.js';
+import { isOfOneLink } from '../network/topology.js';
 
 /** `ask first`: whether somebody on that LAN has the target; if nobody has, it is answered. */
 export type Answer = 'answer' | 'ask first' | 'silence';

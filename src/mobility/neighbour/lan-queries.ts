@@ -3,7 +3,7 @@ import { TokenBucket } from '../admission/token-bucket.js';
 import { Deadlines, type Due } from '../deadlines.js';
 import type { Attachment, IfIndex } from '../events.js';
 import type { Reply } from './asker.js';
-import { NEVER, type Row, type Step } from '../host/machine.js';
+import { NEVER, type Row, type Step } from '../host/machines/machine.js';
 
 type Kind = LanQueryState['kind'];
 type InputName = LanQueryInput['input'];

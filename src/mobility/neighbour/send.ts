@@ -1,7 +1,7 @@
 import { type Family, type Ip, type Mac, isIpv4 } from '../../wire/addresses.js';
 import type { TrackerContext } from '../context.js';
 import type { Attachment, IfIndex, SendPurpose } from '../events.js';
-import { type Topology, servesFamilyOf } from '../topology.js';
+import { type Topology, servesFamilyOf } from '../network/topology.js';
 import type { AnswerManner, FamilyDriver } from './driver.js';
 
 /**

@@ -5,7 +5,7 @@ import type { Attachment, Cause, IfIndex } from '../events.js';
 import type { FamilyDriver } from '../neighbour/driver.js';
 import { mayQueryGroups, probeSource, sendGroupQuery, sendProbe } from '../neighbour/send.js';
 import { policyRefusal } from '../policy.js';
-import { PRESENCE_SCHEDULE } from '../probe.js';
+import { PRESENCE_SCHEDULE } from '../probe/probe.js';
 import { RemoteCandidates, addressesIn } from './candidates.js';
 
 /**

@@ -1,7 +1,7 @@
 import type { Ip } from '../../wire/addresses.js';
 import type { IfIndex } from '../events.js';
 import type { Policy } from '../policy.js';
-import type { Topology } from '../topology.js';
+import type { Topology } from '../network/topology.js';
 
 /** What the choice of a source address looks at. */
 export interface SourceView {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { formatIp, formatMac, readIpv4 } from '../../../src/wire/addresses.js';
 import { type ArpFrame, decodeArp } from '../../../src/wire/arp.js';
-import { CaptureFileReader } from '../../../src/wire/capture-file.js';
+import { CaptureFileReader } from '../../../src/wire/pcap/capture-file.js';
 import {
   ETHER_TYPE_ARP,
   ETHER_TYPE_IPV4,

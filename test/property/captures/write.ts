@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { enhancedPacket, interfaceDescription, sectionHeader } from '../../../src/wire/pcapng.js';
+import { enhancedPacket, interfaceDescription, sectionHeader } from '../../../src/wire/pcap/pcapng.js';
 import { mulberry32 } from '../../random.js';
 import { GATEWAY, IPS, MACS, frameOf } from '../driver.js';
 

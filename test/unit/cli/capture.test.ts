@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { type TestContext, test } from 'node:test';
-import { commandHelp } from '../../../src/cli/help.js';
+import { commandHelp } from '../../../src/cli/arguments/help.js';
 import { run } from '../../../src/ctl.js';
 import type { Mac } from '../../../src/wire/addresses.js';
 import { HostTracker } from '../../../src/mobility/tracker.js';

@@ -3,7 +3,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { COMMAND_NAMES, helpText } from '../../../src/cli/help.js';
+import { COMMAND_NAMES, helpText } from '../../../src/cli/arguments/help.js';
 import { run } from '../../../src/ctl.js';
 import { type Ip, parseIp, parseMac } from '../../../src/wire/addresses.js';
 import { temporaryDirectory, until } from '../control/fixture.js';

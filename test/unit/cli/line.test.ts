@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
 import { stripVTControlCharacters } from 'node:util';
-import { commandHelp } from '../../../src/cli/help.js';
+import { commandHelp } from '../../../src/cli/arguments/help.js';
 import { run } from '../../../src/ctl.js';
 import { type Ip, parseIp } from '../../../src/wire/addresses.js';
 import { freePort, host, makeCertificates, start, until } from '../control/fixture.js';

@@ -6,7 +6,7 @@ import {
   type AnnouncementInput,
   lansToTell,
   stepAnnouncement,
-} from '../../../src/mobility/host/announcement.js';
+} from '../../../src/mobility/host/machines/announcement.js';
 
 describe('announcement of a departure (RFC 5944 section 4.6)', () => {
   const [HOME, VISITED, NEXT] = [10, 11, 12];

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { Route } from '../../../src/mobility/events.js';
-import { Fib } from '../../../src/mobility/fib.js';
+import { Fib } from '../../../src/mobility/network/fib.js';
 import {
   contains,
   type Ip,

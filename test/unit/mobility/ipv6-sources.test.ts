@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Link } from '../../../src/mobility/events.js';
 import type { Subnet } from '../../../src/mobility/policy.js';
-import { Topology } from '../../../src/mobility/topology.js';
+import { Topology } from '../../../src/mobility/network/topology.js';
 import { type Ip, type Mac, formatIp } from '../../../src/wire/addresses.js';
 import { LAN0, LAN1, link, macOf } from './small-router.js';
 import { OTHERS, SHARED, SUBNETS6, ip6, lan6, ownLinkLocal, policy6, subnet6 } from './small-router6.js';

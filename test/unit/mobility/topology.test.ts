@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { parseConfig } from '../../../src/config/config.js';
-import { Topology } from '../../../src/mobility/topology.js';
+import { Topology } from '../../../src/mobility/network/topology.js';
 import { formatPrefix, type Ip, type Mac, parseIp } from '../../../src/wire/addresses.js';
 import { link } from './small-router.js';
 

@@ -3,9 +3,9 @@ import { describe, it } from 'node:test';
 import { configForInterfaces } from '../../../src/config/config.js';
 import type { Link } from '../../../src/mobility/events.js';
 import { ndDriver } from '../../../src/mobility/nd/driver.js';
-import { ForeignReplay } from '../../../src/replay/foreign-replay.js';
+import { ForeignReplay } from '../../../src/replay/foreign/foreign-replay.js';
 import { describeFrame, isNeighbourFrame } from '../../../src/replay/frame-text.js';
-import { RouterSearch } from '../../../src/replay/router-search.js';
+import { RouterSearch } from '../../../src/replay/foreign/router-search.js';
 import {
   type Ip,
   type Ipv6,
@@ -20,13 +20,13 @@ import {
   solicitedNodeGroup,
   writeMac,
 } from '../../../src/wire/addresses.js';
-import { LINK_TYPE_ETHERNET } from '../../../src/wire/capture-file.js';
+import { LINK_TYPE_ETHERNET } from '../../../src/wire/pcap/capture-file.js';
 import { writeChecksum } from '../../../src/wire/icmpv6.js';
 import { ALL_MLDV2_ROUTERS, ALL_NODES, encodeMldReport } from '../../../src/wire/mld.js';
 import { writeIpv6Headers } from '../../../src/wire/ipv6.js';
 import { encodeSolicitation } from '../../../src/wire/nd.js';
 import { onLinkPrefixes } from '../../../src/wire/router-advertisement.js';
-import { parseLink } from '../../../src/replay/assumptions.js';
+import { parseLink } from '../../../src/replay/foreign/assumptions.js';
 
 /** Captures of IPv6, in which the router is known by what it says of itself, and by the name in which it asks. */
 

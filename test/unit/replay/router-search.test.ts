@@ -8,10 +8,10 @@ import { explain } from '../../../src/cli/explain.js';
 import { configForInterfaces, parseConfig } from '../../../src/config/config.js';
 import type { Action, Event } from '../../../src/mobility/events.js';
 import { HostTracker } from '../../../src/mobility/tracker.js';
-import { parseLink } from '../../../src/replay/assumptions.js';
+import { parseLink } from '../../../src/replay/foreign/assumptions.js';
 import { type Ipv4, MAC_BROADCAST, MAC_ZERO, type Mac, parseMac } from '../../../src/wire/addresses.js';
 import { ARP_REPLY, ARP_REQUEST, decodeArp, encodeArp } from '../../../src/wire/arp.js';
-import { enhancedPacket, interfaceDescription, sectionHeader } from '../../../src/wire/pcapng.js';
+import { enhancedPacket, interfaceDescription, sectionHeader } from '../../../src/wire/pcap/pcapng.js';
 import { seeded } from '../../random.js';
 import { ip } from '../mobility/small-router.js';
 

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { allowedHosts, readSavedHosts } from '../../../src/system/saved-hosts.js';
+import { allowedHosts, readSavedHosts } from '../../../src/system/state/saved-hosts.js';
 import { parseConfig } from '../../../src/config/config.js';
 import { type Ip, type Mac, formatIp, parseIp, parseMac } from '../../../src/wire/addresses.js';
 

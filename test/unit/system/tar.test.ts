@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
-import { tar } from '../../../src/system/tar.js';
+import { tar } from '../../../src/system/state/tar.js';
 
 test('tar(1) lists and unpacks an archive of files of any length (POSIX.1-1988 ustar)', () => {
   const lengths = [0, 1, 511, 512, 513, 70_000];

@@ -6,14 +6,14 @@ import {
   CaptureFileReader,
   type CaptureItem,
   type CapturedPacket,
-} from '../../../src/wire/capture-file.js';
+} from '../../../src/wire/pcap/capture-file.js';
 import {
   enhancedPacket,
   interfaceDescription,
   interfaceStatistics,
   journalExport,
   sectionHeader,
-} from '../../../src/wire/pcapng.js';
+} from '../../../src/wire/pcap/pcapng.js';
 import { effort } from '../../property/effort.js';
 import { LINUX_REPLY, LINUX_REQUEST } from './golden.js';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { CaptureFileError, CaptureFileReader } from '../../../../src/wire/capture-file.js';
+import { CaptureFileError, CaptureFileReader } from '../../../../src/wire/pcap/capture-file.js';
 import type { Target } from '../../engine/target.js';
 
 /** Capture files of anybody: whole items or a CaptureFileError, the same in whatever pieces the file arrives. */
@@ -38,7 +38,7 @@ function read(file: Uint8Array, piece: number): Reading {
 }
 
 export const target: Target = {
-  covers: ['src/wire/capture-file.ts'],
+  covers: ['src/wire/pcap/capture-file.ts'],
   maxBytes: 3000,
   seeds: () =>
     ['roaming.pcap', 'forged.pcapng'].flatMap((name) => {

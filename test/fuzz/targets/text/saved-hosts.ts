@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isGroupMac, isMulticast, isUnspecified } from '../../../../src/wire/addresses.js';
-import { allowedHosts, readSavedHosts, writeSavedHosts } from '../../../../src/system/saved-hosts.js';
+import { allowedHosts, readSavedHosts, writeSavedHosts } from '../../../../src/system/state/saved-hosts.js';
 import { Driver, testPolicy } from '../../../property/driver.js';
 import { assertCounts } from '../../../property/steps.js';
 import { type Target, scratch } from '../../engine/target.js';
@@ -13,7 +13,7 @@ const directory = scratch('hosts');
 const policy = testPolicy();
 
 export const target: Target = {
-  covers: ['src/system/saved-hosts.ts', 'src/mobility/input/commands.ts', 'src/mobility/policy.ts'],
+  covers: ['src/system/state/saved-hosts.ts', 'src/mobility/input/commands.ts', 'src/mobility/policy.ts'],
   maxBytes: 4000,
   words: [
     '{',

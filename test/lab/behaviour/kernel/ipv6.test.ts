@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
-import { Fib } from '../../../../src/mobility/fib.js';
+import { Fib } from '../../../../src/mobility/network/fib.js';
 import { formatMac, isIpv4 } from '../../../../src/wire/addresses.js';
 import {
   KernelTestbed,

@@ -1,6 +1,6 @@
-import type { ControlClient } from '../control/client.js';
+import type { ControlClient } from '../../control/client.js';
 import type { Options } from './options.js';
-import type { View } from './table.js';
+import type { View } from '../table.js';
 
 /** What a command of marpctl is, and how it shows an answer. */
 

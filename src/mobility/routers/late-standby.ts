@@ -2,7 +2,7 @@ import { type Ip, MAC_BROADCAST } from '../../wire/addresses.js';
 import { learningRefusal } from '../admission/learning.js';
 import type { TrackerContext } from '../context.js';
 import type { IfIndex } from '../events.js';
-import { NEVER } from '../host/machine.js';
+import { NEVER } from '../host/machines/machine.js';
 import { probeSource, sendProbe } from '../neighbour/send.js';
 
 /**

@@ -1,6 +1,6 @@
-import type { IfIndex, Link, Route } from '../mobility/events.js';
-import { parseRoute, toRoute } from '../kernel/ip/parse-route.js';
-import { type Mac, type Prefix, parseMac, parsePrefix } from '../wire/addresses.js';
+import type { IfIndex, Link, Route } from '../../mobility/events.js';
+import { parseRoute, toRoute } from '../../kernel/ip/parse-route.js';
+import { type Mac, type Prefix, parseMac, parsePrefix } from '../../wire/addresses.js';
 import type { RouteChange } from './foreign-replay.js';
 
 /** What a capture does not say of the router: its interfaces, and the routes of others. */

@@ -4,16 +4,16 @@ import type { TrackerContext } from '../context.js';
 import type { IfIndex, Link } from '../events.js';
 import { probeHeld } from '../host/coordinator.js';
 import type { Host } from '../host/host.js';
-import { NEVER } from '../host/machine.js';
+import { NEVER } from '../host/machines/machine.js';
 import { startProof } from '../host/proving.js';
 import { answerOpenQuestions } from '../neighbour/responder.js';
 import { sendAnnouncement } from '../neighbour/send.js';
 import type { InterfaceRule } from '../policy.js';
-import { type RoleInput, mayContest } from '../roles.js';
+import { type RoleInput, mayContest } from './roles.js';
 import type { RoleKind } from '../events.js';
-import { checkDespiteRemote } from './remote-claims.js';
+import { checkDespiteRemote } from '../input/remote-claims.js';
 import { askAllElsewhere } from './late-standby.js';
-import { claimFresh, reannounceAll, runReannouncement } from './reannouncement.js';
+import { claimFresh, reannounceAll, runReannouncement } from '../input/reannouncement.js';
 
 /** Several first-hop routers on one LAN (design.md 3.5): who is active, and what follows from a change. */
 

@@ -1,13 +1,13 @@
-import type { Action, Event, IfIndex, Link, Route } from '../mobility/events.js';
-import type { Policy } from '../mobility/policy.js';
-import { HostTracker } from '../mobility/tracker.js';
-import { driversOf } from '../mobility/families.js';
-import { FamilyDrivers } from '../mobility/neighbour/driver.js';
-import { type Ip, type Mac, isGroupMac, isLinkLocal, isUnspecified } from '../wire/addresses.js';
-import { type CapturedPacket, LINK_TYPE_ETHERNET } from '../wire/capture-file.js';
-import { ETHER_TYPE_IPV6, decodeEthernet, etherTypeOf } from '../wire/ethernet.js';
-import { MLD_REPORT_CUT_BYTES } from '../wire/icmpv6.js';
-import type { Chapter } from './story.js';
+import type { Action, Event, IfIndex, Link, Route } from '../../mobility/events.js';
+import type { Policy } from '../../mobility/policy.js';
+import { HostTracker } from '../../mobility/tracker.js';
+import { driversOf } from '../../mobility/families.js';
+import { FamilyDrivers } from '../../mobility/neighbour/driver.js';
+import { type Ip, type Mac, isGroupMac, isLinkLocal, isUnspecified } from '../../wire/addresses.js';
+import { type CapturedPacket, LINK_TYPE_ETHERNET } from '../../wire/pcap/capture-file.js';
+import { ETHER_TYPE_IPV6, decodeEthernet, etherTypeOf } from '../../wire/ethernet.js';
+import { MLD_REPORT_CUT_BYTES } from '../../wire/icmpv6.js';
+import type { Chapter } from '../story.js';
 
 /** From a claim to the kernel's acknowledgement, as on a quiet router. */
 const INSTALL_MS = 1;

@@ -1,5 +1,5 @@
-import type { Link } from '../mobility/events.js';
-import { type Subnet, subnetOf } from '../mobility/policy.js';
+import type { Link } from '../../mobility/events.js';
+import { type Subnet, subnetOf } from '../../mobility/policy.js';
 import {
   type Ip,
   MAC_ZERO,
@@ -11,7 +11,7 @@ import {
   isLinkLocal,
   isUnspecified,
   networkOf,
-} from '../wire/addresses.js';
+} from '../../wire/addresses.js';
 import { assumedLink } from './assumptions.js';
 import { stationWordsOf } from './station-words.js';
 

@@ -15,8 +15,8 @@ import {
   run,
   text_en,
 } from '@stricli/core';
-import { closest } from '../config/closest.js';
-import type { ControlClient } from '../control/client.js';
+import { closest } from '../../config/closest.js';
+import type { ControlClient } from '../../control/client.js';
 import { type Argument, type Command, Usage } from './command.js';
 import { COMMON, OPTIONS, type Option, type OptionName, type Options, spell } from './options.js';
 

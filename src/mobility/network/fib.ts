@@ -6,9 +6,9 @@ import {
   isLinkLocal,
   isUnspecified,
   networkOf,
-} from '../wire/addresses.js';
-import type { IfIndex, Route, RouteLeg } from './events.js';
-import { SolicitedNodes } from './presence/solicited-nodes.js';
+} from '../../wire/addresses.js';
+import type { IfIndex, Route, RouteLeg } from '../events.js';
+import { SolicitedNodes } from '../presence/solicited-nodes.js';
 
 /** RTPROT_RA: what a router advertisement made (RFC 4861 section 6.3.4, RFC 4191) names a router, and no host. */
 const PROTOCOL_RA = 9;

@@ -1,7 +1,7 @@
-import { type Family, type Ip, type Mac, familyOf } from '../wire/addresses.js';
-import type { Attachment, IfIndex, RoleKind, RoleReason, RouterRole } from './events.js';
-import type { Row, Step } from './host/machine.js';
-import type { Host } from './host/host.js';
+import { type Family, type Ip, type Mac, familyOf } from '../../wire/addresses.js';
+import type { Attachment, IfIndex, RoleKind, RoleReason, RouterRole } from '../events.js';
+import type { Row, Step } from '../host/machines/machine.js';
+import type { Host } from '../host/host.js';
 
 type InputName = RoleInput['input'];
 

@@ -1,5 +1,5 @@
-import type { IfIndex, Link } from './events.js';
-import { type InterfaceRule, type Policy, ruleFor } from './policy.js';
+import type { IfIndex, Link } from '../events.js';
+import { type InterfaceRule, type Policy, ruleFor } from '../policy.js';
 
 /** Which interfaces are mobility interfaces, and which macvlans are part of the LAN of one, by interface index. */
 export interface Lans {

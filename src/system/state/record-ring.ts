@@ -1,6 +1,6 @@
 import { createWriteStream, mkdirSync, readdirSync, rmSync, statSync, type WriteStream } from 'node:fs';
 import { join } from 'node:path';
-import type { Outlet, Recorder } from '../replay/recorder.js';
+import type { Outlet, Recorder } from '../../replay/recorder.js';
 
 /** The ring is so many files; the oldest goes when the next one begins. Each can be replayed by itself. */
 const FILES = 8;

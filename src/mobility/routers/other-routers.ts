@@ -7,15 +7,15 @@ import {
   isIpv4,
   isVirtualRouterMac,
   unspecifiedOf,
-} from '../wire/addresses.js';
-import type { TrackerContext } from './context.js';
-import { Deadlines, type Due } from './deadlines.js';
-import type { Attachment, IfIndex } from './events.js';
-import type { Topology } from './topology.js';
-import { probeNow } from './host/coordinator.js';
-import { NEVER, type Row, type Step } from './host/machine.js';
-import type { SightingMessage } from './neighbour/message.js';
-import { sendProbe } from './neighbour/send.js';
+} from '../../wire/addresses.js';
+import type { TrackerContext } from '../context.js';
+import { Deadlines, type Due } from '../deadlines.js';
+import type { Attachment, IfIndex } from '../events.js';
+import type { Topology } from '../network/topology.js';
+import { probeNow } from '../host/coordinator.js';
+import { NEVER, type Row, type Step } from '../host/machines/machine.js';
+import type { SightingMessage } from '../neighbour/message.js';
+import { sendProbe } from '../neighbour/send.js';
 
 type Kind = OtherRouterState['kind'];
 type InputName = OtherRouterInput['input'];

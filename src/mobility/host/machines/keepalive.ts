@@ -1,4 +1,4 @@
-import type { Probe } from '../probe.js';
+import type { Probe } from '../../probe/probe.js';
 import { NEVER, type Row, type Step, rows } from './machine.js';
 
 type Kind = Keepalive['kind'];

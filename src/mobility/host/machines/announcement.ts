@@ -1,4 +1,4 @@
-import type { IfIndex } from '../events.js';
+import type { IfIndex } from '../../events.js';
 import { NEVER, type Row, type Step, rows } from './machine.js';
 
 type Kind = 'off' | 'held-back' | 'sending';

@@ -1,5 +1,5 @@
-import type { Mac } from '../../wire/addresses.js';
-import type { Attachment, IfIndex } from '../events.js';
+import type { Mac } from '../../../wire/addresses.js';
+import type { Attachment, IfIndex } from '../../events.js';
 import { NEVER, type Row, type Step } from './machine.js';
 
 type Kind = 'none' | 're-probing' | 'detached' | 'prepared';

@@ -1,8 +1,8 @@
-import { type Ip, type Mac, type Prefix, isGroupMac, isUnspecified } from '../wire/addresses.js';
-import { ARP_REQUEST, decodeArp } from '../wire/arp.js';
-import { ICMPV6 } from '../wire/icmpv6.js';
-import { decodeNd } from '../wire/nd.js';
-import { onLinkPrefixes } from '../wire/router-advertisement.js';
+import { type Ip, type Mac, type Prefix, isGroupMac, isUnspecified } from '../../wire/addresses.js';
+import { ARP_REQUEST, decodeArp } from '../../wire/arp.js';
+import { ICMPV6 } from '../../wire/icmpv6.js';
+import { decodeNd } from '../../wire/nd.js';
+import { onLinkPrefixes } from '../../wire/router-advertisement.js';
 
 /** What a frame says of the station that sent it, in the words that both families have in common. */
 export interface StationWords {

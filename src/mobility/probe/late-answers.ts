@@ -1,7 +1,7 @@
-import type { Ip, Mac } from '../wire/addresses.js';
-import { LATE_ANSWERS } from './admission/constants.js';
-import type { IfIndex } from './events.js';
-import type { AnsweredTo } from './neighbour/message.js';
+import type { Ip, Mac } from '../../wire/addresses.js';
+import { LATE_ANSWERS } from '../admission/constants.js';
+import type { IfIndex } from '../events.js';
+import type { AnsweredTo } from '../neighbour/message.js';
 import { type Probe, answers } from './probe.js';
 
 /** Probes that timed out, for hosts whose answer comes later: it counts as if it had come in time. */

@@ -3,7 +3,7 @@ import type { TrackerContext } from '../context.js';
 import type { IfIndex } from '../events.js';
 import { probeNow } from '../host/coordinator.js';
 import type { PresenceMessage, RouterMessage } from '../neighbour/message.js';
-import { suspect } from '../other-routers.js';
+import { suspect } from './other-routers.js';
 
 /** What says that its sender is a router: its address, or a router advertisement. Its MAC is never learned. */
 

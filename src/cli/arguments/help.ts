@@ -1,5 +1,5 @@
 import type { Command } from './command.js';
-import { COMMANDS } from './commands.js';
+import { COMMANDS } from '../commands.js';
 import { COMMON, OPTIONS, type OptionName, signatureOf } from './options.js';
 
 /** What `marpctl --help` and `marpctl COMMAND --help` print. The man page is made of the same tables. */

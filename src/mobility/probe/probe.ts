@@ -1,11 +1,11 @@
-import type { AnsweredTo } from './neighbour/message.js';
-import { type Ip, MAC_BROADCAST, type Mac, unspecifiedOf } from '../wire/addresses.js';
-import { MOST_WAIT_MS } from './admission/constants.js';
-import type { TrackerContext } from './context.js';
-import type { Attachment, IfIndex } from './events.js';
-import type { Host } from './host/host.js';
-import { lastSignOf } from './host/siblings.js';
-import { gatewaysToRepair, probeSource, sendOwnerProbe, sendProbe } from './neighbour/send.js';
+import type { AnsweredTo } from '../neighbour/message.js';
+import { type Ip, MAC_BROADCAST, type Mac, unspecifiedOf } from '../../wire/addresses.js';
+import { MOST_WAIT_MS } from '../admission/constants.js';
+import type { TrackerContext } from '../context.js';
+import type { Attachment, IfIndex } from '../events.js';
+import type { Host } from '../host/host.js';
+import { lastSignOf } from '../host/siblings.js';
+import { gatewaysToRepair, probeSource, sendOwnerProbe, sendProbe } from '../neighbour/send.js';
 
 export type ProbePurpose =
   /** Is the host at the candidate attachment? */

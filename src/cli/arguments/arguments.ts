@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs';
+import { readVersion } from '../../system/version.js';
 import { parseArgs } from 'node:util';
-import type { Family } from '../wire/addresses.js';
+import type { Family } from '../../wire/addresses.js';
 
 export interface Arguments {
   /** undefined: no file, only the interfaces named on the command line. */
@@ -44,16 +44,6 @@ Examples:
   marpd --interface 'tap*' --family both
   marpd --config /etc/marpd/marpd.toml --check
 `;
-
-/** Read once: a daemon that has run out of file descriptors is asked for its status, too. */
-let version: string | undefined;
-
-export function readVersion(): string {
-  version ??= (
-    JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
-  ).version;
-  return version;
-}
 
 const FAMILIES: ReadonlyMap<string, readonly Family[]> = new Map([
   ['4', ['ipv4']],

@@ -1,4 +1,4 @@
-import type { Attachment } from '../events.js';
+import type { Attachment } from '../../events.js';
 import { type Row, type Step, rows } from './machine.js';
 
 type Kind = Contest['kind'];

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as z from 'zod';
-import type { SavedHost } from '../mobility/events.js';
-import { type Policy, allowedByDefault, policyRefusal, ruleFor } from '../mobility/policy.js';
+import type { SavedHost } from '../../mobility/events.js';
+import { type Policy, allowedByDefault, policyRefusal, ruleFor } from '../../mobility/policy.js';
 import {
   IPV4_UNSPECIFIED,
   IPV6_UNSPECIFIED,
@@ -11,7 +11,7 @@ import {
   formatMac,
   parseIp,
   parseMac,
-} from '../wire/addresses.js';
+} from '../../wire/addresses.js';
 import { replaceFile } from './state-file.js';
 
 /** `hosts.json` in the state directory: who was here when the daemon stopped, to be asked when it starts again. */

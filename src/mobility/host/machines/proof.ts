@@ -1,6 +1,6 @@
-import { MAC_BROADCAST, type Mac } from '../../wire/addresses.js';
-import type { Attachment, Cause, IfIndex } from '../events.js';
-import type { Probe } from '../probe.js';
+import { MAC_BROADCAST, type Mac } from '../../../wire/addresses.js';
+import type { Attachment, Cause, IfIndex } from '../../events.js';
+import type { Probe } from '../../probe/probe.js';
 import { NEVER, type Row, type Step, rows } from './machine.js';
 
 type Kind = Proof['kind'];

@@ -1,4 +1,4 @@
-import { type Cause, HOST_STATES, type HostState } from '../events.js';
+import { type Cause, HOST_STATES, type HostState } from '../../events.js';
 import { NEVER, type Row, type Step, rows } from './machine.js';
 
 type InputName = ClaimInput['input'];

@@ -13,13 +13,13 @@ import {
   isSubnetEdge,
   isUnroutable,
   networkOf,
-} from '../wire/addresses.js';
-import type { IfIndex, Link } from './events.js';
+} from '../../wire/addresses.js';
+import type { IfIndex, Link } from '../events.js';
 import { type Lans, findLans } from './lans.js';
-import { type InterfaceRule, type Policy, allowedByDefault } from './policy.js';
-import { ipv4Sources } from './sources/ipv4.js';
-import { ipv6Sources } from './sources/ipv6.js';
-import type { SourceRules, SourceView } from './sources/sources.js';
+import { type InterfaceRule, type Policy, allowedByDefault } from '../policy.js';
+import { ipv4Sources } from '../sources/ipv4.js';
+import { ipv6Sources } from '../sources/ipv6.js';
+import type { SourceRules, SourceView } from '../sources/sources.js';
 
 function put<T>(set: Set<T>, element: T, isIn: boolean): void {
   if (isIn) set.add(element);

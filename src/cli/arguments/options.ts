@@ -1,10 +1,10 @@
-import { parseDurationMs } from '../config/durations.js';
-import type { ControlClient } from '../control/client.js';
-import { HOST_STATES, type HostState } from '../mobility/events.js';
-import { parseMac } from '../wire/addresses.js';
-import { readHostIp, readIp, readHostMac, readHostPrefix } from '../wire/host-address.js';
+import { parseDurationMs } from '../../config/durations.js';
+import type { ControlClient } from '../../control/client.js';
+import { HOST_STATES, type HostState } from '../../mobility/events.js';
+import { parseMac } from '../../wire/addresses.js';
+import { readHostIp, readIp, readHostMac, readHostPrefix } from '../../wire/host-address.js';
 import { Usage } from './command.js';
-import { TIME_STYLES } from './table.js';
+import { TIME_STYLES } from '../table.js';
 
 /** Every option of marpctl: the parser, --help, the man page and the completion are made of this table. */
 
