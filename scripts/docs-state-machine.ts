@@ -32,7 +32,7 @@ const FOLDER = 'src/mobility/host/machines';
 const OTHER_FILES = [
   'src/mobility/neighbour/answer-hold.ts',
   'src/mobility/neighbour/lan-queries.ts',
-  'src/mobility/routers/other-routers.ts',
+  'src/mobility/routers/other-router.ts',
   'src/mobility/routers/roles.ts',
 ];
 export const PAGE = join(ROOT, 'docs/state-machine.md');

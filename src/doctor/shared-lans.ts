@@ -1,7 +1,7 @@
 import type { Config } from '../config/config.js';
 import type { Link } from '../mobility/events.js';
 import { type InterfaceRule, ruleFor } from '../mobility/policy.js';
-import { isOfOneLink } from '../mobility/network/topology.js';
+
 import {
   type Family,
   type Ip,
@@ -12,6 +12,7 @@ import {
   formatPrefix,
   hostLength,
   isVirtualRouterMac,
+  isOfOneLink,
 } from '../wire/addresses.js';
 import { type DaemonView, type Facts, type Finding, error, ok, warning } from './finding.js';
 

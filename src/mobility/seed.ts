@@ -75,10 +75,10 @@ export function restore(ctx: TrackerContext, state: Snapshot): void {
     for (const family of ctx.policy.families) {
       const role = ctx.roles.on(index, family);
       if (role === undefined) continue;
-      ctx.topology.setSilent(index, family, role.kind === 'standby');
+      ctx.topology.roles.setSilent(index, family, role.kind === 'standby');
       const defers = rule.role === 'alone' && ctx.otherRouters.isGatewayOfLan(index, family, ctx.topology);
-      ctx.topology.setDeferring(index, family, defers);
-      ctx.topology.setContests(index, family, mayContest(rule.role, role.kind) && !defers);
+      ctx.topology.roles.setDeferring(index, family, defers);
+      ctx.topology.roles.setContests(index, family, mayContest(rule.role, role.kind) && !defers);
     }
   }
   ctx.addressLookups.restore(state.addressLookups);

@@ -227,7 +227,7 @@ export class HostTracker {
     return {
       role: rule.role,
       state: kind,
-      contests: topology.isContesting(iface, family),
+      contests: topology.roles.isContesting(iface, family),
       reason,
       why,
       since,

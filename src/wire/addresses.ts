@@ -290,6 +290,14 @@ export function isLinkLocal(ip: Ip): boolean {
   return isIpv4(ip) ? ip >>> 16 === 0xa9fe : ip.charCodeAt(0) === 0xfe && (ip.charCodeAt(1) & 0xc0) === 0x80;
 }
 
+/**
+ * Whether an address means something on one link only (fe80::/10): each interface may have the same one, and no host
+ * could be away from it.
+ */
+export function isOfOneLink(ip: Ip): boolean {
+  return !isIpv4(ip) && isLinkLocal(ip);
+}
+
 const IPV4_MAPPED = '\0\0\0\0\0\0\0\0\0\0\u00ff\u00ff';
 
 /** ::ffff:0:0/96, an IPv4 address in the form of an IPv6 one, which never is on a wire (RFC 4291 section 2.5.5.2). */

@@ -70,7 +70,7 @@ import {
   type OtherRouterInput,
   type OtherRouterState,
   stepOtherRouter,
-} from '../../src/mobility/routers/other-routers.js';
+} from '../../src/mobility/routers/other-router.js';
 import type { Probe, ProbePurpose } from '../../src/mobility/probe/probe.js';
 import { ROLE_TABLE, type RoleInput, type RoleState, stepRole } from '../../src/mobility/routers/roles.js';
 import type { Ip, Mac } from '../../src/wire/addresses.js';

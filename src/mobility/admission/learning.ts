@@ -6,11 +6,11 @@ import {
   isMulticast,
   isReserved,
   isUnspecified,
+  isOfOneLink,
 } from '../../wire/addresses.js';
 import type { TrackerContext } from '../context.js';
 import type { IfIndex } from '../events.js';
 import { type UnusableReason, policyRefusal } from '../policy.js';
-import { isOfOneLink } from '../network/topology.js';
 
 /**
  * Why this address may not be learned on an interface, with this MAC or (undefined) with any; undefined when it may. Only
@@ -33,12 +33,12 @@ export function learningRefusal(
   if (topology.isLocal(ip) || (isOfOneLink(ip) && topology.isLocalOn(ip, iface))) return 'sender-ip-local';
   if (topology.isPeer(iface, ip)) return 'sender-ip-peer';
   if (isOfOneLink(ip)) return 'sender-ip-link-local';
-  if (topology.isEdge(ip)) return 'sender-ip-subnet-edge';
+  if (topology.subnets.isEdge(ip)) return 'sender-ip-subnet-edge';
   if (
     fib.isNextHopElsewhere(ip, iface, (by) => topology.lanOf(by)) &&
     table.get(ip)?.attachment === undefined
   )
     return 'sender-ip-next-hop';
-  if (topology.isOnOtherLan(ip)) return 'sender-ip-other-lan';
-  return policyRefusal(policy, topology.defaultAllow, ip, mac);
+  if (topology.subnets.isOnOtherLan(ip)) return 'sender-ip-other-lan';
+  return policyRefusal(policy, topology.subnets.defaultAllow, ip, mac);
 }

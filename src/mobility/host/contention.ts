@@ -125,7 +125,7 @@ export function heldDespiteRemote(ctx: TrackerContext, host: Host, at: Attachmen
  * active router, or where a second router is that nobody has told us of. They cannot both be right, and both can reach it.
  */
 export function concedes(ctx: TrackerContext, iface: IfIndex, ip: Ip): boolean {
-  if (!ctx.topology.contests(iface, ip)) return true;
+  if (!ctx.topology.roles.contests(iface, ip)) return true;
   return !ctx.topology.isShared(iface) && ctx.otherRouters.hasPresent(iface, familyOf(ip));
 }
 
@@ -213,8 +213,8 @@ export function reclaim(
   const rule = ctx.topology.rule(at.iface);
   if (rule === undefined) throw new Error('a host answered on an interface that is no mobility interface');
   // A subnet on several LANs (RFC 7814) has several home routers, so none of them has a right to its hosts.
-  const isHome = rule.learn === 'foreign' && ctx.topology.isHome(at.iface, host.ip);
-  if (!ctx.topology.contests(at.iface, host.ip) && !isAnnounced(host.claim)) {
+  const isHome = rule.learn === 'foreign' && ctx.topology.subnets.isHome(at.iface, host.ip);
+  if (!ctx.topology.roles.contests(at.iface, host.ip) && !isAnnounced(host.claim)) {
     recordStandby(ctx, host, at, cause, isHome);
     return;
   }

@@ -228,7 +228,7 @@ export function withdraw(ctx: TrackerContext, host: Host, cause: Cause): void {
     return ctx.touch(host);
   }
   const isElsewhere =
-    ctx.fib.remote(host.ip) !== undefined && ctx.topology.homeInterface(host.ip) !== undefined;
+    ctx.fib.remote(host.ip) !== undefined && ctx.topology.subnets.homeInterface(host.ip) !== undefined;
   if (isElsewhere && cause === 'remote-claim') return goAway(ctx, host, cause);
   lost(ctx, host, cause);
   if (cause === 'remote-claim' && tellsEveryLan(host)) announceDeparture(ctx, host);

@@ -17,7 +17,7 @@ export function announceDeparture(
 ): void {
   const { topology } = ctx;
   const here = host.held ? host.attachment?.iface : undefined;
-  const lans = new Set(topology.homeInterfaces(host.ip));
+  const lans = new Set(topology.subnets.homeInterfaces(host.ip));
   if (left !== undefined && tellsEveryLan(host)) lans.add(left);
   const ifaces = [...lans].filter((iface) => iface !== here && topology.isUsable(iface));
   if (ifaces.length > 0) host.stepAnnouncement({ input: 'departed', ifaces, from }, ctx.now);
@@ -41,7 +41,7 @@ export function hasLeft(ctx: TrackerContext, host: Host, iface: IfIndex): boolea
 
 /** Whether an announcement of the host's departure may be due on this LAN, now or later. */
 export function mayBeToldOf({ topology }: TrackerContext, host: Host, iface: IfIndex): boolean {
-  if (topology.isHome(iface, host.ip)) return true;
+  if (topology.subnets.isHome(iface, host.ip)) return true;
   if (!tellsEveryLan(host)) return false;
   const { announcement } = host;
   const isTold = announcement.kind === 'sending' && announcement.lans.some((lan) => lan.iface === iface);

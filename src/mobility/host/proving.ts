@@ -147,8 +147,9 @@ function probeHeldPlace(ctx: TrackerContext, host: Host): void {
  * gateway's.
  */
 function holdAnswers(ctx: TrackerContext, host: Host, at: Attachment, asked: Ip | undefined): Ip | undefined {
-  if (asked === undefined || ctx.topology.isHome(at.iface, host.ip)) return undefined;
-  if (!ctx.topology.speaks(at.iface, host.ip) || ctx.topology.defers(at.iface, host.ip)) return undefined;
+  if (asked === undefined || ctx.topology.subnets.isHome(at.iface, host.ip)) return undefined;
+  if (!ctx.topology.roles.speaks(at.iface, host.ip) || ctx.topology.roles.defers(at.iface, host.ip))
+    return undefined;
   const gateway = probeSource(ctx, at.iface, host.ip);
   if (gateway === undefined) return undefined;
   host.stepAnswerHold({ input: 'hold', at }, ctx.now);
@@ -159,7 +160,7 @@ function holdAnswers(ctx: TrackerContext, host: Host, at: Attachment, asked: Ip 
 
 /** A visitor that we know nothing of: its address may have an owner who is alive at home, on another LAN of ours. */
 function homeOf(ctx: TrackerContext, host: Host, at: Attachment): Attachment | undefined {
-  const home = ctx.topology.homeInterface(host.ip);
+  const home = ctx.topology.subnets.homeInterface(host.ip);
   if (home === undefined || home === at.iface || !ctx.topology.isUsable(home)) return undefined;
   return { iface: home, mac: ctx.neighbours.get(home)?.get(host.ip) ?? MAC_BROADCAST };
 }
@@ -222,7 +223,7 @@ export function bind(
   const moved = host.held && !host.isAt(at.iface, at.mac);
   const old = moved ? oldPlaceOf(ctx, host) : undefined;
   const left = host.attachment?.iface;
-  const isHome = topology.isHome(at.iface, host.ip);
+  const isHome = topology.subnets.isHome(at.iface, host.ip);
   const remote = ctx.fib.remote(host.ip);
   const homecoming = rule.learn === 'foreign' && isHome;
   const since = candidateOn(host.proof, at.iface)?.since ?? now;
@@ -267,7 +268,7 @@ export function bind(
 
 /** Whether another router is to claim what is found here. What we claim already, and nobody else, stays ours. */
 function isStandby(ctx: TrackerContext, host: Host, iface: IfIndex): boolean {
-  if (ctx.topology.contests(iface, host.ip)) return false;
+  if (ctx.topology.roles.contests(iface, host.ip)) return false;
   return (
     !isAnnounced(host.claim) || (ctx.fib.remote(host.ip) !== undefined && host.attachment?.iface === iface)
   );

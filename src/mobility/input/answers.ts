@@ -260,7 +260,7 @@ function onCandidateTimeout(ctx: TrackerContext, host: Host, candidate: Candidat
   noteSilence(ctx, candidate);
   if (
     wasHeard(candidate) &&
-    !ctx.topology.speaks(attachment.iface, host.ip) &&
+    !ctx.topology.roles.speaks(attachment.iface, host.ip) &&
     attachment.mac !== MAC_BROADCAST
   )
     ctx.roles.noteUnanswered(host.ip, { ...attachment, at: ctx.now });

@@ -196,7 +196,8 @@ export function adopt(ctx: TrackerContext, ip: Ip, iface: IfIndex, mac: Mac | un
   if (mac === undefined || !isHostMac(ctx, mac) || !ctx.topology.isUsable(iface, ip)) return;
   if (learningRefusal(ctx, iface, ip, mac) !== undefined) return;
   const host = ctx.table.get(ip) ?? ctx.create(ip);
-  const homecoming = ctx.topology.rule(iface)?.learn === 'foreign' && ctx.topology.isHome(iface, host.ip);
+  const homecoming =
+    ctx.topology.rule(iface)?.learn === 'foreign' && ctx.topology.subnets.isHome(iface, host.ip);
   const ageAt = ctx.now + ctx.policy.timers.settleMs;
   transition(ctx, host, { input: 'adopt', ageAt, homecoming }, { iface, mac });
   host.heard(ctx.now);
@@ -214,7 +215,7 @@ export function adopt(ctx: TrackerContext, ip: Ip, iface: IfIndex, mac: Mac | un
 /** The claim that hides it may be that of the other router of its LAN. */
 function adoptBeneath(ctx: TrackerContext, host: Host, iface: IfIndex): void {
   const { topology } = ctx;
-  if (!topology.contests(iface, host.ip)) standBy(ctx, host);
+  if (!topology.roles.contests(iface, host.ip)) standBy(ctx, host);
   else if (topology.isShared(iface)) standBy(ctx, host, ctx.now + ctx.policy.timers.settleMs);
 }
 

@@ -89,7 +89,7 @@ export function discover(ctx: TrackerContext, prefix: Prefix): { ok: boolean; me
   const text = formatPrefix(prefix);
   if (!isIpv4(prefix.ip))
     return refused(`${text} is an IPv6 prefix: it has too many addresses to ask for each of them`);
-  const parts = ctx.topology.partsOn(prefix);
+  const parts = ctx.topology.subnets.partsOn(prefix);
   if (parts.length === 0)
     return refused(
       `${text} is in no subnet of a mobility interface: only hosts of a LAN's own subnet can be looked for`,
@@ -107,7 +107,7 @@ export function discover(ctx: TrackerContext, prefix: Prefix): { ok: boolean; me
 export function discoverOn(ctx: TrackerContext, iface: IfIndex): void {
   for (const { prefix, discover: isWanted } of ctx.policy.subnets) {
     if (isWanted !== true || !isIpv4(prefix.ip)) continue;
-    for (const { iface: lan, part } of ctx.topology.partsOn(prefix)) {
+    for (const { iface: lan, part } of ctx.topology.subnets.partsOn(prefix)) {
       const key = `${lan} ${formatPrefix(part)}`;
       const sweptAt = ctx.discovery.sweptAt.get(key) ?? Number.NEGATIVE_INFINITY;
       if (lan !== iface || sizeOf(part) > MOST_ADDRESSES || ctx.now - sweptAt < AGAIN_MS) continue;

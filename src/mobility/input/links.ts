@@ -1,4 +1,4 @@
-import { type Family, type Ip, type Mac, familyOf, isIpv4 } from '../../wire/addresses.js';
+import { type Family, type Ip, type Mac, familyOf, isIpv4, isOfOneLink } from '../../wire/addresses.js';
 import type { TrackerContext } from '../context.js';
 import { learningRefusal } from '../admission/learning.js';
 import type { Attachment, Cause, IfIndex, Link } from '../events.js';
@@ -10,7 +10,6 @@ import { askAllElsewhere } from '../routers/late-standby.js';
 import { reviewRoles } from '../routers/role-changes.js';
 import type { Host } from '../host/host.js';
 import { candidateOn } from '../host/machines/proof.js';
-import { isOfOneLink } from '../network/topology.js';
 
 export function onLink(ctx: TrackerContext, link: Link): void {
   const { topology } = ctx;
@@ -283,7 +282,7 @@ export function reviewHosts(ctx: TrackerContext): void {
       withdraw(ctx, host, 'not-allowed');
       continue;
     }
-    const atHome = rule.learn === 'foreign' && topology.isHome(host.attachment.iface, host.ip);
+    const atHome = rule.learn === 'foreign' && topology.subnets.isHome(host.attachment.iface, host.ip);
     if (host.state === 'home' && !atHome) {
       // Nobody has asked it lately, so it is proven before it is claimed.
       transition(ctx, host, { input: 'prove', cause: 'rule-changed' });

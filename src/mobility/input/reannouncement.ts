@@ -43,7 +43,9 @@ export function surfacesLate(
   if (attachment === undefined || claim.state !== 'beneath' || claim.withdrawal !== undefined) return false;
   const { iface } = attachment;
   const role = roles.on(iface, familyOf(ip));
-  return role?.kind === 'active' && role.since >= now - SURFACED_LATELY_MS && topology.contests(iface, ip);
+  return (
+    role?.kind === 'active' && role.since >= now - SURFACED_LATELY_MS && topology.roles.contests(iface, ip)
+  );
 }
 
 /** Withdrawn now, and claimed fresh when the routing daemon has noticed. */

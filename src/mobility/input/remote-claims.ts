@@ -143,8 +143,8 @@ function askAtHome(ctx: TrackerContext, ip: Ip, known: Host | undefined, initial
 /** The LAN of its subnet where the host was last, or the first of them. */
 function homeOf(ctx: TrackerContext, ip: Ip, known: Host | undefined): IfIndex | undefined {
   const last = known?.attachment?.iface;
-  if (last !== undefined && ctx.topology.homeInterfaces(ip).includes(last)) return last;
-  return ctx.topology.homeInterface(ip);
+  if (last !== undefined && ctx.topology.subnets.homeInterfaces(ip).includes(last)) return last;
+  return ctx.topology.subnets.homeInterface(ip);
 }
 
 /** A proof has failed. Another router may have claimed the host while it was asked: then its home is looked at now. */

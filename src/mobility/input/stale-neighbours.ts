@@ -1,4 +1,4 @@
-import { type Ip, MAC_BROADCAST, type Mac, isGroupMac, isIpv4 } from '../../wire/addresses.js';
+import { type Ip, MAC_BROADCAST, type Mac, isGroupMac, isIpv4, isOfOneLink } from '../../wire/addresses.js';
 import { admitLookup } from '../admission/admission.js';
 import { answeringRow } from '../neighbour/answering-rule.js';
 import { askLan } from '../neighbour/responder.js';
@@ -9,7 +9,6 @@ import type { TrackerContext } from '../context.js';
 import { learningRefusal } from '../admission/learning.js';
 import type { IfIndex } from '../events.js';
 import type { Host } from '../host/host.js';
-import { isOfOneLink } from '../network/topology.js';
 
 /**
  * A packet of a visitor to a MAC that is not ours: it still believes in a neighbour of the LAN that it left, and a
@@ -33,7 +32,7 @@ export function onMisdirectedPacket(ctx: TrackerContext, iface: IfIndex, bytes: 
   const host = ctx.table.get(sourceIp);
   if (host?.attachment === undefined || !host.mayHaveStaleNeighbours || !host.isAt(iface, source)) return;
   if (isOfOneLink(destinationIp)) return;
-  if (!isIpv4(sourceIp) && !ctx.topology.areNeighbours(sourceIp, destinationIp))
+  if (!isIpv4(sourceIp) && !ctx.topology.subnets.areNeighbours(sourceIp, destinationIp))
     return repairGateways(ctx, host, iface, destination);
   switch (answeringRow(ctx, iface, sourceIp, destinationIp).answer) {
     case 'answer':
@@ -80,7 +79,8 @@ function resolveFor(ctx: TrackerContext, sender: Host, ip: Ip, wrong: Mac): void
     return;
   }
   if (here && known.attachment?.mac === wrong) return;
-  if (!here && !(ctx.topology.isHome(iface, sender.ip) && ctx.topology.isHome(iface, ip))) return;
+  if (!here && !(ctx.topology.subnets.isHome(iface, sender.ip) && ctx.topology.subnets.isHome(iface, ip)))
+    return;
   const refusal = learningRefusal(ctx, attachment.iface, ip, undefined);
   if (refusal !== undefined || !ctx.mayRepair(sender.ip, ip)) return;
   if (known === undefined && !admitLookup(ctx, attachment.iface)) return;

@@ -179,7 +179,7 @@ export function reviewHomePrefixes(ctx: TrackerContext): void {
 /** undefined: it is at home, or its subnet is not advertised. */
 function visitorOf(ctx: TrackerContext, { iface, mac }: Attachment, ip: Ip): Visitor | undefined {
   const subnet = subnetOf(ctx.policy, ip);
-  if (subnet?.advertise !== true || ctx.topology.isHome(iface, ip)) return undefined;
+  if (subnet?.advertise !== true || ctx.topology.subnets.isHome(iface, ip)) return undefined;
   if (isAtHome(ctx, iface, mac)) return undefined;
   forgetGone(ctx);
   const visitor = ctx.homePrefixes.of({ iface, mac }, subnet.prefix);
@@ -192,7 +192,7 @@ function visitorOf(ctx: TrackerContext, { iface, mac }: Attachment, ip: Ip): Vis
  * address that is known of a MAC says where it is at home.
  */
 function isAtHome({ table, topology }: TrackerContext, iface: IfIndex, mac: Mac): boolean {
-  for (const { ip } of table.withMac(mac)) if (!isIpv4(ip)) return topology.isHome(iface, ip);
+  for (const { ip } of table.withMac(mac)) if (!isIpv4(ip)) return topology.subnets.isHome(iface, ip);
   return false;
 }
 
@@ -245,7 +245,7 @@ function againMs({ homePrefixes }: TrackerContext): number {
 function advertise(ctx: TrackerContext, { place, prefix }: Visitor, ip: Ip): void {
   const { topology } = ctx;
   const { iface, mac } = place;
-  if (!topology.speaks(iface, ip) || !topology.isUsable(iface, ip)) return;
+  if (!topology.roles.speaks(iface, ip) || !topology.isUsable(iface, ip)) return;
   const gateway = subnetOf(ctx.policy, ip)?.gateways.find(
     (one) => isLinkLocal(one) && (topology.isLocalOn(one, iface) || !ctx.isLeftToOther(iface, one)),
   );
@@ -253,7 +253,7 @@ function advertise(ctx: TrackerContext, { place, prefix }: Visitor, ip: Ip): voi
   const own = source && topology.speakingMac(iface, source);
   const driver = ctx.families.of(ip);
   if (own === undefined || source === undefined || driver?.advertisePrefix === undefined) return;
-  const foreign = topology.connectedSubnets
+  const foreign = topology.subnets.connected
     .filter(
       (subnet) => subnet.iface === iface && !isIpv4(subnet.address.ip) && !isLinkLocal(subnet.address.ip),
     )

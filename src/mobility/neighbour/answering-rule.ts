@@ -1,9 +1,8 @@
-import { type Ip, hostLength, isIpv4, isUnspecified } from '../../wire/addresses.js';
+import { type Ip, hostLength, isIpv4, isUnspecified, isOfOneLink } from '../../wire/addresses.js';
 import type { TrackerContext } from '../context.js';
 import type { IfIndex } from '../events.js';
 import type { Host } from '../host/host.js';
 import { subnetOf } from '../policy.js';
-import { isOfOneLink } from '../network/topology.js';
 
 /** `ask first`: whether somebody on that LAN has the target; if nobody has, it is answered. */
 export type Answer = 'answer' | 'ask first' | 'silence';
@@ -76,9 +75,9 @@ export const ANSWERING_RULE: readonly AnsweringRow[] = [
     answer: 'silence',
     isKept: true,
     applies: ({ ctx, iface, asker, target }) =>
-      !ctx.topology.speaks(iface, asker) &&
+      !ctx.topology.roles.speaks(iface, asker) &&
       ctx.topology.rule(iface)?.role === 'gateway' &&
-      ctx.topology.isGatewayOn(iface, target),
+      ctx.topology.subnets.isGatewayOn(iface, target),
   },
   {
     target: 'any',
@@ -86,7 +85,7 @@ export const ANSWERING_RULE: readonly AnsweringRow[] = [
     asker: 'anybody',
     answer: 'silence',
     isKept: true,
-    applies: ({ ctx, iface, asker }) => !ctx.topology.speaks(iface, asker) && !isAnnounced(ctx, asker),
+    applies: ({ ctx, iface, asker }) => !ctx.topology.roles.speaks(iface, asker) && !isAnnounced(ctx, asker),
   },
   {
     target: 'any',
@@ -95,7 +94,9 @@ export const ANSWERING_RULE: readonly AnsweringRow[] = [
     answer: 'silence',
     isKept: true,
     applies: ({ ctx, iface, asker }) =>
-      ctx.topology.defers(iface, asker) && !ctx.topology.isHome(iface, asker) && !isAnnounced(ctx, asker),
+      ctx.topology.roles.defers(iface, asker) &&
+      !ctx.topology.subnets.isHome(iface, asker) &&
+      !isAnnounced(ctx, asker),
   },
   {
     target: 'a configured gateway',
@@ -131,7 +132,8 @@ export const ANSWERING_RULE: readonly AnsweringRow[] = [
     known: 'no configured gateway',
     asker: 'anybody',
     answer: 'silence',
-    applies: ({ ctx, target }) => ctx.topology.isNeverAnswered(target) && !ctx.topology.isGateway(target),
+    applies: ({ ctx, target }) =>
+      ctx.topology.subnets.isNeverAnswered(target) && !ctx.topology.isGateway(target),
   },
   {
     target: 'our address on another interface',
@@ -259,7 +261,7 @@ export function answeringRow(
 /** No host's address. That of one link may be one that a host asks from. */
 function isNobody({ ctx: { topology }, iface, asker }: Question): boolean {
   if (isOfOneLink(asker)) return topology.isLocalOn(asker, iface) || topology.isGateway(asker);
-  return topology.isNeverAnswered(asker) || topology.isLocal(asker);
+  return topology.subnets.isNeverAnswered(asker) || topology.isLocal(asker);
 }
 
 function isOursHere({ ctx, iface, target }: Question): boolean {
@@ -267,7 +269,7 @@ function isOursHere({ ctx, iface, target }: Question): boolean {
 }
 
 function isAtHome({ ctx, iface, asker }: Question): boolean {
-  return ctx.topology.isHome(iface, asker);
+  return ctx.topology.subnets.isHome(iface, asker);
 }
 
 function isAnnounced(ctx: TrackerContext, ip: Ip): boolean {
@@ -282,7 +284,7 @@ function hasOtherGateway({ ctx, asker, target }: Question): boolean {
 }
 
 function isOfThisLan({ ctx, iface, target }: Question): boolean {
-  return ctx.topology.isHome(iface, target);
+  return ctx.topology.subnets.isHome(iface, target);
 }
 
 function isElsewhere({ host }: Question): boolean {

@@ -53,7 +53,7 @@ function askerBehind(ctx: TrackerContext, { iface, mac }: Attachment, linkLocal:
   for (const host of ctx.table.withMac(mac)) {
     const { ip } = host;
     if (isIpv4(ip) || ip === target || !host.isHeldAt(iface, mac)) continue;
-    if (ctx.topology.isHome(iface, ip)) atHome ??= ip;
+    if (ctx.topology.subnets.isHome(iface, ip)) atHome ??= ip;
     else if (knows(ctx, ip, target)) return ip;
     else visitor ??= ip;
   }
@@ -61,5 +61,7 @@ function askerBehind(ctx: TrackerContext, { iface, mac }: Attachment, linkLocal:
 }
 
 function knows({ policy, topology }: TrackerContext, ip: Ip, target: Ip): boolean {
-  return subnetOf(policy, ip)?.gateways.includes(target) === true || topology.areNeighbours(ip, target);
+  return (
+    subnetOf(policy, ip)?.gateways.includes(target) === true || topology.subnets.areNeighbours(ip, target)
+  );
 }

@@ -108,7 +108,7 @@ function mannerOf(
 
 /** Tells all of a LAN that `ip` is at our MAC. */
 export function sendAnnouncement(ctx: TrackerContext, iface: IfIndex, ip: Ip): void {
-  if (!ctx.topology.speaks(iface, ip)) return;
+  if (!ctx.topology.roles.speaks(iface, ip)) return;
   const own = ctx.topology.speakingMac(iface, ip);
   const driver = driverOn(ctx, iface, ip);
   if (own && driver)
@@ -128,7 +128,7 @@ export function sendRepair(
   neighbourMac: Mac | undefined,
 ): void {
   const { iface, mac } = place;
-  if (!ctx.topology.speaks(iface, host)) return;
+  if (!ctx.topology.roles.speaks(iface, host)) return;
   const own = ctx.topology.speakingMac(iface, neighbour);
   const driver = driverOn(ctx, iface, host);
   if (own && driver)

@@ -2,44 +2,19 @@ import {
   type Family,
   type Ip,
   type Mac,
-  type Prefix,
-  contains,
   familyOf,
-  formatPrefix,
-  hostLength,
   isIpv4,
-  isLinkLocal,
   isLoopback,
-  isSubnetEdge,
-  isUnroutable,
-  networkOf,
+  isOfOneLink,
 } from '../../wire/addresses.js';
 import type { IfIndex, Link } from '../events.js';
 import { type Lans, findLans } from './lans.js';
-import { type InterfaceRule, type Policy, allowedByDefault } from '../policy.js';
+import type { InterfaceRule, Policy } from '../policy.js';
 import { ipv4Sources } from '../sources/ipv4.js';
 import { ipv6Sources } from '../sources/ipv6.js';
+import { LanRoles } from '../routers/lan-roles.js';
 import type { SourceRules, SourceView } from '../sources/sources.js';
-
-function put<T>(set: Set<T>, element: T, isIn: boolean): void {
-  if (isIn) set.add(element);
-  else set.delete(element);
-}
-
-const FAMILIES: readonly Family[] = ['ipv4', 'ipv6'];
-
-/** Interfaces of which something is true for one family, or for both. */
-function ofEachFamily(): Readonly<Record<Family, Set<IfIndex>>> {
-  return { ipv4: new Set(), ipv6: new Set() };
-}
-
-/**
- * Whether an address means something on one link only (fe80::/10): each interface may have the same one, and no host
- * could be away from it.
- */
-export function isOfOneLink(ip: Ip): boolean {
-  return !isIpv4(ip) && isLinkLocal(ip);
-}
+import { type ConnectedSubnet, Subnets } from './subnets.js';
 
 /** Whether the kernel does this family there. What it does not do is, for its hosts, a link that is down. */
 export function servesFamilyOf({ hasIpv6 }: Link, ip: Ip): boolean {
@@ -49,14 +24,6 @@ export function servesFamilyOf({ hasIpv6 }: Link, ip: Ip): boolean {
 /** Whether another machine has this address of the interface, so that the kernel neither answers for it nor uses it. */
 function isDuplicate({ duplicates }: Link, ip: Ip): boolean {
   return duplicates?.includes(ip) === true;
-}
-
-/** An address of an interface, and the prefix that is on its LAN. */
-export interface ConnectedSubnet {
-  /** The LAN, by its mobility interface. */
-  readonly iface: IfIndex;
-  readonly address: Prefix;
-  readonly mobility: boolean;
 }
 
 /**
@@ -74,19 +41,14 @@ export class Topology {
   private lans: Lans['lowers'] = new Map();
   /** MACs of the interfaces of a LAN that hold a configured gateway, by gateway. */
   private readonly speakers = new Map<IfIndex, Map<Ip, Link>>();
-  /** LANs on which another router is active: there we ask as ourselves, and say nothing in the gateway's name. */
-  private readonly silent = ofEachFamily();
-  /** LANs whose gateway another machine has although nobody has told us so: its visitors are left to that one. */
-  private readonly deferring = ofEachFamily();
-  /** LANs on which another router has the last word about hosts. */
-  private readonly conceding = ofEachFamily();
   private gateways = new Set<Ip>();
-  private subnets: ConnectedSubnet[] = [];
+  readonly subnets: Subnets;
+  readonly roles = new LanRoles();
   /** IPv6 link-local addresses of ours by LAN, those of the mobility interface itself first. */
   private readonly linkLocals = new Map<IfIndex, readonly Ip[]>();
-  private allowed: readonly Prefix[] = [];
 
   constructor(private policy: Policy) {
+    this.subnets = new Subnets(policy);
     this.derive();
   }
 
@@ -103,49 +65,13 @@ export class Topology {
   removeLink(iface: IfIndex): void {
     this.links.delete(iface);
     this.capturing.delete(iface);
-    for (const lans of [this.silent, this.conceding, this.deferring])
-      for (const family of FAMILIES) lans[family].delete(iface);
+    this.roles.forget(iface);
     this.derive();
   }
 
   setCapturing(iface: IfIndex, open: boolean): void {
     if (open) this.capturing.add(iface);
     else this.capturing.delete(iface);
-  }
-
-  setSilent(iface: IfIndex, family: Family, isSilent: boolean): void {
-    put(this.silent[family], iface, isSilent);
-  }
-
-  /** Whether we answer, announce and repair on this LAN (design.md 3.5), in the family of `ip`. */
-  speaks(iface: IfIndex, ip: Ip): boolean {
-    return !this.silent[familyOf(ip)].has(iface);
-  }
-
-  setDeferring(iface: IfIndex, family: Family, isDeferring: boolean): void {
-    put(this.deferring[family], iface, isDeferring);
-  }
-
-  isDeferring(iface: IfIndex, family: Family): boolean {
-    return this.deferring[family].has(iface);
-  }
-
-  /** Whether visitors on this LAN are left to another router, unless we are the one that announces them. */
-  defers(iface: IfIndex, ip: Ip): boolean {
-    return this.isDeferring(iface, familyOf(ip));
-  }
-
-  setContests(iface: IfIndex, family: Family, contests: boolean): void {
-    put(this.conceding[family], iface, !contests);
-  }
-
-  isContesting(iface: IfIndex, family: Family): boolean {
-    return !this.conceding[family].has(iface);
-  }
-
-  /** Whether a host that is alive on this LAN is ours, whoever else claims it. */
-  contests(iface: IfIndex, ip: Ip): boolean {
-    return this.isContesting(iface, familyOf(ip));
   }
 
   /** A LAN with several first-hop routers, as the configuration says. */
@@ -173,7 +99,7 @@ export class Topology {
     const isOf = (gateway: Ip) => familyOf(gateway) === family;
     for (const [gateway, link] of this.speakers.get(iface) ?? []) if (isOf(gateway)) return { gateway, link };
     for (const gateway of this.gateways)
-      if (isOf(gateway) && this.isGatewayOn(iface, gateway)) return undefined;
+      if (isOf(gateway) && this.subnets.isGatewayOn(iface, gateway)) return undefined;
     for (const [gateway, link] of this.speakers.get(iface) ?? []) return { gateway, link };
     return undefined;
   }
@@ -228,13 +154,13 @@ export class Topology {
   speakingMac(iface: IfIndex, name: Ip): Mac | undefined {
     const speakers = this.speakers.get(iface);
     if (!this.gateways.has(name) && this.isLocalOn(name, iface)) return this.holderOn(name, iface)?.mac;
-    const speaker = this.speaks(iface, name) ? speakers?.get(name) : undefined;
+    const speaker = this.roles.speaks(iface, name) ? speakers?.get(name) : undefined;
     return speaker?.mac ?? this.familyMac(iface, familyOf(name));
   }
 
   /** The MAC with which we speak of others: that of a macvlan with a gateway, if there is one. A virtual router has one per family. */
   familyMac(iface: IfIndex, family: Family): Mac | undefined {
-    if (!this.silent[family].has(iface))
+    if (this.roles.speaksFamily(iface, family))
       for (const [gateway, link] of this.speakers.get(iface) ?? [])
         if (link.index !== iface && familyOf(gateway) === family) return link.mac;
     return this.links.get(iface)?.mac;
@@ -302,103 +228,9 @@ export class Topology {
     return this.linkLocals.get(lan) ?? [];
   }
 
-  get connectedSubnets(): readonly ConnectedSubnet[] {
-    return this.subnets;
-  }
-
   /** A gateway address of the configuration. */
   isGateway(ip: Ip): boolean {
     return this.gateways.has(ip);
-  }
-
-  /** Prefixes allowed when the policy names none: of each family the configured subnets, else those of the mobility interfaces. */
-  get defaultAllow(): readonly Prefix[] {
-    return this.allowed;
-  }
-
-  /** Whether `ip` belongs to a subnet of this interface. */
-  isHome(iface: IfIndex, ip: Ip): boolean {
-    for (const subnet of this.subnets)
-      if (subnet.iface === iface && contains(subnet.address, ip)) return true;
-    return false;
-  }
-
-  /** The mobility interface whose subnet contains `ip`, the longest prefix first. */
-  homeInterface(ip: Ip): IfIndex | undefined {
-    return this.connected(ip, true)?.iface;
-  }
-
-  /** All mobility interfaces with a subnet that contains `ip`: a subnet may be on several LANs. */
-  homeInterfaces(ip: Ip): readonly IfIndex[] {
-    const homes = new Set<IfIndex>();
-    for (const { iface, address, mobility } of this.subnets)
-      if (mobility && contains(address, ip)) homes.add(iface);
-    return [...homes];
-  }
-
-  /** What of a prefix is in the connected subnets of mobility interfaces. */
-  partsOn(prefix: Prefix): readonly { readonly iface: IfIndex; readonly part: Prefix }[] {
-    const parts = new Map<string, { iface: IfIndex; part: Prefix }>();
-    for (const { iface, address, mobility } of this.subnets) {
-      if (!mobility || address.length === hostLength(address.ip)) continue;
-      const isInside = contains(address, prefix.ip) && prefix.length >= address.length;
-      if (!isInside && !contains(prefix, address.ip)) continue;
-      const { ip, length } = isInside ? prefix : address;
-      const part = { ip: networkOf(ip, length), length };
-      parts.set(`${iface} ${formatPrefix(part)}`, { iface, part });
-    }
-    return [...parts.values()];
-  }
-
-  /** Whether `ip` belongs to a LAN of ours on which hosts do not move. */
-  isOnOtherLan(ip: Ip): boolean {
-    const found = this.connected(ip, undefined);
-    return found !== undefined && !found.mobility;
-  }
-
-  /**
-   * Network or broadcast address of a connected IPv4 subnet, or of a [[subnet]] whose gateway lies inside. A [[subnet]]
-   * with its gateway elsewhere, or with none, is a routed block, in which every address is a host's. Of IPv6 the
-   * subnet-router anycast address of any: there are no hosts with it (RFC 4291 section 2.6.1).
-   */
-  isEdge(ip: Ip): boolean {
-    for (const subnet of this.subnets) if (isSubnetEdge(subnet.address, ip)) return true;
-    return this.policy.subnets.some(
-      ({ prefix, gateways }) =>
-        (!isIpv4(ip) || gateways.some((gateway) => contains(prefix, gateway))) && isSubnetEdge(prefix, ip),
-    );
-  }
-
-  /** Whether this gateway is that of a subnet which is on this LAN. */
-  isGatewayOn(iface: IfIndex, gateway: Ip): boolean {
-    if (!isOfOneLink(gateway)) return this.isHome(iface, gateway);
-    return this.policy.subnets.some(
-      ({ prefix, gateways }) => gateways.includes(gateway) && this.hasSubnet(iface, prefix),
-    );
-  }
-
-  private hasSubnet(iface: IfIndex, prefix: Prefix): boolean {
-    return this.subnets.some(
-      ({ iface: index, address }) =>
-        index === iface && (contains(prefix, address.ip) || contains(address, prefix.ip)),
-    );
-  }
-
-  /** Whether some subnet that we know has both. Then a host with one of them takes the other one for a neighbour's. */
-  areNeighbours(one: Ip, other: Ip): boolean {
-    const hasBoth = (prefix: Prefix) => contains(prefix, one) && contains(prefix, other);
-    return (
-      this.policy.subnets.some(({ prefix }) => hasBoth(prefix)) ||
-      this.subnets.some(({ address }) => hasBoth(address))
-    );
-  }
-
-  /**
-   * Whether no router may speak for this address: addresses of one link or of none (RFC 1122 section 3.2.1.3, RFC 3927
-   * section 7), and network and broadcast addresses. A configured gateway is answered even so (169.254.1.1).
-   */
-  isNeverAnswered(ip: Ip): boolean {
-    return isUnroutable(ip) || this.isEdge(ip);
   }
 
   // In whose name we ask: src/mobility/sources/.
@@ -429,7 +261,7 @@ export class Topology {
    */
   kernelSource(iface: IfIndex, ip: Ip): Ip | undefined {
     const isVirtual = this.speakingMac(iface, ip) !== this.links.get(iface)?.mac;
-    return isVirtual && this.isHome(iface, ip) ? this.ownSource(iface, ip) : undefined;
+    return isVirtual && this.subnets.isHome(iface, ip) ? this.ownSource(iface, ip) : undefined;
   }
 
   private sources(ip: Ip): SourceRules {
@@ -440,16 +272,6 @@ export class Topology {
     return { policy: this.policy, topology: this };
   }
 
-  private connected(ip: Ip, mobility: boolean | undefined): ConnectedSubnet | undefined {
-    let best: ConnectedSubnet | undefined;
-    for (const subnet of this.subnets) {
-      if (mobility !== undefined && subnet.mobility !== mobility) continue;
-      if (!contains(subnet.address, ip)) continue;
-      if (best === undefined || subnet.address.length > best.address.length) best = subnet;
-    }
-    return best;
-  }
-
   private derive(): void {
     const { rules, lowers } = findLans(this.links, this.policy);
     this.rules = rules;
@@ -457,7 +279,7 @@ export class Topology {
     this.speakers.clear();
     this.local.clear();
     this.macOwners.clear();
-    this.subnets = [];
+    const connected: ConnectedSubnet[] = [];
     this.deriveLinkLocals();
     this.gateways = new Set(this.policy.subnets.flatMap((subnet) => subnet.gateways));
     for (const link of this.links.values()) {
@@ -470,7 +292,7 @@ export class Topology {
       }
       for (const address of link.addresses) {
         if (!isLoopback(address.ip) && !isOfOneLink(address.ip))
-          this.subnets.push({ iface: lan, address, mobility });
+          connected.push({ iface: lan, address, mobility });
         if (isDuplicate(link, address.ip)) continue;
         const holders = this.local.get(address.ip) ?? new Map<IfIndex, Link>();
         this.local.set(address.ip, holders);
@@ -484,10 +306,7 @@ export class Topology {
         }
       }
     }
-    const connected = this.subnets.flatMap(({ mobility, address }) =>
-      mobility && address.length < hostLength(address.ip) ? [address] : [],
-    );
-    this.allowed = allowedByDefault(this.policy, FAMILIES, connected);
+    this.subnets.set(this.policy, connected);
   }
 
   private deriveLinkLocals(): void {

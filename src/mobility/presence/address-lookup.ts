@@ -166,7 +166,7 @@ function addCandidates(ctx: TrackerContext, lookup: AddressLookup, ips: Iterable
   for (const ip of ips) {
     if (candidates.size >= ctx.policy.limits.rarpLookupCandidates) break;
     if (candidates.has(ip) || ctx.table.get(ip)?.held === true) continue;
-    if (policyRefusal(ctx.policy, ctx.topology.defaultAllow, ip, place.mac) !== undefined) continue;
+    if (policyRefusal(ctx.policy, ctx.topology.subnets.defaultAllow, ip, place.mac) !== undefined) continue;
     const source = probeSource(ctx, place.iface, ip);
     const control = ctx.families.of(ip)?.controlAddress;
     if (source === undefined || control === undefined) continue;

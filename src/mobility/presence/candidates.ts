@@ -56,7 +56,7 @@ export class RemoteCandidates {
       (ip) =>
         families.of(ip)?.inquire === undefined &&
         isNobodys(ctx, ip) &&
-        policyRefusal(policy, topology.defaultAllow, ip, undefined) === undefined,
+        policyRefusal(policy, topology.subnets.defaultAllow, ip, undefined) === undefined,
     );
     return this.#candidates;
   }
@@ -100,6 +100,6 @@ function* guesses(prefix: Prefix, low: number, mac: Mac): Generator<Ipv6> {
 /** The subnets that hosts are at home in, here or behind another router. */
 function homePrefixes({ policy, topology }: TrackerContext): readonly Prefix[] {
   const configured = policy.subnets.map(({ prefix }) => prefix);
-  const prefixes = configured.some(({ ip }) => !isIpv4(ip)) ? configured : topology.defaultAllow;
+  const prefixes = configured.some(({ ip }) => !isIpv4(ip)) ? configured : topology.subnets.defaultAllow;
   return prefixes.filter(({ ip }) => !isIpv4(ip));
 }

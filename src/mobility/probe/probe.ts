@@ -206,7 +206,7 @@ function mayBeRouters(
 ): boolean {
   const { topology, fib, lanQueries, otherRouters, discovery, now } = ctx;
   if (mac === MAC_BROADCAST || otherRouters.isRouterMac(iface, mac)) return true;
-  const isHome = topology.isHome(iface, host.ip);
+  const isHome = topology.subnets.isHome(iface, host.ip);
   if (purpose === 'remote-claim') return isHome;
   if (purpose === 'prove' && isHome && fib.remote(host.ip) !== undefined) return true;
   // The MAC that was recorded at home may be that of a router that announced the host and answered for it.

@@ -101,7 +101,7 @@ function isKnown({ table, topology }: TrackerContext, ip: Ip): boolean {
   const host = table.get(ip);
   if (host?.state !== 'away') return host?.held === true || host?.asking === true;
   const wasAsked = (lan: IfIndex) => !topology.isShared(lan) || topology.rule(lan)?.learn !== 'all';
-  return host.asking || topology.homeInterfaces(ip).every(wasAsked);
+  return host.asking || topology.subnets.homeInterfaces(ip).every(wasAsked);
 }
 
 function hasSharedLan(ctx: TrackerContext): boolean {

@@ -54,11 +54,11 @@ function review(ctx: TrackerContext, link: Link, rule: InterfaceRule, family: Fa
   const outcome = roles.step(iface, family, wanted(ctx, link, rule, family), now);
   const state = roles.on(iface, family);
   if (state === undefined) return;
-  topology.setSilent(iface, family, state.kind === 'standby');
-  const deferred = topology.isDeferring(iface, family);
+  topology.roles.setSilent(iface, family, state.kind === 'standby');
+  const deferred = topology.roles.isDeferring(iface, family);
   const defers = rule.role === 'alone' && ctx.otherRouters.isGatewayOfLan(iface, family, topology);
-  topology.setDeferring(iface, family, defers);
-  topology.setContests(iface, family, mayContest(rule.role, state.kind) && !defers);
+  topology.roles.setDeferring(iface, family, defers);
+  topology.roles.setContests(iface, family, mayContest(rule.role, state.kind) && !defers);
   if (left || (deferred && !defers)) takeOverAll(ctx, iface, family);
   if (before?.kind === state.kind && before.reason === state.reason) return;
   if (rule.role !== 'alone' || outcome !== undefined) {
@@ -186,7 +186,7 @@ function announceAway(ctx: TrackerContext, iface: IfIndex, family: Family): void
     if (
       state === 'away' &&
       familyOf(ip) === family &&
-      ctx.topology.isHome(iface, ip) &&
+      ctx.topology.subnets.isHome(iface, ip) &&
       !ctx.lateStandby.has(ip)
     )
       sendAnnouncement(ctx, iface, ip);
@@ -200,7 +200,7 @@ export function describeRole(ctx: TrackerContext, iface: IfIndex): string | unde
   if (second === undefined || other === undefined) return why;
   const isSame =
     other.kind === ctx.roles.on(iface, first)?.kind &&
-    ctx.topology.isDeferring(iface, first) === ctx.topology.isDeferring(iface, second);
+    ctx.topology.roles.isDeferring(iface, first) === ctx.topology.roles.isDeferring(iface, second);
   const name = second === 'ipv6' ? 'IPv6' : 'IPv4';
   return isSame ? why : `${why}; ${name} is ${other.kind}: ${describeRoleOf(ctx, iface, second)}`;
 }
@@ -212,7 +212,7 @@ function describeRoleOf(ctx: TrackerContext, iface: IfIndex, family: Family): st
     case undefined:
       return undefined;
     case 'alone':
-      return ctx.topology.isDeferring(iface, family)
+      return ctx.topology.roles.isDeferring(iface, family)
         ? 'no other first-hop router is configured on this LAN, but another machine has its gateway: visitors are left to it'
         : 'no other first-hop router is configured on this LAN';
     case 'anycast':

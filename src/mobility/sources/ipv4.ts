@@ -15,7 +15,10 @@ export const ipv4Sources: SourceRules = {
   probeSource(view, iface, ip) {
     const { policy, topology } = view;
     // A question in the gateway's name would take its hosts away from the router that is active.
-    if (!topology.speaks(iface, ip) || (topology.defers(iface, ip) && !topology.isHome(iface, ip)))
+    if (
+      !topology.roles.speaks(iface, ip) ||
+      (topology.roles.defers(iface, ip) && !topology.subnets.isHome(iface, ip))
+    )
       return ownSource(view, iface, ip);
     const gateways = subnetOf(policy, ip)?.gateways ?? [];
     const here = gateways.find((gateway) => topology.isLocalOn(gateway, iface));
@@ -23,7 +26,7 @@ export const ipv4Sources: SourceRules = {
     let onInterface: Ip | undefined;
     let inSubnet: Ip | undefined;
     let any: Ip | undefined;
-    for (const { iface: index, address } of topology.connectedSubnets) {
+    for (const { iface: index, address } of topology.subnets.connected) {
       if (!isIpv4(address.ip)) continue;
       const inside = contains(address, ip);
       if (index === iface && inside) return address.ip;
@@ -40,7 +43,7 @@ export const ipv4Sources: SourceRules = {
   /** Outside of its subnet, on the receiving interface if there is one. undefined: there is none but `gateway`. */
   outsideSource({ topology }, iface, ip, gateway) {
     let any: Ip | undefined;
-    for (const { iface: index, address } of topology.connectedSubnets) {
+    for (const { iface: index, address } of topology.subnets.connected) {
       if (!isIpv4(address.ip) || contains(address, ip)) continue;
       if (address.ip === gateway || address.ip === ip) continue;
       if (index === iface) return address.ip;
@@ -54,7 +57,7 @@ export const ipv4Sources: SourceRules = {
 
 function ownSource(view: SourceView, iface: IfIndex, ip: Ip): Ip | undefined {
   const { topology } = view;
-  const inside = topology.connectedSubnets.find(
+  const inside = topology.subnets.connected.find(
     ({ iface: index, address }) =>
       index === iface && address.ip !== ip && contains(address, ip) && !topology.isGateway(address.ip),
   );
@@ -62,8 +65,8 @@ function ownSource(view: SourceView, iface: IfIndex, ip: Ip): Ip | undefined {
 }
 
 function addressOn({ topology }: SourceView, iface: IfIndex, other: Ip): Ip | undefined {
-  const isOurs = (ip: Ip) => topology.speaks(iface, ip) || !topology.isGateway(ip);
+  const isOurs = (ip: Ip) => topology.roles.speaks(iface, ip) || !topology.isGateway(ip);
   const isUsable = ({ ip }: Prefix) => ip !== other && isIpv4(ip) && isOurs(ip);
-  return topology.connectedSubnets.find((subnet) => subnet.iface === iface && isUsable(subnet.address))
+  return topology.subnets.connected.find((subnet) => subnet.iface === iface && isUsable(subnet.address))
     ?.address.ip;
 }

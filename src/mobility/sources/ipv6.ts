@@ -18,8 +18,8 @@ export const ipv6Sources: SourceRules = {
    */
   probeSource(view, iface, ip) {
     const { topology } = view;
-    const isHome = topology.isHome(iface, ip);
-    if (!topology.speaks(iface, ip) || (topology.defers(iface, ip) && !isHome))
+    const isHome = topology.subnets.isHome(iface, ip);
+    if (!topology.roles.speaks(iface, ip) || (topology.roles.defers(iface, ip) && !isHome))
       return ownSource(view, iface, ip);
     const gateways = gatewaysOf(view, ip);
     const here = gateways.find((gateway) => topology.isLocalOn(gateway, iface));
@@ -42,7 +42,7 @@ export const ipv6Sources: SourceRules = {
     if (gateways.length < 2) return NONE;
     const source = ipv6Sources.probeSource(view, iface, ip);
     if (source === undefined || !gateways.includes(source)) return NONE;
-    const isHome = topology.isHome(iface, ip);
+    const isHome = topology.subnets.isHome(iface, ip);
     return gateways.filter(
       (gateway) => gateway !== source && (!isHome || topology.isLocalOn(gateway, iface)),
     );
@@ -69,7 +69,7 @@ function ownSource(view: SourceView, iface: IfIndex, ip: Ip): Ip | undefined {
 function addressOn(view: SourceView, iface: IfIndex, other: Ip): Ip | undefined {
   const { topology } = view;
   const own = ownSource(view, iface, other);
-  if (own !== undefined || !topology.speaks(iface, other)) return own;
+  if (own !== undefined || !topology.roles.speaks(iface, other)) return own;
   const all = [...topology.linkLocalsOn(iface), ...globals(view, iface, other)];
   return all.find((ip) => ip !== other);
 }
@@ -80,7 +80,7 @@ function ownLinkLocal({ topology }: SourceView, iface: IfIndex, other: Ip): Ip |
 
 /** Global addresses of ours on a LAN that `other` takes for a neighbour's. */
 function globals({ topology }: SourceView, iface: IfIndex, other: Ip): readonly Ip[] {
-  return topology.connectedSubnets.flatMap(({ iface: index, address }) =>
+  return topology.subnets.connected.flatMap(({ iface: index, address }) =>
     index === iface &&
     topology.isLocalOn(address.ip, iface) &&
     !isIpv4(address.ip) &&

@@ -99,7 +99,7 @@ function askedLan(ctx: TrackerContext, target: string, outcome: 'taken' | 'free'
 function standby(ctx: TrackerContext): void {
   const interfaces = ctx.policy.interfaces.map((rule) => ({ ...rule, role: 'gateway' as const }));
   ctx.topology.setPolicy({ ...ctx.policy, interfaces });
-  ctx.topology.setSilent(LAN1, 'ipv4', true);
+  ctx.topology.roles.setSilent(LAN1, 'ipv4', true);
 }
 
 /** For each row of the rule, who asks for what on lan1, and what is known: then that row decides. */
@@ -114,8 +114,12 @@ const EXAMPLES: readonly {
   { asker: '192.0.2.1', target: TARGET },
   { asker: 'fe80::5', target: '2001:db8:9::9' },
   { asker: HOME, target: '10.2.2.1', known: standby },
-  { asker: VISITOR, target: '10.1.1.254', known: (ctx) => ctx.topology.setSilent(LAN1, 'ipv4', true) },
-  { asker: VISITOR, target: '10.1.1.254', known: (ctx) => ctx.topology.setDeferring(LAN1, 'ipv4', true) },
+  { asker: VISITOR, target: '10.1.1.254', known: (ctx) => ctx.topology.roles.setSilent(LAN1, 'ipv4', true) },
+  {
+    asker: VISITOR,
+    target: '10.1.1.254',
+    known: (ctx) => ctx.topology.roles.setDeferring(LAN1, 'ipv4', true),
+  },
   {
     asker: VISITOR,
     target: '10.1.1.254',
@@ -167,7 +171,7 @@ describe('the answering rule (design.md 3.2)', () => {
 
   it('design.md 3.5: a host that a standby announces is answered by it', () => {
     const ctx = makeContext();
-    ctx.topology.setSilent(LAN1, 'ipv4', true);
+    ctx.topology.roles.setSilent(LAN1, 'ipv4', true);
     claim(ctx, VISITOR, LAN1);
     assert.equal(answeringRow(ctx, LAN1, ip(VISITOR), ip('10.1.1.254')).answer, 'answer');
     standby(ctx);

@@ -39,15 +39,15 @@ describe('a link-local address belongs to a link (RFC 4291 section 2.5.6)', () =
 
   it('makes no subnet that a host could be at home in', () => {
     const made = topology();
-    assert.equal(made.homeInterface(ip6('fe80::5')), undefined);
-    assert.ok(!made.isHome(LAN0, ip6(SHARED)) && !made.isOnOtherLan(ip6('fe80::ff')));
+    assert.equal(made.subnets.homeInterface(ip6('fe80::5')), undefined);
+    assert.ok(!made.subnets.isHome(LAN0, ip6(SHARED)) && !made.subnets.isOnOtherLan(ip6('fe80::ff')));
   });
 
   it('is the gateway of a LAN when a subnet of that LAN names it', () => {
     const made = topology();
-    assert.ok(made.isGatewayOn(LAN0, ip6(OTHERS)));
-    assert.ok(!made.isGatewayOn(LAN1, ip6(OTHERS)));
-    assert.ok(made.isGatewayOn(LAN1, ip6(SHARED)));
+    assert.ok(made.subnets.isGatewayOn(LAN0, ip6(OTHERS)));
+    assert.ok(!made.subnets.isGatewayOn(LAN1, ip6(OTHERS)));
+    assert.ok(made.subnets.isGatewayOn(LAN1, ip6(SHARED)));
   });
 });
 
@@ -55,9 +55,9 @@ describe('RFC 4291 section 2.6.1: the subnet-router anycast address', () => {
   it('is no host of a connected or a configured prefix, wherever its gateway is', () => {
     const made = topology([subnet6('2001:db8:77::/64', SHARED)]);
     for (const edge of ['2001:db8:1::', '2001:db8:ff::', '2001:db8:77::'])
-      assert.ok(made.isEdge(ip6(edge)) && made.isNeverAnswered(ip6(edge)), edge);
+      assert.ok(made.subnets.isEdge(ip6(edge)) && made.subnets.isNeverAnswered(ip6(edge)), edge);
     for (const host of ['2001:db8:1::ffff:ffff:ffff:ffff', '2001:db8:78::', '2001:db8:77::1'])
-      assert.ok(!made.isEdge(ip6(host)), host);
+      assert.ok(!made.subnets.isEdge(ip6(host)), host);
   });
 });
 
@@ -94,13 +94,13 @@ describe('in whose name an IPv6 host is asked (design.md 3.2 "Prove")', () => {
 
   it('a standby, and who leaves visitors to another machine, ask as themselves', () => {
     const made = topology();
-    made.setSilent(LAN1, 'ipv6', true);
+    made.roles.setSilent(LAN1, 'ipv6', true);
     assert.equal(source(made, LAN1, VISITOR), ownLinkLocal(LAN1));
     const bare = topology(SUBNETS6, lan1('fe80::1/64'));
-    bare.setSilent(LAN1, 'ipv6', true);
+    bare.roles.setSilent(LAN1, 'ipv6', true);
     assert.equal(source(bare, LAN1, VISITOR), undefined, 'there is no own one');
     const deferring = topology();
-    deferring.setDeferring(LAN1, 'ipv6', true);
+    deferring.roles.setDeferring(LAN1, 'ipv6', true);
     assert.equal(source(deferring, LAN1, VISITOR), ownLinkLocal(LAN1));
     assert.equal(source(deferring, LAN1, LOCAL), SHARED);
   });
@@ -113,7 +113,7 @@ describe('in whose name an IPv6 host is asked (design.md 3.2 "Prove")', () => {
     const three = [subnet6('2001:db8:1::/64', OTHERS, SHARED, '2001:db8:1::1')];
     assert.deepEqual(repaired(topology(three), LAN0, VISITOR), ['2001:db8:1::1']);
     const silent = topology();
-    silent.setSilent(LAN1, 'ipv6', true);
+    silent.roles.setSilent(LAN1, 'ipv6', true);
     assert.deepEqual(repaired(silent, LAN1, VISITOR), []);
     assert.deepEqual(topology().gatewaysToRepair(LAN1, 0x0a010105 as never), [], 'IPv4 has one');
   });

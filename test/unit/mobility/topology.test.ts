@@ -85,7 +85,7 @@ describe('addresses of the box', () => {
     assert.ok(!made.isLocal(ip('2001:db8:1::1')));
     assert.deepEqual(made.linkLocalsOn(10), [ip('fe80::a1')]);
     assert.equal(made.gatewayHolder(10, 'ipv6'), undefined);
-    assert.ok(made.isHome(10, ip('2001:db8:1::5')));
+    assert.ok(made.subnets.isHome(10, ip('2001:db8:1::5')));
     assert.equal(made.ownSource(10, ip('2001:db8:1::5')), ip('fe80::a1'));
   });
 
@@ -123,27 +123,27 @@ describe('addresses of the box', () => {
 
   it('home: the subnet of the interface; the longest prefix decides between two', () => {
     const made = topology();
-    assert.ok(made.isHome(11, ip('10.3.3.9')));
-    assert.ok(!made.isHome(10, ip('10.3.3.9')));
-    assert.equal(made.homeInterface(ip('10.1.1.9')), 10);
-    assert.equal(made.homeInterface(ip('10.9.9.9')), undefined);
+    assert.ok(made.subnets.isHome(11, ip('10.3.3.9')));
+    assert.ok(!made.subnets.isHome(10, ip('10.3.3.9')));
+    assert.equal(made.subnets.homeInterface(ip('10.1.1.9')), 10);
+    assert.equal(made.subnets.homeInterface(ip('10.9.9.9')), undefined);
     made.setLink(link(12, 'lan2', ['10.1.1.129/25']));
-    assert.equal(made.homeInterface(ip('10.1.1.200')), 12);
-    assert.equal(made.homeInterface(ip('10.1.1.5')), 10);
+    assert.equal(made.subnets.homeInterface(ip('10.1.1.200')), 12);
+    assert.equal(made.subnets.homeInterface(ip('10.1.1.5')), 10);
   });
 
   it('another LAN: connected, and hosts do not move there', () => {
     const made = topology();
-    assert.ok(made.isOnOtherLan(ip('10.255.0.2')));
-    assert.ok(!made.isOnOtherLan(ip('10.1.1.9')));
-    assert.ok(!made.isOnOtherLan(ip('192.0.2.1')));
+    assert.ok(made.subnets.isOnOtherLan(ip('10.255.0.2')));
+    assert.ok(!made.subnets.isOnOtherLan(ip('10.1.1.9')));
+    assert.ok(!made.subnets.isOnOtherLan(ip('192.0.2.1')));
   });
 
   it('RFC 1122 section 3.2.1.3: edges of connected and of configured subnets', () => {
     const made = topology([['10.9.9.0/24', '10.9.9.1']]);
     for (const edge of ['10.1.1.0', '10.1.1.255', '10.9.9.0', '10.9.9.255'])
-      assert.ok(made.isEdge(ip(edge)), edge);
-    assert.ok(!made.isEdge(ip('10.1.1.254')));
+      assert.ok(made.subnets.isEdge(ip(edge)), edge);
+    assert.ok(!made.subnets.isEdge(ip('10.1.1.254')));
   });
 
   it('RFC 1122 section 3.2.1.3: a routed block, whose gateway lies elsewhere, has no edges; a connected one has', () => {
@@ -157,8 +157,9 @@ describe('addresses of the box', () => {
     ]);
     const hosts = ['203.0.113.0', '203.0.113.255', '203.0.114.7', '203.0.115.8', '203.0.115.15'];
     for (const host of [...hosts, '203.0.116.0', '203.0.116.1', '203.0.117.5'])
-      assert.ok(!made.isEdge(ip(host)), host);
-    for (const edge of ['10.1.1.0', '10.1.1.255']) assert.ok(made.isEdge(ip(edge)), `${edge} is connected`);
+      assert.ok(!made.subnets.isEdge(ip(host)), host);
+    for (const edge of ['10.1.1.0', '10.1.1.255'])
+      assert.ok(made.subnets.isEdge(ip(edge)), `${edge} is connected`);
   });
 
   it('RFC 3927 section 7, RFC 6890: what no router may speak for', () => {
@@ -173,16 +174,16 @@ describe('addresses of the box', () => {
       '::',
       'ff02::1',
     ])
-      assert.ok(made.isNeverAnswered(ip(target)), target);
+      assert.ok(made.subnets.isNeverAnswered(ip(target)), target);
     for (const edge of ['10.1.1.0', '10.1.1.255', '10.255.0.3', '10.9.9.255'])
-      assert.ok(made.isNeverAnswered(ip(edge)), edge);
+      assert.ok(made.subnets.isNeverAnswered(ip(edge)), edge);
     for (const target of ['1.0.0.1', '10.1.1.99', '169.253.1.1', '192.0.2.1', '198.51.100.0', '2001:db8::1'])
-      assert.ok(!made.isNeverAnswered(ip(target)), target);
+      assert.ok(!made.subnets.isNeverAnswered(ip(target)), target);
   });
 
   it('allowed by default: the configured subnets, else the connected subnets of the mobility interfaces', () => {
-    assert.deepEqual(topology([['10.9.9.0/24']]).defaultAllow.map(formatPrefix), ['10.9.9.0/24']);
-    assert.deepEqual(topology().defaultAllow.map(formatPrefix), [
+    assert.deepEqual(topology([['10.9.9.0/24']]).subnets.defaultAllow.map(formatPrefix), ['10.9.9.0/24']);
+    assert.deepEqual(topology().subnets.defaultAllow.map(formatPrefix), [
       '10.1.1.1/24',
       '10.2.2.1/24',
       '10.3.3.1/24',
