@@ -9,16 +9,14 @@ import { type Child, ChildWatch } from './system/child-watch.js';
 import { excessPrivileges } from './system/confine.js';
 import { type InstanceLock, lockInstance } from './system/instance-lock.js';
 import { allowedHosts, readSavedHosts, writeSavedHosts } from './system/state/saved-hosts.js';
-import { growYoungGeneration } from './system/young-generation.js';
 import { WARM_UP_INTERFACES, warmUp } from './mobility/warm-up.js';
-import type { Action, Event, IfIndex, Link } from './mobility/events.js';
+import { Dispatcher } from './dispatcher.js';
+import type { IfIndex } from './mobility/events.js';
 import { HostTracker } from './mobility/tracker.js';
 import { ControlApi } from './api.js';
 import { diagnose } from './doctor/checks.js';
 import { gatherFacts } from './doctor/facts.js';
 import { describeServed } from './observe/descriptions.js';
-import type { Mac } from './wire/addresses.js';
-import { SleepWatch } from './system/sleep-watch.js';
 import { Recorder } from './replay/recorder.js';
 import { RecordRing } from './system/state/record-ring.js';
 import { formatTime } from './control/records.js';
@@ -27,8 +25,6 @@ import { Observers } from './observe/observers.js';
 
 /** By then links have settled and interfaces are captured. */
 const DOCTOR_DELAY_MS = 2000;
-/** From so many claims on a larger young generation is worth its memory. */
-const MANY_CLAIMS = 500;
 
 /** The machine is not as the daemon needs it; the message says what to do. */
 export class StartError extends Error {
@@ -48,10 +44,7 @@ export interface DaemonOptions {
   readonly onFatal: (message: string) => void;
 }
 
-/**
- * Connects the parts: each input becomes an Event, each Action goes to the part that carries it out. The one clock
- * (milliseconds of `performance.now()`) and the one timer are here.
- */
+/** Constructs the parts, connects them by the dispatcher, starts and stops them. */
 export class Daemon {
   private readonly tracker: HostTracker;
   private readonly kernel: Kernel;
@@ -61,18 +54,12 @@ export class Daemon {
   private readonly recorder: Recorder;
   private readonly ring: RecordRing | undefined;
   private readonly api: ControlApi;
+  private readonly dispatcher: Dispatcher;
   private readonly nameOf = (iface: IfIndex) => this.tracker.link(iface)?.name;
   private config: Config;
-  /** What happened since the last flush. */
-  private unseen: Action[] = [];
-  private timer: NodeJS.Timeout | undefined;
   private doctor: NodeJS.Timeout | undefined;
-  private readonly sleep = new SleepWatch();
   private readonly clock = new WallClock();
   private childWatch: ChildWatch | undefined;
-  private timerAt = Number.POSITIVE_INFINITY;
-  private flushing = false;
-  private claims = 0;
   private stopping: Promise<void> | undefined;
 
   /** @throws InstanceError, ControlError, StartError */
@@ -121,18 +108,18 @@ export class Daemon {
     this.capture = new Capture({
       families,
       onFrame: (iface, bytes, queuedMs, stampMs) =>
-        this.handle({ kind: 'frame', iface, bytes, queuedMs }, stampMs),
-      onBatchEnd: () => this.flush(),
-      onState: (iface, open, reason) => this.captureChanged(iface, open, reason),
-      onMissed: (iface) => this.handle({ kind: 'missed', iface }),
+        this.dispatcher.handle({ kind: 'frame', iface, bytes, queuedMs }, stampMs),
+      onBatchEnd: () => this.dispatcher.flush(),
+      onState: (iface, open, reason) => this.dispatcher.captureChanged(iface, open, reason),
+      onMissed: (iface) => this.dispatcher.handle({ kind: 'missed', iface }),
       onFatal: options.onFatal,
       onWarning,
       ...config.capture,
     });
     this.misdirected = new StaleNeighbourCapture({
       families,
-      onFrame: (iface, bytes) => this.handle({ kind: 'misdirected-packet', iface, bytes }),
-      onBatchEnd: () => this.flush(),
+      onFrame: (iface, bytes) => this.dispatcher.handle({ kind: 'misdirected-packet', iface, bytes }),
+      onBatchEnd: () => this.dispatcher.flush(),
       onFatal: options.onFatal,
       onWarning,
     });
@@ -142,16 +129,16 @@ export class Daemon {
       settings: config.kernel.settings,
       isMobility: (iface) => this.tracker.isMobility(iface),
       lanOf: (iface) => this.tracker.lanOf(iface),
-      onEvent: (event) => this.onEvent(event),
+      onEvent: (event) => this.dispatcher.onEvent(event),
       onInstalled: (ip, age, dev) => {
-        this.show();
+        this.dispatcher.show();
         this.observers.installed(ip, age, dev, performance.now());
       },
       onFlap: (iface) => {
         this.capture.reopen(iface);
         this.misdirected.reopen(iface);
       },
-      onSettingChanged: (name, message) => this.settingChanged(name, message),
+      onSettingChanged: (name, message) => this.dispatcher.settingChanged(name, message),
       onWarning,
       onInfo: (message) => logger.info(message),
       onFatal: options.onFatal,
@@ -172,12 +159,15 @@ export class Daemon {
       config: () => this.config,
       configPath: options.configPath,
       linesLost: options.linesLost,
-      onEvent: (event) => this.onEvent(event),
+      onEvent: (event) => this.dispatcher.onEvent(event),
       reload: () => this.reload(),
       setLogLevel: (level) => {
         logger.level = level;
       },
     });
+    const { misdirected, api } = this;
+    const parts = { tracker, kernel, capture, misdirected, observers, recorder, api };
+    this.dispatcher = new Dispatcher(parts, () => this.config);
   }
 
   /** The control socket first: without it nobody could see or stop what follows. */
@@ -195,7 +185,7 @@ export class Daemon {
       else if (view.master !== null)
         logger.warn(`${view.name} is a port of ${view.master}: name ${view.master} as [[interface]] instead`);
     }
-    for (const claim of await this.kernel.adopt()) this.onEvent({ kind: 'adopt', ...claim });
+    for (const claim of await this.kernel.adopt()) this.dispatcher.onEvent({ kind: 'adopt', ...claim });
     const saved = readSavedHosts(config.router.stateDirectory, (message) => logger.warn(message));
     const memories = allowedHosts(saved, config.policy);
     const left = saved.length - memories.length;
@@ -204,8 +194,8 @@ export class Daemon {
         `hosts.json: ${left} of ${saved.length} hosts left out: the configuration does not allow their address, or does not name their interface`,
       );
     }
-    this.onEvent({ kind: 'remember', memories });
-    this.flush();
+    this.dispatcher.onEvent({ kind: 'remember', memories });
+    this.dispatcher.flush();
     await this.kernel.reconcile('start');
     logger.info({ version: readVersion(), config: this.options.configPath }, 'marpd started');
     logger.info(describeServed(config.policy, this.tracker.links()));
@@ -258,9 +248,9 @@ export class Daemon {
       logger.level = config.log.level;
       const actions = this.tracker.setPolicy(policy, at);
       this.recorder.policy(policy, at, actions);
-      this.carryOut(actions);
+      this.dispatcher.carryOut(actions);
       for (const link of this.tracker.links()) {
-        this.watchLink(link);
+        this.dispatcher.watchLink(link);
         this.kernel.applySettings(link);
       }
       const rest = fixed.length === 0 ? '' : `; restart required for: ${fixed.join(', ')}`;
@@ -273,7 +263,7 @@ export class Daemon {
         this.api.lastReload?.needsRestart ?? [],
       );
     }
-    this.flush();
+    this.dispatcher.flush();
   }
 
   /** Writes the memory, withdraws or keeps the routes as configured, and leaves nothing running. */
@@ -286,10 +276,9 @@ export class Daemon {
     const { logger } = this.options;
     // Otherwise nothing was started yet.
     const { isOpen } = this.api;
-    clearTimeout(this.timer);
     clearTimeout(this.doctor);
+    this.dispatcher.stop();
     this.childWatch?.stop();
-    this.timerAt = Number.NEGATIVE_INFINITY;
     if (isOpen) {
       try {
         writeSavedHosts(this.config.router.stateDirectory, this.tracker.memories(), new Date());
@@ -304,139 +293,9 @@ export class Daemon {
     this.ring?.stop();
     this.recorder.end();
     await this.api.stop();
-    this.show();
+    this.dispatcher.show();
     this.observers.stop();
     this.lock.release();
     if (isOpen) logger.info('marpd stopped');
-  }
-
-  // --- events and actions ----------------------------------------------------------------------------------------
-
-  /** An event from a source without batches: handled now, flushed at the end of the turn of the event loop. */
-  private onEvent(event: Event): void {
-    this.handle(event);
-    if (event.kind === 'link') this.watchLink(event.link);
-    if (event.kind === 'link-gone') this.closeCapture(event.iface);
-    if (this.flushing) return;
-    this.flushing = true;
-    setImmediate(() => {
-      this.flushing = false;
-      this.flush();
-    });
-  }
-
-  /** `stampMs` is the kernel's time of a frame, ms since 1970, when it is known. */
-  private handle(event: Event, stampMs?: number): void {
-    const now = performance.now();
-    const actions = this.tracker.handle(event, now);
-    this.recorder.input(event, now, actions, stampMs);
-    this.carryOut(actions);
-  }
-
-  private carryOut(actions: readonly Action[]): void {
-    for (const action of actions) {
-      switch (action.kind) {
-        case 'send':
-          this.capture.send(action.iface, action.bytes);
-          this.unseen.push(action);
-          break;
-        case 'claim':
-          if (++this.claims === MANY_CLAIMS) growYoungGeneration();
-          this.kernel.carryOut(action);
-          break;
-        case 'release':
-        case 'forget-neighbour':
-        case 'stuck-route-repair':
-          this.kernel.carryOut(action);
-          break;
-        case 'suppress-refreshes':
-          if (!this.recorder.wantsAllFrames)
-            this.capture.suppressRefreshes(action.iface, action.ip, action.mac, action.forMs);
-          break;
-        case 'watch-misdirected':
-          this.watchMisdirected(action.iface, action.mac, action.watch);
-          break;
-        case 'reply':
-          this.api.answer(action);
-          break;
-        default:
-          this.unseen.push(action);
-      }
-    }
-  }
-
-  /**
-   * The end of a batch of events: everything that was decided is sent, the routes first; then the observers get it, while
-   * hosts and kernel work on it; and the timer is set for the next deadline.
-   */
-  private flush(): void {
-    this.kernel.flush();
-    this.capture.flush();
-    this.show();
-    const next = this.tracker.nextDeadline();
-    if (next === undefined || next >= this.timerAt) return;
-    clearTimeout(this.timer);
-    this.timerAt = next;
-    const waitMs = next - performance.now();
-    if (waitMs > 0) this.timer = setTimeout(() => this.tick(), waitMs);
-    else this.tick();
-  }
-
-  private show(): void {
-    const { unseen, observers } = this;
-    if (unseen.length === 0) return;
-    this.unseen = [];
-    for (const action of unseen) observers.record(action);
-  }
-
-  /**
-   * Answers that wait in a pipe are read before silence is declared: timers run before I/O, immediates after it, so a
-   * loop that was held up does not take its own delay for a silent host.
-   */
-  private tick(): void {
-    setImmediate(() => {
-      if (this.stopping !== undefined) return;
-      this.timerAt = Number.POSITIVE_INFINITY;
-      if (this.capture.isStalled || this.sleep.hasSlept()) this.handle({ kind: 'missed', iface: undefined });
-      this.handle({ kind: 'tick' });
-      this.flush();
-    });
-  }
-
-  private settingChanged(name: string | undefined, message: string): void {
-    const nobody = { ip: undefined, mac: undefined, otherMac: undefined, otherInterface: undefined };
-    const at = performance.now();
-    this.unseen.push({ kind: 'alarm', alarm: 'setting-changed', message, interface: name, at, ...nobody });
-    this.show();
-  }
-
-  // --- interfaces --------------------------------------------------------------------------------------------------
-
-  /** Capture follows the link: open while it is up, whatever its carrier; a capture that saw it down receives nothing more. */
-  private watchLink(link: Link): void {
-    if (this.tracker.isMobility(link.index) && link.up) this.capture.open(link);
-    else this.closeCapture(link.index);
-    for (const lan of [link.index, link.lower ?? link.index])
-      this.misdirected.setOtherOwn(lan, this.tracker.macvlanMacs(lan));
-  }
-
-  private closeCapture(iface: IfIndex): void {
-    this.capture.close(iface);
-    this.misdirected.close(iface);
-  }
-
-  private watchMisdirected(iface: IfIndex, mac: Mac, watch: boolean): void {
-    const link = this.tracker.link(iface);
-    if (!this.config.policy.repairNeighbours) return;
-    if (!watch) this.misdirected.unwatch(iface, mac);
-    else if (link !== undefined) {
-      const everybody = this.tracker.ruleFor(link.name)?.learn === 'all';
-      this.misdirected.watch(link, mac, this.tracker.macvlanMacs(iface), everybody);
-    }
-  }
-
-  private captureChanged(iface: number, open: boolean, reason: string): void {
-    this.api.captureChanged(iface, open, reason);
-    this.onEvent({ kind: 'capture', iface, open });
   }
 }
