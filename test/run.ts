@@ -2,12 +2,13 @@
 // not from what its reporters print.
 
 import { spawn } from 'node:child_process';
-import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join, relative, resolve } from 'node:path';
 import { finished } from 'node:stream/promises';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
+import { signalIfAlive } from './lab/kit/processes.js';
 
 interface Check {
   readonly name: string;
@@ -99,11 +100,28 @@ const skipped: string[] = [];
 
 // The test files are killed by the same signal and take their namespaces with them; say how far it went and end.
 let interrupted = false;
+/** Process groups of the runs in the background: a signal of the terminal does not reach them. */
+const backgroundGroups = new Set<number>();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(signal, () => {
     interrupted = true;
+    for (const group of backgroundGroups) signalIfAlive(-group, signal);
   });
 }
+// Whoever started this run in the background is gone.
+process.on('disconnect', () => {
+  interrupted = true;
+});
+
+/**
+ * The kernel shares the processors among sessions first (sched_autogroup, sched(7)), and each program of a lab is a
+ * session of its own: SCHED_IDLE alone would give way to nobody but its own session.
+ */
+function giveWay(): void {
+  const file = '/proc/self/autogroup';
+  if (existsSync(file)) writeFileSync(file, '19');
+}
+if (process.send !== undefined) giveWay();
 
 const allFiles = readdirSync(resolve(root, 'test'), { recursive: true, encoding: 'utf8' })
   .filter((path) => path.endsWith('.test.ts'))
@@ -227,7 +245,12 @@ async function runBackground(
 ): Promise<void> {
   if (files.length === 0) return;
   const command = ['--idle', '0', node, '--import', 'tsx', 'test/run.ts', ...files];
-  const child = spawn('chrt', command, { cwd: root, stdio: ['ignore', 'pipe', 'inherit', 'ipc'] });
+  const child = spawn('chrt', command, {
+    cwd: root,
+    stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
+    detached: true,
+  });
+  if (child.pid !== undefined) backgroundGroups.add(child.pid);
   let output = '';
   child.stdout?.on('data', (text) => {
     output += text;
@@ -240,6 +263,7 @@ async function runBackground(
     child.on('error', (error) => done(error.message));
     child.on('close', (code, signal) => done(`ended with ${signal ?? code}`));
   });
+  if (child.pid !== undefined) backgroundGroups.delete(child.pid);
   process.stdout.write(output);
   const named = (title: string): string => (node === process.execPath ? title : `${label}: ${title}`);
   passed.push(...(counts?.passed ?? []).map(named));

@@ -4,11 +4,13 @@ import { pause } from '../kit/program.js';
 import type { LabHost } from './lab-host.js';
 import type { Stream } from '../../scenario/world.js';
 
+/** Five streams of a datagram per ms are 1.5 of two slow cores, and then the routers wait for the streams. */
+const PERIOD_MS = 5;
 /** The last echoes need a moment to come back. */
 const ECHO_MS = 50;
 
 /**
- * A numbered datagram each ms. The time that the cable of the host is nowhere does not count: in the simulator a plug
+ * A numbered datagram each 5 ms. The time that the cable of the host is nowhere does not count: in the simulator a plug
  * takes no time, and a real card takes up to a second to notice one.
  */
 export class RealStream implements Stream {
@@ -20,7 +22,7 @@ export class RealStream implements Stream {
 
   static async start(from: Namespace, to: LabHost): Promise<RealStream> {
     await to.answersStreams();
-    const datagrams = await Datagrams.start(from, to.says.ip);
+    const datagrams = await Datagrams.start(from, to.says.ip, PERIOD_MS);
     return new RealStream(datagrams, to, monotonicNs());
   }
 
