@@ -25,8 +25,10 @@ interface Group {
   readonly long?: readonly string[];
   /** For one file as a whole; then it is killed and counts as failed. */
   readonly timeoutMs: number;
-  /** Needs the processors only: runs beside this group of labs that mostly wait, and gives way to them. */
-  readonly background?: string;
+  /** Needs the processors only: runs beside the labs that mostly wait, and gives way to them. */
+  readonly background?: true;
+  /** Has the machine for itself. */
+  readonly alone?: true;
 }
 
 const soak = process.env.MARPD_SOAK === '1';
@@ -44,7 +46,7 @@ const groups: readonly Group[] = [
     about: 'one piece at a time',
     concurrency: availableParallelism(),
     timeoutMs: 300_000,
-    background: 'lab/routing',
+    background: true,
   },
   {
     name: 'property',
@@ -52,21 +54,21 @@ const groups: readonly Group[] = [
     concurrency: availableParallelism(),
     long: ['tracker.property', 'world.property', 'memory.property'],
     timeoutMs: soak ? 1_800_000 : 600_000,
-    background: 'lab/routing',
+    background: true,
   },
   {
     name: 'scenario',
     about: 'scenarios in virtual time',
     concurrency: availableParallelism(),
     timeoutMs: soak ? 1_800_000 : 300_000,
-    background: 'lab/routing',
+    background: true,
   },
   {
     name: 'fuzz',
     about: 'inputs that coverage guides, for a minute',
     concurrency: 1,
     timeoutMs: soak ? 7_200_000 : 900_000,
-    background: 'lab/behaviour',
+    background: true,
   },
   // These mostly wait, and assert nothing shorter than a second.
   {
@@ -89,6 +91,7 @@ const groups: readonly Group[] = [
     name: 'lab/timing',
     about: 'real frames in namespaces: milliseconds, load, guests',
     concurrency: 1,
+    alone: true,
     timeoutMs: soak ? 7_200_000 : 600_000,
   },
 ];
@@ -345,27 +348,32 @@ for (const argument of wanted.length === 0 ? groups.map(({ name }) => name) : wa
 }
 const filesOf = (group: Group): string[] => [...(chosen.get(group) ?? [])];
 const isChosen = (group: Group): boolean => filesOf(group).length > 0;
-// The labs of routers take longest and mostly wait.
-const inTurn = [...groups].sort(
-  (a, b) => Number(b.name === 'lab/routing') - Number(a.name === 'lab/routing'),
-);
-/** What runs beside a group, if that one runs. */
-const besideOf = (lab: Group): Group[] =>
-  isChosen(lab) ? groups.filter((group) => group.background === lab.name && isChosen(group)) : [];
-const beside = new Set(groups.flatMap(besideOf));
+// The labs of routers take longest.
+const labs = groups
+  .filter((group) => group.background === undefined && isChosen(group))
+  .sort(
+    (a, b) =>
+      Number(a.alone ?? false) - Number(b.alone ?? false) ||
+      Number(b.name === 'lab/routing') - Number(a.name === 'lab/routing'),
+  );
+const waiting = labs.filter(({ alone }) => alone !== true);
+const others = groups.filter((group) => group.background === true && isChosen(group));
+
+/** What needs the processors only, one after the other: the tests of sources, then those on other Nodes. */
+async function runBesideLabs(): Promise<void> {
+  await runBackground(others.flatMap(filesOf));
+  if (wanted.length === 0 && !interrupted) await runOnOtherNodes();
+}
 
 // The checks run beside the tests of sources. A lab needs what they build, and the machine.
 const checking = wanted.length === 0 || wanted.includes('checks') ? runChecks() : Promise.resolve();
-for (const group of inTurn.filter((one) => isChosen(one) && !beside.has(one))) {
-  if (group.name.startsWith('lab/')) await checking;
-  if (interrupted) break;
-  const background = runBackground(besideOf(group).flatMap(filesOf)).then(() =>
-    wanted.length === 0 && group.name === 'lab/routing' ? runOnOtherNodes() : undefined,
-  );
-  await runGroup(group, filesOf(group));
-  await background;
-}
+const besideLabs = waiting.length > 0 ? runBesideLabs() : undefined;
+if (besideLabs === undefined)
+  for (const group of others) if (!interrupted) await runGroup(group, filesOf(group));
 await checking;
+for (const group of waiting) if (!interrupted) await runGroup(group, filesOf(group));
+await besideLabs;
+for (const group of labs) if (group.alone === true && !interrupted) await runGroup(group, filesOf(group));
 if (wanted.includes('nodes')) await runOnOtherNodes();
 
 if (wanted.length === 0) {

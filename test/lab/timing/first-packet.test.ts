@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 import type { Host } from '../kit/host.js';
-import { labTest } from '../kit/lab-test.js';
+import { SOAK, labTest } from '../kit/lab-test.js';
 import type { Lab } from '../kit/namespace.js';
 import { pause } from '../kit/program.js';
 import { REMOTE_IP, Site, routerMac } from '../kit/site.js';
 
-const TRIES = 20;
+const TRIES = SOAK ? 20 : 10;
 /** One of them may meet a busy machine. */
 const LOST = 1;
 /** Its packet may leave before the repair of its entry, or between that and its route. */
-const LOST_AFTER_ANNOUNCEMENT = 4;
+const LOST_AFTER_ANNOUNCEMENT = TRIES / 5;
 const GATEWAY = '10.1.1.1';
 const LANS = { lan0: '10.1.1.1/24', lan1: '10.2.2.1/24', lan2: '10.3.3.1/24' };
 
