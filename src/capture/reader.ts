@@ -14,7 +14,8 @@ import {
 } from './overload/constants.js';
 import { RefreshFilter } from './overload/refresh-filter.js';
 import { Queue, SendQueue } from './overload/send-queue.js';
-import { Allowance, Throttle } from './overload/throttle.js';
+import { TokenBucket } from '../rate/token-bucket.js';
+import { Throttle } from './overload/throttle.js';
 import {
   ALIVE,
   SUPPRESS,
@@ -194,12 +195,12 @@ function listen(to: OpenInterface, iface: number, throttle: Throttle): void {
 function listenLong(to: OpenInterface, handle: Handle, iface: number): void {
   const burstFrames = LONG_BURST_FRAMES;
   const throttle = new Throttle({ burstFrames, framesPerSecond: LONG_READ_PER_SECOND });
-  const allowance = new Allowance({ burstFrames, framesPerSecond: LONG_FRAMES_PER_SECOND });
+  const allowance = new TokenBucket(burstFrames, LONG_FRAMES_PER_SECOND);
   handle.on('packet', (length) => {
     to.frames++;
     to.longFrames++;
     const bytes = untag(length);
-    if (bytes > 0 && allowance.take()) pass(to, handle, iface, bytes);
+    if (bytes > 0 && allowance.take(performance.now())) pass(to, handle, iface, bytes);
     else if (bytes > 0) to.longDropped++;
     throttle.count(sendQueue.isFull(to.queue));
   });

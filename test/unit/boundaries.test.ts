@@ -38,6 +38,8 @@ const plants: readonly Plant[] = [
   ['src/wire/buffer.ts', 'export const x: unknown = Buffer.alloc(1);\n', /global variable Buffer/],
   ['src/wire/require.ts', "export const x = require('node:fs');\n", /Use ESM imports/],
 
+  ['src/rate/upwards.ts', usesType('../mobility/events.js'), /rate\/ imports nothing but itself/],
+
   ['src/mobility/clean.ts', uses('b', '../wire/addresses.js') + usesType('./events.js'), null],
   ['src/mobility/own-process.ts', 'export const twice = (process: number) => process * 2;\n', null],
   ['src/mobility/node-module.ts', uses('hrtime', 'node:process'), /mobility\/ imports nothing but wire/],

@@ -6,30 +6,6 @@ export interface ReadPace {
   readonly framesPerSecond: number;
 }
 
-/** Frames that are passed on, at a pace. It never sleeps. */
-export class Allowance {
-  readonly #pace: ReadPace;
-  #left: number;
-  #filledAt: number;
-
-  constructor(pace: ReadPace, now = performance.now()) {
-    this.#pace = pace;
-    this.#left = pace.burstFrames;
-    this.#filledAt = now;
-  }
-
-  /** False: the frame is one too many. */
-  take(now = performance.now()): boolean {
-    const { burstFrames, framesPerSecond } = this.#pace;
-    const earned = ((now - this.#filledAt) * framesPerSecond) / 1000;
-    this.#left = Math.min(burstFrames, this.#left + earned);
-    this.#filledAt = now;
-    if (this.#left < 1) return false;
-    this.#left--;
-    return true;
-  }
-}
-
 /**
  * Paces the reading of one interface. Frames beyond the pace are left to the kernel, which drops and counts what its
  * ring cannot hold at almost no cost. The reader sleeps for the time that TURN_FRAMES frames take at that pace, which is

@@ -1,6 +1,6 @@
 import type { Mac } from '../../wire/addresses.js';
 import type { IfIndex } from '../events.js';
-import type { TokenBucket } from './token-bucket.js';
+import type { TokenBucket } from '../../rate/token-bucket.js';
 import { AdmissionWindow, probeBudget } from './window.js';
 import type { Policy } from '../policy.js';
 import {

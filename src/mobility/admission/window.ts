@@ -9,7 +9,7 @@ import {
   STORM_SILENT,
   STORM_WAIT_MS,
 } from './constants.js';
-import { TokenBucket } from './token-bucket.js';
+import { TokenBucket } from '../../rate/token-bucket.js';
 
 /** Newcomers that were probed, by how it ended. */
 interface Outcomes {

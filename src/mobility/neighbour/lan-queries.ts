@@ -1,5 +1,5 @@
 import type { Ip } from '../../wire/addresses.js';
-import { TokenBucket } from '../admission/token-bucket.js';
+import { TokenBucket } from '../../rate/token-bucket.js';
 import { Deadlines, type Due } from '../deadlines.js';
 import type { Attachment, IfIndex } from '../events.js';
 import type { Reply } from './asker.js';

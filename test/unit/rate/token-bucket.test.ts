@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { TokenBucket } from '../../../src/mobility/admission/token-bucket.js';
+import { TokenBucket } from '../../../src/rate/token-bucket.js';
 
 describe('budget (generic cell rate algorithm, ITU-T I.371)', () => {
   it('gives the whole burst at once and nothing more', () => {
