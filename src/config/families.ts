@@ -27,6 +27,12 @@ export function familyProblems(file: ConfigFile): string[] {
       check(`interface[${index}].peers[${peer}]`, ip, formatIp(ip));
     });
   });
+  file.interface.forEach(({ multicast_router }, index) => {
+    if (multicast_router && !families.includes('ipv6'))
+      problems.push(
+        `interface[${index}].multicast_router: RFC 4286 is of IPv6, which router.families does not name`,
+      );
+  });
   // Its gateways are of the same family.
   file.subnet.forEach(({ prefix }, index) => {
     check(`subnet[${index}].prefix`, prefix.ip, formatPrefix(prefix));

@@ -179,6 +179,7 @@ export const CAUSES = [
   'hold-expired',
   'link-down',
   'link-gone',
+  'ipv6-off', // the kernel does no IPv6 on its interface any more
   'port-down',
   'remote-claim', // another router's claim, proven right
   'remote-claim-lost', // away no more: nobody announces it
@@ -223,6 +224,7 @@ export const MACHINE_OF: Readonly<Record<Cause, Machine>> = {
   'hold-expired': 'keepalive',
   'link-down': 'keepalive',
   'link-gone': 'keepalive',
+  'ipv6-off': 'keepalive',
   'port-down': 'keepalive',
   'remote-claim': 'keepalive',
   'remote-claim-lost': 'claim',

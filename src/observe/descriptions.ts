@@ -98,6 +98,7 @@ export const CAUSE_MEANINGS: Readonly<Record<Cause, string>> = {
   'keepalive-lost': 'it stopped answering keepalives',
   'hold-expired': 'silent for the hold time',
   'link-down': 'its link went down',
+  'ipv6-off': 'the kernel does no IPv6 on its interface any more: disable_ipv6, or an MTU below 1280',
   'link-gone': 'its interface was deleted',
   'port-down': 'its bridge port went down or was removed',
   'remote-claim': 'another router announces it',

@@ -41,6 +41,14 @@ describe('router.families', () => {
     );
   });
 
+  it('without IPv6 refuses what is of IPv6 alone', () => {
+    assert.deepEqual(problemsOf(site('multicast_router = true')), []);
+    assert.match(
+      problemsOf(site('multicast_router = true', ['ipv4']))[0] as string,
+      /^interface\[0\]\.multicast_router: RFC 4286 is of IPv6/,
+    );
+  });
+
   it('needs a restart to change; until then an address of the other family has no effect', () => {
     const before = parseConfig(site(''));
     const after = parseConfig(site(subnet('10.1.1.0/24'), ['ipv4']));

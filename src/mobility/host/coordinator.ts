@@ -243,6 +243,7 @@ const GONE: ReadonlySet<Cause> = new Set([
   'hold-expired',
   'link-down',
   'link-gone',
+  'ipv6-off',
   'port-down',
 ]);
 

@@ -127,7 +127,7 @@ function loseHost(
 /** The kernel does no IPv6 there any more: it has deleted the routes and neighbours of that family, and tells of no link. */
 function loseIpv6(ctx: TrackerContext, iface: IfIndex): void {
   for (const host of [...ctx.table.on(iface)])
-    if (!isIpv4(host.ip)) loseHost(ctx, host, iface, 'link-down', true);
+    if (!isIpv4(host.ip)) loseHost(ctx, host, iface, 'ipv6-off', true);
 }
 
 function hasIpv6(link: Link | undefined): boolean {

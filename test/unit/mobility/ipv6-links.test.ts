@@ -230,7 +230,7 @@ describe('a LAN whose kernel does no IPv6 (disable_ipv6, an MTU below 1280)', ()
     const changes = states.flatMap((action) => (action.kind === 'transition' ? [action] : []));
     assert.deepEqual(
       changes.map(({ ip, to, cause }) => [ip, to, cause]),
-      [[ip6(VISITOR), 'remembered', 'link-down']],
+      [[ip6(VISITOR), 'remembered', 'ipv6-off']],
     );
     assert.ok(
       !sent6(until6(tracker, 60_000)).some(({ iface }) => iface === LAN1),
