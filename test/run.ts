@@ -45,7 +45,7 @@ const groups: readonly Group[] = [
     name: 'unit',
     about: 'one piece at a time',
     concurrency: availableParallelism(),
-    timeoutMs: 300_000,
+    timeoutMs: 600_000,
     background: true,
   },
   {
@@ -116,13 +116,16 @@ process.on('disconnect', () => {
   interrupted = true;
 });
 
+/** A quarter of what one busy session of a lab gets: its own deadlines are tens of seconds. */
+const BACKGROUND_NICE = 5;
+
 /**
  * The kernel shares the processors among sessions first (sched_autogroup, sched(7)), and each program of a lab is a
  * session of its own: SCHED_IDLE alone would give way to nobody but its own session.
  */
 function giveWay(): void {
   const file = '/proc/self/autogroup';
-  if (existsSync(file)) writeFileSync(file, '19');
+  if (existsSync(file)) writeFileSync(file, String(BACKGROUND_NICE));
 }
 if (process.send !== undefined) giveWay();
 
@@ -240,7 +243,7 @@ interface Counts {
   readonly skipped: readonly string[];
 }
 
-/** Runs files in a process that gets the processors only when nobody else needs them, and counts what it counted. */
+/** Runs files in a process that gets little of the processors while others need them, and counts what it counted. */
 async function runBackground(
   files: readonly string[],
   node = process.execPath,

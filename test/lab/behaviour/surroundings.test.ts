@@ -111,7 +111,7 @@ labTest(
           const now = pidsOf(site.marpd.pid, task);
           return now.length >= stopped.length && !now.some((pid) => stopped.includes(pid));
         },
-        4000,
+        15_000,
         `${task} to be replaced`,
       );
       for (const lan of site.lans) await site.marpd.captures(lan);
