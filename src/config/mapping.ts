@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { type Refinement, refuse } from './refinement.js';
+import { refuse } from './refinement.js';
 import { hostIpText, prefixText, tableNumber } from './scalars.js';
 import { type Ip, type Prefix, familyOf, formatIp } from '../wire/addresses.js';
 
