@@ -11,11 +11,11 @@ import { feedWatchdog, sdNotify } from './system/sd-notify.js';
 
 /** marpd: arguments, config, construct, run, stop. */
 async function main(): Promise<void> {
-  const { interfaces, families, checkOnly, ...given } = readArguments(process.argv.slice(2));
+  const { interfaces, families, mapping, checkOnly, ...given } = readArguments(process.argv.slice(2));
   // Others read it too, from where they are.
   const configPath = given.configPath === undefined ? undefined : resolve(given.configPath);
   const read = () =>
-    configPath === undefined ? configForInterfaces(interfaces, families) : loadConfig(configPath);
+    configPath === undefined ? configForInterfaces(interfaces, families, mapping) : loadConfig(configPath);
   const config = read();
   if (checkOnly) {
     console.log(`${configPath ?? 'arguments'}: ok`);

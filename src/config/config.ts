@@ -2,11 +2,12 @@ import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { TomlError, parse as parseToml } from 'smol-toml';
 import type * as z from 'zod';
-import { type ConfigFile, fileSchema, keysAt, roleAndProve } from './schema.js';
+import { type ConfigFile, fileSchema, keysAt, protocolProblem, roleAndProve } from './schema.js';
+import { type MappingConfig, buildMapping, mappingProblems } from './mapping.js';
 import { closest } from './closest.js';
 import { familyProblems } from './families.js';
 import { formatDurationMs } from './durations.js';
-import type { InterfaceRule, Policy } from '../mobility/policy.js';
+import { type InterfaceRule, type Policy, matchesPattern } from '../mobility/policy.js';
 import { type Family, formatIp } from '../wire/addresses.js';
 
 /** TOML text in, typed values out: the only reader of the file. Durations in ms, sizes in bytes. */
@@ -31,6 +32,8 @@ export interface Config {
     readonly stateDirectory: string;
   };
   readonly kernel: { readonly settings: 'apply' | 'check' };
+  /** undefined: off. */
+  readonly mapping: MappingConfig | undefined;
   readonly control: {
     readonly socket: string;
     readonly mode: number;
@@ -103,13 +106,18 @@ function readProblem(error: unknown): string {
   return code === 'EACCES' ? 'permission denied' : message;
 }
 
-/** What `marpd --interface lan0 --interface lan1` means: no subnets named, so the connected ones are allowed. */
+/**
+ * What `marpd --interface lan0 --interface lan1` means: no subnets named, so the connected ones are allowed. `mapping`:
+ * lines of mappingLines().
+ */
 export function configForInterfaces(
   names: readonly string[],
   families: readonly Family[] = ['ipv4'],
+  mapping = '',
 ): Config {
   const tables = names.map((name) => `[[interface]]\nname = ${JSON.stringify(name)}\n`);
-  return parseConfig([`[router]\nfamilies = ${JSON.stringify(families)}\n`, ...tables].join('\n'));
+  const router = `[router]\nfamilies = ${JSON.stringify(families)}\n`;
+  return parseConfig([router, ...tables, mapping].join('\n'));
 }
 
 /** The keys of a reloaded configuration that differ and cannot change while the daemon runs. */
@@ -118,6 +126,7 @@ export function needsRestart(before: Config, after: Config): string[] {
     'router.families': config.policy.families,
     ...Object.fromEntries(Object.entries(config.router).map(([key, value]) => [`router.${key}`, value])),
     'kernel.settings': config.kernel.settings,
+    mapping: fixedMapping(config.mapping),
     control: config.control,
     prometheus: config.prometheus,
     'log.format': config.log.format,
@@ -129,12 +138,28 @@ export function needsRestart(before: Config, after: Config): string[] {
     .map(([key]) => key);
 }
 
+/** What may be registered with which key can change at any time. */
+function fixedMapping(mapping: MappingConfig | undefined): Record<string, unknown> | undefined {
+  if (mapping === undefined) return undefined;
+  const { sites: _sites, announce: _announce, ...fixed } = mapping;
+  return fixed;
+}
+
 /** `settleMs` reaches the tracker with its policy; `onExit` is read at the end. */
 const REPLACEABLE: ReadonlySet<string> = new Set(['router.settleMs', 'router.onExit']);
 
 function build(file: ConfigFile): Omit<Config, 'source'> {
   const { router, policy, timers, control } = file;
   const problems = familyProblems(file);
+  if (file.interface.length === 0 && file.mapping === undefined)
+    problems.push(
+      'interface: at least one [[interface]] with a name is required (a border router without any needs [mapping])',
+    );
+  const isMobility = (name: string) => file.interface.some((rule) => matchesPattern(rule.name, name));
+  if (file.mapping !== undefined)
+    problems.push(
+      ...mappingProblems(file.mapping, router, isMobility, (number) => protocolProblem(number, 45)),
+    );
   const limits = policy.limits;
   const interfaces = file.interface.map((rule, index): InterfaceRule => {
     const keepaliveMs = rule.keepalive ?? timers.keepalive;
@@ -176,7 +201,10 @@ function build(file: ConfigFile): Omit<Config, 'source'> {
   });
   if (problems.length > 0) throw new ConfigError(problems);
   const watchTables = [...new Set(router.watch_tables)];
-  const remoteProtocols = [...new Set(router.remote_protocols)];
+  // A mapping of a host at another router is a claim of that router.
+  const ofMappings = file.mapping === undefined ? [] : [file.mapping.protocol];
+  const remoteProtocols = [...new Set([...router.remote_protocols, ...ofMappings])];
+  const stateDirectory = router.state_directory ?? dirname(control.socket);
   return {
     policy: {
       families: router.families,
@@ -221,9 +249,10 @@ function build(file: ConfigFile): Omit<Config, 'source'> {
       settledMetric: router.settled_metric,
       settleMs: router.settle,
       onExit: router.on_exit,
-      stateDirectory: router.state_directory ?? dirname(control.socket),
+      stateDirectory,
     },
     kernel: file.kernel,
+    mapping: file.mapping && buildMapping(file.mapping, stateDirectory),
     control: { socket: control.socket, mode: control.mode, group: control.group, tcp: control.tcp },
     prometheus: { listen: file.prometheus.listen },
     log: file.log,
@@ -248,11 +277,7 @@ function describe(issue: z.core.$ZodIssue): string[] {
       });
     case 'invalid_type':
       if (issue.input === undefined) {
-        return [
-          path === 'interface'
-            ? 'interface: at least one [[interface]] with a name is required'
-            : `${at}is missing`,
-        ];
+        return [`${at}is missing`];
       }
       if (issue.expected === 'array' && issue.path.length === 1)
         return [`${at}must be a list: write [[${path}]], with two brackets`];
@@ -262,7 +287,11 @@ function describe(issue: z.core.$ZodIssue): string[] {
       return [`${at}must be ${choices}, not ${JSON.stringify(issue.input)}`];
     }
     case 'invalid_union':
-      return [`${at}must be a table number, "main" or "default", not ${JSON.stringify(issue.input)}`];
+      return [
+        path === 'mapping.mtu'
+          ? `${at}must be a number of bytes or "auto", not ${JSON.stringify(issue.input)}`
+          : `${at}must be a table number, "main" or "default", not ${JSON.stringify(issue.input)}`,
+      ];
     case 'too_small':
       if (issue.origin === 'array')
         return [`${at}needs at least ${issue.minimum} ${issue.minimum === 1 ? 'entry' : 'entries'}`];

@@ -15,6 +15,7 @@ import { REMOTE_PROTOCOLS } from './route-protocols.js';
 import { matchesPattern } from '../mobility/policy.js';
 import { ROUTER_ROLES } from '../mobility/events.js';
 import { type Refinement, refuse } from './refinement.js';
+import { mappingSection } from './mapping.js';
 import { refuseSubnets, subnetSection } from './subnet.js';
 import { formatIp } from '../wire/addresses.js';
 
@@ -56,6 +57,16 @@ const TAKEN_PROTOCOLS: Readonly<Record<number, string>> = {
   198: 'srte (FRR)',
 };
 
+/** What is wrong with this number for routes of ours; `free`: one that could be used. */
+export function protocolProblem(protocol: number, free: number): string | undefined {
+  if (protocol < 5 || protocol > 255)
+    return `${protocol} is out of range (5 to 255: 0 to 4 are reserved for the kernel and the administrator)`;
+  const owner = TAKEN_PROTOCOLS[protocol];
+  return owner === undefined
+    ? undefined
+    : `${protocol} belongs to ${owner}; use a free number such as ${free}`;
+}
+
 /** A standby keeps what it has proven for itself; what it only heard may be anywhere. */
 export function roleAndProve(role: string, prove: string): string {
   return `"${prove}" with role = "${role}": with several routers on a LAN each host is proven first (prove = "before")`;
@@ -89,19 +100,8 @@ const routerSection = z
   })
   .superRefine((router, context) => {
     const protocol = router.protocol;
-    if (protocol < 5 || protocol > 255) {
-      refuse(
-        context,
-        ['protocol'],
-        `${protocol} is out of range (5 to 255: 0 to 4 are reserved for the kernel and the administrator)`,
-      );
-    } else if (TAKEN_PROTOCOLS[protocol] !== undefined) {
-      refuse(
-        context,
-        ['protocol'],
-        `${protocol} belongs to ${TAKEN_PROTOCOLS[protocol]}; use a free number such as 44`,
-      );
-    }
+    const problem = protocolProblem(protocol, 44);
+    if (problem !== undefined) refuse(context, ['protocol'], problem);
     if (router.remote_protocols.includes(protocol))
       refuse(context, ['remote_protocols'], `${protocol} is router.protocol, the number of our own routes`);
     const fresh = router.fresh_metric;
@@ -179,7 +179,7 @@ const limitsSection = z.strictObject({
 export const fileSchema = z.strictObject({
   router: routerSection.prefault({}),
   kernel: z.strictObject({ settings: z.enum(['apply', 'check']).default('apply') }).prefault({}),
-  interface: z.array(interfaceSection).min(1).superRefine(refuseShadowed),
+  interface: z.array(interfaceSection).default([]).superRefine(refuseShadowed),
   subnet: z.array(subnetSection).default([]).superRefine(refuseSubnets),
   policy: z
     .strictObject({
@@ -211,6 +211,7 @@ export const fileSchema = z.strictObject({
       freeze: durationText({ minMs: 1000, maxMs: 86_400_000 }).default(540_000),
     })
     .prefault({}),
+  mapping: mappingSection.optional(),
   control: z
     .strictObject({
       socket: filePath

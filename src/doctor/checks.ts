@@ -5,6 +5,7 @@ import { type Subnet, allowedByDefault, matchesPattern, ruleFor } from '../mobil
 import { checkSharedLans } from './shared-lans.js';
 import { checkAlarms, checkCapture, checkDaemon } from './daemon-checks.js';
 import { type DaemonView, type Facts, type Finding, error, ok, warning } from './finding.js';
+import { checkMapping } from './mapping.js';
 import { checkForeignRoutes } from './foreign-routes.js';
 import { checkIpv6Lans } from './ipv6-lans.js';
 import { checkForwarding, checkSettings } from './settings.js';
@@ -54,6 +55,7 @@ export function diagnose(
     ...config.policy.subnets.flatMap((subnet) => checkGateways(facts, config, links, subnet, daemon)),
     ...checkIpv6Lans(facts, config, links),
     ...checkSharedLans(facts, config, daemon, links),
+    ...checkMapping(facts, config, daemon),
     ...checkProtocol(facts, config, daemon),
     ...checkMetrics(facts, config),
     ...checkForeignRoutes(facts, config, links),

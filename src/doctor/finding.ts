@@ -25,7 +25,21 @@ export interface Ipv6Facts {
   readonly isQuerier: boolean;
 }
 
+/** Of a machine with a mapping system. */
+export interface MappingFacts {
+  /** Permission bits; undefined: there is no such file, or we may not look. */
+  readonly keyFileMode: number | undefined;
+  /** Somebody has UDP port 4342. */
+  readonly controlPortTaken: boolean;
+  /** Bytes of an inner packet that the underlay leaves. */
+  readonly tunnelMtu: number;
+  /** Map servers that are reached through the tunnel alone. */
+  readonly looped: readonly Ip[];
+}
+
 export interface Facts {
+  /** undefined: there is no [mapping]. */
+  readonly mapping?: MappingFacts;
   /** By path below /proc/sys, such as `net/ipv4/conf/lan0/proxy_arp`; a setting that the kernel lacks is absent. */
   readonly sysctls: ReadonlyMap<string, number>;
   /** What those of a mobility interface must be: the table that marpd sets them by. */

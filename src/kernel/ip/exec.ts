@@ -87,14 +87,17 @@ const HUNG_MS = 10_000;
 
 /**
  * Runs a tool that only reads and hands over its output line by line, in slices short enough for the event loop to
- * stay responsive through a dump of 100,000 routes. Rejects with the tool's error text when it failed.
+ * stay responsive through a dump of 100,000 routes. Rejects with the tool's error text when it failed. `input`: questions
+ * for `ip -batch -`.
  */
 export function readLines(
   tool: 'ip' | 'bridge',
   args: readonly string[],
   onLine: (line: string) => void,
+  input?: string,
 ): Promise<void> {
-  const child = start(command(tool, args, 'none'), ['ignore', 'pipe', 'pipe']);
+  const child = start(command(tool, args, 'none'), [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe']);
+  child.stdin?.on('error', () => undefined).end(input);
   // Without streams: it could not be started for want of file descriptors, which `error` reports.
   const { stdout, stderr } = child;
   const lines = new LineSplitter();
