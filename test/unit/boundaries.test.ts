@@ -18,6 +18,8 @@ const plants: readonly Plant[] = [
   ['src/page/outwards.ts', uses('x', '../wire/addresses.js'), /page\/ imports itself/],
   ['src/ui/outwards.ts', uses('x', '../kernel/kernel.js'), /Only daemon.ts/],
   ['src/wire/clean.ts', uses('b', './addresses.js'), null],
+  ['src/wire/lisp/clean.ts', uses('b', '../addresses.js') + usesType('./address.js'), null],
+  ['src/wire/lisp/upwards.ts', usesType('../../mobility/events.js'), /wire\/ imports nothing but itself/],
   ['src/wire/node-module.ts', uses('readFileSync', 'node:fs'), /wire\/ imports nothing but itself/],
   ['src/wire/node-type.ts', usesType('node:net'), /wire\/ imports nothing but itself/],
   ['src/wire/package.ts', uses('z', 'zod'), /wire\/ imports nothing but itself/],
