@@ -80,6 +80,18 @@ const plants: readonly Plant[] = [
   ['src/mobility/chance.ts', 'export const dice = () => Math.random();\n', /No chance here/],
   ['src/mobility/console.ts', "console.log('x');\nexport {};\n", /global variable console/],
 
+  // The machines of the mapping system are pure, and the files that connect them to the world are not.
+  ['src/mapping/clean.ts', uses('b', '../wire/lisp/message.js') + usesType('../mobility/events.js'), null],
+  ['src/mapping/node-module.ts', uses('hrtime', 'node:process'), /mapping\/ imports wire\//],
+  ['src/mapping/room.ts', uses('x', '../kernel/kernel.js'), /mapping\/ imports wire\//],
+  ['src/mapping/daemon.ts', uses('x', '../daemon.js'), /mapping\/ imports wire\//],
+  ['src/mapping/value.ts', uses('x', '../mobility/host/host.js'), /Only types and the lists/],
+  ['src/mapping/date.ts', 'export const now = () => Date.now();\n', /global variable Date/],
+  ['src/mapping/chance.ts', 'export const dice = () => Math.random();\n', /No chance here/],
+  ['src/mapping/socket.ts', uses('createSocket', 'node:dgram'), null],
+  ['src/mapping/keys.ts', uses('createHmac', 'node:crypto'), null],
+  ['src/mapping/mapping.ts', 'export const now = () => Date.now();\n', null],
+
   ['src/mobility/round.ts', uses('x', './trip.js'), /part of a cycle/],
   ['src/mobility/trip.ts', uses('x', './round.js'), /part of a cycle/],
 
