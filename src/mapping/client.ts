@@ -56,6 +56,8 @@ export class MappingClient {
   readonly #links: readonly Link[];
   readonly #questions: Questions;
   #version: number;
+  /** Of the last subscription that began anew, without what sets it apart from those of registrations. */
+  #askedAt = 0n;
 
   constructor(
     readonly options: ClientOptions,
@@ -85,6 +87,7 @@ export class MappingClient {
         server: server.ip,
         nonceAt: (at) => SUBSCRIPTION_NONCES + this.options.nonceAt(at),
         onAsk: (at) => {
+          this.#askedAt = this.options.nonceAt(at);
           if (!server.isForeign) registrar.hello(at);
         },
         onBack: (prefix, at) => {
@@ -106,7 +109,7 @@ export class MappingClient {
   /** What the next run is to begin after: nonces, and the Map-Version. */
   get used(): { readonly nonce: bigint; readonly version: number } {
     const nonces = this.#links.map(({ registrar }) => registrar.nonce);
-    return { nonce: nonces.reduce((a, b) => (a > b ? a : b), 0n), version: this.#version };
+    return { nonce: nonces.reduce((a, b) => (a > b ? a : b), this.#askedAt), version: this.#version };
   }
 
   /**

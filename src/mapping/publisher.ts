@@ -170,7 +170,6 @@ export class Publisher {
     target.nonce += 1n;
     target.flights.set(target.nonce, { eids, tries: tries + 1, at: now + (WAITS_MS[tries] as number) });
     const message = { type: LISP.mapNotify, nonce: target.nonce, records };
-    this.options.emit({ kind: 'save' });
     const bytes = seal(message, this.options.keys, target.signature);
     this.options.emit({ kind: 'send', to: target.rloc, port: LISP_CONTROL_PORT, bytes });
   }

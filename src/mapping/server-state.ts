@@ -27,19 +27,30 @@ export interface ServerState {
 
 const FORMAT = 1;
 
+/** Text of each mapping: most are the same as when the state was saved last, and there may be 10,000. */
+const texts = new WeakMap<Mapping, string>();
+
+function encodeMapping(mapping: Mapping): string {
+  const known = texts.get(mapping);
+  if (known !== undefined) return known;
+  const { prefix, rlocs, xtr, rloc, signature, version, displaced } = mapping;
+  const text = JSON.stringify({
+    prefix: formatPrefix(prefix),
+    rlocs: rlocs.map(formatIp),
+    xtr,
+    rloc: formatIp(rloc),
+    signature: { keyId: signature.keyId, algorithm: signature.algorithm },
+    version,
+    displaced: [...displaced],
+  });
+  texts.set(mapping, text);
+  return text;
+}
+
 /** JSON text of the state; xTR-IDs have code points 0..255, which JSON keeps. */
 export function encodeServerState({ mappings, nonces, subscriptions }: ServerState): string {
-  const state = {
+  const rest = {
     version: FORMAT,
-    mappings: mappings.map(({ prefix, rlocs, xtr, rloc, signature, version, displaced }) => ({
-      prefix: formatPrefix(prefix),
-      rlocs: rlocs.map(formatIp),
-      xtr,
-      rloc: formatIp(rloc),
-      signature: { keyId: signature.keyId, algorithm: signature.algorithm },
-      version,
-      displaced: [...displaced],
-    })),
     nonces: nonces.map(([name, nonce]) => [name, nonce.toString()]),
     subscriptions: subscriptions.map(({ rloc, prefix, signature, nonce }) => ({
       rloc: formatIp(rloc),
@@ -48,7 +59,7 @@ export function encodeServerState({ mappings, nonces, subscriptions }: ServerSta
       nonce: nonce.toString(),
     })),
   };
-  return `${JSON.stringify(state)}\n`;
+  return `{"mappings":[${mappings.map(encodeMapping).join(',\n')}],\n${JSON.stringify(rest).slice(1)}\n`;
 }
 
 /** @throws Error when the text is not what `encodeServerState` wrote */

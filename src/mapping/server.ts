@@ -55,6 +55,9 @@ const MAX_SUBSCRIPTIONS = 16;
 /** A request with such a nonce would leave none for the publications that follow. */
 const MAX_NONCE = (1n << 64n) - (1n << 40n);
 
+/** Publications do not wait until the state is saved: after a restart their nonces go on so far above what was. */
+const RESTART_NONCES = 1n << 32n;
+
 interface Registrant {
   readonly xtr: string;
   readonly from: Sender;
@@ -96,7 +99,8 @@ export class MapServer {
     for (const subscription of state.subscriptions) {
       if (subscription.prefix === undefined) continue;
       this.#proven.set(subscription.rloc, subscription.signature);
-      this.#publisher.subscribe(subscription, this.#below(subscription.prefix), now);
+      const nonce = subscription.nonce + RESTART_NONCES;
+      this.#publisher.subscribe({ ...subscription, nonce }, this.#below(subscription.prefix), now);
     }
   }
 
@@ -174,7 +178,7 @@ export class MapServer {
     }
     this.#proven.set(from.ip, signature);
     const answer = this.#apply(message, { xtr, from, signature }, now);
-    this.#last.set(name, { nonce: message.nonce, bytes: bytes.slice(), answer });
+    this.#last.set(name, { nonce: message.nonce, bytes: Uint8Array.from(bytes), answer });
     this.options.emit({ kind: 'save' });
     if (answer !== undefined) this.#send(from, answer);
     return undefined;

@@ -32,8 +32,9 @@ interface Subscription {
   readonly prefix: Prefix;
   /** The highest nonce of the server. */
   last: bigint;
-  /** Of the request that has no answer. */
+  /** Nonce of the last request. */
   asked: bigint | undefined;
+  isAwaited: boolean;
   /** An exchange went without an answer, or there was none yet: everything is to be told anew. */
   isLost: boolean;
   at: number;
@@ -57,6 +58,7 @@ export class Subscriber {
       prefix,
       last: 0n,
       asked: undefined,
+      isAwaited: false,
       isLost: true,
       at: now,
       missed: 0,
@@ -69,7 +71,7 @@ export class Subscriber {
   }
 
   awaits(nonce: bigint): boolean {
-    return this.#subscriptions.some(({ asked }) => asked === nonce);
+    return this.#subscriptions.some(({ asked, isAwaited }) => isAwaited && asked === nonce);
   }
 
   /** A Map-Notify of the server that answers no Map-Register; its MAC was checked. */
@@ -81,11 +83,11 @@ export class Subscriber {
     );
     const subscription = about.find(({ asked }) => asked === nonce) ?? about[0];
     if (subscription === undefined) return first === undefined ? 'unasked' : 'foreign-prefix';
+    const { asked, isAwaited } = subscription;
     // What follows the answer proves that there was one, should it be lost.
-    if (subscription.asked !== undefined && nonce >= subscription.asked) this.#answered(subscription, now);
+    if (isAwaited && asked !== undefined && nonce >= asked) this.#answered(subscription, now);
     // The answer to a renewal that a publication overtook says nothing new.
-    else if (nonce <= subscription.last) return 'old-nonce';
-    if (nonce <= subscription.last) return undefined;
+    if (nonce <= subscription.last) return nonce === asked ? undefined : 'old-nonce';
     subscription.last = nonce;
     const { instance } = this.options;
     const ours = records.filter(
@@ -107,7 +109,7 @@ export class Subscriber {
 
   #ask(subscription: Subscription, now: number): void {
     const wasSilent = this.isSilent;
-    if (subscription.asked !== undefined) {
+    if (subscription.isAwaited) {
       subscription.missed += 1;
       subscription.isLost = true;
     }
@@ -117,6 +119,7 @@ export class Subscriber {
     const fresh = this.options.nonceAt(now);
     const anew = fresh > last + 1n ? fresh : last + (1n << 16n);
     subscription.asked = isLost ? anew : last + 1n;
+    subscription.isAwaited = true;
     // An answer takes milliseconds. It is awaited for a second, and the next request is sent then when there is none.
     subscription.at = now + (subscription.missed < TRIES ? FIRST_WAITS_MS : RENEWAL_MS);
     const { instance, rloc, xtr } = this.options;
@@ -138,7 +141,7 @@ export class Subscriber {
   #answered(subscription: Subscription, now: number): void {
     const wasSilent = this.isSilent;
     const wasLost = subscription.isLost;
-    Object.assign(subscription, { asked: undefined, isLost: false, missed: 0, at: now + RENEWAL_MS });
+    Object.assign(subscription, { isAwaited: false, isLost: false, missed: 0, at: now + RENEWAL_MS });
     if (wasSilent && !this.isSilent) this.#alarm(true);
     if (wasLost) this.options.onBack(subscription.prefix, now);
   }

@@ -59,7 +59,7 @@ function decodeUdp(
     sourceIp: read(packet, sourceAt),
     destinationIp: read(packet, sourceAt + addressBytes),
     sourcePort,
-    message: packet.slice(udpAt + UDP_BYTES, udpAt + length),
+    message: Uint8Array.from(packet.subarray(udpAt + UDP_BYTES, udpAt + length)),
   };
 }
 

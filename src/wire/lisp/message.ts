@@ -243,7 +243,8 @@ export function macOf(bytes: Uint8Array, { macBytes }: Authentication): Uint8Arr
  * implementations cover xTR-ID and Site-ID too and accept nothing else.
  */
 export function coveredBytes(bytes: Uint8Array, { macBytes }: Authentication): Uint8Array {
-  return bytes.slice().fill(0, MAC_AT, MAC_AT + macBytes);
+  // A copy, also of a Buffer, whose slice() is none.
+  return Uint8Array.from(bytes).fill(0, MAC_AT, MAC_AT + macBytes);
 }
 
 /** Writes the MAC into its place, which `encodeLisp` left as zeros. */
