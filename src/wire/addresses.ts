@@ -240,6 +240,11 @@ export function contains(prefix: Prefix, ip: Ip): boolean {
   return (differing & (0xff00 >>> (length & 7)) & 0xff) === 0;
 }
 
+/** True when `inner` is `outer` or one of its more-specifics. */
+export function containsPrefix(outer: Prefix, inner: Prefix): boolean {
+  return inner.length >= outer.length && contains(outer, inner.ip);
+}
+
 /**
  * An address of a subnet that no host may have: the directed broadcast or network address of IPv4 (RFC 1122 section
  * 3.2.1.3), the subnet-router anycast address of IPv6.

@@ -18,6 +18,8 @@ const plants: readonly Plant[] = [
   ['src/page/outwards.ts', uses('x', '../wire/addresses.js'), /page\/ imports itself/],
   ['src/ui/outwards.ts', uses('x', '../kernel/kernel.js'), /Only daemon.ts/],
   ['src/wire/clean.ts', uses('b', './addresses.js'), null],
+  ['src/wire/lisp/clean.ts', uses('b', '../addresses.js') + usesType('./address.js'), null],
+  ['src/wire/lisp/upwards.ts', usesType('../../mobility/events.js'), /wire\/ imports nothing but itself/],
   ['src/wire/node-module.ts', uses('readFileSync', 'node:fs'), /wire\/ imports nothing but itself/],
   ['src/wire/node-type.ts', usesType('node:net'), /wire\/ imports nothing but itself/],
   ['src/wire/package.ts', uses('z', 'zod'), /wire\/ imports nothing but itself/],
@@ -79,6 +81,18 @@ const plants: readonly Plant[] = [
   ],
   ['src/mobility/chance.ts', 'export const dice = () => Math.random();\n', /No chance here/],
   ['src/mobility/console.ts', "console.log('x');\nexport {};\n", /global variable console/],
+
+  // The machines of the mapping system are pure, and the files that connect them to the world are not.
+  ['src/mapping/clean.ts', uses('b', '../wire/lisp/message.js') + usesType('../mobility/events.js'), null],
+  ['src/mapping/node-module.ts', uses('hrtime', 'node:process'), /mapping\/ imports wire\//],
+  ['src/mapping/room.ts', uses('x', '../kernel/kernel.js'), /mapping\/ imports wire\//],
+  ['src/mapping/daemon.ts', uses('x', '../daemon.js'), /mapping\/ imports wire\//],
+  ['src/mapping/value.ts', uses('x', '../mobility/host/host.js'), /Only types and the lists/],
+  ['src/mapping/date.ts', 'export const now = () => Date.now();\n', /global variable Date/],
+  ['src/mapping/chance.ts', 'export const dice = () => Math.random();\n', /No chance here/],
+  ['src/mapping/socket.ts', uses('createSocket', 'node:dgram'), null],
+  ['src/mapping/keys.ts', uses('createHmac', 'node:crypto'), null],
+  ['src/mapping/mapping.ts', 'export const now = () => Date.now();\n', null],
 
   ['src/mobility/round.ts', uses('x', './trip.js'), /part of a cycle/],
   ['src/mobility/trip.ts', uses('x', './round.js'), /part of a cycle/],
