@@ -11,6 +11,9 @@ import { type InstanceLock, lockInstance } from './system/instance-lock.js';
 import { allowedHosts, readSavedHosts, writeSavedHosts } from './system/state/saved-hosts.js';
 import { WARM_UP_INTERFACES, warmUp } from './mobility/warm-up.js';
 import { Dispatcher } from './dispatcher.js';
+import { MappingSystem } from './mapping-system.js';
+import { KeyFileError } from './mapping/keys.js';
+import { TunnelError } from './kernel/tunnel/device.js';
 import type { IfIndex } from './mobility/events.js';
 import { HostTracker } from './mobility/tracker.js';
 import { ControlApi } from './api.js';
@@ -22,6 +25,8 @@ import { RecordRing } from './system/state/record-ring.js';
 import { formatTime } from './control/records.js';
 import { WallClock } from './system/wall-clock.js';
 import { Observers } from './observe/observers.js';
+import type { Policy } from './mobility/policy.js';
+import type { Prefix } from './wire/addresses.js';
 
 /** By then links have settled and interfaces are captured. */
 const DOCTOR_DELAY_MS = 2000;
@@ -54,6 +59,8 @@ export class Daemon {
   private readonly recorder: Recorder;
   private readonly ring: RecordRing | undefined;
   private readonly api: ControlApi;
+  private readonly mapping: MappingSystem | undefined;
+  private homePrefixes: readonly Prefix[] = [];
   private readonly dispatcher: Dispatcher;
   private readonly nameOf = (iface: IfIndex) => this.tracker.link(iface)?.name;
   private config: Config;
@@ -98,7 +105,7 @@ export class Daemon {
         return {
           originMs: this.clock.originOf(now),
           now,
-          policy: this.config.policy,
+          policy: this.policy,
           ...this.tracker.seed(),
         };
       },
@@ -165,8 +172,23 @@ export class Daemon {
         logger.level = level;
       },
     });
-    const { misdirected, api } = this;
-    const parts = { tracker, kernel, capture, misdirected, observers, recorder, api };
+    this.mapping =
+      config.mapping &&
+      new MappingSystem({
+        config: config.mapping,
+        families,
+        subnets: config.policy.subnets.map(({ prefix }) => prefix),
+        stateDirectory: config.router.stateDirectory,
+        onHomePrefixes: (prefixes) => {
+          this.homePrefixes = prefixes;
+          this.setPolicy(performance.now());
+          this.dispatcher.flush();
+        },
+        onWarning,
+        onInfo: (message) => logger.info(message),
+      });
+    const { misdirected, api, mapping } = this;
+    const parts = { tracker, kernel, capture, misdirected, observers, recorder, api, mapping };
     this.dispatcher = new Dispatcher(parts, () => this.config);
   }
 
@@ -185,6 +207,7 @@ export class Daemon {
       else if (view.master !== null)
         logger.warn(`${view.name} is a port of ${view.master}: name ${view.master} as [[interface]] instead`);
     }
+    await this.startMapping();
     for (const claim of await this.kernel.adopt()) this.dispatcher.onEvent({ kind: 'adopt', ...claim });
     const saved = readSavedHosts(config.router.stateDirectory, (message) => logger.warn(message));
     const memories = allowedHosts(saved, config.policy);
@@ -203,7 +226,12 @@ export class Daemon {
   }
 
   private children(): Child[] {
-    return [...this.kernel.children, ...this.capture.children, ...this.misdirected.children];
+    return [
+      ...this.kernel.children,
+      ...this.capture.children,
+      ...this.misdirected.children,
+      ...(this.mapping?.children ?? []),
+    ];
   }
 
   private examine(): void {
@@ -246,9 +274,7 @@ export class Daemon {
         router: { ...this.config.router, onExit },
       };
       logger.level = config.log.level;
-      const actions = this.tracker.setPolicy(policy, at);
-      this.recorder.policy(policy, at, actions);
-      this.dispatcher.carryOut(actions);
+      this.setPolicy(at);
       for (const link of this.tracker.links()) {
         this.dispatcher.watchLink(link);
         this.kernel.applySettings(link);
@@ -264,6 +290,28 @@ export class Daemon {
       );
     }
     this.dispatcher.flush();
+  }
+
+  /** Where the configuration names no subnet, the home prefixes of other routers are allowed as our own ones are. */
+  private get policy(): Policy {
+    const { policy } = this.config;
+    const isOpen = policy.allow === undefined && policy.subnets.length === 0 && this.mapping !== undefined;
+    return isOpen ? { ...policy, allow: this.homePrefixes } : policy;
+  }
+
+  private setPolicy(at: number): void {
+    const actions = this.tracker.setPolicy(this.policy, at);
+    this.recorder.policy(this.policy, at, actions);
+    this.dispatcher.carryOut(actions);
+  }
+
+  private async startMapping(): Promise<void> {
+    try {
+      await this.mapping?.start();
+    } catch (error) {
+      if (error instanceof KeyFileError || error instanceof TunnelError) throw new StartError(error.message);
+      throw error;
+    }
   }
 
   /** Writes the memory, withdraws or keeps the routes as configured, and leaves nothing running. */
@@ -289,6 +337,7 @@ export class Daemon {
     await Promise.all([this.capture.stop(), this.misdirected.stop()]);
     const waitMs = this.tracker.withdrawableAt() - performance.now();
     if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
+    if (isOpen) await this.mapping?.stop(this.config.router.onExit === 'keep');
     if (isOpen) await this.kernel.stop(this.config.router.onExit);
     this.ring?.stop();
     this.recorder.end();

@@ -3,6 +3,7 @@ import type { StaleNeighbourCapture } from './capture/stale-neighbours.js';
 import type { Config } from './config/config.js';
 import type { ControlApi } from './api.js';
 import type { Kernel } from './kernel/kernel.js';
+import type { MappingSystem } from './mapping-system.js';
 import type { Action, Event, IfIndex, Link } from './mobility/events.js';
 import type { HostTracker } from './mobility/tracker.js';
 import type { Observers } from './observe/observers.js';
@@ -23,6 +24,8 @@ export interface Parts {
   readonly observers: Observers;
   readonly recorder: Recorder;
   readonly api: ControlApi;
+  /** undefined: there is no [mapping]. */
+  readonly mapping: MappingSystem | undefined;
 }
 
 /**
@@ -56,6 +59,7 @@ export class Dispatcher {
     this.handle(event);
     if (event.kind === 'link') this.watchLink(event.link);
     if (event.kind === 'link-gone') this.closeCapture(event.iface);
+    if (event.kind === 'link' || event.kind === 'link-gone') this.setHomes();
     if (this.flushing) return;
     this.flushing = true;
     setImmediate(() => {
@@ -82,8 +86,12 @@ export class Dispatcher {
         case 'claim':
           if (++this.claims === MANY_CLAIMS) growYoungGeneration();
           this.parts.kernel.carryOut(action);
+          this.parts.mapping?.claim(action.ip, action.age);
           break;
         case 'release':
+          this.parts.kernel.carryOut(action);
+          this.parts.mapping?.release(action.ip);
+          break;
         case 'forget-neighbour':
         case 'stuck-route-repair':
           this.parts.kernel.carryOut(action);
@@ -158,6 +166,11 @@ export class Dispatcher {
     else this.closeCapture(link.index);
     for (const lan of [link.index, link.lower ?? link.index])
       this.parts.misdirected.setOtherOwn(lan, this.parts.tracker.macvlanMacs(lan));
+  }
+
+  private setHomes(): void {
+    const { mapping, tracker } = this.parts;
+    mapping?.setHomes([...tracker.links()].filter(({ index }) => tracker.isMobility(index)));
   }
 
   private closeCapture(iface: IfIndex): void {

@@ -1,6 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import type { ClaimAge } from '../mobility/events.js';
-import { type Ip, type Prefix, formatIp, hostLength, isIpv4, writeIpv4 } from '../wire/addresses.js';
+import {
+  type Ip,
+  type Prefix,
+  formatIp,
+  formatPrefix,
+  hostLength,
+  isIpv4,
+  writeIpv4,
+} from '../wire/addresses.js';
 import { LISP_CONTROL_PORT } from '../wire/lisp/message.js';
 import type { MappingAction, MappingAlarm, MappingDrop } from './actions.js';
 import type { CacheEntry } from './cache.js';
@@ -23,8 +31,6 @@ export interface MappingOptions {
   readonly keys: Keys;
   /** EIDs of the site. */
   readonly prefixes: readonly Prefix[];
-  /** Home prefixes that are registered from the start. */
-  readonly announce: readonly Prefix[];
   /** Routes of an earlier run. */
   readonly adopted: readonly { readonly prefix: Prefix; readonly rloc: Ip }[];
   readonly scopes: ReadonlyMap<number, KeyScope>;
@@ -51,7 +57,8 @@ export interface MappingStatus {
 }
 
 const CLIENT_FILE = 'mapping.json';
-const SERVER_FILE = 'map-server.json';
+/** Name by which `readState` and `writeState` know the state of the map-server. */
+export const SERVER_FILE = 'map-server.json';
 /** The file is written once for so many nonces. */
 const NONCES_PER_WRITE = 256n;
 const CLOCK_RETRY_MS = 1000;
@@ -61,8 +68,8 @@ export class Mapping {
   readonly #socket: ControlSocket;
   /** Absent until the clock is right. */
   #node: MappingNode | undefined;
-  /** What the daemon claims. */
-  readonly #claims = new Map<Ip, ClaimAge>();
+  /** What the daemon claims: hosts and home prefixes, by their text. */
+  readonly #claims = new Map<string, { readonly eid: Prefix; readonly age: ClaimAge }>();
   readonly #drops = new Map<MappingDrop, number>();
   /** Datagrams that leave when the state is saved. */
   #outgoing: Extract<MappingAction, { kind: 'send' }>[] = [];
@@ -93,15 +100,28 @@ export class Mapping {
 
   /** A host is here: a fresh claim is registered at once, a settled one when it is not registered yet. */
   claim(ip: Ip, age: ClaimAge): void {
-    this.#claims.set(ip, age);
-    this.#node?.client.claim(hostPrefix(ip), age, performance.now());
-    this.#schedule();
+    this.#claim(hostPrefix(ip), age);
   }
 
   /** It is not here any more: withdrawn, unless it was registered elsewhere since. */
   release(ip: Ip): void {
-    this.#claims.delete(ip);
-    this.#node?.client.release(hostPrefix(ip), performance.now());
+    this.withdraw(hostPrefix(ip));
+  }
+
+  /** Hosts of this prefix are here, if they are not elsewhere. */
+  register(prefix: Prefix): void {
+    this.#claim(prefix, 'settled');
+  }
+
+  withdraw(eid: Prefix): void {
+    this.#claims.delete(formatPrefix(eid));
+    this.#node?.client.release(eid, performance.now());
+    this.#schedule();
+  }
+
+  #claim(eid: Prefix, age: ClaimAge): void {
+    this.#claims.set(formatPrefix(eid), { eid, age });
+    this.#node?.client.claim(eid, age, performance.now());
     this.#schedule();
   }
 
@@ -143,8 +163,7 @@ export class Mapping {
     const node = this.#newNode(wall, saved.version, now);
     this.#node = node;
     for (const { prefix, rloc } of this.options.adopted) node.client.cache.adopt(prefix, rloc);
-    for (const prefix of this.options.announce) node.client.claim(prefix, 'fresh', now);
-    for (const [ip, age] of this.#claims) node.client.claim(hostPrefix(ip), age, now);
+    for (const { eid, age } of this.#claims.values()) node.client.claim(eid, age, now);
     this.#schedule();
   }
 

@@ -1,4 +1,4 @@
-import { type Ip, type Prefix, formatIp, formatPrefix, containsPrefix } from '../wire/addresses.js';
+import { type Ip, type Prefix, contains, containsPrefix, formatIp, formatPrefix } from '../wire/addresses.js';
 import { decodeEcm } from '../wire/lisp/ecm.js';
 import {
   ALGORITHM,
@@ -28,7 +28,7 @@ import type { Mapping, ServerState } from './server-state.js';
 /** What a key may register. Absent: all of the site, from anywhere. */
 export interface KeyScope {
   readonly prefixes?: readonly Prefix[];
-  readonly rlocs?: readonly Ip[];
+  readonly rlocs?: readonly Prefix[] | undefined;
 }
 
 export interface ServerOptions {
@@ -221,7 +221,7 @@ export class MapServer {
 
   #mayBe(keyId: number, rlocs: readonly Ip[]): boolean {
     const allowed = this.options.scopes.get(keyId)?.rlocs;
-    return allowed === undefined || rlocs.every((rloc) => allowed.includes(rloc));
+    return allowed === undefined || rlocs.every((rloc) => allowed.some((prefix) => contains(prefix, rloc)));
   }
 
   #applyRecord(
@@ -301,7 +301,7 @@ export class MapServer {
     const proven = this.#proven.get(rloc);
     if (proven !== undefined) return proven;
     const keyIds = [...this.options.scopes]
-      .filter(([, { rlocs }]) => rlocs?.includes(rloc))
+      .filter(([, { rlocs }]) => rlocs?.some((prefix) => contains(prefix, rloc)) === true)
       .map(([keyId]) => keyId);
     return keyIds.length === 0 ? undefined : { keyId: Math.max(...keyIds), algorithm: ALGORITHM.sha256 };
   }

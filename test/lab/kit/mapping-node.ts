@@ -28,7 +28,6 @@ const mapping = new Mapping({
   servers: servers.split(',').map((server) => ({ ip: ip(server), isForeign: false })),
   keys: readKeys(keyFile),
   prefixes: ['10.1.0.0/16', '2001:db8::/48'].map((text) => parsePrefix(text) as Prefix),
-  announce: [],
   adopted: [],
   scopes: new Map(),
   readState: (name) => {

@@ -357,7 +357,9 @@ describe('what nobody vouches for', () => {
   });
 
   it('what a key may not register, and who has none', () => {
-    const network = site({ scopes: new Map([[1, { rlocs: [R1, R2, R3, MS].map(ip) }]]) });
+    const network = site({
+      scopes: new Map([[1, { rlocs: [R1, R2, R3, MS].map((rloc) => ({ ip: ip(rloc), length: 32 })) }]]),
+    });
     const ms = network.router('MS');
     const register = (record: MappingRecord, from: string, keys = good) => {
       const flags = { isProxyReply: true, usesTtl: false, wantsNotify: true };

@@ -1,0 +1,123 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { CTL, MARPD } from '../kit/ctl.js';
+import { Host, Switch } from '../kit/host.js';
+import { labTest } from '../kit/lab-test.js';
+import type { Lab, Namespace } from '../kit/namespace.js';
+import { Program, waitFor } from '../kit/program.js';
+import { RouteLog } from '../kit/route-log.js';
+
+/**
+ * Two routers, two commands, no routing daemon: the mapping system carries hosts from one LAN to the other.
+ *
+ *     net1 10.1.1.0/24 ── lan0 [r1] core0 ── 192.0.2.0/30 ── [core] ── 192.0.2.4/30 ── core0 [r2] lan0 ── net2 10.2.2.0/24
+ */
+
+const RLOCS = { r1: '10.255.0.1', r2: '10.255.0.2' } as const;
+const LANS = { r1: '10.1.1.1/24', r2: '10.2.2.1/24' } as const;
+const LINKS = { r1: ['192.0.2.1/30', '192.0.2.2'], r2: ['192.0.2.5/30', '192.0.2.6'] } as const;
+type Router = keyof typeof RLOCS;
+const HOST = '10.1.1.5';
+const DEVICE = 'marp0';
+
+class TwoRouters {
+  readonly network: Switch;
+  readonly core: Namespace;
+  readonly routers: Readonly<Record<Router, Namespace>>;
+  readonly programs = new Map<Router, Program>();
+
+  constructor(readonly lab: Lab) {
+    this.network = new Switch(lab, ['net1', 'net2']);
+    const [r1, r2, core] = lab.create('r1', 'r2', 'core') as [Namespace, Namespace, Namespace];
+    this.routers = { r1, r2 };
+    this.core = core;
+    core.sysctl({ 'ipv4.ip_forward': 1 });
+    for (const name of ['r1', 'r2'] as const) {
+      const router = this.routers[name];
+      const [own, neighbour] = LINKS[name];
+      lab.link(router, 'core0', core, name);
+      router.ip(
+        'link set lo up',
+        `addr add ${RLOCS[name]}/32 dev lo`,
+        `addr add ${own} dev core0`,
+        'link set core0 up',
+      );
+      core.ip(`addr add ${neighbour}/30 dev ${name}`, `link set ${name} up`);
+      this.network.connect(router, 'lan0', name === 'r1' ? 'net1' : 'net2');
+      router.ip(`addr add ${LANS[name]} dev lan0`, 'link set lan0 up', `route add default via ${neighbour}`);
+      core.ip(`route add ${RLOCS[name]}/32 via ${own.replace('/30', '')}`);
+    }
+  }
+
+  /** `marpd` with these arguments, and a /run of its own: each router is a machine. */
+  async start(name: Router, ...args: readonly string[]): Promise<void> {
+    const own = 'mount -t tmpfs none /run && exec "$@"';
+    const words = ['unshare', '-m', 'sh', '-c', own, 'sh', process.execPath, MARPD, ...args];
+    const program = new Program(this.routers[name], words, { title: `marpd in ${name}` });
+    this.programs.set(name, program);
+    await program.line(/marpd started/, 20_000);
+    await waitFor(() => this.ctl(name, 'interfaces').includes('up'), 10_000, `${name} to answer`);
+  }
+
+  /** What marpctl says in the mount namespace of that daemon. */
+  ctl(name: Router, ...args: readonly string[]): string {
+    const pid = String(this.programs.get(name)?.child.pid);
+    return this.routers[name].exec('nsenter', '-m', '-t', pid, process.execPath, CTL, ...args);
+  }
+
+  route(name: Router): string {
+    return this.routers[name].exec('ip', 'route', 'get', HOST);
+  }
+
+  /** Whether packets of `name` to the host leave by the tunnel. */
+  isTunnelled(name: Router): boolean {
+    return this.route(name).includes(DEVICE);
+  }
+}
+
+const pings = (from: Host, to: string): boolean =>
+  from.namespace.status('ping', '-n', '-q', '-c', '1', '-W', '0.3', to) === 0;
+
+labTest(
+  'two commands make a site: a host moves between them, no routing daemon runs, the core learns nothing',
+  async (lab) => {
+    const site = new TwoRouters(lab);
+    const key = join(lab.directory, 'mapping.keys');
+    const log = await RouteLog.start(site.core);
+    await site.start('r1', '--interface', 'lan0', '--rloc', RLOCS.r1, '--map-server', '--key', key);
+    await site.start('r2', '--interface', 'lan0', '--rloc', RLOCS.r2, '--map-server', RLOCS.r1, '--key', key);
+
+    const host = new Host(site.network, 'host', { address: `${HOST}/24`, gateway: '10.1.1.1' });
+    const neighbour = new Host(site.network, 'neighbour', { address: '10.1.1.9/24', gateway: '10.1.1.1' });
+    const other = new Host(site.network, 'other', { address: '10.2.2.9/24', gateway: '10.2.2.1' });
+    await host.plug('net1', 'request');
+    await neighbour.plug('net1', 'request');
+    await other.plug('net2', 'request');
+    await waitFor(
+      () => pings(other, HOST),
+      5000,
+      'the other LAN to reach the host at home, by the home prefix',
+    );
+
+    for (let round = 0; round < 3; round++) {
+      await host.plug('net2', 'request', round !== 1);
+      await waitFor(() => site.isTunnelled('r1'), 3000, 'the mapping of the host at its home router');
+      await waitFor(() => pings(neighbour, HOST), 3000, 'a neighbour at home to reach it');
+      assert.ok(pings(other, HOST), 'its new neighbour reaches it');
+      assert.ok(pings(host, '10.1.1.9'), 'it reaches its old neighbour');
+      assert.match(site.route('r2'), /dev lan0/);
+
+      await host.plug('net1', 'request', round !== 1);
+      await waitFor(() => !site.isTunnelled('r1'), 3000, 'the mapping to end at home');
+      await waitFor(() => pings(other, HOST), 3000, 'the other LAN to reach it at home again');
+      assert.ok(site.isTunnelled('r2'), site.route('r2'));
+    }
+    assert.deepEqual(log.changes, [], 'the core has learned nothing');
+
+    for (const name of ['r2', 'r1'] as const) {
+      assert.equal(await site.programs.get(name)?.stop(), 0);
+      assert.doesNotMatch(site.routers[name].exec('ip', 'link'), new RegExp(DEVICE));
+      assert.equal(site.routers[name].exec('ip', 'nexthop'), '');
+    }
+  },
+);
