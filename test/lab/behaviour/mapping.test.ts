@@ -105,7 +105,8 @@ labTest(
     await two.start();
     two.program.write('claim 10.1.1.5\n');
     await one.program.line(/^route 10\.1\.1\.5\/32 10\.255\.0\.2$/);
-    assert.ok(onlyOvertaken(await one.status()));
+    const last = await one.status();
+    assert.ok(onlyOvertaken(last), JSON.stringify(last.drops));
   },
   90_000,
 );
