@@ -337,6 +337,7 @@ export class MapServer {
     }
     if (itrRlocs[0] !== ip) return 'foreign-rloc';
     const known = this.#publisher.find(ip, prefix);
+    if (known === undefined && this.#publisher.countOf(ip) >= MAX_SUBSCRIPTIONS) return 'subscription-limit';
     // Whoever forges a request may raise the nonce, as this is not authenticated, but not to its end, and never lower it.
     const limited = nonce > MAX_NONCE ? MAX_NONCE : nonce;
     const last = known?.nonce ?? 0n;

@@ -62,7 +62,8 @@ class Node {
 }
 
 /** A loaded machine answers after it was asked again. */
-const onlyOvertaken = ({ drops }: Status) => Object.keys(drops).every((reason) => reason === 'old-nonce');
+const onlyOvertaken = ({ drops }: Status) =>
+  Object.keys(drops).every((reason) => ['old-nonce', 'subscription-limit'].includes(reason));
 
 labTest(
   'two routers, one of them the map-server: moves, a burst, kill -9 of each',
