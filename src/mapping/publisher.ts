@@ -29,6 +29,8 @@ interface Flight {
 
 interface Target extends Subscription {
   nonce: bigint;
+  /** When it was told everything. */
+  readonly since: number;
   readonly queue: Set<string>;
   readonly flights: Map<bigint, Flight>;
 }
@@ -58,14 +60,14 @@ export class Publisher {
     return [...this.#targets.values()].reduce((sum, { flights }) => sum + flights.size, 0);
   }
 
-  find(rloc: Ip, prefix: Prefix | undefined): Subscription | undefined {
+  find(rloc: Ip, prefix: Prefix): { readonly nonce: bigint; readonly since: number } | undefined {
     return this.#targets.get(nameOf(rloc, prefix));
   }
 
   /** From now on this subscriber is told of changes, and of all these EIDs first, by nonces after `nonce`. */
   subscribe(subscription: Subscription, eids: Iterable<string>, now: number): void {
     const name = nameOf(subscription.rloc, subscription.prefix);
-    const target = { ...subscription, queue: new Set(eids), flights: new Map() };
+    const target = { ...subscription, since: now, queue: new Set(eids), flights: new Map() };
     this.#targets.set(name, target);
     this.#send(target, now);
   }
@@ -93,6 +95,7 @@ export class Publisher {
     const name = nameOf(subscription.rloc, undefined);
     const target = this.#targets.get(name) ?? {
       ...subscription,
+      since: now,
       queue: new Set<string>(),
       flights: new Map(),
     };
@@ -109,12 +112,14 @@ export class Publisher {
     if (!this.#changed.has(eid)) this.#changed.set(eid, { prefix, at });
   }
 
-  /** A Map-Notify-Ack. @returns whether there was anything to acknowledge */
-  acknowledged(from: Ip, nonce: bigint, now: number): boolean {
+  /** A Map-Notify-Ack about this EID: the nonces of two subscriptions of one router may be the same. @returns whether there was anything to acknowledge */
+  acknowledged(from: Ip, nonce: bigint, about: Prefix | undefined, now: number): boolean {
     let isKnown = false;
     for (const [name, target] of this.#targets) {
       // One at or below its last nonce: an answer to its request, or repeated meanwhile.
       if (target.rloc !== from || nonce > target.nonce) continue;
+      if (target.prefix !== undefined && (about === undefined || !containsPrefix(target.prefix, about)))
+        continue;
       target.flights.delete(nonce);
       this.#send(target, now);
       if (target.prefix === undefined && target.flights.size === 0) this.#targets.delete(name);

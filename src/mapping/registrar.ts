@@ -94,7 +94,7 @@ export class Registrar {
 
   /** The server was away and may have forgotten everything below this prefix: it is registered anew. */
   serverBack(below: Prefix, now: number): void {
-    this.#flights.clear();
+    for (const [nonce, { keys }] of this.#flights) if (keys.length > 0) this.#flights.delete(nonce);
     for (const registration of this.#registrations.values()) {
       if (registration.nonce !== undefined) Object.assign(registration, { nonce: undefined, at: now });
       if (!containsPrefix(below, registration.prefix)) continue;

@@ -56,7 +56,11 @@ const MAX_SUBSCRIPTIONS = 16;
 const MAX_NONCE = (1n << 64n) - (1n << 40n);
 
 /** Publications do not wait until the state is saved: after a restart their nonces go on so far above what was. */
-const RESTART_NONCES = 1n << 32n;
+const RESTART_NONCES = 1n << 16n;
+/** A subscriber does not lag behind so far: this nonce is of one that begins anew. */
+const LAG_NONCES = 1n << 16n;
+/** Whoever forges requests makes us tell everything once in so many ms. */
+const ANEW_MS = 900;
 
 interface Registrant {
   readonly xtr: string;
@@ -274,7 +278,9 @@ export class MapServer {
     if (typeof signature === 'string') return signature;
     const message = decodeLisp(bytes);
     if (typeof message === 'string') return message;
-    return this.#publisher.acknowledged(from.ip, message.nonce, now) ? undefined : 'unasked';
+    if (message.type !== LISP.mapNotifyAck) return 'not-lisp-control';
+    const about = message.records[0]?.eid.prefix;
+    return this.#publisher.acknowledged(from.ip, message.nonce, about, now) ? undefined : 'unasked';
   }
 
   #request(bytes: Uint8Array, from: Sender, now: number): MappingDrop | undefined {
@@ -307,7 +313,7 @@ export class MapServer {
   }
 
   /**
-   * RFC 9437 section 4. A nonce that follows the last publication, or an older one, renews the subscription. A higher one
+   * RFC 9437 section 4. A nonce that follows the last publication, or a recent one, renews the subscription. Another one
    * is of a subscriber that does not know what was published (it, or this server, was away): it is told everything.
    */
   #subscribe(
@@ -331,15 +337,17 @@ export class MapServer {
     }
     if (itrRlocs[0] !== ip) return 'foreign-rloc';
     const known = this.#publisher.find(ip, prefix);
-    // Whoever forges a request may raise the nonce, as this is not authenticated, but not to its end.
     if (known === undefined && this.#publisher.countOf(ip) >= MAX_SUBSCRIPTIONS) return 'subscription-limit';
-    const isRenewal = known !== undefined && (nonce <= known.nonce + 1n || nonce > MAX_NONCE);
-    if (isRenewal && nonce <= MAX_NONCE) this.#publisher.renew(ip, prefix, nonce);
+    // Whoever forges a request may raise the nonce, as this is not authenticated, but not to its end, and never lower it.
+    const limited = nonce > MAX_NONCE ? MAX_NONCE : nonce;
+    const last = known?.nonce ?? 0n;
+    const isRenewal = known !== undefined && nonce <= last + 1n && nonce > last - LAG_NONCES;
+    if (known !== undefined && !isRenewal && now - known.since < ANEW_MS) return 'subscription-limit';
+    if (isRenewal) this.#publisher.renew(ip, prefix, limited);
     this.options.emit({ kind: 'save' });
     confirm();
     if (isRenewal) return undefined;
-    const first = nonce > MAX_NONCE ? MAX_NONCE : nonce;
-    const subscription = { rloc: ip, prefix, signature, nonce: first };
+    const subscription = { rloc: ip, prefix, signature, nonce: last > limited ? last : limited };
     this.#publisher.subscribe(subscription, this.#below(prefix), now);
     return undefined;
   }
