@@ -11,13 +11,13 @@ import {
 } from '../wire/addresses.js';
 import { LISP_CONTROL_PORT } from '../wire/lisp/message.js';
 import type { MappingAction, MappingAlarm, MappingDrop } from './actions.js';
-import type { CacheEntry } from './cache.js';
-import type { ServerAddress, ServerState } from './client.js';
+import type { CacheEntry } from './client/cache.js';
+import type { ServerAddress, ServerState } from './client/client.js';
 import type { Keys } from './keys.js';
 import { MappingNode } from './node.js';
-import type { RegistrationState } from './registration.js';
-import type { KeyScope } from './server.js';
-import { decodeServerState, encodeServerState } from './server-state.js';
+import type { RegistrationState } from './client/registration.js';
+import type { KeyScope } from './server/server.js';
+import { decodeServerState, encodeServerState } from './server/server-state.js';
 import { ControlSocket } from './socket.js';
 
 /** The mapping system, as the daemon sees it: claims in, routes out. It has the clock, the timer, the socket and the files. */

@@ -1,8 +1,8 @@
 import type { Ip } from '../wire/addresses.js';
 import { LISP, decodeLisp, lispType } from '../wire/lisp/message.js';
 import type { Emit, MappingAction, Sender } from './actions.js';
-import { type ClientOptions, MappingClient } from './client.js';
-import { MapServer, type ServerOptions } from './server.js';
+import { type ClientOptions, MappingClient } from './client/client.js';
+import { MapServer, type ServerOptions } from './server/server.js';
 
 /**
  * What listens on one RLOC: a router, and the map-server when it runs here too. What they say to each other does not

@@ -1,8 +1,8 @@
 import type { MappingAction, MappingAlarm, MappingDrop, Sender } from '../../../src/mapping/actions.js';
 import { Keys } from '../../../src/mapping/keys.js';
 import { MappingNode } from '../../../src/mapping/node.js';
-import type { KeyScope } from '../../../src/mapping/server.js';
-import { decodeServerState, encodeServerState } from '../../../src/mapping/server-state.js';
+import type { KeyScope } from '../../../src/mapping/server/server.js';
+import { decodeServerState, encodeServerState } from '../../../src/mapping/server/server-state.js';
 import {
   type Ip,
   type Prefix,

@@ -5,7 +5,7 @@ import {
   REGISTRATION_STATES,
   REGISTRATION_TABLE,
   stepRegistration,
-} from '../../../src/mapping/registration.js';
+} from '../../../src/mapping/client/registration.js';
 
 describe('the machine of a registration', () => {
   it('an input that is not in the table is ignored', () => {

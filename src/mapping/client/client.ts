@@ -1,8 +1,8 @@
-import type { ClaimAge } from '../mobility/events.js';
-import { type Ip, type Prefix, containsPrefix, formatIp, hostLength } from '../wire/addresses.js';
-import { LISP, type MapRequest, type Xtr, decodeLisp, lispType } from '../wire/lisp/message.js';
-import { type Emit, type MappingDrop, NEVER, type Sender } from './actions.js';
-import { type Authenticator, verified } from './authentication.js';
+import type { ClaimAge } from '../../mobility/events.js';
+import { type Ip, type Prefix, containsPrefix, formatIp, hostLength } from '../../wire/addresses.js';
+import { LISP, type MapRequest, type Xtr, decodeLisp, lispType } from '../../wire/lisp/message.js';
+import { type Emit, type MappingDrop, NEVER, type Sender } from '../actions.js';
+import { type Authenticator, verified } from '../authentication.js';
 import { Cache } from './cache.js';
 import { Questions } from './questions.js';
 import { Registrar } from './registrar.js';

@@ -1,5 +1,12 @@
-import { type Ip, type Prefix, contains, containsPrefix, formatIp, formatPrefix } from '../wire/addresses.js';
-import { decodeEcm } from '../wire/lisp/ecm.js';
+import {
+  type Ip,
+  type Prefix,
+  contains,
+  containsPrefix,
+  formatIp,
+  formatPrefix,
+} from '../../wire/addresses.js';
+import { decodeEcm } from '../../wire/lisp/ecm.js';
 import {
   ALGORITHM,
   LISP,
@@ -8,10 +15,10 @@ import {
   decodeLisp,
   encodeLisp,
   lispType,
-} from '../wire/lisp/message.js';
-import { ACTION, type MappingRecord } from '../wire/lisp/record.js';
-import { type Emit, type MappingDrop, NEVER, RECORDS_PER_DATAGRAM, type Sender } from './actions.js';
-import { type Authenticator, type Signature, seal, verified } from './authentication.js';
+} from '../../wire/lisp/message.js';
+import { ACTION, type MappingRecord } from '../../wire/lisp/record.js';
+import { type Emit, type MappingDrop, NEVER, RECORDS_PER_DATAGRAM, type Sender } from '../actions.js';
+import { type Authenticator, type Signature, seal, verified } from '../authentication.js';
 import { Publisher } from './publisher.js';
 import type { Mapping, ServerState } from './server-state.js';
 

@@ -1,7 +1,7 @@
-import { type Ip, type Prefix, formatIp, containsPrefix } from '../wire/addresses.js';
-import { LISP, LISP_CONTROL_PORT, type MapNotify, type Xtr, encodeLisp } from '../wire/lisp/message.js';
-import { type Emit, type MappingDrop, NEVER } from './actions.js';
-import { type Authenticator, seal } from './authentication.js';
+import { type Ip, type Prefix, formatIp, containsPrefix } from '../../wire/addresses.js';
+import { LISP, LISP_CONTROL_PORT, type MapNotify, type Xtr, encodeLisp } from '../../wire/lisp/message.js';
+import { type Emit, type MappingDrop, NEVER } from '../actions.js';
+import { type Authenticator, seal } from '../authentication.js';
 
 /**
  * Our subscriptions at one map-server (RFC 9437 section 4), one for each prefix of the site.

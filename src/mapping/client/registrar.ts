@@ -1,8 +1,8 @@
-import { type Ip, type Prefix, containsPrefix, formatPrefix } from '../wire/addresses.js';
-import { LISP, LISP_CONTROL_PORT, type MapNotify, type Xtr } from '../wire/lisp/message.js';
-import { ACTION, type Locator, type MappingRecord, recordBytes } from '../wire/lisp/record.js';
-import { type Emit, NEVER, WINDOW, oneDatagram } from './actions.js';
-import { type Authenticator, seal } from './authentication.js';
+import { type Ip, type Prefix, containsPrefix, formatPrefix } from '../../wire/addresses.js';
+import { LISP, LISP_CONTROL_PORT, type MapNotify, type Xtr } from '../../wire/lisp/message.js';
+import { ACTION, type Locator, type MappingRecord, recordBytes } from '../../wire/lisp/record.js';
+import { type Emit, NEVER, WINDOW, oneDatagram } from '../actions.js';
+import { type Authenticator, seal } from '../authentication.js';
 import { type RegistrationInput, type RegistrationState, stepRegistration } from './registration.js';
 
 /** Our registrations at one map-server (RFC 9301 section 8.2). */

@@ -1,6 +1,6 @@
-import { type Ip, hostLength } from '../wire/addresses.js';
-import { LISP, LISP_CONTROL_PORT, encodeLisp } from '../wire/lisp/message.js';
-import { type Emit, type MappingDrop, NEVER } from './actions.js';
+import { type Ip, hostLength } from '../../wire/addresses.js';
+import { LISP, LISP_CONTROL_PORT, encodeLisp } from '../../wire/lisp/message.js';
+import { type Emit, type MappingDrop, NEVER } from '../actions.js';
 
 /**
  * Map-Requests because somebody says that a mapping changed (SMR, RFC 9301 section 6.1). Nothing vouches for who says so:

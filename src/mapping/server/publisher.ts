@@ -1,8 +1,8 @@
-import { type Ip, type Prefix, containsPrefix, formatIp, formatPrefix } from '../wire/addresses.js';
-import { LISP, LISP_CONTROL_PORT } from '../wire/lisp/message.js';
-import { type MappingRecord, recordBytes } from '../wire/lisp/record.js';
-import { type Emit, NEVER, WINDOW, oneDatagram } from './actions.js';
-import { type Authenticator, type Signature, seal } from './authentication.js';
+import { type Ip, type Prefix, containsPrefix, formatIp, formatPrefix } from '../../wire/addresses.js';
+import { LISP, LISP_CONTROL_PORT } from '../../wire/lisp/message.js';
+import { type MappingRecord, recordBytes } from '../../wire/lisp/record.js';
+import { type Emit, NEVER, WINDOW, oneDatagram } from '../actions.js';
+import { type Authenticator, type Signature, seal } from '../authentication.js';
 
 /** Map-Notifies of the map-server that nobody asked for, until they are acknowledged (RFC 9301 section 5.7, RFC 9437). */
 

@@ -1,6 +1,6 @@
-import { type Ip, type Prefix, formatPrefix, containsPrefix } from '../wire/addresses.js';
-import type { MappingRecord } from '../wire/lisp/record.js';
-import { type Emit, NEVER } from './actions.js';
+import { type Ip, type Prefix, formatPrefix, containsPrefix } from '../../wire/addresses.js';
+import type { MappingRecord } from '../../wire/lisp/record.js';
+import { type Emit, NEVER } from '../actions.js';
 
 /** The map-cache: which RLOC each EID of other routers is behind, and the routes that follow from it. */
 

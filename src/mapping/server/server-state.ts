@@ -1,5 +1,5 @@
-import { type Ip, type Prefix, formatIp, formatPrefix, parseIp, parsePrefix } from '../wire/addresses.js';
-import type { Signature } from './authentication.js';
+import { type Ip, type Prefix, formatIp, formatPrefix, parseIp, parsePrefix } from '../../wire/addresses.js';
+import type { Signature } from '../authentication.js';
 import type { Subscription } from './publisher.js';
 
 /** What the map-server knows of an EID. Without RLOCs: it was registered a moment ago. */
