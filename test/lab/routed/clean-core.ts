@@ -42,13 +42,11 @@ export class CleanCore {
   readonly engine: Engine;
   readonly site: RoutedSite;
 
-  /** @param edit changes the text of each file of a routing daemon; by default they are used as they are */
   constructor(
     lab: Lab,
     readonly recipe: Recipe,
-    edit = (_name: string, text: string) => text,
   ) {
-    const engine = (name: string) => edit(name, read(recipe, `${name}.conf`));
+    const engine = (name: string) => read(recipe, `${name}.conf`);
     [this.core] = lab.create('core') as [Namespace];
     this.site = new RoutedSite(lab, ENGINE[recipe], {
       cables: (site) => this.#cables(site),
