@@ -45,7 +45,7 @@ for (const recipe of RECIPES)
         'a packet that is too large is answered with the right MTU, and no outer packet is fragmented',
         () => mtu(started),
       ],
-      ['a packet for the overlay that is not from an edge router is dropped', () => stranger(started)],
+      ['a packet for the overlay that is not from an edge router is dropped', () => source(started)],
     ],
     SOAK ? 3_600_000 : 120_000,
   );
@@ -93,7 +93,7 @@ async function mtu({ clean, meter, unwanted }: Started): Promise<void> {
   assert.deepEqual(await unwanted(), [], 'packets in the core that are in no tunnel, or fragments');
 }
 
-async function stranger({ clean }: Started): Promise<void> {
+async function source({ clean }: Started): Promise<void> {
   const r1 = clean.site.router('r1');
   const dropped = () =>
     Number(/counter packets (\d+)/.exec(r1.exec('nft', 'list', 'chain', 'inet', 'clean_core', 'input'))?.[1]);
