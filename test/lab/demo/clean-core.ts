@@ -68,7 +68,7 @@ async function show(clean: CleanCore, moves: number): Promise<string[]> {
   console.log(dim(LEGEND));
   const outages: number[] = [];
   for (let i = 1; i <= moves; i++) {
-    const report = await clean.move(meter, true);
+    const report = await clean.move(meter);
     outages.push(report.remote.outageMs);
     console.log(row(i, report, (await watch.changes()).length));
   }

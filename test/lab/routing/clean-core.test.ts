@@ -56,8 +56,7 @@ async function moves({ clean, meter, unwanted }: Started): Promise<void> {
   for (const id of ['r1', 'r2', 'r3'] as const)
     assert.ok(before.kernel.includes(`\n${ROUTER_IDS[id]} `), `the core has a route to ${id}`);
   const reports: MoveReport[] = [];
-  for (let i = 0; i < MOVES; i++) reports.push(await clean.move(meter, i % 10 < 2 || i === MOVES - 1));
-  await meter.atRest(meter.at);
+  for (let i = 0; i < MOVES; i++) reports.push(await clean.move(meter));
   await clean.site.clean(meter.truth);
   assert.deepEqual(clean.view(), before);
   assert.deepEqual(await watch.changes(), [], 'changes that ip monitor route saw in the core');
@@ -74,7 +73,7 @@ async function moves({ clean, meter, unwanted }: Started): Promise<void> {
 }
 
 async function mtu({ clean, meter, unwanted }: Started): Promise<void> {
-  if (meter.at === 'r1') await clean.move(meter, false);
+  if (meter.at === 'r1') await clean.move(meter);
   for (const [from, to] of [
     [clean.site.remote, HOST],
     [meter.host.namespace, REMOTE],
