@@ -1,3 +1,4 @@
+import { cleanCore } from './demo/clean-core.js';
 import { demo } from './demo/single-router.js';
 import { liveMigration } from './demo/live-migration.js';
 import { redundantRouters } from './demo/redundant-routers.js';
@@ -29,6 +30,10 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
   'redundant-routers': {
     summary: 'two routers on one LAN with VRRP (keepalived or FRR): the active one fails and returns',
     run: redundantRouters,
+  },
+  'clean-core': {
+    summary: 'hosts move, and a core router between the first-hop routers never hears of it (VXLAN, EVPN)',
+    run: cleanCore,
   },
   'live-migration': {
     summary:

@@ -6,7 +6,7 @@ import { loadConfig, parseConfig } from '../../src/config/config.js';
 import { ruleFor, subnetOf } from '../../src/mobility/policy.js';
 import { formatIp, type Ip, parseIp } from '../../src/wire/addresses.js';
 
-/** The examples of docs/virtual-machines.md, two-routers.md, virtual-subnet.md and redundant-routers.md. hooks.test.ts reads the guest, lab/behaviour/vm/examples.test.ts frr.conf. */
+/** The examples of docs/virtual-machines.md, two-routers.md, virtual-subnet.md, redundant-routers.md and clean-core.md. hooks.test.ts reads the guest, lab/behaviour/vm/examples.test.ts frr.conf. */
 
 const at = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 const read = (path: string) => readFileSync(at(path), 'utf8');
@@ -45,11 +45,18 @@ const OF_REDUNDANT_ROUTERS = [
   ),
 ].map((name) => `config/redundant-routers/${name}`);
 
+const OF_CLEAN_CORE = [
+  ...['sysctl.conf', 'nftables.conf', 'r1/interfaces', 'r1/marpd.toml'],
+  ...['bird-overlay/routers', 'bird-overlay/overlay', 'bird-overlay/r1.conf'],
+  ...['frr-evpn/daemons', 'frr-evpn/overlay', 'frr-evpn/r1.conf'],
+].map((name) => `config/clean-core/${name}`);
+
 for (const [page, paths] of [
   [PAGE, SHOWN],
   [read('docs/two-routers.md'), ofTwoRouters('two-routers')],
   [read('docs/virtual-subnet.md'), ofTwoRouters('virtual-subnet')],
   [read('docs/redundant-routers.md'), OF_REDUNDANT_ROUTERS],
+  [read('docs/clean-core.md'), OF_CLEAN_CORE],
 ] as const)
   for (const path of paths)
     test(`the page shows ${path} as it is shipped`, () => {
@@ -139,6 +146,34 @@ test('redundant routers with IPv6: the same, beside what IPv4 has', () => {
     assert.ok(file('interfaces-vrrpd-ipv6').includes('address 00:00:5e:00:02:07'), 'its MAC on the macvlan');
   }
   assert.deepEqual([...virtual], ['fe80::1 2001:db8:1::1']);
+});
+
+test('clean core: every file has the same edge routers, and no routing daemon of theirs tells the core of hosts', () => {
+  const file = (name: string) => read(`config/clean-core/${name}`);
+  const listed = [...file('bird-overlay/routers').matchAll(/^(\d\S+) (\S+)$/gm)];
+  const rlocs = listed.map(([, rloc]) => rloc as string);
+  assert.equal(rlocs.length, 3);
+  assert.ok(file('nftables.conf').includes(`elements = { ${rlocs.join(', ')} }`));
+  const [one, two] = ['r1', 'r2'].map(
+    (role) => loadConfig(at(`config/clean-core/${role}/marpd.toml`)).policy,
+  );
+  assert.deepEqual(one?.subnets, two?.subnets);
+  for (const [i, role] of ['r1', 'r2', 'r3'].entries()) {
+    const own = rlocs[i] as string;
+    assert.ok(file(`${role}/interfaces`).includes(`\tup ip addr add ${own}/32 dev lo\n`));
+    assert.ok(file(`${role}/interfaces`).includes(`\tpre-up /etc/clean-core/overlay ${own}\n`));
+    const [bird, frr] = [file(`bird-overlay/${role}.conf`), file(`frr-evpn/${role}.conf`)];
+    assert.ok(bird.includes(`router id ${own};`) && frr.includes(` ospf router-id ${own}\n`));
+    for (const [, rloc, address] of listed.filter(([, rloc]) => rloc !== own)) {
+      assert.ok(bird.includes(` neighbor ${address} as `), `${role}: ${address}`);
+      assert.ok(frr.includes(` neighbor ${rloc} peer-group edge\n`), `${role}: ${rloc}`);
+    }
+    assert.match(
+      bird,
+      /^protocol ospf v2 underlay {\n {2}ipv4 { import where net ~ RLOCS; export none; };$/m,
+    );
+    assert.match(frr, /^router ospf\n ospf router-id \S+\nexit$/m);
+  }
 });
 
 test('every TOML example of the page is a configuration, or a part of one', () => {

@@ -24,7 +24,7 @@ export function labSuite<Site>(
   steps: (site: Site) => readonly (readonly [title: string, run: () => Promise<void>])[],
   timeoutMs = 30_000,
 ): void {
-  test(title, { timeout: 600_000 }, async (context) => {
+  test(title, { timeout: Math.max(600_000, 2 * timeoutMs) }, async (context) => {
     const lab = new Lab();
     try {
       const site = await explained(lab, timeoutMs, () => prepare(lab));

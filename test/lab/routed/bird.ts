@@ -39,12 +39,12 @@ export class Bird implements Engine {
 
   neighbours(family: Family): number {
     if (this.name === 'bird-bgp') {
-      const peers = this.#birdc('show protocols').split('\n');
+      const peers = this.show('show protocols').split('\n');
       const up = peers.filter((line) => /\bEstablished\b/.test(line));
       return up.filter((line) => /^\w+_ipv6\b/.test(line) === (family === 'ipv6')).length;
     }
     const instance = family === 'ipv4' ? 'ospf4' : 'ospf6';
-    return this.#birdc(`show ospf neighbors ${instance}`).match(/\bFull\b/g)?.length ?? 0;
+    return this.show(`show ospf neighbors ${instance}`).match(/\bFull\b/g)?.length ?? 0;
   }
 
   knownRouters(): undefined {
@@ -54,7 +54,7 @@ export class Bird implements Engine {
   holdings(): Holding[] {
     const holdings: Holding[] = [];
     let ip: string | undefined;
-    for (const line of this.#birdc('show route').split('\n')) {
+    for (const line of this.show('show route').split('\n')) {
       // "10.1.1.5/32          unicast [kernel1 09:28:03.906] (50)", then more of it indented
       const match = /^(\S+)?\s+unicast \[(\S+) [^\]]*\](.*)$/.exec(line);
       if (match === null) continue;
@@ -75,10 +75,10 @@ export class Bird implements Engine {
   }
 
   explain(ip: string): string {
-    return this.#birdc(`show route for ${ip} all`);
+    return this.show(`show route for ${ip} all`);
   }
 
-  #birdc(command: string): string {
+  show(command: string): string {
     return run(['birdc', '-s', this.#socket, command]);
   }
 }

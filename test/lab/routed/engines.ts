@@ -39,6 +39,8 @@ export interface Engine {
   holdings(): Holding[];
   /** Lines of configuration, while it runs. */
   configure(...lines: readonly string[]): void;
+  /** What one command of its shell prints. */
+  show(command: string): string;
   /** All it says about one host, for a failing test. */
   explain(ip: string): string;
   /** What a person types to look at it. */

@@ -5,6 +5,7 @@ import { Switch } from '../kit/host.js';
 import { Marpd, type MarpdConfig } from '../kit/marpd.js';
 import type { Lab, Namespace } from '../kit/namespace.js';
 import { makeEngine } from './engines.js';
+import { ifup } from './interfaces-file.js';
 
 const CONFIG = join(import.meta.dirname, '../../../config');
 
@@ -30,25 +31,13 @@ export class ExampleSite {
 
   async start(): Promise<this> {
     for (const router of [this.r1, this.r2]) {
-      this.#configure(router);
+      ifup(router, this.#read(router.role, 'interfaces'));
       await makeEngine('frr-ospf', router, this.#read(router.role, 'frr.conf')).start();
       const config = parse(this.#read(router.role, 'marpd.toml')) as MarpdConfig;
       // The socket is the fixture's; everything else is the file's.
       this.marpds.set(router.role, await new Marpd(router, { ...config, control: {} }).start('lan0'));
     }
     return this;
-  }
-
-  /** What ifup would do. */
-  #configure(router: Namespace): void {
-    for (const [, name, lines] of this.#read(router.role, 'interfaces').matchAll(
-      /^iface (\S+) inet static\n((?:\t.*\n)+)/gm,
-    )) {
-      const value = (key: string) => new RegExp(`^\\t${key} (\\S+)$`, 'm').exec(lines as string)?.[1];
-      const mac = value('hwaddress');
-      if (mac !== undefined) router.ip(`link set ${name} address ${mac}`);
-      router.ip(`addr add ${value('address')} dev ${name}`, `link set ${name} up`);
-    }
   }
 
   #read(role: string, name: string): string {

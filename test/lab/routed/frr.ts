@@ -114,6 +114,8 @@ export class Frr implements Engine {
   readonly commands: readonly string[];
   readonly #daemons: readonly string[];
   readonly #directory: string;
+  /** BGP has its neighbours for EVPN alone. */
+  readonly #isEvpn: boolean;
   #running: Program[] = [];
 
   constructor(
@@ -128,6 +130,7 @@ export class Frr implements Engine {
         (!(daemon in OPTIONAL) || (OPTIONAL[daemon] as RegExp).test(text)) &&
         (daemon !== 'ospf6d' || families.includes('ipv6')),
     );
+    this.#isEvpn = /^ address-family l2vpn evpn$/m.test(text);
     this.#directory = join(namespace.lab.directory, `${namespace.role}-frr`);
     const shell = `vtysh --vty_socket ${this.#directory}/run`;
     this.commands = families.flatMap((family) => {
@@ -170,7 +173,7 @@ export class Frr implements Engine {
     if (this.name === 'frr-bgp') {
       const { peers = {} } = this.#json<{ peers?: Record<string, { state: string }> }>(
         'bgpd',
-        `show bgp ${family} unicast summary json`,
+        `show bgp ${this.#isEvpn ? 'l2vpn evpn' : `${family} unicast`} summary json`,
       );
       return Object.values(peers).filter((peer) => peer.state === 'Established').length;
     }
@@ -221,13 +224,17 @@ export class Frr implements Engine {
     run([...this.#vtysh, ...commands]);
   }
 
+  show(command: string): string {
+    return run([...this.#vtysh, '-c', command]);
+  }
+
   explain(ip: string): string {
     const family: Family = ip.includes(':') ? 'ipv6' : 'ipv4';
     const words = WORDS[family];
     const protocol =
       this.name === 'frr-bgp' ? `show bgp ${family} unicast ${ip}${words.host}` : `show ${words.ospf} route`;
     return [`show ${words.ip} route`, `show ${words.ip} nht`, protocol]
-      .map((command) => `${command}\n${run([...this.#vtysh, '-c', command])}`)
+      .map((command) => `${command}\n${this.show(command)}`)
       .join('\n');
   }
 

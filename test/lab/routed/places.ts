@@ -49,9 +49,9 @@ export function coreAddress(role: Role, other: Role): string {
 }
 /** True for an address of a home subnet, of which host routes are claims. */
 export const isMobile = (ip: string): boolean => /^(10\.|2001:db8:[1245]::)/.test(ip);
-/** The router that has this address, a next hop in either family; undefined for anything else. */
+/** The router that has this address, a next hop in either family or on the overlay of config/clean-core; undefined for anything else. */
 export function routerAt(address: string): Role | undefined {
-  const number = /^(?:fe80::c:|2001:db8:c0::|2001:db8:c0:\d\d::)(\d)$/.exec(address)?.[1];
+  const number = /^(?:fe80::c:|2001:db8:c0::|2001:db8:c0:\d\d::|100\.64\.0\.)(\d)$/.exec(address)?.[1];
   if (number !== undefined) return `r${number}` as Role;
   const found = Object.entries(PLACES).find(([, { id, uplink }]) => id === address || uplink === address);
   if (found !== undefined) return found[0] as FirstHop;

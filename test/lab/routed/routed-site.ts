@@ -20,7 +20,6 @@ import {
   type Place,
   PLACES,
   R3_ID,
-  REMOTE,
   type Role,
   SHARED_GATEWAY,
   type Subnet,
@@ -28,6 +27,7 @@ import {
   prefixesOf,
   twinOf,
 } from './places.js';
+import { plainCables } from './cables.js';
 import { addIpv6, prepareIpv6 } from './ipv6-addresses.js';
 import { permit, rendered, type RouterFiles } from './router-files.js';
 
@@ -46,6 +46,8 @@ export interface RoutedSiteOptions {
   readonly config?: MarpdConfig;
   /** IPv4 alone by default: then IPv6 is off everywhere. With both, every host is dual-stack. */
   readonly families?: readonly Family[];
+  /** Links and addresses of all routers and of the remote host, instead of those of test/lab/routed/places.ts. */
+  readonly cables?: (site: RoutedSite) => void;
   /** How a router differs from those of config/frr and config/bird. */
   readonly differs?: (role: Role) => RouterFiles;
 }
@@ -79,7 +81,7 @@ export class RoutedSite {
     this.remote = remote;
     this.families = options.families ?? ['ipv4'];
     if (this.hasIpv6) prepareIpv6(this);
-    this.#cables();
+    (options.cables ?? plainCables)(this);
     if (this.hasIpv6) addIpv6(this);
     const config = {
       interface: [{ name: 'lan0', ...(options.virtualSubnet === true ? { learn: 'all' } : {}) }],
@@ -134,36 +136,6 @@ export class RoutedSite {
     return [...this.firstHops, 'r3'];
   }
 
-  #cables(): void {
-    const { r3 } = this.routers;
-    for (const role of this.roles) {
-      const router = this.router(role);
-      router.sysctl({ 'ipv4.ip_forward': 1, 'ipv4.fib_multipath_hash_policy': 1 });
-    }
-    for (const role of this.firstHops) {
-      const { uplink, core, corePort } = PLACES[role];
-      this.#join(this.router(role), 'core0', `${uplink}/30`, r3, corePort, `${core}/30`);
-    }
-    for (const [one, oneIp, other, otherIp] of this.crossLinks)
-      this.#join(this.router(one), 'core1', oneIp, this.router(other), 'core1', otherIp);
-    this.#join(r3, 'srv0', '198.51.100.1/24', this.remote, 'eth0', `${REMOTE}/24`);
-    this.remote.ip('route add default via 198.51.100.1 dev eth0');
-    r3.ip(`addr add ${R3_ID}/32 dev lo`);
-    for (const role of this.firstHops) {
-      const { segment, id, lan, mac } = this.place(role);
-      const router = this.router(role);
-      this.network.connect(router, 'lan0', segment);
-      // Strict on the LAN: whoever is believed to be elsewhere is not let through.
-      router.sysctl({ 'ipv4.conf.lan0.rp_filter': 1 });
-      router.ip(
-        `link set lan0 address ${mac}`,
-        `addr add ${lan} dev lan0`,
-        'link set lan0 up',
-        `addr add ${id}/32 dev lo`,
-      );
-    }
-  }
-
   get crossLinks() {
     return CROSS_LINKS.filter(([one, , other]) =>
       [one, other].every((role) => this.firstHops.includes(role)),
@@ -174,12 +146,6 @@ export class RoutedSite {
   cutCrossLinks(): void {
     for (const [one, , other] of this.crossLinks)
       for (const role of [one, other]) this.router(role).ip('link set core1 down');
-  }
-
-  #join(a: Namespace, aName: string, aIp: string, b: Namespace, bName: string, bIp: string): void {
-    this.lab.link(a, aName, b, bName);
-    a.ip(`addr add ${aIp} dev ${aName}`, `link set ${aName} up`);
-    b.ip(`addr add ${bIp} dev ${bName}`, `link set ${bName} up`);
   }
 
   #addEngine(role: Role, orphans: readonly Subnet[]): void {
