@@ -3,7 +3,7 @@ import { readVersion } from './system/version.js';
 import type { Capture } from './capture/capture.js';
 import type { Config } from './config/config.js';
 import { formatTime, installedRecord, recordOf } from './control/records.js';
-import type { CommandResult, InterfaceView, StatusView } from './control/schemas.js';
+import type { CommandResult, InterfaceView, MappingView, StatusView } from './control/schemas.js';
 import type { Api, LogLevel } from './control/routes.js';
 import { ControlServer } from './control/server.js';
 import {
@@ -18,8 +18,10 @@ import {
   viewRoles,
   viewHost,
   viewInterfaces,
+  viewMapping,
 } from './control/views.js';
 import type { Kernel } from './kernel/kernel.js';
+import type { MappingSystem } from './mapping-system.js';
 import { ALARM_MEANINGS } from './observe/descriptions.js';
 import { ALARM_ACTIVE_MS, type Gauges } from './observe/metrics.js';
 import type { Command, Token } from './mobility/commands.js';
@@ -38,6 +40,8 @@ export interface ControlApiOptions {
   readonly router: HostTracker;
   readonly capture: Capture;
   readonly kernel: Kernel;
+  /** undefined: there is no [mapping]. */
+  readonly mapping: () => MappingSystem | undefined;
   readonly views: Observers;
   readonly recorder: Recorder;
   readonly clock: WallClock;
@@ -116,6 +120,11 @@ export class ControlApi {
     }));
   }
 
+  private mapping(): MappingView | undefined {
+    const mapping = this.options.mapping();
+    return mapping && viewMapping(mapping.status(), mapping.tunnelStats());
+  }
+
   gauges(): Gauges {
     const { router, kernel, views } = this.options;
     const capture = this.options.capture.stats();
@@ -186,6 +195,7 @@ export class ControlApi {
         values: { ...this.options.config().source },
         needsRestart: [...(this.lastReload?.needsRestart ?? [])],
       }),
+      mapping: () => this.mapping(),
       reload: () => {
         this.options.reload();
         const { ok, message } = this.lastReload as Reload;
