@@ -24,6 +24,7 @@ import type { Kernel } from './kernel/kernel.js';
 import type { MappingSystem } from './mapping-system.js';
 import { ALARM_MEANINGS } from './observe/descriptions.js';
 import { ALARM_ACTIVE_MS, type Gauges } from './observe/metrics.js';
+import type { MappingGauges } from './observe/mapping-metrics.js';
 import type { Command, Token } from './mobility/commands.js';
 import { ALARMS, type Action, type Event, type IfIndex } from './mobility/events.js';
 import type { HostTracker } from './mobility/tracker.js';
@@ -125,6 +126,15 @@ export class ControlApi {
     return mapping && viewMapping(mapping.status(), mapping.tunnelStats());
   }
 
+  /** Without the text of each mapping: there may be 100,000. */
+  private mappingGauges(): MappingGauges | undefined {
+    const mapping = this.options.mapping();
+    if (mapping === undefined) return undefined;
+    const status = mapping.status();
+    const { servers, drops, mapServer } = viewMapping(status && { ...status, cache: [] }, undefined);
+    return { servers, drops, mapServer, cache: status?.cache ?? [] };
+  }
+
   gauges(): Gauges {
     const { router, kernel, views } = this.options;
     const capture = this.options.capture.stats();
@@ -153,6 +163,7 @@ export class ControlApi {
           .alarms(performance.now())
           .filter(({ agoMs }) => agoMs < ALARM_ACTIVE_MS)
           .map(({ alarm }) => alarm),
+      mapping: () => this.mappingGauges(),
       configReload: { ok: this.lastReload?.ok ?? true, lastSuccess: this.configReadAt / 1000 },
       logLinesLost: this.options.linesLost(),
     };

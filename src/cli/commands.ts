@@ -15,14 +15,8 @@ import {
   print,
   show,
 } from './arguments/command.js';
-import {
-  formatAlarms,
-  formatFindings,
-  formatInterfaces,
-  formatMappings,
-  formatRecord,
-  formatServers,
-} from './format.js';
+import { formatAlarms, formatFindings, formatInterfaces, formatRecord } from './format.js';
+import { formatMappings, formatServers } from './format-mapping.js';
 import {
   type OptionName,
   checked,

@@ -6,7 +6,8 @@ import { stripVTControlCharacters } from 'node:util';
 import { commandHelp } from '../../../src/cli/arguments/help.js';
 import { run } from '../../../src/ctl.js';
 import { type Ip, parseIp } from '../../../src/wire/addresses.js';
-import { freePort, host, makeCertificates, mapped, start, until } from '../control/fixture.js';
+import { freePort, host, makeCertificates, start, until } from '../control/fixture.js';
+import { mapped } from '../control/mapped.js';
 import { ctl, startWith } from './kit.js';
 
 /** What people and scripts expect of a command line. */

@@ -9,7 +9,8 @@ import { viewMapping } from '../../../src/control/views.js';
 import type { Action } from '../../../src/mobility/events.js';
 import { type Ip, formatIp, parseIp, parseMac } from '../../../src/wire/addresses.js';
 import { familyOff } from '../../../src/wire/host-address.js';
-import { ask, host, lan0, mapped, start, status } from './fixture.js';
+import { ask, host, lan0, start, status } from './fixture.js';
+import { mapped } from './mapped.js';
 
 const ip = (text: string) => parseIp(text) as Ip;
 
