@@ -112,7 +112,8 @@ labTest(
       await waitFor(() => pings(other, HOST), 3000, 'the other LAN to reach it at home again');
       assert.ok(site.isTunnelled('r2'), site.route('r2'));
     }
-    assert.deepEqual(log.changes, [], 'the core has learned nothing');
+    const learned = log.changes.filter(({ text }) => !text.startsWith('blackhole'));
+    assert.deepEqual(learned, [], 'the core has learned nothing');
 
     for (const name of ['r2', 'r1'] as const) {
       assert.equal(await site.programs.get(name)?.stop(), 0);
