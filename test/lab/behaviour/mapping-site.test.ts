@@ -106,6 +106,7 @@ labTest(
       await waitFor(() => pings(other, HOST), 3000, 'its new neighbour to reach it');
       await waitFor(() => pings(host, '10.1.1.9'), 3000, 'it to reach its old neighbour');
       assert.match(site.route('r2'), /dev lan0/);
+      assert.match(site.ctl('r1', 'mappings'), /^10\.1\.1\.5\/32 +10\.255\.0\.2 +published$/m);
 
       await host.plug('net1', 'request');
       await waitFor(() => !site.isTunnelled('r1'), 3000, 'the mapping to end at home');
