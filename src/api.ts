@@ -3,7 +3,7 @@ import { readVersion } from './system/version.js';
 import type { Capture } from './capture/capture.js';
 import type { Config } from './config/config.js';
 import { formatTime, installedRecord, recordOf } from './control/records.js';
-import type { CommandResult, InterfaceView, StatusView } from './control/schemas.js';
+import type { CommandResult, InterfaceView, MappingView, StatusView } from './control/schemas.js';
 import type { Api, LogLevel } from './control/routes.js';
 import { ControlServer } from './control/server.js';
 import {
@@ -18,10 +18,13 @@ import {
   viewRoles,
   viewHost,
   viewInterfaces,
+  viewMapping,
 } from './control/views.js';
 import type { Kernel } from './kernel/kernel.js';
+import type { MappingSystem } from './mapping-system.js';
 import { ALARM_MEANINGS } from './observe/descriptions.js';
 import { ALARM_ACTIVE_MS, type Gauges } from './observe/metrics.js';
+import type { MappingGauges } from './observe/mapping-metrics.js';
 import type { Command, Token } from './mobility/commands.js';
 import { ALARMS, type Action, type Event, type IfIndex } from './mobility/events.js';
 import type { HostTracker } from './mobility/tracker.js';
@@ -38,6 +41,8 @@ export interface ControlApiOptions {
   readonly router: HostTracker;
   readonly capture: Capture;
   readonly kernel: Kernel;
+  /** undefined: there is no [mapping]. */
+  readonly mapping: () => MappingSystem | undefined;
   readonly views: Observers;
   readonly recorder: Recorder;
   readonly clock: WallClock;
@@ -116,6 +121,20 @@ export class ControlApi {
     }));
   }
 
+  private mapping(): MappingView | undefined {
+    const mapping = this.options.mapping();
+    return mapping && viewMapping(mapping.status(), mapping.tunnelStats());
+  }
+
+  /** Without the text of each mapping: there may be 100,000. */
+  private mappingGauges(): MappingGauges | undefined {
+    const mapping = this.options.mapping();
+    if (mapping === undefined) return undefined;
+    const status = mapping.status();
+    const { servers, drops, mapServer } = viewMapping(status && { ...status, cache: [] }, undefined);
+    return { servers, drops, mapServer, cache: status?.cache ?? [] };
+  }
+
   gauges(): Gauges {
     const { router, kernel, views } = this.options;
     const capture = this.options.capture.stats();
@@ -144,6 +163,7 @@ export class ControlApi {
           .alarms(performance.now())
           .filter(({ agoMs }) => agoMs < ALARM_ACTIVE_MS)
           .map(({ alarm }) => alarm),
+      mapping: () => this.mappingGauges(),
       configReload: { ok: this.lastReload?.ok ?? true, lastSuccess: this.configReadAt / 1000 },
       logLinesLost: this.options.linesLost(),
     };
@@ -186,6 +206,7 @@ export class ControlApi {
         values: { ...this.options.config().source },
         needsRestart: [...(this.lastReload?.needsRestart ?? [])],
       }),
+      mapping: () => this.mapping(),
       reload: () => {
         this.options.reload();
         const { ok, message } = this.lastReload as Reload;

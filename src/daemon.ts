@@ -160,6 +160,7 @@ export class Daemon {
       router: tracker,
       capture,
       kernel,
+      mapping: () => this.mapping,
       views: observers,
       recorder,
       clock,

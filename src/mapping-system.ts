@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type { MappingConfig } from './config/mapping.js';
-import { Tunnel } from './kernel/tunnel/tunnel.js';
+import { Tunnel, type TunnelStats } from './kernel/tunnel/tunnel.js';
 import { KeyFileError, readKeys } from './mapping/keys.js';
 import { Mapping, type MappingStatus, SERVER_FILE } from './mapping/mapping.js';
 import type { ClaimAge, Link } from './mobility/events.js';
@@ -138,6 +138,11 @@ export class MappingSystem {
 
   status(): MappingStatus | undefined {
     return this.#mapping?.status();
+  }
+
+  /** undefined: there is no tunnel. */
+  tunnelStats(): TunnelStats | undefined {
+    return this.#tunnel?.stats();
   }
 
   #tellHomePrefixes(): void {

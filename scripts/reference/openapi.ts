@@ -29,6 +29,11 @@ const ABOUT: Readonly<Record<string, Described>> = {
   'GET /v1/why/{ip}': { summary: 'Why a host was or was not learned', answer: schemas.whyView },
   'GET /v1/drops': { summary: 'Ignored frames by reason', answer: schemas.dropsAnswer },
   'GET /v1/alarms': { summary: 'Alarms, what they mean and what to do', answer: schemas.alarmsAnswer },
+  'GET /v1/mapping': {
+    summary:
+      'The mapping system: map-servers, registrations, mappings of other routers; 404 without [mapping]',
+    answer: schemas.mappingView,
+  },
   'GET /v1/config': { summary: 'The configuration in force', answer: schemas.configView },
   'GET /v1/events': {
     summary: `A stream of JSON lines, one per event: ${EVENT_KINDS.join(', ')}`,

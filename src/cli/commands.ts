@@ -16,6 +16,7 @@ import {
   show,
 } from './arguments/command.js';
 import { formatAlarms, formatFindings, formatInterfaces, formatRecord } from './format.js';
+import { formatMappings, formatServers } from './format-mapping.js';
 import {
   type OptionName,
   checked,
@@ -83,6 +84,32 @@ remembered (gone; asked again more and more rarely, and when its link returns).
     summary: 'list the mobility interfaces and whether they are captured',
     options: TABLE,
     run: (call) => show(call, () => call.client.interfaces(), formatInterfaces),
+  },
+  mappings: {
+    summary: 'list where the hosts and home prefixes of other routers are, by the mapping system',
+    more: `For a router with [mapping]; exit status 1 on others. States: published (a map-server has said it), stale (the map-server
+was away since, and has not repeated it yet; packets follow it all the same).
+`,
+    options: TABLE,
+    run: (call) => show(call, async () => (await call.client.mapping()).mappings, formatMappings),
+  },
+  servers: {
+    summary: 'list the map-servers, whether they answer, and our registrations there',
+    more: `For a router with [mapping]; exit status 1 on others. States of a map-server: up, silent (no answer to three requests),
+wrong-key (it signs with another key than ours). States of a registration: unsent (a claim of an earlier run, which waits a
+moment), asking (until the map-server answers), held, refused (the key may not register it), lost (another router has
+registered it since), withdrawing.
+`,
+    options: TABLE,
+    run: (call) =>
+      show(
+        call,
+        async () => {
+          const { mappings: _mappings, ...rest } = await call.client.mapping();
+          return rest;
+        },
+        formatServers,
+      ),
   },
   why: {
     summary: 'explain why a host was or was not learned, with its recent history',

@@ -126,7 +126,7 @@ export function needsRestart(before: Config, after: Config): string[] {
     'router.families': config.policy.families,
     ...Object.fromEntries(Object.entries(config.router).map(([key, value]) => [`router.${key}`, value])),
     'kernel.settings': config.kernel.settings,
-    mapping: fixedMapping(config.mapping),
+    mapping: config.mapping,
     control: config.control,
     prometheus: config.prometheus,
     'log.format': config.log.format,
@@ -136,13 +136,6 @@ export function needsRestart(before: Config, after: Config): string[] {
   return Object.entries(fixed(after))
     .filter(([key, value]) => !REPLACEABLE.has(key) && JSON.stringify(value) !== JSON.stringify(old[key]))
     .map(([key]) => key);
-}
-
-/** What may be registered with which key can change at any time. */
-function fixedMapping(mapping: MappingConfig | undefined): Record<string, unknown> | undefined {
-  if (mapping === undefined) return undefined;
-  const { sites: _sites, announce: _announce, ...fixed } = mapping;
-  return fixed;
 }
 
 /** `settleMs` reaches the tracker with its policy; `onExit` is read at the end. */

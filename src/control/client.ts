@@ -15,6 +15,7 @@ import type {
   HostsPage,
   InterfaceView,
   MacsPage,
+  MappingView,
   StatusView,
   WhyView,
 } from './schemas.js';
@@ -120,6 +121,11 @@ export class ControlClient {
 
   alarms(): Promise<AlarmsAnswer> {
     return this.#get('/v1/alarms', (schemas) => schemas.alarmsAnswer);
+  }
+
+  /** Throws Refused without [mapping]. */
+  mapping(): Promise<MappingView> {
+    return this.#get('/v1/mapping', (schemas) => schemas.mappingView);
   }
 
   config(): Promise<ConfigView> {

@@ -28,6 +28,7 @@ import type {
   HostView,
   InterfaceView,
   MacView,
+  MappingView,
   StatusView,
   WhyView,
 } from './schemas.js';
@@ -47,6 +48,8 @@ export interface Api {
   drops(place?: string): DropView[];
   alarms(): AlarmsAnswer;
   config(): ConfigView;
+  /** Undefined without [mapping]. */
+  mapping(): MappingView | undefined;
   reload(): CommandResult;
   setLogLevel(level: LogLevel): CommandResult;
   command(command: Command): Promise<CommandResult>;
@@ -226,6 +229,15 @@ export const ROUTES: readonly Route[] = [
   })),
   route('GET', '/v1/alarms', {}, (_, { api }) => api.alarms()),
   route('GET', '/v1/config', {}, (_, { api }) => api.config()),
+  route('GET', '/v1/mapping', {}, (_, { api }) => {
+    const mapping = api.mapping();
+    if (mapping !== undefined) return mapping;
+    throw new Refusal(
+      404,
+      'no-mapping',
+      'there is no mapping system here: the configuration has no [mapping]',
+    );
+  }),
   route(
     'GET',
     '/v1/events',

@@ -2,6 +2,9 @@ import * as z from 'zod';
 import { ROUTER_ROLES } from '../mobility/events.js';
 import { ROLE_KINDS, ROLE_REASONS } from '../mobility/events.js';
 import { ALARMS, CAUSES, DROP_REASONS, HOST_STATES } from '../mobility/events.js';
+import { MAPPING_DROPS } from '../mapping/actions.js';
+import { SERVER_STATES } from '../mapping/client/client.js';
+import { REGISTRATION_STATES } from '../mapping/client/registration.js';
 
 /**
  * Answers of the control API. Addresses are text, times are milliseconds, what is not known is null: the shape of an
@@ -259,6 +262,45 @@ export const configView = z.object({
   needsRestart: z.array(z.string()),
 });
 export type ConfigView = z.infer<typeof configView>;
+
+/** The mapping system. */
+export const mappingView = z.object({
+  /** None until the clock is right. */
+  servers: z.array(
+    z.object({
+      server: ipAddress,
+      state: z.enum(SERVER_STATES),
+      /** Ours at this map-server, by state. One that is gone is not counted. */
+      registrations: z.record(z.enum(REGISTRATION_STATES).exclude(['gone']), count),
+    }),
+  ),
+  /** Where hosts and home prefixes of other routers are. */
+  mappings: z.array(z.object({ prefix: z.string(), rloc: ipAddress, state: z.enum(['published', 'stale']) })),
+  /** Messages that were not acted on; reasons without any are left out. */
+  drops: z.array(z.object({ reason: z.enum(MAPPING_DROPS), count })),
+  /** The map-server of this router. */
+  mapServer: z
+    .object({
+      mappings: count,
+      /** Publications that a router has not acknowledged yet. */
+      unacknowledged: count,
+    })
+    .nullable(),
+  /** Null with encapsulation = "none". */
+  tunnel: z
+    .object({
+      wanted: count,
+      installed: count,
+      /** Routes that the kernel refused since the last comparison. */
+      refused: count,
+      /** Bytes of a packet in the tunnel. */
+      mtu: count,
+      /** Times that the device had to be made again. */
+      recreated: count,
+    })
+    .nullable(),
+});
+export type MappingView = z.infer<typeof mappingView>;
 
 export const interfacesAnswer = z.object({ interfaces: z.array(interfaceView) });
 export const dropsAnswer = z.object({ drops: z.array(dropView) });

@@ -1,6 +1,16 @@
 import { type HostFilter, type HostQuery, type MacQuery, compareIps, pageOf } from './paging.js';
 import { ipOrNull, macOrNull } from './records.js';
-import type { ForeignRouteView, HostView, InterfaceView, MacView, RoleView, StatusView } from './schemas.js';
+import type {
+  ForeignRouteView,
+  HostView,
+  InterfaceView,
+  MacView,
+  MappingView,
+  RoleView,
+  StatusView,
+} from './schemas.js';
+import type { MappingStatus } from '../mapping/mapping.js';
+import type { RegistrationState } from '../mapping/client/registration.js';
 import type { Role } from '../mobility/host/machines/claim.js';
 import type { Host } from '../mobility/host/host.js';
 import type { InterfaceRule, Policy } from '../mobility/policy.js';
@@ -246,4 +256,37 @@ export function viewChildren(
     interfaces,
     rssBytes: rssBytes ?? null,
   }));
+}
+
+/** `status` undefined: it is being started. */
+export function viewMapping(
+  status: MappingStatus | undefined,
+  tunnel: MappingView['tunnel'] | undefined,
+): MappingView {
+  const cache = [...(status?.cache ?? [])].sort(
+    (a, b) => compareIps(a.prefix.ip, b.prefix.ip) || a.prefix.length - b.prefix.length,
+  );
+  return {
+    servers: (status?.servers ?? []).map(({ server, state }, at) => {
+      const counts = status?.registrations[at];
+      const of = (name: RegistrationState) => counts?.get(name) ?? 0;
+      const registrations = {
+        unsent: of('unsent'),
+        asking: of('asking'),
+        held: of('held'),
+        refused: of('refused'),
+        lost: of('lost'),
+        withdrawing: of('withdrawing'),
+      };
+      return { server, state, registrations };
+    }),
+    mappings: cache.map(({ prefix, rloc, state }) => ({
+      prefix: formatPrefix(prefix),
+      rloc: formatIp(rloc),
+      state,
+    })),
+    drops: [...(status?.drops ?? [])].map(([reason, count]) => ({ reason, count })),
+    mapServer: status?.server ?? null,
+    tunnel: tunnel ?? null,
+  };
 }

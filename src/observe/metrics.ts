@@ -14,6 +14,7 @@ import {
 import type { RouterRole } from '../mobility/events.js';
 import { ROLE_KINDS, type RoleKind } from '../mobility/events.js';
 import type { Family } from '../wire/addresses.js';
+import { type MappingGauges, registerMapping } from './mapping-metrics.js';
 import { enumIndex } from './enum-index.js';
 import { ROLES, type Role } from '../mobility/host/machines/claim.js';
 
@@ -59,6 +60,8 @@ export interface Gauges {
   readonly otherRouters: () => Iterable<{ readonly interface: string; readonly gateway: string }>;
   /** Alarms that were raised a short time ago. */
   readonly alarms: () => readonly AlarmKind[];
+  /** Undefined without [mapping]. */
+  readonly mapping: () => MappingGauges | undefined;
   /** Whether the last reload was accepted, and when the configuration in force was read: seconds since 1970. */
   readonly configReload: { readonly ok: boolean; readonly lastSuccess: number };
   /** Log lines that could not be written. */
@@ -115,6 +118,11 @@ export class Metrics {
     });
     this.#registerCounts();
     this.#registerGauges();
+    registerMapping({
+      gauge: (...args) => this.#gauge(...args),
+      counter: (...args) => this.#counter(...args),
+      read: () => this.#read().mapping(),
+    });
     this.#gauge(
       'marpd_build_info',
       'Always 1; the version of marpd and of Node.',

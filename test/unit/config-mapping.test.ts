@@ -97,10 +97,11 @@ for (const [lines, problem, rest] of [
     assert.match(problems[0] as string, problem);
   });
 
-test('a reload may change what is announced and who may register; the rest needs a restart', () => {
+test('every change of [mapping] needs a restart', () => {
   const before = parse();
   const site = '[[mapping.server.site]]\nkey = 1\nprefixes = ["10.1.0.0/16"]\n';
-  assert.deepEqual(needsRestart(before, parse(`${LEAST}announce = "visitors"\n${site}`)), []);
+  assert.deepEqual(needsRestart(before, parse(`${LEAST}announce = "visitors"\n${site}`)), ['mapping']);
+  assert.deepEqual(needsRestart(before, parse()), []);
   assert.deepEqual(needsRestart(before, parse(`${LEAST}port = 4789\n`)), ['mapping']);
   assert.ok(needsRestart(configForInterfaces(['lan0']), before).includes('mapping'));
 });

@@ -177,8 +177,9 @@ test('clean core: every file has the same edge routers, and no routing daemon of
 });
 
 test('every TOML example of the page is a configuration, or a part of one', () => {
-  const blocks = [...PAGE.matchAll(/```toml\n([^`]*)```/g)].map(([, text]) => text as string);
-  assert.ok(blocks.length >= 4);
+  const pages = PAGE + read('docs/mapping.md');
+  const blocks = [...pages.matchAll(/```toml\n([^`]*)```/g)].map(([, text]) => text as string);
+  assert.ok(blocks.length >= 6);
   for (const text of blocks)
     parseConfig(text.includes('[[interface]]') ? text : `[[interface]]\nname = "lan0"\n${text}`);
 });

@@ -140,6 +140,7 @@ labTest(
       await waitFor(() => pings(host, '10.1.1.9'), 3000, 'it to reach its old neighbour');
       assert.match(site.route('r2'), /dev lan0/);
       await waitFor(() => reaches(site.routers.r3, HOST), 3000, 'the border router to reach it');
+      assert.match(site.ctl('r1', 'mappings'), /^10\.1\.1\.5\/32 +10\.255\.0\.2 +published$/m);
 
       outages.push(await outageSince(left, stream));
       await host.plug('net1', 'request');

@@ -7,6 +7,7 @@ import { commandHelp } from '../../../src/cli/arguments/help.js';
 import { run } from '../../../src/ctl.js';
 import { type Ip, parseIp } from '../../../src/wire/addresses.js';
 import { freePort, host, makeCertificates, start, until } from '../control/fixture.js';
+import { mapped } from '../control/mapped.js';
 import { ctl, startWith } from './kit.js';
 
 /** What people and scripts expect of a command line. */
@@ -137,6 +138,33 @@ test('alarms say what they mean and what to do', async (t) => {
   const { out } = await ask('alarms');
   assert.match(out, /^\d\d:\d\d:01\.500250 +2 +duplicate +10\.1\.1\.5 +a on lan0 +b on lan1 +two hosts$/m);
   assert.match(out, /\nduplicate: two hosts\n {2}What to do: rename one\n$/);
+});
+
+test('mappings and servers show the mapping system; without one they say so, with status 1', async (t) => {
+  const { ask, daemon } = await startWith(t);
+  for (const command of ['mappings', 'servers']) {
+    const { status, out, err } = await ask(command);
+    assert.deepEqual([status, out], [1, '']);
+    assert.equal(
+      err,
+      'marpctl: there is no mapping system here: the configuration has no [mapping]\n',
+      command,
+    );
+  }
+  daemon.mapped = mapped;
+  const mappings = await ask('mappings');
+  assert.equal(mappings.status, 0);
+  assert.match(mappings.out, /^PREFIX +RLOC +STATE\n10\.1\.1\.5\/32 +10\.255\.0\.2 +published\n/);
+  assert.deepEqual(JSON.parse((await ask('mappings', '--json')).out), mapped.mappings);
+  const servers = await ask('servers');
+  assert.match(servers.out, /^SERVER +STATE +REGISTRATIONS\n10\.255\.0\.1 +up +1 asking, 12 held\n/);
+  assert.match(servers.out, /^10\.255\.0\.9 +silent +none$/m);
+  assert.match(servers.out, /^messages ignored: +3 bad-mac$/m);
+  assert.match(servers.out, /^map-server here: +14 mappings, 0 publications/m);
+  assert.match(servers.out, /^tunnel: +2 of 2 routes installed, 0 refused, MTU 1464$/m);
+  daemon.mapped = { servers: [], mappings: [], drops: [], mapServer: null, tunnel: null };
+  assert.equal((await ask('mappings')).out, 'no mappings of other routers\n');
+  assert.match((await ask('servers')).out, /^no map-server is asked yet/);
 });
 
 test('wait: until a host is in a state, with status 1 when it is not in time', async (t) => {

@@ -4,11 +4,13 @@ import { test } from 'node:test';
 import { ControlClient } from '../../../src/control/client.js';
 import { installedRecord, recordOf } from '../../../src/control/records.js';
 import { MAX_ADDRESSES } from '../../../src/control/routes.js';
-import { hostView, statusView } from '../../../src/control/schemas.js';
+import { hostView, mappingView, statusView } from '../../../src/control/schemas.js';
+import { viewMapping } from '../../../src/control/views.js';
 import type { Action } from '../../../src/mobility/events.js';
 import { type Ip, formatIp, parseIp, parseMac } from '../../../src/wire/addresses.js';
 import { familyOff } from '../../../src/wire/host-address.js';
 import { ask, host, lan0, start, status } from './fixture.js';
+import { mapped } from './mapped.js';
 
 const ip = (text: string) => parseIp(text) as Ip;
 
@@ -41,6 +43,9 @@ test('design.md 4: every view answers, and the client reads what the server wrot
   assert.equal((await client.why(ip('10.1.1.9'))).conclusion, 'not learned: MAC is not the bound one');
   assert.equal((await client.drops())[0]?.reason, 'not-allowed');
   assert.match(await client.metrics(), /^marpd_up 1$/m);
+  await assert.rejects(client.mapping(), { status: 404, code: 'no-mapping' });
+  daemon.mapped = mapped;
+  assert.deepEqual(await client.mapping(), mapped);
   const answer = await ask(socket, 'GET', '/v1/status');
   assert.equal(answer.headers['content-type'], 'application/json');
   assert.ok(answer.text.endsWith('\n'), 'curl shows a prompt on its own line');
@@ -357,4 +362,38 @@ test('JSON that is nested too deeply is a refusal, whole or cut off, and as a fi
     assert.equal(errorOf(answer).code, 'bad-request');
   }
   assert.equal((await ask(socket, 'GET', '/v1/status')).status, 200);
+});
+
+test('the mapping system as the API shows it: sorted, by name, and empty while it starts', () => {
+  const prefix = (text: string, length: number) => ({ ip: ip(text), length });
+  const rloc = ip('10.255.0.2');
+  const view = viewMapping(
+    {
+      servers: [{ server: '10.255.0.1', state: 'wrong-key' }],
+      registrations: [new Map([['held', 2] as const])],
+      cache: [
+        { prefix: prefix('10.2.2.0', 24), rloc, state: 'stale', until: 5 },
+        { prefix: prefix('10.1.1.5', 32), rloc, state: 'published', until: Number.POSITIVE_INFINITY },
+      ],
+      drops: new Map([['old-nonce', 4] as const]),
+      server: undefined,
+    },
+    undefined,
+  );
+  assert.deepEqual(mappingView.parse(view), view);
+  assert.deepEqual(view.servers[0]?.registrations, {
+    unsent: 0,
+    asking: 0,
+    held: 2,
+    refused: 0,
+    lost: 0,
+    withdrawing: 0,
+  });
+  assert.deepEqual(view.mappings, [
+    { prefix: '10.1.1.5/32', rloc: '10.255.0.2', state: 'published' },
+    { prefix: '10.2.2.0/24', rloc: '10.255.0.2', state: 'stale' },
+  ]);
+  assert.deepEqual(view.drops, [{ reason: 'old-nonce', count: 4 }]);
+  const none = { servers: [], mappings: [], drops: [], mapServer: null, tunnel: null };
+  assert.deepEqual(viewMapping(undefined, undefined), none);
 });

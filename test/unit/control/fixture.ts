@@ -12,6 +12,7 @@ import type {
   HostView,
   InterfaceView,
   MacView,
+  MappingView,
   StatusView,
 } from '../../../src/control/schemas.js';
 import type { Api, LogLevel } from '../../../src/control/routes.js';
@@ -216,6 +217,13 @@ export class FakeDaemon implements Api {
   alarms(): ReturnType<Api['alarms']> {
     const kinds = [{ alarm: 'duplicate' as const, meaning: 'two hosts', remedy: 'rename one' }];
     return { alarms: this.raised, kinds };
+  }
+
+  /** Undefined: there is no [mapping]. */
+  mapped: MappingView | undefined;
+
+  mapping(): MappingView | undefined {
+    return this.mapped;
   }
 
   config(): ReturnType<Api['config']> {

@@ -64,6 +64,15 @@ const gauges: Gauges = {
   roles: () => [{ interface: 'lan0', role: 'gateway', state: 'standby' }],
   otherRouters: () => [{ interface: 'lan1', gateway: '10.2.2.1' }],
   alarms: () => ['duplicate', 'frozen', 'duplicate'],
+  mapping: () => ({
+    servers: [
+      { server: '10.255.0.1', state: 'up', registrations: { held: 12, asking: 1 } },
+      { server: '10.255.0.9', state: 'silent', registrations: { held: 0, asking: 13 } },
+    ],
+    cache: [{ state: 'published' }, { state: 'published' }, { state: 'stale' }],
+    drops: [{ reason: 'bad-mac', count: 3 }],
+    mapServer: { mappings: 14 },
+  }),
   configReload: { ok: false, lastSuccess: 1_700_000_000.5 },
 };
 
@@ -123,6 +132,15 @@ test('transitions, drops, frames and alarms are metrics with the closed lists as
     'marpd_other_router{interface="lan1",gateway="10.2.2.1"} 1',
     'marpd_alarms_active{alarm="duplicate"} 2',
     'marpd_alarms_active{alarm="mac-limit"} 0',
+    'marpd_mapping_server_up{server="10.255.0.1"} 1',
+    'marpd_mapping_server_up{server="10.255.0.9"} 0',
+    'marpd_mapping_registrations{server="10.255.0.1",state="held"} 12',
+    'marpd_mapping_registrations{server="10.255.0.9",state="asking"} 13',
+    'marpd_mapping_cache_entries{state="published"} 2',
+    'marpd_mapping_cache_entries{state="stale"} 1',
+    'marpd_mapping_server_mappings 14',
+    'marpd_mapping_drops_total{reason="bad-mac"} 3',
+    'marpd_mapping_drops_total{reason="old-nonce"} 0',
     'marpd_config_last_reload_successful 0',
     'marpd_config_last_reload_success_timestamp_seconds 1700000000.5',
     `marpd_build_info{version="1.2.3",node="${process.version}"} 1`,
