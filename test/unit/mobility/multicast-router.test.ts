@@ -9,9 +9,9 @@ import { LAN0, LAN1, link, macOf } from './small-router.js';
 
 /** `multicast_router` of an interface (RFC 4286). */
 
-const config = (keys: string, families = '["ipv6"]') =>
+const config = (keys: string) =>
   parseConfig(
-    `[[interface]]\nname = "lan0"\n${keys}\n[[interface]]\nname = "lan1"\n[router]\nfamilies = ${families}\n`,
+    `[[interface]]\nname = "lan0"\n${keys}\n[[interface]]\nname = "lan1"\n[router]\nfamilies = ["ipv6"]\n`,
   ).policy;
 const TOLD = 'multicast_router = true';
 
@@ -81,7 +81,8 @@ describe('an interface of a multicast router', () => {
   });
 
   it('says nothing while IPv6 is off, disabled on the interface, or without a link-local address', () => {
-    assert.deepEqual(tick(start(config(TOLD, '["ipv4"]')), 0), []);
+    // As after a reload: families change with a restart only.
+    assert.deepEqual(tick(start({ ...config(TOLD), families: ['ipv4'] }), 0), []);
     for (const other of [lan0({ hasIpv6: false }), link(LAN0, 'lan0', ['2001:db8:1::1/64'])]) {
       const tracker = new HostTracker(config(TOLD));
       tracker.handle({ kind: 'link', link: other }, 0);
