@@ -97,7 +97,10 @@ labTest(
     await site.marpd.state(HOST, 'home');
     await host.plug('lan1', 'arp-gateway');
     await site.marpd.routed(HOST, 'lan1');
-    // Until the router has asked as itself nobody can know its address there.
+    // Who asks for its gateway is asked by the router as itself; without that nobody could know its address there.
+    const newcomer = site.host('newcomer', { address: '10.1.1.6/24' });
+    await newcomer.plug('lan1', 'arp-gateway');
+    await site.marpd.routed('10.1.1.6', 'lan1');
     await (captures[1] as Capture).arp({ senderIp: '10.2.2.1' }, 10_000);
     await pause(200);
     await Promise.all(captures.map((capture) => capture.stop()));
