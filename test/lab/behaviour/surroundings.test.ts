@@ -1,4 +1,4 @@
-// What others do to the daemon and around it: privileges, stopped children, descriptors, settings, text.
+// What others do to the daemon and around it: privileges, descriptors, settings, text.
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -8,7 +8,8 @@ import { join } from 'node:path';
 import { privilegesOf } from '../../../src/system/confine.js';
 import { MARPD } from '../kit/ctl.js';
 import { labTest } from '../kit/lab-test.js';
-import { commandLine, descendants, signalIfAlive } from '../kit/processes.js';
+import { type Task, CHILDREN, pidsOf } from '../kit/children.js';
+import { signalIfAlive } from '../kit/processes.js';
 import { Program, waitFor } from '../kit/program.js';
 import { Site } from '../kit/site.js';
 
@@ -16,24 +17,12 @@ const VISITOR = '10.1.1.5';
 const USER = 65533;
 const NOBODY = 65534;
 
-const CHILDREN = {
-  capture: /capture.reader/,
-  monitor: /^ip\b.*monitor/,
-  batch: /^ip\b.*-batch/,
-};
-type Task = keyof typeof CHILDREN;
 /** The one capability that each keeps. */
 const NEEDED: Readonly<Record<Task, readonly string[]>> = {
   capture: ['cap_net_raw'],
   monitor: [],
   batch: ['cap_net_admin'],
 };
-
-function pidsOf(daemon: number, task: Task): number[] {
-  return descendants(daemon)
-    .slice(1)
-    .filter((pid) => CHILDREN[task].test(commandLine(pid)));
-}
 
 /** Starts marpd by another program, such as setpriv, and waits until it captures. */
 async function startBy(site: Site, ...wrap: readonly string[]): Promise<void> {
@@ -95,35 +84,6 @@ for (const [how, wrap, uid] of STARTS) {
     assert.equal(await site.marpd.stop(), 0);
   });
 }
-
-labTest(
-  'children that are stopped are noticed and replaced: capture, ip -batch, both monitors',
-  async (lab) => {
-    const site = await new Site(lab).start();
-    const host = site.host('host', {});
-    await host.plug('lan1', 'request');
-    await site.marpd.routed(VISITOR, 'lan1');
-    for (const task of Object.keys(CHILDREN) as Task[]) {
-      const stopped = pidsOf(site.marpd.pid, task);
-      for (const pid of stopped) signalIfAlive(pid, 'SIGSTOP');
-      await waitFor(
-        () => {
-          const now = pidsOf(site.marpd.pid, task);
-          return now.length >= stopped.length && !now.some((pid) => stopped.includes(pid));
-        },
-        15_000,
-        `${task} to be replaced`,
-      );
-      for (const lan of site.lans) await site.marpd.captures(lan);
-    }
-    await site.marpd.said(/was stopped; it is ended and started again/);
-    await host.plug('lan0', 'request');
-    await host.plug('lan1', 'request');
-    await site.marpd.routed(VISITOR, 'lan1', 5000);
-    site.router.ip('link set lan1 down');
-    await site.marpd.routed(VISITOR, undefined);
-  },
-);
 
 labTest('SIGUSR1 opens no debugger, neither in the daemon nor in a child', async (lab) => {
   const site = await new Site(lab).start();
