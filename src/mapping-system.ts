@@ -70,6 +70,9 @@ export class MappingSystem {
     if (config.isServer) makeKeys(config.keyFile, onInfo);
     const keys = readKeys(config.keyFile);
     await this.#tunnel?.start();
+    const adopted = this.#tunnel?.adopted() ?? [];
+    // Visitors of an earlier run are allowed before a map-server repeats where their home is.
+    for (const { prefix } of adopted) this.#noteHome(prefix, true);
     const pathOf = (name: string) =>
       name === SERVER_FILE ? config.stateFile : join(stateDirectory, basename(name));
     const mapping = new Mapping({
@@ -78,7 +81,7 @@ export class MappingSystem {
       servers: config.servers.map((ip) => ({ ip, isForeign: false })),
       keys,
       prefixes: subnets.length > 0 ? subnets : families.map((family) => EVERYTHING[family]),
-      adopted: this.#tunnel?.adopted() ?? [],
+      adopted,
       scopes: new Map(config.sites.map(({ key, prefixes, rlocs }) => [key, { prefixes, rlocs }])),
       readState: (name) => (existsSync(pathOf(name)) ? readFileSync(pathOf(name), 'utf8') : undefined),
       writeState: (name, text) => replaceFile(pathOf(name), text),
@@ -149,14 +152,18 @@ export class MappingSystem {
     this.#options.onHomePrefixes([...this.#own.values(), ...this.#others.values()]);
   }
 
+  /** A mapping of more than a host is the home of hosts at another router. */
+  #noteHome(prefix: Prefix, isThere: boolean): void {
+    if (prefix.length === hostLength(prefix.ip)) return;
+    if (isThere) this.#others.set(formatPrefix(prefix), prefix);
+    else this.#others.delete(formatPrefix(prefix));
+    this.#tellHomePrefixes();
+  }
+
   #route(prefix: Prefix, rloc: Ip | undefined): void {
     if (rloc === undefined) this.#tunnel?.delete(prefix);
     else this.#tunnel?.set(prefix, rloc);
-    if (prefix.length < hostLength(prefix.ip)) {
-      if (rloc === undefined) this.#others.delete(formatPrefix(prefix));
-      else this.#others.set(formatPrefix(prefix), prefix);
-      this.#tellHomePrefixes();
-    }
+    this.#noteHome(prefix, rloc !== undefined);
     // All that one turn of the event loop brings goes in one write.
     if (this.#flushing) return;
     this.#flushing = true;

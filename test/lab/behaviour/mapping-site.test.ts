@@ -166,3 +166,36 @@ labTest(
   },
   SOAK ? 3_600_000 : 90_000,
 );
+
+labTest('kill -9 of a router with a visitor: the next run adopts its claim and its mappings', async (lab) => {
+  const site = new TwoRouters(lab);
+  const key = join(lab.directory, 'mapping.keys');
+  const second = ['--interface', 'lan0', '--rloc', RLOCS.r2, '--map-server', RLOCS.r1, '--key', key];
+  await site.start('r1', '--interface', 'lan0', '--rloc', RLOCS.r1, '--map-server', '--key', key);
+  await site.start('r2', ...second);
+  const host = new Host(site.network, 'host', { address: `${HOST}/24`, gateway: '10.1.1.1' });
+  const neighbour = new Host(site.network, 'neighbour', { address: '10.1.1.9/24', gateway: '10.1.1.1' });
+  await neighbour.plug('net1', 'request');
+  await host.plug('net2', 'request');
+  await waitFor(() => pings(neighbour, HOST), 5000, 'its home to reach it');
+
+  const routes = await RouteLog.start(site.routers.r2);
+  const from = routes.changes.length;
+  await site.programs.get('r2')?.stop('SIGKILL');
+  await site.start('r2', ...second);
+  await waitFor(
+    () => site.ctl('r2', 'why', HOST).includes('its route was there when marpd started'),
+    5000,
+    'adoption',
+  );
+  await waitFor(
+    () => /published/.test(site.ctl('r2', 'mappings')),
+    5000,
+    'the map-server to repeat the home prefix',
+  );
+  const lost = routes.changes
+    .slice(from)
+    .filter(({ deleted, text }) => deleted && /^10\.1\.1\.(5|0)\b/.test(text));
+  assert.deepEqual(lost, [], 'routes that were deleted');
+  assert.ok(pings(neighbour, HOST), 'its home reaches it');
+});
